@@ -1,0 +1,276 @@
+"""The command line. Nothing heavy is imported before a verb needs it: `da-bench --help` is quick."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+RULE = Literal["last", "im", "source_validation", "oracle"]
+KINDS = Literal["methods", "tasks", "models", "validators"]
+
+HELP = """usage: da-bench VERB [OPTIONS]
+
+Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record is never made twice.
+
+  run FILE.py             the EXPERIMENTS of a file, its tables and plots: da-bench run experiments/quickstart.py
+  run METHOD --task TASK  one method:            da-bench run dann --weight 0.5 --task digits/synthetic-to-real
+  run CONFIG.json         a run again, from the config.json of its record
+  table                   tables of the records in a results folder
+  plot                    plots of the records in a results folder
+  list KIND               methods, tasks, models or validators, with --json for programs
+
+da-bench VERB --help says more. Data sets of your own: --data-root, or the variable DA_BENCH_DATA.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Make the runs of a file, or the run of a record's config, again or for the first time."""
+
+    results: Path = Path("results")
+    """Folder of records, tables and plots."""
+    data_root: Path | None = None
+    """Folder of your data sets; default: the variable DA_BENCH_DATA."""
+    rule: RULE = "last"
+    """The selection rule declared for gains; every table shows all of them."""
+    at_once: int | None = None
+    """Runs computed side by side on a device; default: what suits network and device."""
+    wandb: Literal["off", "offline", "online"] = "off"
+    """Mirror every record into Weights & Biases."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Report the records of a results folder."""
+
+    results: Path = Path("results")
+    """Folder whose runs/ holds the records."""
+    task: str | None = None
+    """Only this task."""
+    rule: RULE = "last"
+    """The selection rule declared for gains; every table shows all of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table(Report):
+    """Tables of the records in a results folder."""
+
+    format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
+    """How they are printed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot(Report):
+    """Plots of the records in a results folder: accuracy by method, training curves, sweeps."""
+
+    out: Path = Path("results/plots")
+    """Folder to write PNG and SVG files into."""
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """What there is to run."""
+
+    kind: KINDS
+    """What to list."""
+    json: bool = False
+    """For programs: name, summary and fields of each, as JSON."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 when it is done, 2 when what was asked for is wrong."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if given else 2
+    if given[0] == "--version":
+        print(importlib.metadata.version("da-bench"))
+        return 0
+    from da_bench.settings import UserError, did_you_mean
+
+    verbs: dict[str, Callable[[list[str]], None]] = {"run": run, "table": table, "plot": plot, "list": list_}
+    try:
+        if given[0] not in verbs:
+            raise UserError(f"unknown verb '{given[0]}'{did_you_mean(given[0], verbs)}")
+        verbs[given[0]](given[1:])
+    except UserError as error:
+        print(f"da-bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("da-bench: interrupted; finished runs are on record, the same command makes the rest", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(arguments: list[str]) -> None:
+    """`da-bench run`: a file of experiments, a record's config, or one method."""
+    if not arguments or arguments[0].startswith("-"):
+        print(HELP, "\nda-bench run METHOD --help says more; methods:", *_names("methods"), sep="\n  ")
+    elif arguments[0].endswith((".py", ".json")):
+        _run_file(Path(arguments[0]), arguments[1:])
+    else:
+        _run_method(arguments[0], arguments[1:])
+
+
+def _run_file(path: Path, arguments: list[str]) -> None:
+    import tyro
+
+    asked = tyro.cli(Run, args=arguments, prog=f"da-bench run {path}")
+    _use_devices()
+    from da_bench.experiment import from_file
+    from da_bench.study import study
+
+    results = study(from_file(path), _options(asked))
+    results.table(asked.rule)
+    if path.suffix == ".py":
+        print("\nwritten:", *results.write(path.stem, asked.rule), sep="\n  ")
+    print(f"\n{len(results.records)} records in {asked.results / 'runs'}")
+
+
+def _run_method(name: str, arguments: list[str]) -> None:
+    import tyro
+
+    _use_devices()
+    from da_bench import models
+    from da_bench.methods import METHODS, load_plugins
+    from da_bench.study import run as run_study
+
+    load_plugins()
+    asked = tyro.cli(_one_method(METHODS[name]), args=arguments, prog=f"da-bench run {name}")
+    model = None if asked.model is None else models.build(asked.model)
+    settings = {"training": asked.training, "labels_from": asked.labels_from, "model": model}
+    results = run_study(asked.method, asked.task, asked.seeds, _options(asked), **settings)
+    results.table(asked.rule)
+    print(f"\n{len(results.records)} records in {asked.results / 'runs'}")
+
+
+def _one_method(cls: Any) -> Any:
+    """The command line of `run METHOD`, whose own fields are options without a prefix."""
+    import tyro
+
+    from da_bench.train import Training
+
+    def explained(kind: Any, text: str) -> Any:
+        return Annotated[kind, tyro.conf.arg(help=text)]
+
+    made = dataclasses.make_dataclass(
+        "RunMethod",
+        [
+            ("task", explained(str, "A pair of domains: see `da-bench list tasks`.")),
+            ("method", Annotated[cls, tyro.conf.arg(name="")], cls()),
+            ("seeds", explained(int, "Seeds 0 .. SEEDS - 1."), 5),
+            ("training", Training, Training()),
+            ("model", explained(str | None, "A network; default: the task's own."), None),
+            ("labels_from", explained(Literal["source", "target"], "target: an upper bound, not a method."), "source"),
+        ],
+        bases=(Run,),
+        frozen=True,
+        kw_only=True,
+    )
+    made.__doc__ = cls.__doc__
+    return made
+
+
+def _options(asked: Any) -> Any:
+    from da_bench.study import Options
+
+    return Options(
+        results=asked.results, data_root=asked.data_root, at_once=asked.at_once, wandb=asked.wandb, progress=True
+    )
+
+
+def _use_devices() -> None:
+    """One CPU device a core, so that runs spread over cores as they do over accelerators, and a cache of programs."""
+    import jax
+
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-bench"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+
+
+def table(arguments: list[str]) -> None:
+    """`da-bench table`."""
+    import tyro
+
+    asked = tyro.cli(Table, args=arguments, prog="da-bench table")
+    from da_bench.report.tables import result_tables, show
+
+    show(result_tables(_records(asked), asked.rule), asked.format)
+
+
+def plot(arguments: list[str]) -> None:
+    """`da-bench plot`."""
+    import tyro
+
+    asked = tyro.cli(Plot, args=arguments, prog="da-bench plot")
+    from da_bench.report.plots import write_plots
+
+    print(*write_plots(_records(asked), asked.out, asked.rule), sep="\n")
+
+
+def _records(asked: Report) -> list[Any]:
+    from da_bench.records import Records
+    from da_bench.settings import UserError
+
+    found = [one for one in Records(asked.results).all() if asked.task in (None, one.config["task"])]
+    if not found:
+        of_task = f" of task '{asked.task}'" if asked.task else ""
+        raise UserError(f"no records{of_task} in {asked.results / 'runs'}; make some with `da-bench run`")
+    return found
+
+
+def list_(arguments: list[str]) -> None:
+    """`da-bench list`."""
+    import tyro
+
+    asked = tyro.cli(List, args=arguments, prog="da-bench list", config=(tyro.conf.PositionalRequiredArgs,))
+    things = _things(asked.kind)
+    if asked.json:
+        print(json.dumps(things, indent=1))
+        return
+    width = max(len(thing["name"]) for thing in things)
+    for thing in things:
+        print(f"{thing['name']:{width}}  {thing['summary']}")
+
+
+def _names(kind: str) -> list[str]:
+    return [thing["name"] for thing in _things(kind)]
+
+
+def _things(kind: str) -> list[dict[str, Any]]:
+    """Name, summary and what else there is to say of everything of one kind."""
+    from da_bench import methods, models, select
+    from da_bench.data import tasks
+    from da_bench.settings import as_dict
+
+    if kind == "tasks":
+        return [
+            {"name": name, "summary": f"{spec.source} -> {spec.target}", **_task(name)}
+            for name, spec in tasks.TASKS.items()
+        ]
+    if kind == "validators":
+        return [{"name": name, "summary": _summary(one.score)} for name, one in select.VALIDATORS.items()]
+    if kind == "models":
+        return [
+            {"name": name, "summary": _summary(cls), "fields": models.describe(cls())}
+            for name, cls in models.MODELS.items()
+        ]
+    methods.load_plugins()
+    return [{"name": name, "summary": _summary(cls), "fields": as_dict(cls())} for name, cls in methods.METHODS.items()]
+
+
+def _task(name: str) -> dict[str, Any]:
+    from da_bench.data import tasks
+
+    spec = tasks.TASKS[name]
+    return {"present": tasks.present(name), "protocol": spec.protocol, "model": spec.model, "citation": spec.citation}
+
+
+def _summary(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]

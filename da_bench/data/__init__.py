@@ -1,0 +1,1 @@
+"""Data sets, one family a file; `tasks` names the source -> target pairs."""

@@ -1,0 +1,108 @@
+"""An experiment: one run to be made, as a value. The hash of its resolved form is the run's id."""
+
+import hashlib
+import json
+import runpy
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import InstanceOf
+
+from da_bench import models
+from da_bench.data.tasks import TASKS
+from da_bench.methods import METHODS, Method, Shallow, load_plugins
+from da_bench.models import Network
+from da_bench.settings import NaturalNumber, UserError, as_dict, did_you_mean, setting
+from da_bench.train import Training
+
+SCHEMA = 1  # of the resolved config; raised when the meaning of a field changes, so that old ids stay apart
+
+
+@setting
+class Experiment:
+    """What to run once.
+
+    task: a registered pair; method; model: None is the task's own network; training: unused by a shallow method;
+    labels_from: "source", or "target" for the upper bound that trains on the target's labelled training split and is
+    marked as such wherever it is shown; seed: of everything random in the run.
+    """
+
+    task: str
+    method: InstanceOf[Method] | InstanceOf[Shallow]
+    model: InstanceOf[Network] | None = None
+    training: Training = Training()
+    labels_from: Literal["source", "target"] = "source"
+    seed: NaturalNumber = 0
+
+    def __post_init__(self) -> None:
+        TASKS[self.task]  # an unknown task is refused here
+
+    @property
+    def network(self) -> Network:
+        """The network to train: the given one, or the task's."""
+        return self.model or models.build(TASKS[self.task].model)
+
+    def config(self) -> dict[str, Any]:
+        """The experiment with every default written out, JSON-able. Equal configs are equal runs."""
+        deep = isinstance(self.method, Method)
+        return {
+            "schema": SCHEMA,
+            "task": self.task,
+            "method": as_dict(self.method),
+            "model": models.describe(self.network) if deep else None,
+            "training": as_dict(self.training) if deep else None,
+            "labels_from": self.labels_from,
+            "seed": self.seed,
+        }
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits: the start of the sha256 of the canonical JSON of `config()`."""
+        return hashlib.sha256(canonical(self.config()).encode()).hexdigest()[:16]
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_config(config: dict[str, Any]) -> Experiment:
+    """The inverse of `Experiment.config`.
+
+    Raises:
+        UserError: for another schema, or an unknown task, method, model or field.
+    """
+    load_plugins()
+    if config.get("schema") != SCHEMA:
+        raise UserError(f"config has schema {config.get('schema')!r}; this version reads schema {SCHEMA}")
+    known = ("task", "method", "model", "training", "labels_from", "seed")
+    for field in config.keys() - {"schema", *known}:
+        raise UserError(f"config has an unknown field '{field}'{did_you_mean(field, known)}")
+    method = dict(config["method"])
+    given = {"method": METHODS[method.pop("name")](**method)}
+    if config["model"] is not None:
+        given |= {"model": models.build(**config["model"]), "training": Training(**config["training"])}
+    return Experiment(task=config["task"], labels_from=config["labels_from"], seed=config["seed"], **given)
+
+
+def from_file(path: Path) -> list[Experiment]:
+    """The EXPERIMENTS of a Python file, or the one experiment of a record's config.json.
+
+    Raises:
+        UserError: for a file that is not there or not readable, or a Python file without EXPERIMENTS.
+    """
+    if not path.is_file():
+        raise UserError(f"no such file: {path}")
+    if path.suffix == ".json":
+        return [from_config(_read_config(path))]
+    found = runpy.run_path(str(path)).get("EXPERIMENTS")
+    if not isinstance(found, list) or not all(isinstance(one, Experiment) for one in found):
+        raise UserError(f"{path} must define EXPERIMENTS, a list of da.Experiment; see experiments/quickstart.py")
+    return found
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from error

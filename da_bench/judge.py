@@ -1,0 +1,114 @@
+"""Judging a run: from its stored predictions to its record. The labels of the target are opened here, after training."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from da_bench import evaluate, select
+from da_bench.experiment import Experiment
+from da_bench.records import Record, environment
+from da_bench.transferability import proxy_a_distance
+from da_bench.types import Domain, Splits, Task
+
+PROBES = ("validation", "target_validation", "source_test", "target_test")
+
+
+class Predictions(NamedTuple):
+    """What one run is judged by: steps [e], logits by probe [e, n, c], metrics [e] by name, features by probe [n, d].
+
+    A shallow method has one evaluation, at step 0, and no features.
+    """
+
+    steps: list[int]
+    logits: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray]
+    features: dict[str, np.ndarray]
+
+
+class Seconds(NamedTuple):
+    """Wall time of `together` runs that were one program: compiling it, and running it."""
+
+    compile: float
+    run: float
+    together: int
+
+
+def labelled(experiment: Experiment, task: Task) -> Splits:
+    """The domain whose training labels the run is given."""
+    return task.source if experiment.labels_from == "source" else task.target
+
+
+def probes(experiment: Experiment, task: Task) -> dict[str, Domain]:
+    """What a run predicts at every evaluation: held-out rows of the labelled domain and of the target, both test sets."""
+    held_out = (labelled(experiment, task).validation, task.target.validation, task.source.test, task.target.test)
+    return dict(zip(PROBES, held_out, strict=True))
+
+
+def judge(
+    experiment: Experiment, task: Task, predictions: Predictions | None, seconds: Seconds | None, reason: str | None
+) -> tuple[Record, dict[str, np.ndarray]]:
+    """The record of a run and the predicted classes that it was computed from."""
+    result: dict[str, Any] = {"status": "skipped", "reason": reason, "rules": {}, "adapts": experiment.method.adapts}
+    curves: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
+    if predictions is not None and seconds is not None:
+        logits, held_out = predictions.logits, probes(experiment, task)
+        source, target = (evaluate.scores(logits[name], held_out[name].labels) for name in PROBES[2:])
+        evidence = select.Evidence(logits["validation"], held_out["validation"].labels, logits["target_validation"])
+        curves = _curves(predictions, source, target, evidence)
+        healthy = all(evaluate.finite(one).all() for one in logits.values())
+        result |= {
+            "status": "ok" if healthy else "diverged",
+            "rules": _rules(predictions.steps, source, target, evidence),
+            "proxy_a_distance": _distance(predictions.features),
+            "seconds": seconds._asdict(),
+        }
+        arrays = {name: logits[name].argmax(axis=2).astype(np.uint16) for name in PROBES[2:]}
+    where = environment(task.fingerprint(), experiment.seed)
+    return Record(experiment.id, experiment.config(), result, curves, where), arrays
+
+
+def _curves(
+    predictions: Predictions, source: evaluate.Scores, target: evaluate.Scores, evidence: select.Evidence
+) -> dict[str, Any]:
+    return {
+        "step": predictions.steps,
+        "source_accuracy": source.micro.tolist(),
+        "target_accuracy": target.micro.tolist(),
+        "source_macro": source.macro.tolist(),
+        "target_macro": target.macro.tolist(),
+        "validators": {name: _numbers(validator.score(evidence)) for name, validator in select.VALIDATORS.items()},
+        "metrics": {name: _numbers(values) for name, values in predictions.metrics.items()},
+    }
+
+
+def _rules(
+    steps: list[int], source: evaluate.Scores, target: evaluate.Scores, evidence: select.Evidence
+) -> dict[str, Any]:
+    chosen = select.checkpoints(evidence, target.micro)
+    return {
+        rule: {
+            "evaluation": i,
+            "step": steps[i],
+            "source_accuracy": float(source.micro[i]),
+            "source_macro": float(source.macro[i]),
+            "target_accuracy": float(target.micro[i]),
+            "target_macro": float(target.macro[i]),
+            "target_per_class": _numbers(target.per_class[i]),
+        }
+        for rule, i in chosen.items()
+    }
+
+
+def _distance(features: dict[str, np.ndarray]) -> float | None:
+    """Between the features of both test sets after the last step; None where there are none or they are not finite."""
+    if not features:
+        return None
+    distance = proxy_a_distance(features["source_test"], features["target_test"])
+    return distance if math.isfinite(distance) else None
+
+
+def _numbers(values: Any) -> list[float | None]:
+    """JSON has no NaN and no infinity: None."""
+    return [float(value) if math.isfinite(value) else None for value in np.asarray(values)]

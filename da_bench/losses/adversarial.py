@@ -1,0 +1,43 @@
+"""Gradient reversal and the domain classifier's loss (Ganin et al., JMLR 2016, arXiv:1505.07818)."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from da_bench.types import Array
+
+
+@jax.custom_vjp
+def reverse_gradient(x: Array, weight: Array) -> Array:
+    """`x` going forward, its gradient times `-weight` going back: Eq. 11-12.
+
+    x [...]; weight scalar >= 0, which itself receives no gradient.
+    """
+    del weight
+    return x
+
+
+def _forward(x: Array, weight: Array) -> tuple[Array, Array]:
+    return x, weight
+
+
+def _backward(weight: Array, gradient: Array) -> tuple[Array, Array]:
+    return -weight * gradient, jnp.zeros_like(weight)
+
+
+reverse_gradient.defvjp(_forward, _backward)
+
+
+def domain_cross_entropy(source: Array, target: Array) -> Array:
+    """Sum over the two domains of the mean logistic loss: the bracket of Eq. 10.
+
+    source [n], target [m]: logits of "comes from the source". Half of it is the mean over both domains.
+    """
+    on_source = optax.sigmoid_binary_cross_entropy(source, jnp.ones_like(source))
+    on_target = optax.sigmoid_binary_cross_entropy(target, jnp.zeros_like(target))
+    return on_source.mean() + on_target.mean()
+
+
+def ramp(progress: Array, rate: float = 10.0) -> Array:
+    """2 / (1 + exp(-rate p)) - 1, from 0 to almost 1 as `progress` p goes from 0 to 1: Section 5.2.2."""
+    return 2.0 / (1.0 + jnp.exp(-rate * progress)) - 1.0

@@ -1,0 +1,15 @@
+"""Methods, one a file. Importing this room imports every file of the folder, so adding one touches one file."""
+
+from importlib.metadata import entry_points
+
+from da_bench.methods.base import METHODS, Learner, Method, Penalty, Shallow, register
+from da_bench.settings import export_all
+
+__all__ = ["METHODS", "Learner", "Method", "Penalty", "Shallow", "load_plugins", "register"]
+__all__ += export_all(__name__, METHODS)
+
+
+def load_plugins() -> None:
+    """Import every installed package that says, by an entry point "da_bench.methods", that it registers methods."""
+    for entry in entry_points(group="da_bench.methods"):
+        entry.load()

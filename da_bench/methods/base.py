@@ -1,0 +1,120 @@
+"""What a method is: a frozen dataclass whose fields are its hyper-parameters, and one way to take a step."""
+
+import abc
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from da_bench.models import Network, forward
+from da_bench.settings import Registry, setting, snake_case
+from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
+
+METHODS: Registry[type["Method"] | type["Shallow"]] = Registry("method")
+
+Metrics = dict[str, Array]
+
+
+class Learner(NamedTuple):
+    """What a step is given besides its state: the network, the optimizer, and how many steps the run takes."""
+
+    model: Network
+    optimizer: optax.GradientTransformation
+    steps: int
+
+    def progress(self, state: TrainState) -> Array:
+        """p of the papers: 0 at the first step, almost 1 at the last."""
+        return state.step / self.steps
+
+    def both(self, params: Tree, stats: Tree, batch: Batch, key: Array) -> tuple[Output, Output, Tree]:
+        """(source output, target output, stats) of one joint forward pass in training mode."""
+        n = batch.source.shape[0]
+        output, stats = forward(self.model, params, stats, jnp.concatenate([batch.source, batch.target]), key)
+        source, target = (jax.tree.map(lambda x: x[side], output) for side in (slice(n), slice(n, None)))
+        return source, target, stats
+
+    def descend(self, state: TrainState, gradients: Tree, stats: Tree) -> TrainState:
+        """The state after one optimizer step along `gradients`, which are shaped like `state.params`."""
+        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return state._replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
+
+
+class Named:
+    """What deep and shallow methods share.
+
+    name: the class name in snake case; adapts: False for a reference that uses no target input.
+    """
+
+    name: ClassVar[str]
+    adapts: ClassVar[bool] = True
+
+    def skip(self, task: Task) -> str | None:  # noqa: ARG002  (most methods run everywhere)
+        """Why this method cannot run on `task`, in words for the table; None if it can."""
+        return None
+
+
+class Method(Named, abc.ABC):
+    """A way to train on labelled source and unlabelled target batches."""
+
+    def init(self, key: Array, output: Output) -> Tree:  # noqa: ARG002
+        """The method's own trainable parameters, given the shapes of the network's output for one batch."""
+        return {}
+
+    def remember(self, params: Tree) -> Tree:  # noqa: ARG002
+        """The method's memory at the start: what it keeps from step to step without a gradient."""
+        return {}
+
+    @abc.abstractmethod
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One update, and the scalars worth plotting."""
+
+
+class Penalty(Method):
+    """A method that only adds a term to the source cross-entropy."""
+
+    @abc.abstractmethod
+    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+        """The added term, a scalar, already times its weight.
+
+        params: the method's own, from `init`; source and target: the network's outputs, [b, ...] and [b', ...];
+        labels [b] of the source; progress in [0, 1); key: fresh randomness of this step.
+        """
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One optimizer step on source cross-entropy + `loss`."""
+        key = jax.random.fold_in(state.key, state.step)
+        progress = learner.progress(state)
+
+        def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
+            source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))
+            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            gap = self.loss(params["method"], source, target, batch.labels, progress, stream(key, "loss"))
+            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+
+        gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
+        return learner.descend(state, gradients, stats), metrics
+
+
+class Classifier(Protocol):
+    """What a fitted shallow method offers: any scikit-learn classifier with probabilities does."""
+
+    def predict_log_proba(self, inputs: Any) -> Any:
+        """[n, c] log-probabilities for inputs [n, d]."""
+
+
+class Shallow(Named, abc.ABC):
+    """A method without a training loop, in scikit-learn's form. It is handed inputs as rows: [n, d]."""
+
+    @abc.abstractmethod
+    def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
+        """A fitted classifier, from labelled source [n, d], [n] and unlabelled target [m, d]."""
+
+
+def register(cls: type) -> type:
+    """Make a final Method, Penalty or Shallow class a checked setting, known by its class name in snake case."""
+    cls.name = snake_case(cls.__name__)  # type: ignore[attr-defined]
+    checked = setting(cls)
+    METHODS.add(checked.name, checked)  # type: ignore[attr-defined]
+    return checked

@@ -1,0 +1,43 @@
+"""Domain-adversarial training of neural networks."""
+
+from typing import Literal
+
+from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.methods.base import Penalty, register
+from da_bench.models import Discriminator
+from da_bench.settings import NonNegative
+from da_bench.types import Array, Output, Tree
+
+
+@register
+class Dann(Penalty):
+    """A domain classifier on the features, whose reversed gradient makes the features indistinguishable.
+
+    weight: lambda at full strength. schedule: "ramp" multiplies it by 2 / (1 + exp(-10 p)) - 1 (Section 5.2.2),
+    "constant" does not (the shallow networks of Section 5.1). widths: hidden layers of the domain classifier; () is
+    logistic. scaled: what lambda acts on: "encoder" alone (the convolutional experiments: a layer that reverses the
+    gradient), or "both", the domain classifier's own gradient too (Algorithm 1). domain_loss: "sum" of the two
+    domains' means (Eq. 10), or their "mean", half of it (the authors' Caffe network and most suites).
+
+    References: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial
+    Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Eq. 10-14.
+    """
+
+    weight: NonNegative = 1.0
+    schedule: Literal["ramp", "constant"] = "ramp"
+    widths: tuple[int, ...] = (1024, 1024)
+    scaled: Literal["encoder", "both"] = "encoder"
+    domain_loss: Literal["sum", "mean"] = "sum"
+
+    def init(self, key: Array, output: Output) -> Tree:
+        """The domain classifier's parameters."""
+        return Discriminator(self.widths).parameters(key, output.features)
+
+    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+        """The domain classifier's loss, with the gradient reversed on its way to the features."""
+        strength = self.weight * (ramp(progress) if self.schedule == "ramp" else 1.0)
+        inside, outside = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
+        judge = Discriminator(self.widths).judge
+        on_source, on_target = (judge(params, reverse_gradient(x.features, inside)) for x in (source, target))
+        scale = outside if self.domain_loss == "sum" else outside / 2
+        return scale * domain_cross_entropy(on_source, on_target)

@@ -1,0 +1,48 @@
+"""Multi-kernel maximum mean discrepancy in a deep network."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from da_bench.losses.mmd import Estimator, gaussian_family, lower_median, mmd, squared_distances
+from da_bench.methods.base import Penalty, register
+from da_bench.settings import NonNegative, Positive
+from da_bench.types import Array, Output, Tree
+
+
+@register
+class Mmd(Penalty):
+    """Deep adaptation network (DAN): squared multi-kernel MMD, summed over the layers that are specific to the task.
+
+    weight: lambda of the paper's Eq. 5. layers: what is aligned; the paper aligns every layer above the convolutions,
+    here "features" and "logits". estimator: "unbiased" (quadratic time), "biased", or "linear", the paper's choice for
+    large batches. bandwidth: the family's centre, "median" of the pooled sample's squared distances (the paper) or
+    their "mean" (most suites); it carries no gradient. factors: the family's bandwidths as
+    multiples of the centre, 2^-8 to 2^8 (the paper takes steps of 2^(1/2); steps of 2 change nothing measurable at
+    half the cost).
+
+    References: Long, Cao, Wang and Jordan, Learning Transferable Features with Deep Adaptation Networks, ICML 2015.
+    arXiv:1502.02791, Eq. 1-5.
+    """
+
+    weight: NonNegative = 1.0
+    layers: tuple[Literal["features", "logits"], ...] = ("features", "logits")
+    estimator: Estimator = "unbiased"
+    bandwidth: Literal["median", "mean"] = "median"
+    factors: tuple[Positive, ...] = tuple(2.0**power for power in range(-8, 9))
+
+    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+        """weight * sum over layers of MMD^2."""
+        return self.weight * sum(self.gap(getattr(source, name), getattr(target, name)) for name in self.layers)
+
+    def gap(self, source: Array, target: Array) -> Array:
+        """Squared MMD between source [n, d] and target [m, d]."""
+        pooled = jnp.concatenate([source, target])
+        distances = squared_distances(pooled, pooled)
+        kernel = gaussian_family(distances, self._centre(distances), self.factors)
+        return mmd(kernel, source.shape[0], self.estimator)
+
+    def _centre(self, distances: Array) -> Array:
+        apart = jax.lax.stop_gradient(distances)[jnp.triu_indices(distances.shape[0], k=1)]
+        return lower_median(apart) if self.bandwidth == "median" else jnp.mean(apart)

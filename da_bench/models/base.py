@@ -1,0 +1,72 @@
+"""What a network is, the names of all of them, and the one function that knows flax."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from da_bench.settings import Registry, UserError, did_you_mean, snake_case
+from da_bench.types import Array, Output, Tree
+
+MODELS: Registry[type["Network"]] = Registry("model")
+
+
+class Network(nn.Module, abc.ABC):
+    """inputs [n, ...] -> Output(features [n, d], logits [n, classes]); its fields are its architecture.
+
+    `classes` is filled in from the task.
+    """
+
+    classes: int = dataclasses.field(default=0, kw_only=True)
+
+    @abc.abstractmethod
+    def __call__(self, inputs: Array, train: bool) -> Output:
+        """Features and logits; `train` switches dropout and batch statistics."""
+
+    @abc.abstractmethod
+    def classify(self, features: Array) -> Array:
+        """Logits [n, classes] of features [n, d]."""
+
+
+def register(cls: type[Network]) -> type[Network]:
+    """Make the network known by its class name in snake case."""
+    MODELS.add(snake_case(cls.__name__), cls)
+    return cls
+
+
+def describe(model: Network) -> dict[str, Any]:
+    """The network's registered name and architecture, JSON-able."""
+    fields = [field.name for field in dataclasses.fields(model) if field.name not in ("parent", "name", "classes")]
+    return {"name": snake_case(type(model).__name__), **{name: getattr(model, name) for name in fields}}
+
+
+def build(name: str, **architecture: Any) -> Network:
+    """The inverse of `describe`; an unknown name or field raises UserError."""
+    cls = MODELS[name]
+    known = [field.name for field in dataclasses.fields(cls) if field.name not in ("parent", "name", "classes")]
+    for field in architecture:
+        if field not in known:
+            raise UserError(f"model '{name}' has no field '{field}'{did_you_mean(field, known)}")
+    return cls(**{field: tuple(v) if isinstance(v, list) else v for field, v in architecture.items()})
+
+
+def initialise(model: Network, key: Array, example: Array) -> tuple[Tree, Tree]:
+    """(params, stats) for inputs shaped like `example` [n, ...]."""
+    variables = dict(model.init(key, example, train=False))
+    return variables.pop("params"), variables
+
+
+def forward(model: Network, params: Tree, stats: Tree, inputs: Array, key: Array | None = None) -> tuple[Output, Tree]:
+    """One pass over inputs [n, ...]: (output, updated stats). Training mode if a dropout `key` is given, else evaluation."""
+    variables = {"params": params, **stats}
+    if key is None:
+        return model.apply(variables, inputs, train=False), stats
+    output, updated = model.apply(variables, inputs, train=True, rngs={"dropout": key}, mutable=list(stats))
+    return output, {**stats, **updated}
+
+
+def shapes(model: Network, params: Tree, stats: Tree, example: Array) -> Output:
+    """Shapes and types of the output for inputs like `example`, computed without running the network."""
+    return jax.eval_shape(lambda p, s, x: forward(model, p, s, x)[0], params, stats, example)

@@ -1,0 +1,26 @@
+"""The domain classifier of adversarial methods."""
+
+import flax.linen as nn
+
+from da_bench.types import Array, Tree
+
+
+class Discriminator(nn.Module):
+    """Features [n, d] -> logits [n] of "comes from the source"; ReLU layers of the given widths, none: logistic."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """[n, d] -> [n]."""
+        for width in self.widths:
+            features = nn.relu(nn.Dense(width)(features))
+        return nn.Dense(1)(features)[:, 0]
+
+    def parameters(self, key: Array, features: Array) -> Tree:
+        """Fresh parameters for features shaped like `features` [n, d]."""
+        return self.init(key, features)["params"]
+
+    def judge(self, params: Tree, features: Array) -> Array:
+        """Logits [n] of features [n, d] under `params`."""
+        return self.apply({"params": params}, features)

@@ -1,0 +1,38 @@
+"""Layers that XLA's CPU backend runs slowly in their stock form, written as matrix products.
+
+A stock convolution inside `lax.scan`, or under `vmap` over seeds (where it turns into a grouped one), is several times
+slower on a CPU than the same sum as one matrix product over patches. A test holds them equal to the stock layers.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from da_bench.types import Array
+
+
+class Conv(nn.Module):
+    """Square convolution of stride 1: [n, h, w, c] -> [n, h', w', features]; padding "SAME" or "VALID"."""
+
+    features: int
+    size: int
+    padding: str = "VALID"
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """Convolve; parameters `kernel` [size * size * c, features] and `bias` [features]."""
+        return nn.Dense(self.features, name="patches")(self._patches(inputs))
+
+    def _patches(self, inputs: Array) -> Array:
+        before = (self.size - 1) // 2 if self.padding == "SAME" else 0
+        after = self.size - 1 - before if self.padding == "SAME" else 0
+        padded = jnp.pad(inputs, ((0, 0), (before, after), (before, after), (0, 0)))
+        height, width = padded.shape[1] - self.size + 1, padded.shape[2] - self.size + 1
+        rows = jnp.concatenate([padded[:, i : i + height] for i in range(self.size)], axis=-1)
+        return jnp.concatenate([rows[:, :, j : j + width] for j in range(self.size)], axis=-1)
+
+
+def max_pool(inputs: Array) -> Array:
+    """Maximum over 2x2 blocks: [n, h, w, c] -> [n, h // 2, w // 2, c]; an odd last row or column is dropped."""
+    n, height, width, channels = inputs.shape
+    even = inputs[:, : height // 2 * 2, : width // 2 * 2]
+    return even.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))

@@ -1,0 +1,37 @@
+"""Fully connected network."""
+
+from typing import Literal
+
+import flax.linen as nn
+
+from da_bench.models.base import Network, register
+from da_bench.types import Array, Output
+
+
+@register
+class Mlp(Network):
+    """Hidden layers of the given widths; the last one is the feature layer. Inputs [n, ...] are flattened.
+
+    The default is the network of DANN's inter-twinning moons: one layer of 15 sigmoid units, weights uniform within
+    sqrt(6 / (in + out)) (Ganin et al., JMLR 2016, Section 5.1.1 and the authors' code).
+    """
+
+    hidden: tuple[int, ...] = (15,)
+    activation: Literal["sigmoid", "relu", "tanh"] = "sigmoid"
+
+    def setup(self) -> None:
+        """Name the layers."""
+        glorot = nn.initializers.xavier_uniform()
+        self.layers = [nn.Dense(width, kernel_init=glorot) for width in self.hidden]
+        self.head = nn.Dense(self.classes, kernel_init=glorot)
+
+    def __call__(self, inputs: Array, train: bool) -> Output:
+        """[n, ...] -> features [n, hidden[-1]], logits [n, classes]."""
+        features = inputs.reshape(inputs.shape[0], -1)
+        for layer in self.layers:
+            features = getattr(nn, self.activation)(layer(features))
+        return Output(features, self.classify(features))
+
+    def classify(self, features: Array) -> Array:
+        """[n, hidden[-1]] -> [n, classes]."""
+        return self.head(features)

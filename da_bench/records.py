@@ -1,0 +1,191 @@
+"""Records: one folder a run, published last, once and whole; and a mirror of it in wandb for those who want one.
+
+results/runs/<id>/config.json       the resolved experiment; its hash is the id
+                  environment.json  commit, packages, device, data fingerprint, command
+                  curves.json       accuracies, validators and metrics at every evaluation
+                  predictions.npz   predicted classes [evaluations, rows] of both test sets, uint16
+                  result.json       what each selection rule reports
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+
+from da_bench.settings import UserError
+
+PARTS = ("config", "result", "curves", "environment")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One run as it was published.
+
+    config: the resolved experiment; its hash is `id`.
+    result: status ("ok" | "diverged" | "skipped"), what each selection rule reports, proxy A-distance, seconds.
+    curves: per evaluation step: accuracies, validators, mean training metrics.
+    environment: commit, packages, device, data fingerprint, command.
+    """
+
+    id: str
+    config: dict[str, Any]
+    result: dict[str, Any]
+    curves: dict[str, Any]
+    environment: dict[str, Any]
+
+
+class Records:
+    """The published runs of a results folder."""
+
+    def __init__(self, results: Path) -> None:
+        self.folder = Path(results) / "runs"
+
+    def has(self, run_id: str) -> bool:
+        """Whether the run is published: a folder under its id is always whole."""
+        return (self.folder / run_id).is_dir()
+
+    def read(self, run_id: str) -> Record:
+        """The record of a run; UserError if it is not there or not readable."""
+        return Record(run_id, *(_read_json(self.folder / run_id / f"{part}.json") for part in PARTS))
+
+    def all(self) -> list[Record]:
+        """Every published run, by id."""
+        if not self.folder.is_dir():
+            return []
+        return [self.read(path.name) for path in sorted(self.folder.iterdir()) if not path.name.startswith(".")]
+
+    def publish(self, record: Record, predictions: Mapping[str, np.ndarray]) -> bool:
+        """Write the run's folder under a hidden name, flush it to disk and rename it into place.
+
+        Returns False, and changes nothing, if the run is published already: the first one stands.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{record.id}-", dir=self.folder))
+        try:
+            for part in PARTS:
+                _write_json(draft / f"{part}.json", getattr(record, part))
+            _write_arrays(draft / "predictions.npz", predictions)
+            draft.chmod(0o755)
+            draft.rename(self.folder / record.id)  # atomic, and refused by the system if the target is not empty
+        except OSError:
+            if not self.has(record.id):
+                raise
+            return False
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return True
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, sort_keys=True, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_json(path: Path) -> Any:
+    """Strict JSON: no NaN, no infinity, no key twice."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}; delete the folder {path.parent} to run it again") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def environment(fingerprint: str, seed: int) -> dict[str, Any]:
+    """Where and with what a run is made. `fingerprint` of the data. No user, host or absolute path is in it."""
+    import jax
+
+    device = jax.devices()[0]
+    return {
+        **_checkout(),
+        "command": " ".join([Path(sys.argv[0]).name, *map(_relative, sys.argv[1:])]),
+        "packages": {name: importlib.metadata.version(name) for name in ("da-bench", *PACKAGES)},
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device.device_kind,
+        "device_count": jax.device_count(),
+        "data": fingerprint,
+        "seed": seed,
+    }
+
+
+def _relative(argument: str) -> str:
+    """A path on the command line by its name alone: what lies above it is nobody's business."""
+    return Path(argument).name if os.path.isabs(argument) else argument
+
+
+@functools.cache
+def _checkout() -> dict[str, Any]:
+    """The commit of the checkout that this package lies in, and whether its code was changed since; else None."""
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ("git", "-C", root, *arguments), capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        code = ("da_bench", "baselines", "experiments", "requirements.txt")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *code))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def mirror(record: Record, results: Path, mode: Literal["offline", "online"]) -> str | None:
+    """Copy a published record into wandb; returns what went wrong, in words, and never raises.
+
+    Only the config, curves and result go there. Console, arguments, code and host are not captured, so that no secret
+    and no path can be; a key for "online" comes from wandb's own login, never from us.
+    """
+    try:
+        import wandb
+
+        settings = wandb.Settings(
+            console="off", x_disable_meta=True, x_disable_stats=True, save_code=False, silent=True
+        )
+        run = wandb.init(
+            project="da-bench", id=record.id, dir=results, mode=mode, config=record.config, settings=settings
+        )
+        _log_curves(run, record)
+        run.finish()
+    except Exception as error:  # a mirror must never cost a result
+        return f"wandb: {type(error).__name__}: {error}"
+    return None
+
+
+def _log_curves(run: Any, record: Record) -> None:
+    flat = {**record.curves, **record.curves["metrics"], **record.curves["validators"]}
+    series = {name: values for name, values in flat.items() if isinstance(values, list)}
+    for i, step in enumerate(record.curves["step"]):
+        run.log({name: values[i] for name, values in series.items() if name != "step"}, step=step)
+    run.summary.update({"status": record.result["status"], **record.result["rules"]})

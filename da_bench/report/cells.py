@@ -1,0 +1,123 @@
+"""Rows -> cells: what one field of a table shows of one row, with the raw numbers behind it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from da_bench.report.rows import Row, common, reference, upper_bound
+from da_bench.report.statistics import Paired, gap_closed, paired, t_interval, verdict
+from da_bench.report.table import Cell
+from da_bench.select import ORACLE
+
+MISSING = Cell("n/a")
+NOTHING = Cell("–")
+
+
+def seeds_cell(row: Row) -> Cell:
+    """How many runs: "5", "5 (2†)" with two diverged ones among them, "0 (5 skipped)"."""
+    marks = [f"{row.diverged}†"] * (row.diverged > 0) + [f"{len(row.skipped)} skipped"] * bool(row.skipped)
+    shown = f"{len(row.runs)} ({', '.join(marks)})" if marks else str(len(row.runs))
+    return Cell(shown, (len(row.runs), row.diverged, len(row.skipped)))
+
+
+def accuracy_cell(scores: dict[int, float], mark: str = "") -> Cell:
+    """Seed -> accuracy in [0, 1] as "71.2 ± 1.3" percent; raw: mean, half width of the 95 % t interval, n."""
+    if not scores:
+        return MISSING
+    interval = t_interval(list(scores.values()))
+    spread = "" if interval.n == 1 else f" ± {percent(interval.half_width)}"
+    return Cell(f"{percent(interval.mean)}{spread}", tuple(interval), mark)
+
+
+def percent(share: float) -> str:
+    """0.712 -> "71.2"."""
+    return f"{100 * share:.1f}"
+
+
+def gain_over_source_only(row: Row, rows: Sequence[Row], rule: str) -> Paired | None:
+    """Target accuracy minus that of the source-only row with the same model and training, on common seeds."""
+    base = reference(row, rows)
+    ours, theirs = common(row.scores(rule), base.scores(rule)) if base else ([], [])
+    return paired(ours, theirs) if ours else None
+
+
+def gain_cell(row: Row, gain: Paired | None) -> Cell:
+    """The gain in points: "+12.3 [+10.1, +14.5] p<.001"; raw: mean and half width in [-1, 1], p, n."""
+    if row.is_source_only:
+        return NOTHING
+    if gain is None:
+        return MISSING
+    if np.isnan(gain.half_width):
+        return Cell(f"{100 * gain.mean:+.1f}\nno test", tuple(gain))
+    low, high = 100 * (gain.mean - gain.half_width), 100 * (gain.mean + gain.half_width)
+    p = "p<.001" if gain.p < 0.001 else f"p={gain.p:.3f}".replace("0.", ".", 1)
+    return Cell(f"{100 * gain.mean:+.1f} [{low:+.1f}, {high:+.1f}]\n{p}", tuple(gain))
+
+
+def verdict_cell(row: Row, gain: Paired | None) -> Cell:
+    """The verdict in words."""
+    if row.is_source_only or row.is_bound:
+        return Cell("reference" if row.is_source_only else "upper bound")
+    if gain is None:
+        return MISSING
+    said = verdict(gain)
+    if said == "untested":
+        return Cell("untested (one seed)" if gain.n == 1 else "untested (same difference in every seed)")
+    return Cell("no gain (inside noise)" if said == "inside noise" else said)
+
+
+def gap_cell(row: Row, rows: Sequence[Row], rule: str) -> Cell:
+    """Share of the gap from source only to the upper bound that is closed, from means over the seeds of all three."""
+    if row.is_source_only or row.is_bound:
+        return NOTHING
+    base, bound = reference(row, rows), upper_bound(row, rows)
+    scores = common(row.scores(rule), base.scores(rule), bound.scores(rule)) if base and bound else [[]]
+    if not scores[0]:
+        return MISSING
+    share = gap_closed(*(float(np.mean(one)) for one in scores))
+    return Cell("no gap" if np.isnan(share) else f"{100 * share:.0f} %", (share,))
+
+
+def distance_cell(row: Row, rows: Sequence[Row]) -> Cell:
+    """Proxy A-distance of source-only features and of this row's, means over common seeds; alone where no pair is."""
+    distances, base = row.distances(), reference(row, rows)
+    old, new = common(base.distances(), distances) if base and base is not row else ([], [])
+    if old:
+        before, after = float(np.mean(old)), float(np.mean(new))
+        return Cell(f"{before:.2f} → {after:.2f}", (before, after))
+    if not distances:
+        return MISSING
+    alone = float(np.mean(list(distances.values())))
+    return Cell(f"{alone:.2f}", (None, alone))
+
+
+def seconds_cell(row: Row) -> Cell:
+    """Seconds of running one run; raw: those, and the seconds of compiling, which are paid once for all together."""
+    spent = [run.result.get("seconds") or {} for run in row.runs]
+    times = [one["run"] / max(one.get("together") or 1, 1) for one in spent if one.get("run") is not None]
+    compiles = [one["compile"] for one in spent if one.get("compile") is not None]
+    if not times:
+        return MISSING
+    mean = float(np.mean(times))
+    return Cell(f"{mean:.3g}" if mean < 100 else f"{mean:.0f}", (mean, float(np.mean(compiles)) if compiles else None))
+
+
+def marks_of(rows: Sequence[Row], rule: str) -> list[str]:
+    """A mark for each row under one rule: who is best, and who cannot be told from the best."""
+    if rule == ORACLE:
+        return ["oracle"] * len(rows)
+    scores = [{} if row.is_bound else row.scores(rule) for row in rows]
+    means = [float(np.mean(list(one.values()))) if one else -np.inf for one in scores]
+    best = int(np.argmax(means))
+    return [_mark(one, scores[best], mean == means[best]) for one, mean in zip(scores, means, strict=True)]
+
+
+def _mark(scores: dict[int, float], best: dict[int, float], is_best: bool) -> str:
+    if not scores:
+        return ""
+    if is_best:
+        return "best"
+    here, there = common(scores, best)
+    found = paired(here, there) if here else None
+    # One seed cannot tell rows apart, so it leaves them level. The same gap in every seed has no p, but is no tie.
+    return "near" if found is None or found.n == 1 or found.p >= 0.05 else ""

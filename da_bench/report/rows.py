@@ -1,0 +1,286 @@
+"""Records -> rows: runs that differ in nothing but their seed share a row; everything else has a row of its own."""
+
+import dataclasses
+import itertools
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from da_bench.records import Record
+from da_bench.select import RULES
+from da_bench.settings import UserError, did_you_mean
+
+BOUND = "target only (upper bound)"
+
+# Not part of a row's settings: the task heads the table, seeds share a row, the schema is the file format's,
+# and `labels_from` is what the row is called anyway.
+APART = ("task", "seed", "schema", "labels_from")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Runs of one setting on one task, by seed.
+
+    runs: finished runs, diverged ones included; skipped: runs that were not made, with their reason.
+    """
+
+    name: str
+    runs: tuple[Record, ...]
+    skipped: tuple[Record, ...] = ()
+
+    @property
+    def first(self) -> Record:
+        """One of its records: they all have the same settings."""
+        return (self.runs + self.skipped)[0]
+
+    @property
+    def is_source_only(self) -> bool:
+        """Whether it is a reference: trained on the source alone."""
+        return not self.is_bound and not self.first.result["adapts"]
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it was trained on target labels."""
+        return _family(self.first)[0] == "target"
+
+    @property
+    def diverged(self) -> int:
+        """How many of its runs diverged."""
+        return sum(run.result["status"] == "diverged" for run in self.runs)
+
+    def scores(self, rule: str, quantity: str = "target_accuracy") -> dict[int, float]:
+        """Seed -> `quantity` as `rule` reports it; runs without a finite one are left out."""
+        found = {run.config["seed"]: run.result["rules"].get(rule, {}).get(quantity) for run in self.runs}
+        return _known(found)
+
+    def distances(self) -> dict[int, float]:
+        """Seed -> proxy A-distance of the features."""
+        return _known({run.config["seed"]: run.result.get("proxy_a_distance") for run in self.runs})
+
+
+def _known(found: dict[int, float | None]) -> dict[int, float]:
+    return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def common(*scores: dict[int, float]) -> list[list[float]]:
+    """The values of each at the seeds that all of them have, in the same order."""
+    seeds = sorted(set.intersection(*(set(one) for one in scores)))
+    return [[one[seed] for seed in seeds] for one in scores]
+
+
+def by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Task -> its records, tasks in order of first appearance.
+
+    Raises:
+        UserError: for no records.
+    """
+    if not records:
+        raise UserError(
+            "no records to report: run `da-bench run experiments/quickstart.py`, and name the folder it fills"
+        )
+    tasks: dict[str, list[Record]] = {}
+    for record in records:
+        tasks.setdefault(record.config["task"], []).append(record)
+    return tasks
+
+
+def check_rule(rule: str) -> None:
+    """Raise UserError for an unknown selection rule."""
+    if rule not in RULES:
+        raise UserError(f"unknown rule '{rule}'{did_you_mean(rule, RULES)}")
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """Rows of one task: source only first, then in order of first appearance, the upper bound last.
+
+    Raises:
+        UserError: for two results of one setting and seed.
+    """
+    families: dict[Any, list[Record]] = {}
+    for record in records:
+        families.setdefault(_family(record), []).append(record)
+    rows = [row for family in families.values() for row in _family_rows(family)]
+    return sorted(rows, key=lambda row: (not row.is_source_only, row.is_bound))
+
+
+def _family_rows(family: list[Record]) -> list[Row]:
+    fields = varying(family)
+    groups: dict[Any, list[Record]] = {}
+    for record in family:
+        groups.setdefault(_key(settings(record), fields), []).append(record)
+    return [_row(_name(group[0], fields), group) for group in groups.values()]
+
+
+def _row(name: str, group: list[Record]) -> Row:
+    group = sorted(group, key=lambda record: record.config["seed"])
+    for one, other in itertools.pairwise(group):
+        if one.config["seed"] == other.config["seed"]:
+            raise UserError(
+                f"two results of '{name}' on '{one.config['task']}' with seed {one.config['seed']} "
+                f"(records {one.id} and {other.id}): report one of the two folders, or remove one record"
+            )
+    runs = tuple(record for record in group if record.result["status"] != "skipped")
+    skipped = tuple(record for record in group if record.result["status"] == "skipped")
+    return Row(name, runs, skipped)
+
+
+def row_name(record: Record, among: Sequence[Record]) -> str:
+    """The method's name and the fields which vary among its records on that task: "dann (weight=6)"."""
+    same = [one for one in among if one.config["task"] == record.config["task"] and _family(one) == _family(record)]
+    return _name(record, varying(same))
+
+
+def _name(record: Record, fields: Sequence[str]) -> str:
+    found = settings(record)
+    short = [field.rpartition(".")[2] for field in fields]
+    labels = [
+        name if short.count(name) == 1 and name != "name" else field for field, name in zip(fields, short, strict=True)
+    ]
+    values = ", ".join(
+        f"{label}={shown(found[field])}" for label, field in zip(labels, fields, strict=True) if field in found
+    )
+    name = BOUND if _family(record)[0] == "target" else record.config["method"]["name"]
+    return f"{name} ({values or 'unset'})" if fields else name
+
+
+def _family(record: Record) -> tuple[str, str]:
+    labels_from = record.config["labels_from"]
+    return labels_from, "" if labels_from == "target" else record.config["method"]["name"]
+
+
+def settings(record: Record) -> dict[str, Any]:
+    """Flat settings of a run, without its task and seed: {"method.name": "dann", "method.weight": 1.0, ...}."""
+    return {name: value for name, value in _flat(record.config, "").items() if name not in APART}
+
+
+def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def varying(records: Iterable[Record]) -> list[str]:
+    """Names of the settings which are not the same in all `records`; one that only some have varies too."""
+    flats = [settings(record) for record in records]
+    names = dict.fromkeys(name for flat in flats for name in flat)
+    return [name for name in names if len({_key(flat, [name]) for flat in flats}) > 1]
+
+
+def _key(flat: dict[str, Any], names: Iterable[str]) -> tuple[str | None, ...]:
+    return tuple(_canonical(flat[name]) if name in flat else None for name in names)
+
+
+def method_key(record: Record) -> tuple[Any, ...]:
+    """What makes a method the same on two tasks: its name and every field of its own."""
+    flat = settings(record)
+    names = sorted(name for name in flat if name.startswith("method."))
+    return (*_family(record), *names, *_key(flat, names))
+
+
+def context(record: Record) -> dict[str, str]:
+    """What rows must share to be compared: every setting that is not the method's."""
+    return {name: _canonical(value) for name, value in settings(record).items() if not name.startswith("method.")}
+
+
+def _canonical(value: Any) -> str:
+    # repr keeps every digit: two weights that look alike at six digits must not share a row. 6.0 and 6 are one weight.
+    return repr(value).removesuffix(".0") if isinstance(value, float) else json.dumps(value, sort_keys=True)
+
+
+def shown(value: Any) -> str:
+    """A setting's value as a row's name shows it, with all its digits: 6.0 -> "6"."""
+    return value if isinstance(value, str) else _canonical(value)
+
+
+def reference(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The row without adaptation that has the same model and training as `row`."""
+    return _partner(row, [one for one in rows if one.is_source_only])
+
+
+def upper_bound(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The row trained on target labels with the same model and training as `row`."""
+    return _partner(row, [one for one in rows if one.is_bound])
+
+
+def _partner(row: Row, candidates: list[Row]) -> Row | None:
+    return next((one for one in candidates if one.runs and context(one.first) == context(row.first)), None)
+
+
+def sweep_field(rows: Sequence[Row]) -> str | None:
+    """The one float field in which three or more rows of one method differ; None where there is no such thing."""
+    fields = varying(row.first for row in rows)
+    if len(rows) < 3 or len(fields) != 1:
+        return None
+    values = [settings(row.first).get(fields[0]) for row in rows]
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    return fields[0] if numbers and any(isinstance(value, float) for value in values) else None
+
+
+def sweeps(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """(field, rows in order of its value) of each method that was run at three or more values of one float field."""
+    families: dict[Any, list[Row]] = {}
+    for row in rows:
+        if row.runs:
+            families.setdefault(_family(row.first), []).append(row)
+    found = [(sweep_field(family), family) for family in families.values()]
+    return [(field, sorted(family, key=lambda row: settings(row.first)[field])) for field, family in found if field]
+
+
+def clean(text: object) -> str:
+    """One line without control characters: a name from a file must not move the cursor or start a new row."""
+    letters = (one for one in str(text) if one.isspace() or not unicodedata.category(one).startswith("C"))
+    return " ".join("".join(letters).split())
+
+
+def said(values: Iterable[object]) -> str:
+    """Distinct values in order of first appearance, as text."""
+    return ", ".join(dict.fromkeys(clean(value) for value in values))
+
+
+def seeds_said(rows: Sequence[Row]) -> str:
+    """How many seeds the rows have: "5 seeds a row", or "3 to 5 seeds a row"."""
+    counts = [len(row.runs) for row in rows if row.runs] or [0]
+    few, many = min(counts), max(counts)
+    return f"{few} to {many} seeds a row" if few != many else f"{many} {'seed' if many == 1 else 'seeds'} a row"
+
+
+def provenance(records: Sequence[Record]) -> list[str]:
+    """Where records come from: command, commit, device, data, steps; first of all, where they disagree."""
+    found = _sources(records)
+    loud = [f"WARNING: these records disagree on {name}: {found[name]}" for name in _disagreements(records)]
+    return [*loud, "; ".join(f"{name} {value}" for name, value in found.items() if value)]
+
+
+def _sources(records: Sequence[Record]) -> dict[str, str]:
+    machines = [record.environment for record in records]
+    steps = [(record.config["training"] or {}).get("steps") for record in records]
+    return {
+        "command": said(f"`{one['command']}`" for one in machines if one.get("command")),
+        "commit": said(_commit(one) for one in machines),
+        "device": said(_device(one) for one in machines),
+        "data": said(str(one.get("data", "unknown"))[:12] for one in machines),
+        "steps": said(count for count in steps if count is not None),
+    }
+
+
+def _disagreements(records: Sequence[Record]) -> list[str]:
+    machines = [record.environment for record in records]
+    seen = {
+        "commit": {_commit(one) for one in machines},
+        "device": {_device(one) for one in machines},
+        # Two tasks have two data sets; one task must have one.
+        "data": {} if len(by_task(records)) > 1 else {str(one.get("data")) for one in machines},
+    }
+    return [name for name, values in seen.items() if len(values) > 1]
+
+
+def _commit(environment: dict[str, Any]) -> str:
+    return str(environment.get("commit") or "unknown") + (" + uncommitted changes" if environment.get("dirty") else "")
+
+
+def _device(environment: dict[str, Any]) -> str:
+    count = environment.get("device_count", 1)
+    return f"{environment.get('device', 'unknown')}" + (f" x {count}" if count != 1 else "")

@@ -1,0 +1,285 @@
+"""Records -> tables: every method beside source only and the upper bound, by every selection rule, with intervals."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from da_bench.records import Record
+from da_bench.report import cells
+from da_bench.report.cells import MISSING, NOTHING, accuracy_cell, gain_over_source_only, percent, seeds_cell
+from da_bench.report.escape import escape_latex, escape_markdown
+from da_bench.report.files import write_whole
+from da_bench.report.rows import (
+    Row,
+    by_task,
+    check_rule,
+    context,
+    method_key,
+    provenance,
+    reference,
+    row_name,
+    rows_of,
+    said,
+    seeds_said,
+)
+from da_bench.report.table import Cell, Column, Table, tables_csv
+from da_bench.select import ORACLE, RULES
+
+__all__ = ["Table", "across_pairs", "class_table", "result_tables", "row_name", "write_tables"]
+
+MEAN = ("mean", "half_width", "n")
+ENOUGH_PAIRS = 6  # two-sided Wilcoxon cannot go below p = .0625 with five pairs
+
+CELLS_NOTE = (
+    "Accuracies are percent of the target test split: mean ± half width of the 95 % t interval over seeds "
+    "(no ±: one seed). n/a: no such run or measurement."
+)
+MARKS_NOTE = (
+    "Bold (** in plain text): best mean of its column; underlined (_): not distinguishable from the best by a paired t "
+    "test over the common seeds (p >= .05, not corrected for many comparisons; or fewer than two common seeds). The "
+    "oracle and the upper bound do not compete."
+)
+GAIN_NOTE = (
+    "Gain: mean difference from source only in points, both by the declared rule on the same seeds [95 % interval], p "
+    f"of a two-sided paired t test over seeds. No claim across pairs is made below {ENOUGH_PAIRS} pairs."
+)
+ORACLE_NOTE = (
+    "IM + source-val floor and source validation pick the step without target labels. * The oracle cheats: it picks it "
+    "by target labels, which nobody has; an upper limit for selection, not a result."
+)
+DISTANCE_NOTE = (
+    "A-distance: proxy A-distance (0: domains alike, 2: told apart) of source-only features → of this method's, same "
+    "seeds. Seconds: wall time divided by the runs that ran together; compilation is apart, in the CSV."
+)
+
+
+def result_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
+    """One table a task, in order of first appearance; `rule` is the selection rule declared for the comparison.
+
+    Source only comes first, the upper bound last. A gain is read against the source-only row with the same model and
+    training, seed by seed; rows that differ in more than the method are not compared.
+
+    Raises:
+        UserError: for no records, an unknown rule, or two results of one setting and seed.
+    """
+    check_rule(rule)
+    return [_result_table(task, group, rule) for task, group in by_task(records).items()]
+
+
+def _result_table(task: str, records: list[Record], rule: str) -> Table:
+    rows = rows_of(records)
+    marks = {one: cells.marks_of(rows, one) for one in RULES}
+    shown = [_result_row(row, rows, rule, {one: marks[one][i] for one in RULES}) for i, row in enumerate(rows)]
+    return Table(task, _result_columns(rule), tuple(shown), (*_result_notes(rows, rule), *provenance(records)))
+
+
+def _result_columns(rule: str) -> tuple[Column, ...]:
+    return (
+        Column("method", "Method"),
+        Column("seeds", "Seeds", ("runs", "diverged", "skipped")),
+        Column("source", "Source acc.\n(declared\nrule)", MEAN),
+        *_rule_columns(rule, MEAN),
+        Column("gain", "Gain over\nsource only\n(declared rule)", ("mean", "half_width", "p", "n")),
+        Column("verdict", "Verdict"),
+        Column("gap_closed", "Gap\nclosed", ("share",)),
+        Column("a_distance", "A-distance\nbefore → after", ("before", "after")),
+        Column("seconds", "Seconds\nper run", ("run", "compile")),
+    )
+
+
+def _rule_columns(rule: str, parts: tuple[str, ...]) -> list[Column]:
+    declared = {one: "\n(declared)" if one == rule else "" for one in RULES}
+    return [Column(f"target_{one}", _heading(one) + declared[one], parts) for one in RULES]
+
+
+def _heading(rule: str) -> str:
+    return "Target acc.:\n" + textwrap.fill(RULES[rule], 12) + ("*" if rule == ORACLE else "")
+
+
+def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str]) -> tuple[Cell, ...]:
+    if not row.runs:
+        return _skipped_row(row, len(_result_columns(rule)))
+    gain = gain_over_source_only(row, rows, rule)
+    return (
+        Cell(row.name),
+        seeds_cell(row),
+        accuracy_cell(row.scores(rule, "source_accuracy")),
+        *(accuracy_cell(row.scores(one), marks[one]) for one in RULES),
+        cells.gain_cell(row, gain),
+        cells.verdict_cell(row, gain),
+        cells.gap_cell(row, rows, rule),
+        cells.distance_cell(row, rows),
+        cells.seconds_cell(row),
+    )
+
+
+def _skipped_row(row: Row, width: int) -> tuple[Cell, ...]:
+    reason = said(record.result.get("reason") or "no reason recorded" for record in row.skipped)
+    filled = [NOTHING] * width
+    filled[0], filled[1] = Cell(row.name), seeds_cell(row)
+    filled[[column.key for column in _result_columns("last")].index("verdict")] = Cell(f"skipped: {reason}")
+    return tuple(filled)
+
+
+def _result_notes(rows: Sequence[Row], rule: str) -> list[str]:
+    diverged = "† Runs that diverged: they count, with chance accuracy."
+    return [
+        *_mismatches(rows),
+        f"{seeds_said(rows)}. Declared rule: {RULES[rule]}. {GAIN_NOTE}",
+        CELLS_NOTE,
+        MARKS_NOTE,
+        ORACLE_NOTE,
+        *([diverged] if any(row.diverged for row in rows) else []),
+        DISTANCE_NOTE,
+    ]
+
+
+def _mismatches(rows: Sequence[Row]) -> list[str]:
+    """A note if rows differ in model or training, loud if a row has no source only to be read against for that."""
+    contexts = [context(row.first) for row in rows]
+    names = dict.fromkeys(name for one in contexts for name in one)
+    differ = [name for name in names if len({one.get(name) for one in contexts}) > 1]
+    if not differ:
+        return []
+    alone = any(row.is_source_only for row in rows) and not all(reference(row, rows) for row in rows)
+    note = f"Rows differ in more than the method ({said(differ)}): a gain is over source only with the same."
+    return [f"WARNING: {note} Where it is n/a, there is none." if alone else note]
+
+
+def across_pairs(records: Sequence[Record], rule: str = "last") -> Table | None:
+    """Means over pairs of the methods that ran on every pair; None with one pair. No test is made, whatever the number.
+
+    A method is the same on two pairs if all its own fields are, and it is called the same in both tables.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    check_rule(rule)
+    pairs = [rows_of(group) for group in by_task(records).values()]
+    if len(pairs) < 2:
+        return None
+    found = [{(row.name, method_key(row.first)): row for row in rows if row.runs} for rows in pairs]
+    everywhere = [key for key in found[0] if all(key in rows for rows in found)]
+    shown = tuple(_across_row([rows[key] for rows in found], pairs, rule) for key in everywhere)
+    left_out = said(key[0] for rows in found for key in rows if key not in everywhere)
+    notes = (*_across_notes(len(pairs), rule, left_out), *provenance(records))
+    return Table(f"Mean over {len(pairs)} pairs", _across_columns(rule), shown, notes)
+
+
+def _across_columns(rule: str) -> tuple[Column, ...]:
+    gains = (
+        Column("gain", "Mean gain\n(declared rule)", ("mean",)),
+        Column("better", "Pairs with\nhigher mean", ("better", "of")),
+    )
+    return (Column("method", "Method"), Column("pairs", "Pairs", ("pairs",)), *_rule_columns(rule, ("mean",)), *gains)
+
+
+def _across_row(same: list[Row], pairs: list[list[Row]], rule: str) -> tuple[Cell, ...]:
+    gains = [gain_over_source_only(row, rows, rule) for row, rows in zip(same, pairs, strict=True)]
+    means = [gain.mean for gain in gains if gain is not None]
+    better = (sum(mean > 0 for mean in means), len(means))
+    complete = len(means) == len(pairs) and not same[0].is_source_only
+    return (
+        Cell(same[0].name),
+        Cell(str(len(same)), (len(same),)),
+        *(_mean_over_pairs([row.scores(one) for row in same], one) for one in RULES),
+        Cell(f"{100 * np.mean(means):+.1f}", (float(np.mean(means)),)) if complete else NOTHING,
+        Cell(f"{better[0]} of {better[1]}", better) if complete else NOTHING,
+    )
+
+
+def _mean_over_pairs(scores: list[dict[int, float]], rule: str) -> Cell:
+    if not all(scores):
+        return MISSING
+    mean = float(np.mean([np.mean(list(one.values())) for one in scores]))
+    return Cell(percent(mean), (mean,), "oracle" if rule == ORACLE else "")
+
+
+def _across_notes(pairs: int, rule: str, left_out: str) -> list[str]:
+    few = f"{pairs} pairs: no significance is claimed below {ENOUGH_PAIRS} pairs."
+    many = f"{pairs} pairs: means only, no test across pairs is made here."
+    missing = [f"Left out, for not being on every pair: {left_out}."] if left_out else []
+    means = f"Mean over pairs of the mean target accuracy over seeds, in percent. Declared rule: {RULES[rule]}."
+    return [few if pairs < ENOUGH_PAIRS else many, means, ORACLE_NOTE, *missing]
+
+
+def class_table(records: Sequence[Record], rule: str = "last") -> list[Table]:
+    """One table a task: macro and per-class target accuracy at `rule`, classes by their index.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    check_rule(rule)
+    return [_class_table(task, group, rule) for task, group in by_task(records).items()]
+
+
+def _class_table(task: str, records: list[Record], rule: str) -> Table:
+    rows = [row for row in rows_of(records) if row.runs]
+    per_class = [_class_scores(row, rule) for row in rows]
+    count = max((len(scores) for scores in per_class), default=0)
+    numbered = [Column(f"class_{i}", f"Class {i}", MEAN) for i in range(count)]
+    columns = (Column("method", "Method"), Column("macro", "Macro acc.", MEAN), *numbered)
+    shown = [_class_row(row, scores, count, rule) for row, scores in zip(rows, per_class, strict=True)]
+    heading = f"{task}: target accuracy by class"
+    notes = (f"{seeds_said(rows)}. Rule: {RULES[rule]}. Macro: mean over classes. {CELLS_NOTE}", *provenance(records))
+    return Table(heading, columns, tuple(shown), notes)
+
+
+def _class_row(row: Row, scores: list[dict[int, float]], count: int, rule: str) -> tuple[Cell, ...]:
+    padded = scores + [{}] * (count - len(scores))
+    return (Cell(row.name), accuracy_cell(row.scores(rule, "target_macro")), *(accuracy_cell(one) for one in padded))
+
+
+def _class_scores(row: Row, rule: str) -> list[dict[int, float]]:
+    """Seed -> accuracy, for each class; a class that the target test split does not hold has none."""
+    lists = {run.config["seed"]: run.result["rules"].get(rule, {}).get("target_per_class") or [] for run in row.runs}
+    count = max((len(values) for values in lists.values()), default=0)
+    held = [{seed: values[i] for seed, values in lists.items() if i < len(values)} for i in range(count)]
+    return [{seed: value for seed, value in one.items() if value is not None} for one in held]
+
+
+def write_tables(records: Sequence[Record], folder: Path, rule: str = "last") -> list[Path]:
+    """Write tables.md, .tex, .csv and .json into `folder`, each whole or not at all; returns their paths.
+
+    Result tables come first, then the means over pairs, then the tables by class.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    across = across_pairs(records, rule)
+    tables = [*result_tables(records, rule), *([across] if across else []), *class_table(records, rule)]
+    commands = said(record.environment.get("command") or "unknown" for record in records)
+    texts = {
+        "tables.md": f"<!-- {escape_markdown(_origin(commands, records))} -->\n\n"
+        + "\n".join(one.markdown() for one in tables),
+        "tables.tex": f"% {escape_latex(_origin(commands, records))}\n" + "\n".join(one.latex() for one in tables),
+        "tables.csv": f"# {_origin(commands, records)} Accuracies are in [0, 1].\n" + tables_csv(tables),
+        "tables.json": _json_text(tables, commands, len(records)),
+    }
+    return [write_whole(folder / name, text.encode()) for name, text in texts.items()]
+
+
+def _origin(commands: str, records: Sequence[Record]) -> str:
+    return f"Generated by da-bench from {len(records)} records of: {commands}. Do not edit."
+
+
+def _json_text(tables: Iterable[Table], commands: str, count: int) -> str:
+    data = {"command": commands, "records": count, "tables": [table.data() for table in tables]}
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def show(tables: Sequence[Table], form: str = "text") -> None:
+    """Print tables as "text", "markdown", "latex", "csv" or "json"; on a terminal, text is set for its width."""
+    console = Console()
+    if form == "text" and console.is_terminal:
+        console.print(*(table.rich() for table in tables), sep="\n")
+    elif form == "csv":
+        print(tables_csv(tables), end="")
+    elif form == "json":
+        print(json.dumps([table.data() for table in tables], ensure_ascii=False, allow_nan=False, indent=1))
+    else:
+        print(*(getattr(table, form)() for table in tables), sep="\n")

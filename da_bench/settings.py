@@ -1,0 +1,151 @@
+"""Settings: frozen dataclasses that are at once configuration, documentation, record and JAX pytree.
+
+A float field is an array leaf, so a whole grid of its values runs in one compiled program. Every other field
+(sizes, switches, tuples) is static, so another value of it is another program.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Generic, TypeVar, dataclass_transform, get_type_hints
+
+import jax
+import pydantic
+from pydantic import Field
+
+T = TypeVar("T")
+Thing = TypeVar("Thing")
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+NaturalNumber = Annotated[int, Field(ge=0)]
+
+
+class UserError(ValueError):
+    """Something the user gave is wrong; the message names the thing, the place and the remedy."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'dann'?" for the nearest known name, else the list of what there is."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known)}"
+
+
+class Registry(Mapping[str, Thing], Generic[Thing]):
+    """Names to things of one kind ("method", "task"), in order of registration."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._things: dict[str, Thing] = {}
+
+    def add(self, name: str, thing: Thing) -> None:
+        """Register `thing`; another thing under the same name raises UserError."""
+        if self._things.get(name, thing) is not thing:
+            raise UserError(f"{self.kind} '{name}' is registered twice: {self._things[name]} and {thing}")
+        self._things[name] = thing
+
+    def __getitem__(self, name: str) -> Thing:
+        if name not in self._things:
+            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, self._things)}")
+        return self._things[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def setting(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen keyword-only dataclass whose fields are checked and whose float fields are leaves.
+
+    Raises:
+        UserError: from the constructor, for an unknown field (naming the nearest one), a value of the wrong type
+            or out of its range, NaN or infinity.
+    """
+    config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+    checked = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)
+    _explain_errors(checked)
+    _register_pytree(checked)
+    return checked
+
+
+def _explain_errors(cls: Any) -> None:
+    build = cls.__init__
+
+    def __init__(self: Any, **values: Any) -> None:
+        try:
+            build(self, **values)
+        except pydantic.ValidationError as error:
+            raise UserError(_one_message(cls, error)) from None
+
+    cls.__init__ = __init__
+
+
+def _one_message(cls: Any, error: pydantic.ValidationError) -> str:
+    fault = error.errors()[0]
+    if fault["type"] == "value_error":  # raised by the class's own __post_init__, which says it all
+        return str(fault["ctx"]["error"])
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = [field.name for field in dataclasses.fields(cls)]
+        return f"{cls.__name__} has no field '{place}'{did_you_mean(place, known)}"
+    return f"{cls.__name__}.{place} = {fault['input']!r}: {fault['msg'].lower()}"
+
+
+def _register_pytree(cls: Any) -> None:
+    leaves = leaf_names(cls)
+    static = [field.name for field in dataclasses.fields(cls) if field.name not in leaves]
+
+    def flatten(self: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+        keyed = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in leaves]
+        return keyed, tuple(getattr(self, name) for name in static)
+
+    def unflatten(aux: tuple[Any, ...], values: Iterable[Any]) -> Any:
+        self = object.__new__(cls)  # not through __init__: leaves may be tracers, which are no valid floats
+        for name, value in [*zip(static, aux, strict=True), *zip(leaves, values, strict=True)]:
+            object.__setattr__(self, name, value)
+        return self
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+
+
+def leaf_names(cls: type) -> list[str]:
+    """Names of the float fields of a setting: its array leaves."""
+    hints = get_type_hints(cls)  # without extras: Annotated[float, ...] reads as float
+    return [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]  # type: ignore[arg-type]
+
+
+def as_dict(value: Any) -> Any:
+    """A setting as JSON-able values, with its class's registered `name` first where it has one."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: as_dict(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"name": value.name, **fields} if hasattr(value, "name") else fields
+    if isinstance(value, (list, tuple)):
+        return [as_dict(item) for item in value]
+    return value
+
+
+def snake_case(name: str) -> str:
+    """ "SourceOnly" -> "source_only"."""
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+def export_all(package: str, registry: Registry[Any]) -> list[str]:
+    """Import every file of `package` and set its registered classes as attributes of it: `methods.Dann`."""
+    room = sys.modules[package]
+    for module in pkgutil.iter_modules(room.__path__):
+        importlib.import_module(f"{package}.{module.name}")
+    for thing in registry.values():
+        setattr(room, thing.__name__, thing)
+    return [thing.__name__ for thing in registry.values()]

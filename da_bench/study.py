@@ -1,0 +1,227 @@
+"""A study: makes the runs of a list of experiments that are not yet on record, and reports all of them."""
+
+import dataclasses
+import math
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from da_bench import train
+from da_bench.data.tasks import load
+from da_bench.experiment import Experiment
+from da_bench.judge import Predictions, Seconds, judge, labelled, probes
+from da_bench.methods import Method, Shallow
+from da_bench.records import Record, Records, mirror
+from da_bench.settings import UserError
+from da_bench.types import Domain, Task
+
+WIDE = 10_000  # parameters from which a CPU computes runs one after another no slower than side by side
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Records of a study, in the order of its experiments, and the folder they lie in."""
+
+    records: list[Record]
+    folder: Path
+
+    def table(self, rule: str = "last") -> None:
+        """Print one table a task: every method by every selection rule, gains by the declared `rule`."""
+        from da_bench.report.tables import result_tables, show
+
+        show(result_tables(self.records, rule))
+
+    def write(self, name: str, rule: str = "last") -> list[Path]:
+        """Write tables (Markdown, LaTeX, CSV, JSON) and plots (PNG, SVG) into `folder`/`name`; returns their paths."""
+        from da_bench.report.plots import write_plots
+        from da_bench.report.tables import write_tables
+
+        return [
+            *write_tables(self.records, self.folder / name, rule),
+            *write_plots(self.records, self.folder / name, rule),
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where and how a study runs; nothing of it changes a result.
+
+    results: folder of the records; data_root: folder of the user's data sets (default: $DA_BENCH_DATA);
+    at_once: runs computed side by side on a device, None: what suits the network and the device; wandb: mirror each
+    record ("offline" or "online"); progress: show a bar on the terminal.
+    """
+
+    results: Path = Path("results")
+    data_root: Path | None = None
+    at_once: int | None = None
+    wandb: Literal["off", "offline", "online"] = "off"
+    progress: bool = True
+
+
+def study(experiments: Sequence[Experiment], options: Options = Options()) -> Results:
+    """Make every run that has no record yet, group by group in one compiled program each; return all records.
+
+    Interrupted, it goes on with what is missing when called again.
+
+    Raises:
+        UserError: before anything is compiled or written, for data that is missing or does not fit.
+    """
+    store = Records(options.results)
+    wanted = {experiment.id: experiment for experiment in experiments}
+    if not wanted:
+        raise UserError("no experiments to run: give at least one method, task and seed")
+    missing = [experiment for run_id, experiment in wanted.items() if not store.has(run_id)]
+    groups = _groups(missing)
+    for group in groups:
+        _check(group[0], load(group[0].task, options.data_root))
+    for group in _with_progress(groups, options.progress):
+        _run_group(group, store, options)
+    return Results([store.read(run_id) for run_id in wanted], options.results)
+
+
+def run(method: Any, task: str, seeds: int = 5, options: Options = Options(), **settings: Any) -> Results:
+    """Run one method, or each of a list of them, on a task with seeds 0 .. `seeds` - 1.
+
+    settings: `training`, `model`, `labels_from` of the `Experiment`.
+
+    Raises:
+        UserError: for a wrong setting, an unknown task, zero seeds, or data that is missing or does not fit.
+    """
+    methods = method if isinstance(method, Sequence) else [method]
+    return study(over_seeds((Experiment(task=task, method=one, **settings) for one in methods), seeds), options)
+
+
+def over_seeds(experiments: Iterable[Experiment], seeds: int) -> list[Experiment]:
+    """Each experiment with seeds 0 .. `seeds` - 1: the same seeds for every method, so that comparisons are paired."""
+    if seeds < 1:
+        raise UserError(f"seeds = {seeds}: at least 1 is needed, 5 for a result that can be compared")
+    return [dataclasses.replace(experiment, seed=seed) for experiment in experiments for seed in range(seeds)]
+
+
+def _groups(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
+    """Experiments that are one compiled program: alike in all but their seeds and float hyper-parameters."""
+    groups: dict[Any, list[Experiment]] = {}
+    for one in experiments:
+        deep = isinstance(one.method, Method)
+        shape = jax.tree.structure((one.method, one.training)) if deep else one.id
+        groups.setdefault((one.task, one.labels_from, deep and one.network, shape), []).append(one)
+    return list(groups.values())
+
+
+def _check(experiment: Experiment, task: Task) -> None:
+    """Refuse a batch that a domain cannot fill, before anything is compiled."""
+    size = experiment.training.batch_size
+    if isinstance(experiment.method, Shallow) or size is None:
+        return
+    splits = labelled(experiment, task)
+    for name, rows in (
+        ("labelled training", len(splits.train.labels)),
+        ("target training", len(task.target.train.labels)),
+    ):
+        if size > rows:
+            raise UserError(
+                f"Training.batch_size = {size} is more than the {rows} rows of the {name} split of {task.name}; "
+                f"give at most {rows}, or None for all rows"
+            )
+
+
+def _with_progress(groups: list[list[Experiment]], shown: bool) -> Iterator[list[Experiment]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not shown or not groups) as bar:
+        line = bar.add_task("", total=sum(map(len, groups)))
+        for group in groups:
+            bar.update(line, description=f"{group[0].task}: {group[0].method.name} x {len(group)}")
+            yield group
+            bar.advance(line, len(group))
+
+
+def _run_group(group: list[Experiment], store: Records, options: Options) -> None:
+    task = load(group[0].task, options.data_root)
+    reason = group[0].method.skip(task)
+    if reason is not None:
+        made: Iterable[tuple[Predictions | None, Seconds | None]] = [(None, None)] * len(group)
+    elif isinstance(group[0].method, Shallow):
+        made = [_fit(experiment, task) for experiment in group]
+    else:
+        made = _train(group, task, options.at_once)
+    for experiment, (predictions, seconds) in zip(group, made, strict=True):
+        record, arrays = judge(experiment, task, predictions, seconds, reason)
+        store.publish(record, arrays)
+        if options.wandb != "off" and (trouble := mirror(record, options.results, options.wandb)):
+            print(f"warning: {trouble}")
+
+
+def _train(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Predictions, Seconds]]:
+    """All runs of a group as one compiled program over all devices."""
+    devices = jax.devices()[: len(group)]
+    model = group[0].network.clone(classes=len(task.classes))
+    held_out = probes(group[0], task)
+    data = _device_data(group[0], task, held_out)
+    runs = train.stack([(jax.random.key(one.seed), one.method, one.training) for one in group], len(devices))
+
+    def fn(key: Any, method: Method, training: train.Training, data: train.Data) -> Any:
+        finished = train.run(key, method, training, model, data)
+        return finished.metrics, finished.logits, finished.features
+
+    mapped = train.over_runs(fn, devices, at_once or _side_by_side(model, data))
+    start = time.monotonic()
+    program = mapped.lower(runs, (data,)).compile()
+    compiled = time.monotonic()
+    results = jax.tree.map(np.asarray, jax.block_until_ready(program(runs, (data,))))
+    seconds = Seconds(compiled - start, time.monotonic() - compiled, len(group))
+    return [(_unpack(one, held_out, jax.tree.map(lambda x: x[i], results)), seconds) for i, one in enumerate(group)]
+
+
+def _side_by_side(model: Any, data: train.Data) -> int | None:
+    """1 where a wide network keeps a CPU busy alone; None, all at once, for tiny networks and on accelerators."""
+    if jax.default_backend() != "cpu":
+        return None
+    shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), data.source.inputs[:2])
+    return 1 if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes)) >= WIDE else None
+
+
+def _device_data(experiment: Experiment, task: Task, held_out: dict[str, Domain]) -> train.Data:
+    """What a run may see. Of the target, inputs only."""
+    inputs = np.concatenate([probe.inputs for probe in held_out.values()])
+    source = labelled(experiment, task).train
+    return jax.tree.map(jax.numpy.asarray, train.Data(source, task.target.train.inputs, inputs))
+
+
+def _unpack(experiment: Experiment, held_out: dict[str, Domain], result: Any) -> Predictions:
+    metrics, logits, features = result
+    every = experiment.training.steps // experiment.training.evaluations
+    steps = [every * (i + 1) for i in range(experiment.training.evaluations)]
+    ends = np.cumsum([len(probe.labels) for probe in held_out.values()])[:-1]
+    by_probe = dict(zip(held_out, np.split(logits, ends, axis=1), strict=True))
+    return Predictions(steps, by_probe, metrics, dict(zip(held_out, np.split(features, ends), strict=True)))
+
+
+def _fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:
+    assert isinstance(experiment.method, Shallow)
+    source = labelled(experiment, task).train
+    start = time.monotonic()
+    fitted = experiment.method.fit(rows(source.inputs), source.labels, rows(task.target.train.inputs))
+    logits = {
+        name: np.asarray(fitted.predict_log_proba(rows(probe.inputs)))[None]
+        for name, probe in probes(experiment, task).items()
+    }
+    return Predictions([0], logits, {}, {}), Seconds(0.0, time.monotonic() - start, 1)
+
+
+def rows(inputs: Any) -> np.ndarray:
+    """Inputs [n, ...] as float64 rows [n, d]."""
+    return np.asarray(inputs, np.float64).reshape(len(inputs), -1)

@@ -1,0 +1,172 @@
+"""Training: a run is a pure function of its key, and many runs are one compiled program.
+
+Nothing here knows a target label: `run` is handed the source `Domain` and the target's inputs.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import AxisType, PartitionSpec
+
+from da_bench.methods import Learner, Method
+from da_bench.models import Network, forward, initialise, shapes
+from da_bench.settings import Count, Fraction, NonNegative, Positive, UserError, setting
+from da_bench.types import Array, Batch, Domain, Output, TrainState, Tree, stream
+
+EVALUATION_CHUNK = 1000  # inputs in one evaluation pass: bounds the memory of convolutions over a whole test set
+
+
+@setting
+class Training:
+    """How long and how a run trains.
+
+    steps: updates in all. evaluations: how many times, evenly, the run is looked at; divides steps. batch_size: rows
+    of each domain in a step; None: all of them. learning_rate: mu_0 a step. decay_rate a, decay_power b: the rate at
+    progress p is mu_0 / (1 + a p)^b, by default DANN's (Ganin et al., JMLR 2016, Section 5.2.2); a = 0 is constant.
+    momentum: of "sgd" and "nesterov". weight_decay: added to the gradient before the momentum, as in SGD papers.
+    """
+
+    steps: Count = 1000
+    evaluations: Count = 10
+    batch_size: Count | None = 64
+    optimizer: Literal["sgd", "nesterov", "adam"] = "sgd"
+    learning_rate: Positive = 0.01
+    decay_rate: NonNegative = 10.0
+    decay_power: NonNegative = 0.75
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps % self.evaluations:
+            raise UserError(f"Training.evaluations = {self.evaluations} must divide steps = {self.steps}")
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """The optax chain of these settings."""
+
+        def rate(step: Array) -> Array:
+            return self.learning_rate / (1 + self.decay_rate * step / self.steps) ** self.decay_power
+
+        if self.optimizer == "adam":
+            direction = optax.scale_by_adam(b1=self.momentum)
+        else:
+            direction = optax.trace(self.momentum, nesterov=self.optimizer == "nesterov")
+        return optax.chain(optax.add_decayed_weights(self.weight_decay), direction, optax.scale_by_learning_rate(rate))
+
+
+class Data(NamedTuple):
+    """All that a run may see: the labelled source, target inputs [m, ...], and inputs to predict, probes [p, ...]."""
+
+    source: Domain
+    target: Array
+    probes: Array
+
+
+class Finished(NamedTuple):
+    """What a run leaves after `e` evaluations.
+
+    state: after the last step; metrics: [e], each the mean over the steps since the evaluation before;
+    logits: [e, p, c] of the probes at each evaluation; features: [p, d] of the probes after the last step.
+    """
+
+    state: TrainState
+    metrics: dict[str, Array]
+    logits: Array
+    features: Array
+
+
+def run(key: Array, method: Method, training: Training, model: Network, data: Data) -> Finished:
+    """Train `model` by `method`: a pure function of its arguments, to be jitted, vmapped and mapped over devices."""
+    learner = Learner(model, training.optimiser(), training.steps)
+    source_rows = draws(stream(key, "source order"), len(data.source.inputs), training)
+    target_rows = draws(stream(key, "target order"), len(data.target), training)
+
+    def step(state: TrainState, rows: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
+        inputs, labels = data.source
+        batch = Batch(inputs[rows[0]], labels[rows[0]], data.target[rows[1]])
+        return method.step(learner, state, batch)
+
+    def segment(carry: tuple[TrainState, Array], rows: tuple[Array, Array]) -> tuple[Any, Any]:
+        state, metrics = jax.lax.scan(step, carry[0], rows)
+        output = predict(model, state, data.probes)
+        return (state, output.features), (jax.tree.map(lambda m: m.mean(axis=0), metrics), output.logits)
+
+    state = init(key, method, learner, data)
+    expected = shapes(model, state.params["model"], state.stats, data.probes).features
+    start = state, jnp.zeros(expected.shape, expected.dtype)
+    (state, features), (metrics, logits) = jax.lax.scan(segment, start, (source_rows, target_rows))
+    return Finished(state, metrics, logits, features)
+
+
+def init(key: Array, method: Method, learner: Learner, data: Data) -> TrainState:
+    """The state before the first step."""
+    example = data.source.inputs[:2]
+    model, stats = initialise(learner.model, stream(key, "model"), example)
+    own = method.init(stream(key, "method"), _zeros(shapes(learner.model, model, stats, example)))
+    # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.result_type(float)), {"model": model, "method": own})
+    memory = method.remember(params)
+    opt_state = learner.optimizer.init(params)
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, stream(key, "steps"))
+
+
+def _zeros(output: Output) -> Output:
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), output)
+
+
+def draws(key: Array, n: int, training: Training) -> Array:
+    """Rows of every batch of the run: [evaluations, steps / evaluations, batch], int32.
+
+    Each epoch is a fresh permutation of the n rows; its last, incomplete batch is dropped.
+    """
+    size = training.batch_size or n
+    per_epoch = n // size
+    epochs = -(-training.steps // per_epoch)
+    if size == n:  # a whole-domain batch needs no order
+        orders = jnp.broadcast_to(jnp.arange(n), (epochs, n))
+    else:
+        orders = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(key, epochs))
+    rows = orders[:, : per_epoch * size].reshape(-1, size)[: training.steps]
+    return rows.reshape(training.evaluations, -1, size)
+
+
+def predict(model: Network, state: TrainState, inputs: Array) -> Output:
+    """The network's output for inputs [n, ...] in evaluation mode: no row depends on another."""
+
+    def one(row: Array) -> Output:
+        output, _ = forward(model, state.params["model"], state.stats, row[None])
+        return jax.tree.map(lambda x: x[0], output)
+
+    return jax.lax.map(one, inputs, batch_size=min(EVALUATION_CHUNK, len(inputs)))
+
+
+def over_runs(
+    fn: Callable[..., Tree], devices: Sequence[Any] | None = None, at_once: int | None = None
+) -> Callable[..., Tree]:
+    """`mapped(runs, shared)`: `fn(*run, *shared)` for each of the runs stacked along the first axis of `runs`.
+
+    One compiled program; runs are spread over `devices` (default: all), and on each device `at_once` of them are
+    computed side by side (default: all of its share) and the rest one batch after another. `shared` goes to every run.
+    Equal to jax.pmap(jax.vmap(fn)), whose place it takes. The number of runs must divide by the number of devices:
+    `pad` sees to it.
+    """
+    mesh = jax.make_mesh((len(devices or jax.devices()),), ("run",), (AxisType.Auto,), devices=devices)
+
+    def share(runs: Tree, shared: Tree) -> Tree:
+        return jax.lax.map(lambda one: fn(*one, *shared), runs, batch_size=at_once or _length(runs))
+
+    split, whole = PartitionSpec("run"), PartitionSpec()
+    # check_vma=False: a scan inside shard_map carries values that start unvarying and become varying
+    return jax.jit(jax.shard_map(share, mesh=mesh, in_specs=(split, whole), out_specs=split, check_vma=False))
+
+
+def _length(runs: Tree) -> int:
+    return jax.tree.leaves(runs)[0].shape[0]
+
+
+def stack(trees: Sequence[Tree], devices: int) -> Tree:
+    """Equal trees stacked along a new first axis, the last one repeated until `devices` divides the length."""
+    padded = [*trees, *[trees[-1]] * (-len(trees) % devices)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)

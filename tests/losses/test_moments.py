@@ -1,0 +1,26 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench.losses.moments import covariance, covariance_gap
+
+
+def test_equals_numpy_covariances(rng, x64):
+    source, target = rng.normal(size=(9, 5)), 2 * rng.normal(size=(6, 5))
+    gap = np.sum((np.cov(source, rowvar=False) - np.cov(target, rowvar=False)) ** 2) / (4 * 5**2)
+    assert covariance_gap(jnp.asarray(source), jnp.asarray(target)) == pytest.approx(gap, rel=1e-12)
+
+
+def test_by_hand(x64):
+    """Source {(0,0), (2,0)}: variance 2 in x. Target {(0,0), (0,4)}: variance 8 in y. (2^2 + 8^2) / (4 * 2^2)."""
+    source, target = jnp.asarray([[0.0, 0.0], [2.0, 0.0]]), jnp.asarray([[0.0, 0.0], [0.0, 4.0]])
+    assert covariance_gap(source, target) == pytest.approx(68 / 16)
+
+
+def test_does_not_see_means(rng, x64):
+    x = jnp.asarray(rng.normal(size=(9, 5)))
+    assert covariance_gap(x, x + 100.0) == pytest.approx(0.0, abs=1e-18)
+
+
+def test_covariance_of_a_rank_one_sample_stays_finite():
+    assert np.isfinite(covariance(jnp.ones((2, 3)))).all()

@@ -1,0 +1,36 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench.models.layers import Conv, max_pool
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_convolution_equals_the_stock_one_with_its_gradients(padding, size, rng, x64):
+    inputs = jnp.asarray(rng.normal(size=(2, 9, 7, 3)))
+    ours, stock = Conv(4, size, padding), nn.Conv(4, (size, size), padding=padding, param_dtype=jnp.float64)
+    kernel = jnp.asarray(rng.normal(size=(size, size, 3, 4)))
+    bias = jnp.asarray(rng.normal(size=4))
+
+    def through_ours(kernel, inputs):
+        params = {"patches": {"kernel": kernel.reshape(-1, 4), "bias": bias}}
+        return ours.apply({"params": params}, inputs)
+
+    def through_stock(kernel, inputs):
+        return stock.apply({"params": {"kernel": kernel, "bias": bias}}, inputs)
+
+    # ours stacks the patch columns slowest, the stock kernel the rows
+    turned = kernel.swapaxes(0, 1)
+    np.testing.assert_allclose(through_ours(turned, inputs), through_stock(kernel, inputs), rtol=1e-12, atol=1e-12)
+    of_ours = jax.grad(lambda x: jnp.sum(through_ours(turned, x) ** 2))(inputs)
+    of_stock = jax.grad(lambda x: jnp.sum(through_stock(kernel, x) ** 2))(inputs)
+    np.testing.assert_allclose(of_ours, of_stock, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 7, 5, 3)])
+def test_pooling_equals_the_stock_one(shape, rng):
+    inputs = jnp.asarray(rng.normal(size=shape), jnp.float32)
+    np.testing.assert_array_equal(max_pool(inputs), nn.max_pool(inputs, (2, 2), (2, 2)))

@@ -1,0 +1,28 @@
+"""Shapes so small that a test compiles in a second: three classes of two-dimensional blobs, the target shifted."""
+
+import numpy as np
+
+from da_bench.models import Mlp
+from da_bench.train import Training
+from da_bench.types import Domain, Splits, Task
+
+MODEL = Mlp(hidden=(6,), activation="tanh")
+TRAINING = Training(steps=12, evaluations=3, batch_size=8, learning_rate=0.1)
+
+
+def blobs(generator, rows, shift, classes=3):
+    labels = np.arange(rows) % classes
+    angle = 2 * np.pi * labels / classes
+    centres = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    inputs = centres + 0.5 * generator.normal(size=(rows, 2)) + shift
+    return Domain(inputs.astype(np.float32), labels.astype(np.int32))
+
+
+def splits(seed, shift):
+    generator = np.random.default_rng(seed)
+    return Splits(*(blobs(generator, rows, shift) for rows in (30, 12, 18)))
+
+
+def task(name="moons/35", shift=0.8):
+    """A small task under the name of a registered one."""
+    return Task(name, ("a", "b", "c"), splits(0, 0.0), splits(1, shift))
