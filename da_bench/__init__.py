@@ -26,7 +26,7 @@ _PLACES = {
 }
 _ROOMS = ("methods", "models", "losses", "transferability", "evaluate", "select", "report")
 
-__all__ = ["__version__", *_PLACES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_PLACES, *_ROOMS]  # noqa: PLE0604  (one list, not two)
 
 
 def __getattr__(name: str) -> Any:

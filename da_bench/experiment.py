@@ -79,7 +79,7 @@ def from_config(config: dict[str, Any]) -> Experiment:
     for field in config.keys() - {"schema", *known}:
         raise UserError(f"config has an unknown field '{field}'{did_you_mean(field, known)}")
     method = dict(config["method"])
-    given = {"method": METHODS[method.pop("name")](**method)}
+    given: dict[str, Any] = {"method": METHODS[method.pop("name")](**method)}
     if config["model"] is not None:
         given |= {"model": models.build(**config["model"]), "training": Training(**config["training"])}
     return Experiment(task=config["task"], labels_from=config["labels_from"], seed=config["seed"], **given)

@@ -1,4 +1,4 @@
-"""Judging a run: from its stored predictions to its record. The labels of the target are opened here, after training."""
+"""Judging a run, from its stored predictions to its record: target labels are opened here, after training."""
 
 import math
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ def labelled(experiment: Experiment, task: Task) -> Splits:
 
 
 def probes(experiment: Experiment, task: Task) -> dict[str, Domain]:
-    """What a run predicts at every evaluation: held-out rows of the labelled domain and of the target, both test sets."""
+    """What a run predicts at every evaluation: held-out labelled rows, held-out target rows, both test sets."""
     held_out = (labelled(experiment, task).validation, task.target.validation, task.source.test, task.target.test)
     return dict(zip(PROBES, held_out, strict=True))
 

@@ -31,7 +31,7 @@ class UserError(ValueError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'dann'?" for the nearest known name, else the list of what there is."""
+    """The ending "; did you mean 'dann'?" for the nearest known name, else the list of what there is."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known)}"
@@ -77,19 +77,19 @@ def setting(cls: type[T]) -> type[T]:
     checked = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)
     _explain_errors(checked)
     _register_pytree(checked)
-    return checked
+    return checked  # type: ignore[return-value]
 
 
 def _explain_errors(cls: Any) -> None:
     build = cls.__init__
 
-    def __init__(self: Any, **values: Any) -> None:
+    def explained(self: Any, **values: Any) -> None:
         try:
             build(self, **values)
         except pydantic.ValidationError as error:
             raise UserError(_one_message(cls, error)) from None
 
-    cls.__init__ = __init__
+    cls.__init__ = explained
 
 
 def _one_message(cls: Any, error: pydantic.ValidationError) -> str:
@@ -123,7 +123,7 @@ def _register_pytree(cls: Any) -> None:
 def leaf_names(cls: type) -> list[str]:
     """Names of the float fields of a setting: its array leaves."""
     hints = get_type_hints(cls)  # without extras: Annotated[float, ...] reads as float
-    return [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]  # type: ignore[arg-type]
+    return [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
 
 
 def as_dict(value: Any) -> Any:
@@ -137,15 +137,14 @@ def as_dict(value: Any) -> Any:
 
 
 def snake_case(name: str) -> str:
-    """ "SourceOnly" -> "source_only"."""
+    """SourceOnly -> source_only."""
     return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
-def export_all(package: str, registry: Registry[Any]) -> list[str]:
+def export_all(package: str, registry: Registry[Any]) -> None:
     """Import every file of `package` and set its registered classes as attributes of it: `methods.Dann`."""
     room = sys.modules[package]
     for module in pkgutil.iter_modules(room.__path__):
         importlib.import_module(f"{package}.{module.name}")
     for thing in registry.values():
         setattr(room, thing.__name__, thing)
-    return [thing.__name__ for thing in registry.values()]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -181,9 +180,10 @@ def _train(group: list[Experiment], task: Task, at_once: int | None) -> list[tup
     start = time.monotonic()
     program = mapped.lower(runs, (data,)).compile()
     compiled = time.monotonic()
-    results = jax.tree.map(np.asarray, jax.block_until_ready(program(runs, (data,))))
+    metrics, logits, features = jax.tree.map(np.asarray, program(runs, (data,)))
     seconds = Seconds(compiled - start, time.monotonic() - compiled, len(group))
-    return [(_unpack(one, held_out, jax.tree.map(lambda x: x[i], results)), seconds) for i, one in enumerate(group)]
+    each = [({name: m[i] for name, m in metrics.items()}, logits[i], features[i]) for i in range(len(group))]
+    return [(_unpack(one, held_out, *result), seconds) for one, result in zip(group, each, strict=True)]
 
 
 def _side_by_side(model: Any, data: train.Data) -> int | None:
@@ -201,8 +201,13 @@ def _device_data(experiment: Experiment, task: Task, held_out: dict[str, Domain]
     return jax.tree.map(jax.numpy.asarray, train.Data(source, task.target.train.inputs, inputs))
 
 
-def _unpack(experiment: Experiment, held_out: dict[str, Domain], result: Any) -> Predictions:
-    metrics, logits, features = result
+def _unpack(
+    experiment: Experiment,
+    held_out: dict[str, Domain],
+    metrics: dict[str, np.ndarray],
+    logits: np.ndarray,
+    features: np.ndarray,
+) -> Predictions:
     every = experiment.training.steps // experiment.training.evaluations
     steps = [every * (i + 1) for i in range(experiment.training.evaluations)]
     ends = np.cumsum([len(probe.labels) for probe in held_out.values()])[:-1]

@@ -142,12 +142,10 @@ def predict(model: Network, state: TrainState, inputs: Array) -> Output:
     return jax.lax.map(one, inputs, batch_size=min(EVALUATION_CHUNK, len(inputs)))
 
 
-def over_runs(
-    fn: Callable[..., Tree], devices: Sequence[Any] | None = None, at_once: int | None = None
-) -> Callable[..., Tree]:
+def over_runs(fn: Callable[..., Tree], devices: Sequence[Any] | None = None, at_once: int | None = None) -> Any:
     """`mapped(runs, shared)`: `fn(*run, *shared)` for each of the runs stacked along the first axis of `runs`.
 
-    One compiled program; runs are spread over `devices` (default: all), and on each device `at_once` of them are
+    One jitted function; runs are spread over `devices` (default: all), and on each device `at_once` of them are
     computed side by side (default: all of its share) and the rest one batch after another. `shared` goes to every run.
     Equal to jax.pmap(jax.vmap(fn)), whose place it takes. The number of runs must divide by the number of devices:
     `pad` sees to it.

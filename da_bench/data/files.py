@@ -39,19 +39,21 @@ def _first_file(*candidates: Path) -> Path | None:
 
 
 def find(root: Path | None, folder: str, names: tuple[str, ...], how_to_get: str) -> list[Path]:
-    """The paths of all `names`, in their order, under root/folder; `how_to_get` completes "to get them, see ...".
+    """The paths of all `names`, in their order, under root/folder; `how_to_get` says where they come from.
 
     Raises:
         UserError: one for all that is missing: which files, where they were looked for and where they come from.
     """
     try:
-        found = locate(data_root(root), folder, names)
+        place = data_root(root) / folder
     except UserError as error:
-        raise UserError(f"{folder} needs the files {', '.join(names)} in <data root>/{folder}, but {error}") from None
+        needed = f"the data set '{folder}' needs {', '.join(names)} in the folder {folder}/ of the data root"
+        raise UserError(f"{needed} (to get them: {how_to_get}), but {error}") from None
+    found = locate(place.parent, folder, names)
     missing = [name for name, path in found.items() if path is None]
     if missing:
         raise UserError(
-            f"missing in '{data_root(root) / folder}': {', '.join(missing)}; to get them, see {how_to_get}; "
+            f"missing in '{place}': {', '.join(missing)} (to get them: {how_to_get}); "
             f"if the data root is elsewhere, {HOW_TO_SET_ROOT}"
         )
     return [path for path in found.values() if path is not None]
@@ -82,9 +84,9 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def read_libsvm(path: Path, features: int) -> tuple[np.ndarray, np.ndarray]:
-    """(inputs [n, features] float32, labels [n] float64) of a file of lines `label index:value ...`; .bz2, .gz or plain.
+    """(inputs [n, features] float32, labels [n] float64) of a file of lines `label index:value ...`.
 
-    Indices count from 1; what a line leaves out is 0.
+    The file is plain, .gz or .bz2. Indices count from 1; what a line leaves out is 0.
 
     Raises:
         UserError: unreadable, truncated, corrupt, a line that is none, an index out of 1..features, no finite value.
@@ -96,6 +98,8 @@ def read_libsvm(path: Path, features: int) -> tuple[np.ndarray, np.ndarray]:
     except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
         raise _corrupt(path, str(error)) from None
     inputs = np.ascontiguousarray(sparse.toarray())
+    if not len(labels):
+        raise _corrupt(path, "it is empty")
     if not (np.isfinite(inputs).all() and np.isfinite(labels).all()):
         raise _corrupt(path, "it holds values that are not finite")
     return inputs, labels

@@ -9,23 +9,23 @@ from da_bench.data.base import DomainSpec
 from da_bench.types import Domain, Splits
 
 COUNTS = (300, 200, 1000)  # 300 as in the paper; fresh points to select and to report with
-NOISE = 0.05  # standard deviation, before scaling
+NOISE = 0.05  # standard deviation
 
 
 def moons(angle: float) -> Splits:
     """Two moons, points [n, 2] float32, rotated counter-clockwise by `angle` degrees; classes equally often.
 
-    2 (x - mean of the unrotated domain's training points), then rotated about the origin: every angle has its own
-    draws, but one centre, that of the source, which the target must not choose for itself.
+    As the paper words it: a fresh sample, every point rotated about the origin, here that of scikit-learn's moons. The
+    authors' code first moves the moons' mean to the origin and doubles them, which leaves less of a shift: a network
+    of theirs without adaptation reaches 0.81 on the target there, here 0.62.
     """
-    centre = _draw(0, "train")[0].mean(axis=0)
-    turn = -angle * np.pi / 180
+    turn = angle * np.pi / 180
     cos, sin = np.cos(turn), np.sin(turn)
 
     def split(name: str) -> Domain:
         points, labels = _draw(angle, name)
-        x, y = (2 * (points - centre)).T
-        rotated = np.stack([cos * x + sin * y, -sin * x + cos * y], axis=1)
+        x, y = points.T
+        rotated = np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
         return Domain(rotated.astype(np.float32), labels.astype(np.int32))
 
     return Splits(split("train"), split("validation"), split("test"))

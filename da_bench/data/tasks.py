@@ -4,9 +4,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
+import numpy as np
+
 from da_bench.data import digits, moons
 from da_bench.data.base import DomainSpec
-from da_bench.data.files import data_root, locate
+from da_bench.data.files import data_root, find, locate
 from da_bench.settings import Registry, UserError
 from da_bench.types import Splits, Task
 
@@ -94,15 +96,15 @@ def _has_files(spec: DomainSpec, root: Path | None) -> bool:
 def _splits(spec: DomainSpec, root: Path | None) -> Splits:
     if not spec.files:
         return _read(spec, None)
-    # Relative paths and the environment may change within a process: resolve before the cache.
-    return _read(spec, data_root(root).resolve()) if _has_files(spec, root) else spec.load(root)
+    find(root, spec.folder, spec.files, spec.source_of_files)
+    return _read(spec, data_root(root).resolve())  # the environment and the working folder may change: key by the path
 
 
 @functools.lru_cache(maxsize=16)
 def _read(spec: DomainSpec, root: Path | None) -> Splits:
     splits = spec.load(root)
     for array in (part for domain in splits for part in domain):
-        array.flags.writeable = False
+        np.asarray(array).flags.writeable = False
     counts = tuple(len(domain.labels) for domain in splits)
     if counts != spec.counts:
         raise UserError(f"domain '{spec.name}' has {counts} examples where it declares {spec.counts}")

@@ -5,20 +5,22 @@ hinting change between versions; and the result is integers in 0..16. So the byt
 """
 
 import functools
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from da_bench.data.base import random_stream
+from da_bench.settings import UserError
 
-# The text faces that matplotlib ships (its other fonts have no digits or are symbols): licences DejaVu, STIX, BaKoMa.
+# The text faces that matplotlib ships since 3.10 (its other fonts have no digits or are symbols; cmti10 is newer).
 FACES = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
     *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
     *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
     *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
-    *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10"),
+    *("cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 
 SIDE = 32  # pixels of the bitmap, as in optdigits
@@ -63,12 +65,19 @@ def render(digits: np.ndarray, *names: str) -> np.ndarray:
 
 @functools.cache
 def glyph(face: str, digit: int) -> Glyph:
-    """The outline of `digit` in the file face.ttf of matplotlib."""
+    """The outline of `digit` in the file face.ttf of matplotlib.
+
+    Raises:
+        UserError: the installed matplotlib, some distribution's perhaps, does not bring the file.
+    """
     import matplotlib
     from matplotlib.ft2font import FT2Font, LoadFlags
     from matplotlib.path import Path as Outline
 
-    font = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")))
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
+    if not path.is_file():
+        raise UserError(f"matplotlib's typeface '{path}' is missing; install matplotlib 3.10 or later from PyPI")
+    font = FT2Font(str(path))
     font.load_char(ord(str(digit)), flags=LoadFlags.NO_SCALE | LoadFlags.IGNORE_TRANSFORM)
     contours: list[list[np.ndarray]] = []
     for points, code in Outline(*font.get_path()).iter_segments(simplify=False):
@@ -94,7 +103,7 @@ def _without_repeats(contour: np.ndarray) -> np.ndarray:
 def _assemble(contours: list[np.ndarray]) -> Glyph:
     corners = np.concatenate(contours)
     starts = np.cumsum([0, *map(len, contours)])
-    following = np.concatenate([np.roll(np.arange(a, b), -1) for a, b in zip(starts[:-1], starts[1:], strict=True)])
+    following = np.concatenate([np.roll(np.arange(a, b), -1) for a, b in itertools.pairwise(starts)])
     low, high = corners.min(axis=0), corners.max(axis=0)
     return Glyph((corners - (low + high) / 2) / (high[1] - low[1]), following)
 

@@ -17,7 +17,7 @@ def squared_distances(x: Array, y: Array) -> Array:
 
 
 def lower_median(x: Array) -> Array:
-    """The middle value of a flat array of numbers >= 0; of an even count the lower one of the two in the middle.
+    """The middle value of a flat array of numbers >= 0; of an even count, the lower one of the two in the middle.
 
     Bisects on the bits, whose order as integers is that of floats >= 0. Sorting, XLA's way, takes longer on a CPU than
     all the rest of a small network's step.
@@ -35,16 +35,17 @@ def lower_median(x: Array) -> Array:
 
 
 def gaussian_family(distances: Array, bandwidth: Array, factors: tuple[float, ...]) -> Array:
-    """Mean over `factors` f of exp(-distances / (f bandwidth)); distances squared, of any shape; result in [0, 1].
+    """Mean over the `factors` f of exp(-distances / (f bandwidth)), in [0, 1]; distances [...] are squared.
 
     A convex combination with equal weights. DAN learns the weights by a quadratic program (its Eq. 7); no known
     implementation does, and neither do we.
     """
-    return sum(jnp.exp(-distances / (factor * bandwidth)) for factor in factors) / len(factors)
+    first, *others = (jnp.exp(-distances / (factor * bandwidth)) for factor in factors)
+    return sum(others, start=first) / len(factors)
 
 
 def mmd(kernel: Array, sources: int, estimator: Estimator) -> Array:
-    """Squared MMD from the kernel matrix [n + m, n + m] of the pooled sample, whose first `sources` = n rows are source.
+    """Squared MMD from the kernel matrix [n + m, n + m] of the pooled sample; its first n = `sources` rows are source.
 
     unbiased: Gretton's Eq. 3, without the diagonals, may be negative; biased: its Eq. 5, with them, never negative;
     linear: DAN's Eq. 4 over disjoint quadruples, which needs n = m, and drops the last pair if n is odd.

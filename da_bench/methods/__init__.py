@@ -6,7 +6,8 @@ from da_bench.methods.base import METHODS, Learner, Method, Penalty, Shallow, re
 from da_bench.settings import export_all
 
 __all__ = ["METHODS", "Learner", "Method", "Penalty", "Shallow", "load_plugins", "register"]
-__all__ += export_all(__name__, METHODS)
+
+export_all(__name__, METHODS)
 
 
 def load_plugins() -> None:

@@ -1,7 +1,7 @@
 """What a method is: a frozen dataclass whose fields are its hyper-parameters, and one way to take a step."""
 
 import abc
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from da_bench.models import Network, forward
 from da_bench.settings import Registry, setting, snake_case
 from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
 
-METHODS: Registry[type["Method"] | type["Shallow"]] = Registry("method")
+METHODS: Registry[type["Named"]] = Registry("method")
+Kind = TypeVar("Kind", bound="Named")
 
 Metrics = dict[str, Array]
 
@@ -31,7 +32,7 @@ class Learner(NamedTuple):
         """(source output, target output, stats) of one joint forward pass in training mode."""
         n = batch.source.shape[0]
         output, stats = forward(self.model, params, stats, jnp.concatenate([batch.source, batch.target]), key)
-        source, target = (jax.tree.map(lambda x: x[side], output) for side in (slice(n), slice(n, None)))
+        source, target = (Output(output.features[rows], output.logits[rows]) for rows in (slice(n), slice(n, None)))
         return source, target, stats
 
     def descend(self, state: TrainState, gradients: Tree, stats: Tree) -> TrainState:
@@ -50,7 +51,7 @@ class Named:
     name: ClassVar[str]
     adapts: ClassVar[bool] = True
 
-    def skip(self, task: Task) -> str | None:  # noqa: ARG002  (most methods run everywhere)
+    def skip(self, task: Task) -> str | None:
         """Why this method cannot run on `task`, in words for the table; None if it can."""
         return None
 
@@ -58,11 +59,11 @@ class Named:
 class Method(Named, abc.ABC):
     """A way to train on labelled source and unlabelled target batches."""
 
-    def init(self, key: Array, output: Output) -> Tree:  # noqa: ARG002
+    def init(self, key: Array, output: Output) -> Tree:
         """The method's own trainable parameters, given the shapes of the network's output for one batch."""
         return {}
 
-    def remember(self, params: Tree) -> Tree:  # noqa: ARG002
+    def remember(self, params: Tree) -> Tree:
         """The method's memory at the start: what it keeps from step to step without a gradient."""
         return {}
 
@@ -112,9 +113,9 @@ class Shallow(Named, abc.ABC):
         """A fitted classifier, from labelled source [n, d], [n] and unlabelled target [m, d]."""
 
 
-def register(cls: type) -> type:
+def register(cls: type[Kind]) -> type[Kind]:
     """Make a final Method, Penalty or Shallow class a checked setting, known by its class name in snake case."""
-    cls.name = snake_case(cls.__name__)  # type: ignore[attr-defined]
+    cls.name = snake_case(cls.__name__)
     checked = setting(cls)
-    METHODS.add(checked.name, checked)  # type: ignore[attr-defined]
+    METHODS.add(checked.name, checked)
     return checked

@@ -34,7 +34,8 @@ class Mmd(Penalty):
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """weight * sum over layers of MMD^2."""
-        return self.weight * sum(self.gap(getattr(source, name), getattr(target, name)) for name in self.layers)
+        gaps = [self.gap(getattr(source, name), getattr(target, name)) for name in self.layers]
+        return self.weight * jnp.sum(jnp.stack(gaps))
 
     def gap(self, source: Array, target: Array) -> Array:
         """Squared MMD between source [n, d] and target [m, d]."""

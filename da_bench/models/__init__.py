@@ -5,4 +5,5 @@ from da_bench.models.discriminator import Discriminator
 from da_bench.settings import export_all
 
 __all__ = ["MODELS", "Discriminator", "Network", "build", "describe", "forward", "initialise", "register", "shapes"]
-__all__ += export_all(__name__, MODELS)
+
+export_all(__name__, MODELS)

@@ -49,21 +49,23 @@ def build(name: str, **architecture: Any) -> Network:
     for field in architecture:
         if field not in known:
             raise UserError(f"model '{name}' has no field '{field}'{did_you_mean(field, known)}")
-    return cls(**{field: tuple(v) if isinstance(v, list) else v for field, v in architecture.items()})
+    fields: dict[str, Any] = {field: tuple(v) if isinstance(v, list) else v for field, v in architecture.items()}
+    return cls(**fields)
 
 
-def initialise(model: Network, key: Array, example: Array) -> tuple[Tree, Tree]:
+def initialise(model: Network, key: jax.Array, example: Array) -> tuple[Tree, Tree]:
     """(params, stats) for inputs shaped like `example` [n, ...]."""
     variables = dict(model.init(key, example, train=False))
     return variables.pop("params"), variables
 
 
 def forward(model: Network, params: Tree, stats: Tree, inputs: Array, key: Array | None = None) -> tuple[Output, Tree]:
-    """One pass over inputs [n, ...]: (output, updated stats). Training mode if a dropout `key` is given, else evaluation."""
+    """One pass over inputs [n, ...]: (output, updated stats). A dropout `key` means training mode, none evaluation."""
+    apply: Any = model.apply  # its type depends on `mutable`
     variables = {"params": params, **stats}
     if key is None:
-        return model.apply(variables, inputs, train=False), stats
-    output, updated = model.apply(variables, inputs, train=True, rngs={"dropout": key}, mutable=list(stats))
+        return apply(variables, inputs, train=False), stats
+    output, updated = apply(variables, inputs, train=True, rngs={"dropout": key}, mutable=list(stats))
     return output, {**stats, **updated}
 
 

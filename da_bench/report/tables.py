@@ -141,8 +141,11 @@ def _result_notes(rows: Sequence[Row], rule: str) -> list[str]:
 def _mismatches(rows: Sequence[Row]) -> list[str]:
     """A note if rows differ in model or training, loud if a row has no source only to be read against for that."""
     contexts = [context(row.first) for row in rows]
-    names = dict.fromkeys(name for one in contexts for name in one)
-    differ = [name for name in names if len({one.get(name) for one in contexts}) > 1]
+    # a row without a network has no model.* and no training.* to differ in: it is left out of the list, not of the rest
+    deep = [one for one in contexts if "model" not in one]
+    differ = [
+        name for name in dict.fromkeys(name for one in deep for name in one) if len({one.get(name) for one in deep}) > 1
+    ]
     if not differ:
         return []
     alone = any(row.is_source_only for row in rows) and not all(reference(row, rows) for row in rows)
@@ -278,7 +281,7 @@ def show(tables: Sequence[Table], form: str = "text") -> None:
     if form == "text" and console.is_terminal:
         console.print(*(table.rich() for table in tables), sep="\n")
     elif form == "csv":
-        print(tables_csv(tables), end="")
+        print(tables_csv(list(tables)), end="")
     elif form == "json":
         print(json.dumps([table.data() for table in tables], ensure_ascii=False, allow_nan=False, indent=1))
     else:
