@@ -121,8 +121,8 @@ def _run_file(path: Path, arguments: list[str]) -> None:
 
     asked = tyro.cli(Run, args=arguments, prog=f"da-bench run {path}")
     _use_devices()
+    from da_bench.execute import study
     from da_bench.experiment import from_file
-    from da_bench.study import study
 
     results = study(from_file(path), _options(asked))
     results.table(asked.rule)
@@ -136,8 +136,8 @@ def _run_method(name: str, arguments: list[str]) -> None:
 
     _use_devices()
     from da_bench import models
+    from da_bench.execute import run as run_study
     from da_bench.methods import METHODS, load_plugins
-    from da_bench.study import run as run_study
 
     load_plugins()
     asked = tyro.cli(_one_method(METHODS[name]), args=arguments, prog=f"da-bench run {name}")
@@ -176,7 +176,7 @@ def _one_method(cls: Any) -> Any:
 
 
 def _options(asked: Any) -> Any:
-    from da_bench.study import Options
+    from da_bench.execute import Options
 
     return Options(
         results=asked.results, data_root=asked.data_root, at_once=asked.at_once, wandb=asked.wandb, progress=True

@@ -1,17 +1,26 @@
 """No adaptation: what every method is read against."""
 
-import jax.numpy as jnp
+import jax
+import optax
 
-from da_bench.methods.base import Penalty, register
-from da_bench.types import Array, Output, Tree
+from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.models import forward
+from da_bench.types import Array, Batch, TrainState, Tree, stream
 
 
 @register
-class SourceOnly(Penalty):
-    """Cross-entropy on the source alone. The target batch passes through the network and leaves no gradient."""
+class SourceOnly(Method):
+    """Cross-entropy on the source alone. The network never sees a target input, not even for batch statistics."""
 
     adapts = False
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
-        """Nothing is added."""
-        return jnp.zeros(())
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One optimizer step on the source cross-entropy."""
+        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+
+        def objective(params: Tree) -> tuple[Array, Tree]:
+            output, stats = forward(learner.model, params["model"], state.stats, batch.source, key)
+            return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
+
+        (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        return learner.descend(state, gradients, stats), {"loss": task, "task": task}

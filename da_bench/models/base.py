@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from da_bench.settings import Registry, UserError, did_you_mean, snake_case
 from da_bench.types import Array, Output, Tree
@@ -53,9 +54,9 @@ def build(name: str, **architecture: Any) -> Network:
     return cls(**fields)
 
 
-def initialise(model: Network, key: jax.Array, example: Array) -> tuple[Tree, Tree]:
+def initialise(model: Network, key: Array, example: Array) -> tuple[Tree, Tree]:
     """(params, stats) for inputs shaped like `example` [n, ...]."""
-    variables = dict(model.init(key, example, train=False))
+    variables = dict(model.init(jnp.asarray(key), jnp.asarray(example), train=False))
     return variables.pop("params"), variables
 
 

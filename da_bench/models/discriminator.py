@@ -1,7 +1,7 @@
 """The domain classifier of adversarial methods."""
 
 import flax.linen as nn
-import jax
+import jax.numpy as jnp
 
 from da_bench.types import Array, Tree
 
@@ -18,9 +18,9 @@ class Discriminator(nn.Module):
             features = nn.relu(nn.Dense(width)(features))
         return nn.Dense(1)(features)[:, 0]
 
-    def parameters(self, key: jax.Array, features: Array) -> Tree:
+    def parameters(self, key: Array, features: Array) -> Tree:
         """Fresh parameters for features shaped like `features` [n, d]."""
-        return self.init(key, features)["params"]
+        return self.init(jnp.asarray(key), jnp.asarray(features))["params"]
 
     def judge(self, params: Tree, features: Array) -> Array:
         """Logits [n] of features [n, d] under `params`."""

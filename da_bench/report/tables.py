@@ -32,6 +32,7 @@ from da_bench.select import ORACLE, RULES
 __all__ = ["Table", "across_pairs", "class_table", "result_tables", "row_name", "write_tables"]
 
 MEAN = ("mean", "half_width", "n")
+PIPED_WIDTH = 150  # letters; a log or a file has no width of its own
 ENOUGH_PAIRS = 6  # two-sided Wilcoxon cannot go below p = .0625 with five pairs
 
 CELLS_NOTE = (
@@ -280,6 +281,8 @@ def show(tables: Sequence[Table], form: str = "text") -> None:
     console = Console()
     if form == "text" and console.is_terminal:
         console.print(*(table.rich() for table in tables), sep="\n")
+    elif form == "text":
+        print(*(table.text(PIPED_WIDTH) for table in tables), sep="\n")
     elif form == "csv":
         print(tables_csv(list(tables)), end="")
     elif form == "json":

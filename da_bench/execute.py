@@ -154,9 +154,9 @@ def _run_group(group: list[Experiment], store: Records, options: Options) -> Non
     if reason is not None:
         made: Iterable[tuple[Predictions | None, Seconds | None]] = [(None, None)] * len(group)
     elif isinstance(group[0].method, Shallow):
-        made = [_fit(experiment, task) for experiment in group]
+        made = [fit(experiment, task) for experiment in group]
     else:
-        made = _train(group, task, options.at_once)
+        made = train_group(group, task, options.at_once)
     for experiment, (predictions, seconds) in zip(group, made, strict=True):
         record, arrays = judge(experiment, task, predictions, seconds, reason)
         store.publish(record, arrays)
@@ -164,7 +164,7 @@ def _run_group(group: list[Experiment], store: Records, options: Options) -> Non
             print(f"warning: {trouble}")
 
 
-def _train(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Predictions, Seconds]]:
+def train_group(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Predictions, Seconds]]:
     """All runs of a group as one compiled program over all devices."""
     devices = jax.devices()[: len(group)]
     model = group[0].network.clone(classes=len(task.classes))
@@ -215,7 +215,8 @@ def _unpack(
     return Predictions(steps, by_probe, metrics, dict(zip(held_out, np.split(features, ends), strict=True)))
 
 
-def _fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:
+def fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:
+    """One run of a shallow method."""
     assert isinstance(experiment.method, Shallow)
     source = labelled(experiment, task).train
     start = time.monotonic()
