@@ -126,7 +126,7 @@ def plot_curves(records: Sequence[Record]) -> "Figure":
 
 
 def _with_curves(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.runs and all(run.curves.get("step") for run in row.runs)]
+    return [row for row in rows if row.runs and all(len(run.curves.get("step", [])) > 1 for run in row.runs)]
 
 
 def _followable(rows: list[Row]) -> list[Row]:
