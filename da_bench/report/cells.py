@@ -119,5 +119,5 @@ def _mark(scores: dict[int, float], best: dict[int, float], is_best: bool) -> st
         return "best"
     here, there = common(scores, best)
     found = paired(here, there) if here else None
-    # One seed cannot tell rows apart, so it leaves them level. The same gap in every seed has no p, but is no tie.
-    return "near" if found is None or found.n == 1 or found.p >= 0.05 else ""
+    # one common seed, or the same gap in every seed, has no p: untested is not the same as not distinguishable
+    return "near" if found is not None and found.p >= 0.05 else ""

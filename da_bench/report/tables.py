@@ -41,7 +41,7 @@ CELLS_NOTE = (
 )
 MARKS_NOTE = (
     "Bold (** in plain text): best mean of its column; underlined (_): not distinguishable from the best by a paired t "
-    "test over the common seeds (p >= .05, not corrected for many comparisons; or fewer than two common seeds). The "
+    "test over the common seeds (p >= .05, not corrected for many comparisons). The "
     "oracle and the upper bound do not compete."
 )
 GAIN_NOTE = (
@@ -98,7 +98,7 @@ def _rule_columns(rule: str, parts: tuple[str, ...]) -> list[Column]:
 
 
 def _heading(rule: str) -> str:
-    return "Target acc.:\n" + textwrap.fill(RULES[rule], 12) + ("*" if rule == ORACLE else "")
+    return "Target acc.:\n" + textwrap.fill(RULES[rule], 12, break_on_hyphens=False) + ("*" if rule == ORACLE else "")
 
 
 def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str]) -> tuple[Cell, ...]:

@@ -1,0 +1,76 @@
+"""The terms as methods apply them: layer, weight, bandwidth, against float64 numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench.methods import Coral, Mmd
+from da_bench.types import Output
+
+
+def outputs(rng):
+    return [Output(*(jnp.asarray(rng.normal(size=(6, width)) + shift) for width in (4, 3))) for shift in (0.0, 0.5)]
+
+
+def term(method, source, target):
+    return method.loss({}, source, target, jnp.zeros(6, int), jnp.asarray(0.5), jax.random.key(0))
+
+
+@pytest.mark.parametrize("layer", ["logits", "features"])
+def test_coral_aligns_the_layer_it_says(layer, rng, x64):
+    source, target = outputs(rng)
+    covariances = [np.cov(getattr(x, layer), rowvar=False) for x in (source, target)]
+    width = covariances[0].shape[0]
+    expected = 2.5 * np.sum((covariances[0] - covariances[1]) ** 2) / (4 * width**2)
+    assert term(Coral(weight=2.5, layer=layer), source, target) == pytest.approx(expected, rel=1e-12)
+
+
+def biased_mmd(source, target, factors, centre):
+    pooled = np.concatenate([source, target])
+    distances = np.array([[np.sum((a - b) ** 2) for b in pooled] for a in pooled])
+    bandwidth = centre(distances[np.triu_indices(len(pooled), 1)])
+    kernel = np.mean([np.exp(-distances / (factor * bandwidth)) for factor in factors], axis=0)
+    n = len(source)
+    return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+
+
+def lower_median(values):
+    return np.sort(values)[(len(values) - 1) // 2]
+
+
+@pytest.mark.parametrize(("bandwidth", "centre"), [("median", lower_median), ("mean", np.mean)])
+def test_mmd_sums_its_layers_with_a_bandwidth_of_each(bandwidth, centre, rng, x64):
+    source, target = outputs(rng)
+    method = Mmd(weight=2.0, estimator="biased", bandwidth=bandwidth, factors=(0.5, 1.0, 2.0))
+    expected = 2.0 * sum(
+        biased_mmd(np.asarray(getattr(source, layer)), np.asarray(getattr(target, layer)), method.factors, centre)
+        for layer in ("features", "logits")
+    )
+    assert term(method, source, target) == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_bandwidth_carries_no_gradient(rng, x64):
+    """With it, scaling both samples would change nothing and the gradient along the scale would vanish."""
+    source, target = outputs(rng)
+
+    def scaled(scale):
+        return term(
+            Mmd(layers=("features",), estimator="biased"), *(jax.tree.map(lambda x: scale * x, (source, target)))
+        )
+
+    assert scaled(1.0) == pytest.approx(float(scaled(3.0)), rel=1e-9)
+    assert abs(jax.grad(scaled)(1.0)) > 1e-3
+
+
+def test_mmd_gradient_equals_finite_differences_of_the_fixed_bandwidth(rng, x64):
+    source, target = outputs(rng)
+    x, y = np.asarray(source.features), np.asarray(target.features)
+    pooled = np.concatenate([x, y])
+    fixed = lower_median(np.sum((pooled[:, None] - pooled[None]) ** 2, axis=2)[np.triu_indices(12, 1)])
+    method = Mmd(layers=("features",), estimator="biased", factors=(1.0,))
+    gradient = jax.grad(lambda f: term(method, Output(f, source.logits), target))(source.features)
+    nudge = np.zeros_like(x)
+    nudge[2, 1] = 1e-6
+    up, down = (biased_mmd(x + sign * nudge, y, (1.0,), lambda _: fixed) for sign in (1, -1))
+    assert gradient[2, 1] == pytest.approx((up - down) / 2e-6, rel=1e-5)

@@ -1,0 +1,62 @@
+"""DANN against a calculation of its gradients by hand, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench.methods import Dann
+from da_bench.types import Output
+
+ROWS, WIDTH = 5, 3
+
+
+def sample(rng):
+    source, target = rng.normal(size=(ROWS, WIDTH)), rng.normal(size=(ROWS + 2, WIDTH))
+    return source, target, rng.normal(size=WIDTH), rng.normal()
+
+
+def by_hand(source, target, w, b):
+    """Loss of a logistic domain classifier, and its plain gradients with respect to features and (w, b)."""
+    p_source, p_target = (1 / (1 + np.exp(-(x @ w + b))) for x in (source, target))
+    loss = -np.log(p_source).mean() - np.log(1 - p_target).mean()
+    d_source, d_target = (p_source - 1) / len(source), p_target / len(target)
+    own = source.T @ d_source + target.T @ d_target, d_source.sum() + d_target.sum()
+    return loss, (np.outer(d_source, w), np.outer(d_target, w)), own
+
+
+def ours(method, source, target, w, b, progress):
+    params = {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([b])}}
+
+    def loss(params, source, target):
+        outputs = (Output(x, jnp.zeros((len(x), 2))) for x in (source, target))
+        return method.loss(params, *outputs, None, jnp.asarray(progress), jax.random.key(0))
+
+    value, gradients = jax.value_and_grad(loss, argnums=(0, 1, 2))(params, jnp.asarray(source), jnp.asarray(target))
+    return value, gradients
+
+
+@pytest.mark.parametrize("scaled", ["encoder", "both"])
+@pytest.mark.parametrize("domain_loss", ["sum", "mean"])
+@pytest.mark.parametrize(("schedule", "progress"), [("constant", 0.3), ("ramp", 0.3), ("ramp", 0.9)])
+def test_gradients_equal_the_papers(scaled, domain_loss, schedule, progress, rng, x64):
+    """The encoder gets -lambda times the classifier's gradient, the classifier its own, times lambda or not."""
+    source, target, w, b = sample(rng)
+    method = Dann(weight=0.7, schedule=schedule, widths=(), scaled=scaled, domain_loss=domain_loss)
+    strength = 0.7 * (2 / (1 + np.exp(-10 * progress)) - 1 if schedule == "ramp" else 1)
+    half = 1.0 if domain_loss == "sum" else 0.5
+    loss, features, (own_w, own_b) = by_hand(source, target, w, b)
+    value, (params, to_source, to_target) = ours(method, source, target, w, b, progress)
+
+    own = strength if scaled == "both" else 1.0
+    assert value == pytest.approx(half * own * loss, rel=1e-12)
+    np.testing.assert_allclose(to_source, -strength * half * features[0], rtol=1e-10)
+    np.testing.assert_allclose(to_target, -strength * half * features[1], rtol=1e-10)
+    np.testing.assert_allclose(params["Dense_0"]["kernel"][:, 0], own * half * own_w, rtol=1e-10)
+    assert params["Dense_0"]["bias"][0] == pytest.approx(own * half * own_b, rel=1e-10)
+
+
+def test_at_the_start_the_ramp_leaves_the_encoder_alone_and_teaches_the_classifier(rng, x64):
+    _, (params, to_source, _) = ours(Dann(widths=()), *sample(rng), 0.0)
+    assert np.abs(to_source).max() == 0
+    assert np.abs(params["Dense_0"]["kernel"]).max() > 0.01

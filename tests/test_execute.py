@@ -1,0 +1,206 @@
+"""Studies: what is missing is made, in as few programs as can be, and judged after training."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+import da_bench as da
+from baselines import LogisticRegression, target_only
+from da_bench import execute, train
+from da_bench.methods import METHODS, Method, SourceOnly, register
+from da_bench.records import Records
+from da_bench.settings import UserError
+
+
+@pytest.fixture
+def tiny_data(monkeypatch):
+    """The registered task's name, with data of sixty rows."""
+    monkeypatch.setattr(execute, "load", lambda name, root=None: tiny.task(name))
+
+
+@pytest.fixture
+def options(tmp_path):
+    return da.Options(results=tmp_path / "results", progress=False)
+
+
+def experiments(seeds=2, **settings):
+    method = settings.pop("method", da.methods.Dann(widths=(4,)))
+    one = da.Experiment(task="moons/35", method=method, model=tiny.MODEL, training=tiny.TRAINING, **settings)
+    return da.over_seeds([one], seeds)
+
+
+def compiled(monkeypatch):
+    """Counts the programs that are built."""
+    built = []
+    build = train.over_runs
+    monkeypatch.setattr(train, "over_runs", lambda *args: built.append(1) or build(*args))
+    return built
+
+
+def test_a_run_on_record_is_not_made_again(tiny_data, options, monkeypatch):
+    first = da.study(experiments(), options)
+    monkeypatch.setattr(train, "over_runs", None)  # would fail if called
+    assert da.study(experiments(), options).records == first.records
+
+
+def test_an_interrupted_study_makes_what_is_missing(tiny_data, options, monkeypatch):
+    whole = experiments(4)
+    da.study(whole[1:3], options)
+    made = []
+    judge = execute.judge
+    monkeypatch.setattr(execute, "judge", lambda one, *rest: made.append(one.seed) or judge(one, *rest))
+    results = da.study(whole, options)
+    assert made == [0, 3]
+    assert [record.config["seed"] for record in results.records] == [0, 1, 2, 3]
+
+
+def test_a_run_is_the_same_alone_and_in_a_group(tiny_data, tmp_path):
+    together, alone = (da.Options(results=tmp_path / name, progress=False) for name in ("together", "alone"))
+    da.study(experiments(3), together)
+    for one in experiments(3):
+        da.study([one], alone)
+        files = [options.results / "runs" / one.id / "predictions.npz" for options in (together, alone)]
+        first, second = (np.load(file) for file in files)
+        assert all(np.array_equal(first[name], second[name]) for name in ("source_test", "target_test"))
+
+
+def test_seeds_and_float_values_share_a_program_and_the_rest_does_not(tiny_data, options, monkeypatch):
+    built = compiled(monkeypatch)
+    grid = [
+        one for weight in (0.0, 0.5, 2.0) for one in experiments(method=da.methods.Dann(weight=weight, widths=(4,)))
+    ]
+    slow = [dataclasses.replace(one, training=dataclasses.replace(one.training, learning_rate=0.01)) for one in grid]
+    da.study([*grid, *slow], options)
+    assert len(built) == 1
+    da.study(experiments(method=da.methods.Dann(widths=(5,))), options)
+    assert len(built) == 2
+
+
+def test_records_do_not_depend_on_target_labels(options, tmp_path, monkeypatch):
+    """Permuted labels change the scores of a run, and nothing that it predicts or that a validator says."""
+
+    def permuted(name, root=None):
+        task = tiny.task(name)
+        moved = (domain._replace(labels=(domain.labels + 1) % 3) for domain in task.target)
+        return dataclasses.replace(task, target=type(task.target)(*moved))
+
+    monkeypatch.setattr(execute, "load", lambda name, root=None: tiny.task(name))
+    honest = da.study(experiments(1), options)
+    monkeypatch.setattr(execute, "load", permuted)
+    blind = da.study(experiments(1), da.Options(results=tmp_path / "blind", progress=False))
+    first, second = honest.records[0], blind.records[0]
+    assert first.curves["validators"] == second.curves["validators"]
+    assert first.curves["metrics"] == second.curves["metrics"]
+    chosen = [
+        {rule: one["step"] for rule, one in record.result["rules"].items() if rule != "oracle"}
+        for record in (first, second)
+    ]
+    assert chosen[0] == chosen[1]
+    files = [options.results, tmp_path / "blind"]
+    arrays = [np.load(folder / "runs" / first.id / "predictions.npz") for folder in files]
+    assert all(np.array_equal(arrays[0][name], arrays[1][name]) for name in ("source_test", "target_test"))
+    assert first.result["rules"]["last"]["target_accuracy"] != second.result["rules"]["last"]["target_accuracy"]
+
+
+def test_the_record_says_what_its_predictions_say(tiny_data, options):
+    record = da.study(experiments(1), options).records[0]
+    predicted = np.load(options.results / "runs" / record.id / "predictions.npz")["target_test"]
+    labels = tiny.task().target.test.labels
+    accuracies = (predicted == labels).mean(axis=1)
+    np.testing.assert_allclose(record.curves["target_accuracy"], accuracies)
+    assert record.curves["step"] == [4, 8, 12]
+    assert record.result["rules"]["last"]["target_accuracy"] == pytest.approx(accuracies[-1])
+    assert record.result["rules"]["oracle"]["target_accuracy"] == pytest.approx(accuracies.max())
+    assert record.environment["data"] == tiny.task().fingerprint()
+
+
+def test_the_bound_trains_on_target_labels_and_is_marked(tiny_data, options):
+    source_only = experiments(1, method=SourceOnly())[0]
+    bound = target_only(source_only)
+    records = da.study([source_only, bound], options).records
+    accuracies = [record.result["rules"]["last"]["target_accuracy"] for record in records]
+    assert records[1].config["labels_from"] == "target"
+    assert records[0].id != records[1].id
+    assert accuracies[1] >= accuracies[0]
+
+
+def test_a_diverged_run_is_kept_at_chance(tiny_data, options):
+    training = train.Training(steps=12, evaluations=3, batch_size=8, learning_rate=1e38)
+    model = da.models.Mlp(hidden=(6,), activation="relu")
+    one = da.Experiment(task="moons/35", method=SourceOnly(), model=model, training=training)
+    record = da.study([one], options).records[0]
+    assert record.result["status"] == "diverged"
+    assert record.result["rules"]["last"]["target_accuracy"] == pytest.approx(1 / 3)
+    assert record.result["proxy_a_distance"] is None
+
+
+def test_a_method_that_cannot_run_says_why_in_its_record(tiny_data, options, monkeypatch):
+    monkeypatch.setattr(SourceOnly, "skip", lambda self, task: "needs more than three classes")
+    record = da.study(experiments(1, method=SourceOnly()), options).records[0]
+    assert record.result["status"] == "skipped"
+    assert record.result["reason"] == "needs more than three classes"
+
+
+def test_a_table_of_it_all(tiny_data, options, capsys):
+    runs = [*experiments(2, method=SourceOnly()), *experiments(2), *experiments(1, method=LogisticRegression())]
+    results = da.study([*runs, *map(target_only, runs[:2])], options)
+    results.table()
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("source_only", "dann", "logistic_regression", "upper bound", "oracle*"))
+    written = results.write("report")
+    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".json", ".png", ".svg"}
+    assert all(path.stat().st_size > 0 for path in written)
+
+
+@pytest.mark.parametrize("seeds", [0, -1])
+def test_no_seeds_are_refused(seeds, tiny_data, options):
+    with pytest.raises(UserError, match=f"seeds = {seeds}"):
+        da.run(SourceOnly(), task="moons/35", seeds=seeds, options=options)
+    assert not options.results.exists()
+
+
+def test_a_batch_larger_than_a_domain_is_refused_before_anything_is_made(tiny_data, options, monkeypatch):
+    monkeypatch.setattr(train, "over_runs", None)
+    training = train.Training(steps=12, evaluations=3, batch_size=31)
+    with pytest.raises(UserError, match=r"batch_size = 31 is more than the 30 rows of the labelled training split"):
+        da.run(SourceOnly(), task="moons/35", training=training, options=options)
+    assert not options.results.exists()
+
+
+def test_a_list_of_methods_is_a_sweep(tiny_data, options):
+    methods = [da.methods.Coral(weight=weight) for weight in (0.1, 1.0)]
+    settings = {"model": tiny.MODEL, "training": tiny.TRAINING}
+    results = da.run(methods, task="moons/35", seeds=2, options=options, **settings)
+    assert [(record.config["method"]["weight"], record.config["seed"]) for record in results.records] == [
+        (0.1, 0),
+        (0.1, 1),
+        (1.0, 0),
+        (1.0, 1),
+    ]
+
+
+def test_a_method_of_a_third_party_runs_like_ours(tiny_data, options):
+    """The README's promise: one class, nothing else."""
+    try:
+
+        @register
+        class Nothing(Method):
+            """Does nothing at all."""
+
+            def step(self, learner, state, batch):
+                return state._replace(step=state.step + 1), {"loss": jax.numpy.zeros(())}
+
+        record = da.study(experiments(1, method=Nothing()), options).records[0]
+        assert record.config["method"] == {"name": "nothing"}
+        assert record.result["status"] == "ok"
+    finally:
+        METHODS._things.pop("nothing", None)
+
+
+def test_published_once_when_two_studies_make_the_same_run(tiny_data, options):
+    first = da.study(experiments(1), options).records[0]
+    assert not Records(options.results).publish(first, {})
+    assert Records(options.results).read(first.id) == first
