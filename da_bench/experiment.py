@@ -66,23 +66,33 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+FIELDS = ("schema", "task", "method", "model", "training", "labels_from", "seed")
+
+
 def from_config(config: dict[str, Any]) -> Experiment:
     """The inverse of `Experiment.config`.
 
     Raises:
-        UserError: for another schema, or an unknown task, method, model or field.
+        UserError: for another schema, a field too many or too few, or an unknown task, method or model.
     """
+    _check_fields(config)
     load_plugins()
-    if config.get("schema") != SCHEMA:
-        raise UserError(f"config has schema {config.get('schema')!r}; this version reads schema {SCHEMA}")
-    known = ("task", "method", "model", "training", "labels_from", "seed")
-    for field in config.keys() - {"schema", *known}:
-        raise UserError(f"config has an unknown field '{field}'{did_you_mean(field, known)}")
     method = dict(config["method"])
     given: dict[str, Any] = {"method": METHODS[method.pop("name")](**method)}
     if config["model"] is not None:
         given |= {"model": models.build(**config["model"]), "training": Training(**config["training"])}
     return Experiment(task=config["task"], labels_from=config["labels_from"], seed=config["seed"], **given)
+
+
+def _check_fields(config: Any) -> None:
+    if not isinstance(config, dict):
+        raise UserError(f"{canonical(config)[:40]} is not the config of a run: see any config.json in results/runs")
+    for field in config.keys() - set(FIELDS):
+        raise UserError(f"config has an unknown field '{field}'{did_you_mean(field, FIELDS)}")
+    for field in set(FIELDS) - config.keys():
+        raise UserError(f"config has no field '{field}': see any config.json in results/runs")
+    if config["schema"] != SCHEMA:
+        raise UserError(f"config has schema {config['schema']!r}; this version reads schema {SCHEMA}")
 
 
 def from_file(path: Path) -> list[Experiment]:
@@ -94,15 +104,17 @@ def from_file(path: Path) -> list[Experiment]:
     if not path.is_file():
         raise UserError(f"no such file: {path}")
     if path.suffix == ".json":
-        return [from_config(_read_config(path))]
+        return [_from_json(path)]
     found = runpy.run_path(str(path)).get("EXPERIMENTS")
     if not isinstance(found, list) or not all(isinstance(one, Experiment) for one in found):
         raise UserError(f"{path} must define EXPERIMENTS, a list of da.Experiment; see experiments/quickstart.py")
     return found
 
 
-def _read_config(path: Path) -> Any:
+def _from_json(path: Path) -> Experiment:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return from_config(json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
