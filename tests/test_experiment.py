@@ -19,7 +19,7 @@ def toy(**changed):
 
 
 def test_the_id_is_for_ever():
-    """Computed once from the canonical JSON of the config. It may change only together with SCHEMA, or with a default."""
+    """Computed once from the config's canonical JSON; it may change only with SCHEMA, or with a default."""
     assert toy().id == "c97257ffaa5b319f"
 
 

@@ -30,7 +30,7 @@ def test_it_follows_the_error_of_another_linear_classifier(rng):
 
 
 def test_bayes_error_by_theory(rng):
-    """N(0,1) against N(2,1): the best threshold errs with probability Phi(-1) = 0.1587, so 2 (1 - 2 * 0.1587) = 1.365."""
+    """N(0,1) against N(2,1): the best threshold errs with Phi(-1) = 0.1587, so 2 (1 - 2 * 0.1587) = 1.365."""
     source, target = rng.normal(size=(8000, 1)), rng.normal(size=(8000, 1)) + 2
     assert proxy_a_distance(source, target, limit=8000) == pytest.approx(1.365, abs=0.06)
 
@@ -53,6 +53,6 @@ def test_same_call_same_number_and_inputs_untouched(rng):
 def test_features_that_are_constant_or_not_finite(rng):
     source = rng.normal(size=(40, 2))
     constant = np.concatenate([source, np.ones((40, 1))], axis=1)
-    assert proxy_a_distance(constant, constant + [9, 9, 0]) == 2.0
+    assert proxy_a_distance(constant, constant + np.array([9, 9, 0])) == 2.0
     source[3, 1] = np.nan
     assert np.isnan(proxy_a_distance(source, constant[:, :2]))
