@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from da_bench import train
 from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
-from da_bench.judge import Predictions, Seconds, judge, labelled, probes
+from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
 from da_bench.methods import Method, Shallow
 from da_bench.records import Record, Records, mirror
 from da_bench.settings import UserError
@@ -149,19 +150,19 @@ def _with_progress(groups: list[list[Experiment]], shown: bool) -> Iterator[list
 
 
 def _run_group(group: list[Experiment], store: Records, options: Options) -> None:
-    task = load(group[0].task, options.data_root)
+    for record, predictions in _make(group, load(group[0].task, options.data_root), options.at_once):
+        store.publish(record, predictions)
+        if options.wandb != "off" and (trouble := mirror(record, options.results, options.wandb)):
+            print(f"warning: {trouble}", file=sys.stderr)
+
+
+def _make(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Record, dict[str, np.ndarray]]]:
     reason = group[0].method.skip(task)
     if reason is not None:
-        made: Iterable[tuple[Predictions | None, Seconds | None]] = [(None, None)] * len(group)
-    elif isinstance(group[0].method, Shallow):
-        made = [fit(experiment, task) for experiment in group]
-    else:
-        made = train_group(group, task, options.at_once)
-    for experiment, (predictions, seconds) in zip(group, made, strict=True):
-        record, arrays = judge(experiment, task, predictions, seconds, reason)
-        store.publish(record, arrays)
-        if options.wandb != "off" and (trouble := mirror(record, options.results, options.wandb)):
-            print(f"warning: {trouble}")
+        return [skipped(one, task, reason) for one in group]
+    shallow = isinstance(group[0].method, Shallow)
+    made = [fit(one, task) for one in group] if shallow else train_group(group, task, at_once)
+    return [judge(one, task, *result) for one, result in zip(group, made, strict=True)]
 
 
 def train_group(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Predictions, Seconds]]:

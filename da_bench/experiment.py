@@ -12,7 +12,7 @@ from da_bench import models
 from da_bench.data.tasks import TASKS
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.models import Network
-from da_bench.settings import NaturalNumber, UserError, as_dict, did_you_mean, setting
+from da_bench.settings import Seed, UserError, as_dict, did_you_mean, setting
 from da_bench.train import Training
 
 SCHEMA = 1  # of the resolved config; raised when the meaning of a field changes, so that old ids stay apart
@@ -32,7 +32,7 @@ class Experiment:
     model: InstanceOf[Network] | None = None
     training: Training = Training()
     labels_from: Literal["source", "target"] = "source"
-    seed: NaturalNumber = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         TASKS[self.task]  # an unknown task is refused here

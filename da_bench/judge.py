@@ -46,27 +46,32 @@ def probes(experiment: Experiment, task: Task) -> dict[str, Domain]:
 
 
 def judge(
-    experiment: Experiment, task: Task, predictions: Predictions | None, seconds: Seconds | None, reason: str | None
+    experiment: Experiment, task: Task, predictions: Predictions, seconds: Seconds
 ) -> tuple[Record, dict[str, np.ndarray]]:
-    """The record of a run and the predicted classes that it was computed from."""
-    result: dict[str, Any] = {"status": "skipped", "reason": reason, "rules": {}, "adapts": experiment.method.adapts}
-    curves: dict[str, Any] = {}
-    arrays: dict[str, np.ndarray] = {}
-    if predictions is not None and seconds is not None:
-        logits, held_out = predictions.logits, probes(experiment, task)
-        source, target = (evaluate.scores(logits[name], held_out[name].labels) for name in PROBES[2:])
-        evidence = select.Evidence(logits["validation"], held_out["validation"].labels, logits["target_validation"])
-        curves = _curves(predictions, source, target, evidence)
-        healthy = all(evaluate.finite(one).all() for one in logits.values())
-        result |= {
-            "status": "ok" if healthy else "diverged",
-            "rules": _rules(predictions.steps, source, target, evidence),
-            "proxy_a_distance": _distance(predictions.features),
-            "seconds": seconds._asdict(),
-        }
-        arrays = {name: logits[name].argmax(axis=2).astype(np.uint16) for name in PROBES[2:]}
+    """The record of a run, and the predicted classes of both test sets [e, n] that it was computed from."""
+    logits, held_out = predictions.logits, probes(experiment, task)
+    source, target = (evaluate.scores(logits[name], held_out[name].labels) for name in PROBES[2:])
+    evidence = select.Evidence(logits["validation"], held_out["validation"].labels, logits["target_validation"])
+    healthy = all(evaluate.finite(one).all() for one in logits.values())
+    result = {
+        "status": "ok" if healthy else "diverged",
+        "rules": _rules(predictions.steps, source, target, evidence),
+        "proxy_a_distance": _distance(predictions.features),
+        "seconds": seconds._asdict(),
+    }
+    classes = {name: logits[name].argmax(axis=2).astype(np.uint16) for name in PROBES[2:]}
+    return _record(experiment, task, result, _curves(predictions, source, target, evidence)), classes
+
+
+def skipped(experiment: Experiment, task: Task, reason: str) -> tuple[Record, dict[str, np.ndarray]]:
+    """The record of a run that its method cannot make, and no predictions."""
+    return _record(experiment, task, {"status": "skipped", "reason": reason, "rules": {}}, {}), {}
+
+
+def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: dict[str, Any]) -> Record:
     where = environment(task.fingerprint(), experiment.seed)
-    return Record(experiment.id, experiment.config(), result, curves, where), arrays
+    result = {"adapts": experiment.method.adapts, **result}
+    return Record(experiment.id, experiment.config(), result, curves, where)
 
 
 def _curves(

@@ -148,7 +148,7 @@ def over_runs(fn: Callable[..., Tree], devices: Sequence[Any] | None = None, at_
     One jitted function; runs are spread over `devices` (default: all), and on each device `at_once` of them are
     computed side by side (default: all of its share) and the rest one batch after another. `shared` goes to every run.
     Equal to jax.pmap(jax.vmap(fn)), whose place it takes. The number of runs must divide by the number of devices:
-    `pad` sees to it.
+    `stack` sees to it.
     """
     mesh = jax.make_mesh((len(devices or jax.devices()),), ("run",), (AxisType.Auto,), devices=devices)
 
