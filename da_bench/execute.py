@@ -11,13 +11,14 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from da_bench import train
-from da_bench.data.tasks import load
+from da_bench import models, train
+from da_bench.data.tasks import TASKS, load
 from da_bench.experiment import Experiment
 from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
 from da_bench.methods import Method, Shallow
+from da_bench.models import Network
 from da_bench.records import Record, Records, mirror
-from da_bench.settings import UserError
+from da_bench.settings import Count, UserError, setting
 from da_bench.types import Domain, Task
 
 WIDE = 10_000  # parameters from which a CPU computes runs one after another no slower than side by side
@@ -47,7 +48,7 @@ class Results:
         ]
 
 
-@dataclasses.dataclass(frozen=True)
+@setting
 class Options:
     """Where and how a study runs; nothing of it changes a result.
 
@@ -58,12 +59,15 @@ class Options:
 
     results: Path = Path("results")
     data_root: Path | None = None
-    at_once: int | None = None
+    at_once: Count | None = None
     wandb: Literal["off", "offline", "online"] = "off"
     progress: bool = True
 
 
-def study(experiments: Sequence[Experiment], options: Options = Options()) -> Results:
+DEFAULTS = Options()
+
+
+def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Results:
     """Make every run that has no record yet, group by group in one compiled program each; return all records.
 
     Interrupted, it goes on with what is missing when called again.
@@ -84,7 +88,7 @@ def study(experiments: Sequence[Experiment], options: Options = Options()) -> Re
     return Results([store.read(run_id) for run_id in wanted], options.results)
 
 
-def run(method: Any, task: str, seeds: int = 5, options: Options = Options(), **settings: Any) -> Results:
+def run(method: Any, task: str, seeds: int = 5, options: Options = DEFAULTS, **settings: Any) -> Results:
     """Run one method, or each of a list of them, on a task with seeds 0 .. `seeds` - 1.
 
     settings: `training`, `model`, `labels_from` of the `Experiment`.
@@ -114,20 +118,34 @@ def _groups(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
 
 
 def _check(experiment: Experiment, task: Task) -> None:
-    """Refuse a batch that a domain cannot fill, before anything is compiled."""
-    size = experiment.training.batch_size
-    if isinstance(experiment.method, Shallow) or size is None:
+    """Refuse a batch that a domain cannot fill, and a network that cannot take the inputs, before compiling."""
+    if isinstance(experiment.method, Shallow):
         return
-    splits = labelled(experiment, task)
-    for name, rows in (
-        ("labelled training", len(splits.train.labels)),
-        ("target training", len(task.target.train.labels)),
-    ):
-        if size > rows:
+    source, target = labelled(experiment, task).train, task.target.train
+    for name, rows in (("labelled training", len(source.labels)), ("target training", len(target.labels))):
+        if (experiment.training.batch_size or 0) > rows:
             raise UserError(
-                f"Training.batch_size = {size} is more than the {rows} rows of the {name} split of {task.name}; "
-                f"give at most {rows}, or None for all rows"
+                f"Training.batch_size = {experiment.training.batch_size} is more than the {rows} rows of the {name} "
+                f"split of {task.name}; give at most {rows}, or None for all rows"
             )
+    try:
+        _parameters(_network(experiment, task), source.inputs[:2])
+    except Exception as error:  # whatever a network makes of a shape that it was not written for
+        name, shape = models.describe(experiment.network)["name"], source.inputs.shape[1:]
+        raise UserError(
+            f"model '{name}' cannot take the inputs of {task.name}, of shape {shape}: {str(error).splitlines()[0]}; "
+            f"the task's own network is '{TASKS[experiment.task].model}'"
+        ) from error
+
+
+def _network(experiment: Experiment, task: Task) -> Network:
+    return experiment.network.clone(classes=len(task.classes))
+
+
+def _parameters(model: Network, example: Any) -> int:
+    """How many parameters the network has for such inputs; nothing is computed."""
+    shapes = jax.eval_shape(lambda key: models.initialise(model, key, example)[0], jax.random.key(0))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
 def _with_progress(groups: list[list[Experiment]], shown: bool) -> Iterator[list[Experiment]]:
@@ -168,7 +186,7 @@ def _make(group: list[Experiment], task: Task, at_once: int | None) -> list[tupl
 def train_group(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Predictions, Seconds]]:
     """All runs of a group as one compiled program over all devices."""
     devices = jax.devices()[: len(group)]
-    model = group[0].network.clone(classes=len(task.classes))
+    model = _network(group[0], task)
     held_out = probes(group[0], task)
     data = _device_data(group[0], task, held_out)
     runs = train.stack([(jax.random.key(one.seed), one.method, one.training) for one in group], len(devices))
@@ -187,12 +205,10 @@ def train_group(group: list[Experiment], task: Task, at_once: int | None) -> lis
     return [(_unpack(one, held_out, *result), seconds) for one, result in zip(group, each, strict=True)]
 
 
-def _side_by_side(model: Any, data: train.Data) -> int | None:
+def _side_by_side(model: Network, data: train.Data) -> int | None:
     """1 where a wide network keeps a CPU busy alone; None, all at once, for tiny networks and on accelerators."""
-    if jax.default_backend() != "cpu":
-        return None
-    shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), data.source.inputs[:2])
-    return 1 if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes)) >= WIDE else None
+    alone = jax.default_backend() == "cpu" and _parameters(model, data.source.inputs[:2]) >= WIDE
+    return 1 if alone else None
 
 
 def _device_data(experiment: Experiment, task: Task, held_out: dict[str, Domain]) -> train.Data:

@@ -105,7 +105,10 @@ def from_file(path: Path) -> list[Experiment]:
         raise UserError(f"no such file: {path}")
     if path.suffix == ".json":
         return [_from_json(path)]
-    found = runpy.run_path(str(path)).get("EXPERIMENTS")
+    try:
+        found = runpy.run_path(str(path)).get("EXPERIMENTS")
+    except (ImportError, SyntaxError) as error:
+        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(found, list) or not all(isinstance(one, Experiment) for one in found):
         raise UserError(f"{path} must define EXPERIMENTS, a list of da.Experiment; see experiments/quickstart.py")
     return found

@@ -170,6 +170,24 @@ def test_a_batch_larger_than_a_domain_is_refused_before_anything_is_made(tiny_da
     assert not options.results.exists()
 
 
+@pytest.mark.parametrize("name", ["small_cnn", "lenet"])
+def test_a_network_that_does_not_fit_is_refused_by_name(name, tiny_data, options):
+    with pytest.raises(UserError, match=rf"model '{name}' cannot take the inputs of moons/35, of shape \(2,\).*'mlp'"):
+        da.run(SourceOnly(), task="moons/35", model=da.models.MODELS[name](), options=options)
+    assert not options.results.exists()
+
+
+def test_a_convolution_larger_than_its_input_is_refused(options):
+    with pytest.raises(UserError, match="5x5 convolution does not fit into 2x2"):
+        da.run(SourceOnly(), task="digits/synthetic-to-real", model=da.models.Lenet(), options=options)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5])
+def test_at_once_counts(value):
+    with pytest.raises(UserError, match=r"Options\.at_once"):
+        da.Options(at_once=value)
+
+
 def test_a_list_of_methods_is_a_sweep(tiny_data, options):
     methods = [da.methods.Coral(weight=weight) for weight in (0.1, 1.0)]
     settings = {"model": tiny.MODEL, "training": tiny.TRAINING}

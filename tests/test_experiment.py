@@ -114,6 +114,8 @@ def test_experiments_are_values():
         ("empty.py", "", "must define EXPERIMENTS"),
         ("text.py", "EXPERIMENTS = 'dann'", "must define EXPERIMENTS"),
         ("numbers.py", "EXPERIMENTS = [1]", "must define EXPERIMENTS"),
+        ("typo.py", "EXPERIMENTS = [", "cannot be loaded: SyntaxError"),
+        ("lost.py", "import nothing_of_the_sort", "cannot be loaded: ModuleNotFoundError"),
         ("broken.json", "{", "is not JSON"),
         ("list.json", "[]", "is not the config of a run"),
     ],

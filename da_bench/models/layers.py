@@ -27,6 +27,10 @@ class Conv(nn.Module):
         after = self.size - 1 - before if self.padding == "SAME" else 0
         padded = jnp.pad(inputs, ((0, 0), (before, after), (before, after), (0, 0)))
         height, width = padded.shape[1] - self.size + 1, padded.shape[2] - self.size + 1
+        if min(height, width) < 1:
+            raise ValueError(
+                f"a {self.size}x{self.size} convolution does not fit into {inputs.shape[1]}x{inputs.shape[2]}"
+            )
         rows = jnp.concatenate([padded[:, i : i + height] for i in range(self.size)], axis=-1)
         return jnp.concatenate([rows[:, :, j : j + width] for j in range(self.size)], axis=-1)
 
