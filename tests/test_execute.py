@@ -173,7 +173,7 @@ def test_a_batch_larger_than_a_domain_is_refused_before_anything_is_made(tiny_da
 @pytest.mark.parametrize("name", ["small_cnn", "lenet"])
 def test_a_network_that_does_not_fit_is_refused_by_name(name, tiny_data, options):
     with pytest.raises(UserError, match=rf"model '{name}' cannot take the inputs of moons/35, of shape \(2,\).*'mlp'"):
-        da.run(SourceOnly(), task="moons/35", model=da.models.MODELS[name](), options=options)
+        da.run(SourceOnly(), task="moons/35", model=da.models.MODELS[name](), training=tiny.TRAINING, options=options)
     assert not options.results.exists()
 
 
