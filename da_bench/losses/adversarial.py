@@ -9,7 +9,7 @@ from da_bench.types import Array
 
 @jax.custom_vjp
 def reverse_gradient(x: Array, weight: Array) -> Array:
-    """`x` going forward, its gradient times `-weight` going back: Eq. 11-12.
+    """`x` going forward, its gradient times `-weight` going back: the layer of Section 4.2.
 
     x [...]; weight scalar >= 0, which itself receives no gradient.
     """
@@ -29,7 +29,7 @@ reverse_gradient.defvjp(_forward, _backward)
 
 
 def domain_cross_entropy(source: Array, target: Array) -> Array:
-    """Sum over the two domains of the mean logistic loss: the bracket of Eq. 10.
+    """Sum over the two domains of the mean logistic loss: what lambda multiplies in Section 4.2's objective.
 
     source [n], target [m]: logits of "comes from the source". Half of it is the mean over both domains.
     """

@@ -5,6 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from da_bench.settings import UserError
 from da_bench.types import Array
 
 Estimator = Literal["unbiased", "biased", "linear"]
@@ -37,9 +38,10 @@ def lower_median(x: Array) -> Array:
 def gaussian_family(distances: Array, bandwidth: Array, factors: tuple[float, ...]) -> Array:
     """Mean over the `factors` f of exp(-distances / (f bandwidth)), in [0, 1]; distances [...] are squared.
 
-    A convex combination with equal weights. DAN learns the weights by a quadratic program (its Eq. 7); no known
-    implementation does, and neither do we.
+    A convex combination with equal weights. DAN learns the weights by a quadratic program; no known implementation
+    does, and neither do we.
     """
+    bandwidth = jnp.maximum(bandwidth, jnp.finfo(distances.dtype).eps)  # features that collapsed are 0 apart
     first, *others = (jnp.exp(-distances / (factor * bandwidth)) for factor in factors)
     return sum(others, start=first) / len(factors)
 
@@ -48,8 +50,12 @@ def mmd(kernel: Array, sources: int, estimator: Estimator) -> Array:
     """Squared MMD from the kernel matrix [n + m, n + m] of the pooled sample; its first n = `sources` rows are source.
 
     unbiased: Gretton's Eq. 3, without the diagonals, may be negative; biased: its Eq. 5, with them, never negative;
-    linear: DAN's Eq. 4 over disjoint quadruples, which needs n = m, and drops the last pair if n is odd.
+    linear: its Section 6, the one DAN trains with: disjoint pairs, n = m, of an odd n the last row is dropped.
+
+    Raises:
+        UserError: for fewer than 2 rows of a domain, or n and m that differ with "linear".
     """
+    _check_rows(sources, kernel.shape[0] - sources, estimator)
     source, target = kernel[:sources, :sources], kernel[sources:, sources:]
     cross = kernel[:sources, sources:]
     if estimator == "linear":
@@ -57,6 +63,13 @@ def mmd(kernel: Array, sources: int, estimator: Estimator) -> Array:
     if estimator == "biased":
         return source.mean() + target.mean() - 2 * cross.mean()
     return _off_diagonal_mean(source) + _off_diagonal_mean(target) - 2 * cross.mean()
+
+
+def _check_rows(n: int, m: int, estimator: Estimator) -> None:
+    if estimator != "biased" and min(n, m) < 2:
+        raise UserError(f"the {estimator} estimate of MMD needs 2 rows of each domain in a batch, not {n} and {m}")
+    if estimator == "linear" and n != m:
+        raise UserError(f"the linear estimate of MMD needs as many source as target rows in a batch, not {n} and {m}")
 
 
 def _off_diagonal_mean(kernel: Array) -> Array:

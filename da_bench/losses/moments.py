@@ -3,11 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from da_bench.settings import UserError
 from da_bench.types import Array
 
 
 def covariance(x: Array) -> Array:
-    """[d, d] sample covariance, over n - 1, of x [n, d]; n >= 2."""
+    """[d, d] sample covariance, over n - 1, of x [n, d]; UserError for n < 2."""
+    if x.shape[0] < 2:
+        raise UserError(f"a covariance needs 2 rows of each domain in a batch, not {x.shape[0]}")
     centred = x - x.mean(axis=0, keepdims=True)
     return jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / (x.shape[0] - 1)
 

@@ -17,10 +17,10 @@ class Dann(Penalty):
     "constant" does not (the shallow networks of Section 5.1). widths: hidden layers of the domain classifier; () is
     logistic. scaled: what lambda acts on: "encoder" alone (the convolutional experiments: a layer that reverses the
     gradient), or "both", the domain classifier's own gradient too (Algorithm 1). domain_loss: "sum" of the two
-    domains' means (Eq. 10), or their "mean", half of it (the authors' Caffe network and most suites).
+    domains' means (1/n and 1/n', Section 4), or their "mean", half of it (the authors' Caffe network and most suites).
 
     References: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial
-    Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Eq. 10-14.
+    Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Sections 4 and 5.2.2, Algorithm 1.
     """
 
     weight: NonNegative = 1.0

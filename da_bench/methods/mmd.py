@@ -15,22 +15,21 @@ from da_bench.types import Array, Output, Tree
 class Mmd(Penalty):
     """Deep adaptation network (DAN): squared multi-kernel MMD, summed over the layers that are specific to the task.
 
-    weight: lambda of the paper's Eq. 5. layers: what is aligned; the paper aligns every layer above the convolutions,
+    weight: the paper's lambda. layers: what is aligned; the paper aligns every layer above the convolutions,
     here "features" and "logits". estimator: "unbiased" (quadratic time), "biased", or "linear", the paper's choice for
     large batches. bandwidth: the family's centre, "median" of the pooled sample's squared distances (the paper) or
     their "mean" (most suites); it carries no gradient. factors: the family's bandwidths as
-    multiples of the centre, 2^-8 to 2^8 (the paper takes steps of 2^(1/2); steps of 2 change nothing measurable at
-    half the cost).
+    multiples of the centre, the paper's 33: 2^-8 to 2^8 in steps of 2^(1/2), equally weighted.
 
     References: Long, Cao, Wang and Jordan, Learning Transferable Features with Deep Adaptation Networks, ICML 2015.
-    arXiv:1502.02791, Eq. 1-5.
+    arXiv:1502.02791, Section 3.
     """
 
     weight: NonNegative = 1.0
     layers: tuple[Literal["features", "logits"], ...] = ("features", "logits")
     estimator: Estimator = "unbiased"
     bandwidth: Literal["median", "mean"] = "median"
-    factors: tuple[Positive, ...] = tuple(2.0**power for power in range(-8, 9))
+    factors: tuple[Positive, ...] = tuple(2.0 ** (power / 2) for power in range(-16, 17))
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """weight * sum over layers of MMD^2."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from da_bench.losses.mmd import gaussian_family, lower_median, mmd, squared_distances
+from da_bench.settings import UserError
 
 FACTORS = (0.25, 1.0, 4.0)
 
@@ -87,3 +88,9 @@ def test_lower_median_is_the_sorted_middle(n, rng):
     x = np.abs(rng.normal(size=n)).astype(np.float32)
     x[: n // 3] = 0.0
     assert lower_median(jnp.asarray(x)) == np.sort(x)[(n - 1) // 2]
+
+
+@pytest.mark.parametrize(("sizes", "estimator"), [((1, 4), "unbiased"), ((4, 1), "linear"), ((4, 5), "linear")])
+def test_too_few_rows_are_refused(sizes, estimator, rng):
+    with pytest.raises(UserError, match=f"the {estimator} estimate of MMD needs"):
+        estimate(*(rng.normal(size=(size, 2)) for size in sizes), 1.0, estimator)

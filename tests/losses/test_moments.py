@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from da_bench.losses.moments import covariance, covariance_gap
+from da_bench.settings import UserError
 
 
 def test_equals_numpy_covariances(rng, x64):
@@ -20,6 +21,11 @@ def test_by_hand(x64):
 def test_does_not_see_means(rng, x64):
     x = jnp.asarray(rng.normal(size=(9, 5)))
     assert covariance_gap(x, x + 100.0) == pytest.approx(0.0, abs=1e-18)
+
+
+def test_one_row_has_no_covariance():
+    with pytest.raises(UserError, match="2 rows of each domain"):
+        covariance(jnp.ones((1, 3)))
 
 
 def test_covariance_of_a_rank_one_sample_stays_finite():

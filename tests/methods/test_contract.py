@@ -171,6 +171,16 @@ def test_every_own_parameter_gets_a_gradient(name, rng):
     assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.parametrize("name", PENALTIES)
+def test_collapsed_features_give_finite_gradients(name):
+    """Dead units or duplicate images: every row is the same, in both domains."""
+    same = Output(jnp.ones((6, 5)), jnp.ones((6, 3)))
+    labels = jnp.zeros(6, int)
+    value, gradients = jax.value_and_grad(lambda s: term(METHODS[name](), s, same, labels))(same)
+    assert jnp.isfinite(value)
+    assert all(jnp.isfinite(leaf).all() for leaf in gradients)
+
+
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_weight_zero_is_source_only(name):
     task = tiny.task()
