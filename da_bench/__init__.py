@@ -14,6 +14,7 @@ from da_bench.version import __version__
 _PLACES = {
     "Experiment": "experiment",
     "Training": "train",
+    "View": "view",
     "UserError": "settings",
     "Options": "execute",
     "over_seeds": "execute",

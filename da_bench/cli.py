@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 RULE = Literal["last", "im", "source_validation", "oracle"]
+AUGMENT = Literal["none", "flip", "crop", "crop_flip"]
 KINDS = Literal["methods", "tasks", "models", "validators"]
 
 HELP = """usage: da-bench VERB [OPTIONS]
@@ -22,6 +23,7 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   table                   tables of the records in a results folder
   plot                    plots of the records in a results folder
   list KIND               methods, tasks, models or validators, with --json for programs
+  data WHAT               list, check, prepare and preview data sets: da-bench data --help
 
 da-bench VERB --help says more. Data sets of your own: --data-root, or the variable DA_BENCH_DATA.
 """
@@ -92,7 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     from da_bench.settings import UserError, did_you_mean
 
-    verbs: dict[str, Callable[[list[str]], None]] = {"run": run, "table": table, "plot": plot, "list": list_}
+    verbs: dict[str, Callable[[list[str]], None]] = {
+        "run": run,
+        "table": table,
+        "plot": plot,
+        "list": list_,
+        "data": data,
+    }
     try:
         if given[0] not in verbs:
             raise UserError(f"unknown verb '{given[0]}'{did_you_mean(given[0], verbs)}")
@@ -142,7 +150,7 @@ def _run_method(name: str, arguments: list[str]) -> None:
     load_plugins()
     asked = tyro.cli(_one_method(METHODS[name]), args=arguments, prog=f"da-bench run {name}")
     model = None if asked.model is None else models.build(asked.model)
-    settings = {"training": asked.training, "labels_from": asked.labels_from, "model": model}
+    settings = {"training": asked.training, "labels_from": asked.labels_from, "model": model, "view": _view(asked)}
     results = run_study(asked.method, asked.task, asked.seeds, _options(asked), **settings)
     results.table(asked.rule)
     print(f"\n{len(results.records)} records in {asked.results / 'runs'}")
@@ -165,6 +173,8 @@ def _one_method(cls: Any) -> Any:
             ("seeds", explained(int, "Seeds 0 .. SEEDS - 1."), 5),
             ("training", Training, Training()),
             ("model", explained(str | None, "A network; default: the task's own."), None),
+            ("pixels", explained(int | None, "Side of the pictures that the network sees, default 224."), None),
+            ("augment", explained(AUGMENT | None, "Of training pictures, default crop_flip."), None),
             ("labels_from", explained(Literal["source", "target"], "target: an upper bound, not a method."), "source"),
         ],
         bases=(Run,),
@@ -173,6 +183,14 @@ def _one_method(cls: Any) -> Any:
     )
     made.__doc__ = cls.__doc__
     return made
+
+
+def _view(asked: Any) -> Any:
+    """What was asked of pictures; None, the task's own, where nothing was."""
+    from da_bench.view import View
+
+    given = {name: value for name in ("pixels", "augment") if (value := getattr(asked, name)) is not None}
+    return View(**given) if given else None
 
 
 def _options(asked: Any) -> Any:
@@ -239,6 +257,13 @@ def list_(arguments: list[str]) -> None:
         print(f"{thing['name']:{width}}  {thing['summary']}")
 
 
+def data(arguments: list[str]) -> None:
+    """`da-bench data`."""
+    from da_bench.cli_data import data as data_verb
+
+    data_verb(arguments)
+
+
 def _names(kind: str) -> list[str]:
     return [thing["name"] for thing in _things(kind)]
 
@@ -251,8 +276,8 @@ def _things(kind: str) -> list[dict[str, Any]]:
 
     if kind == "tasks":
         return [
-            {"name": name, "summary": f"{spec.source} -> {spec.target}", **_task(name)}
-            for name, spec in tasks.TASKS.items()
+            {"name": name, "summary": f"{tasks.spec(name).source} -> {tasks.spec(name).target}", **_task(name)}
+            for name in tasks.names()
         ]
     if kind == "validators":
         return [{"name": name, "summary": _summary(one.score)} for name, one in select.VALIDATORS.items()]
@@ -268,7 +293,7 @@ def _things(kind: str) -> list[dict[str, Any]]:
 def _task(name: str) -> dict[str, Any]:
     from da_bench.data import tasks
 
-    spec = tasks.TASKS[name]
+    spec = tasks.spec(name)
     return {"present": tasks.present(name), "protocol": spec.protocol, "model": spec.model, "citation": spec.citation}
 
 

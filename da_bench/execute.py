@@ -6,21 +6,25 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from pydantic import Field
 
-from da_bench import models, train
-from da_bench.data.tasks import TASKS, load
+from da_bench import models, stream, train
+from da_bench.data.tasks import load, spec
 from da_bench.experiment import Experiment
 from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
 from da_bench.methods import Method, Shallow
 from da_bench.models import Network
 from da_bench.records import Record, Records, mirror
-from da_bench.settings import Count, UserError, setting
-from da_bench.types import Domain, Task
+from da_bench.settings import Count, NonNegative, UserError, setting
+from da_bench.types import Task
+from da_bench.view import View, evaluation_input
 
+ROWS = 1000  # inputs of a shallow method that pass a device at a time
 WIDE = 10_000  # parameters from which a CPU computes runs one after another no slower than side by side
 
 
@@ -53,13 +57,17 @@ class Options:
     """Where and how a study runs; nothing of it changes a result.
 
     results: folder of the records; data_root: folder of the user's data sets (default: $DA_BENCH_DATA);
-    at_once: runs computed side by side on a device, None: what suits the network and the device; wandb: mirror each
+    at_once: runs computed side by side on a device, None: what suits the network and the device; resident_gib: GiB of
+    stored inputs up to which a task's data are held on every device, larger ones are streamed from disk, run by run
+    (`pip install "da-bench[stream]"`); workers: threads that read ahead of a streamed run, 0: none; wandb: mirror each
     record ("offline" or "online"); progress: show a bar on the terminal.
     """
 
     results: Path = Path("results")
     data_root: Path | None = None
     at_once: Count | None = None
+    resident_gib: NonNegative = 4.0
+    workers: Annotated[int, Field(ge=0)] = 2
     wandb: Literal["off", "offline", "online"] = "off"
     progress: bool = True
 
@@ -82,7 +90,7 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
     missing = [experiment for run_id, experiment in wanted.items() if not store.has(run_id)]
     groups = _groups(missing)
     for group in groups:
-        _check(group[0], load(group[0].task, options.data_root))
+        _check(group[0], _load(group[0], options), options)
     for group in _with_progress(groups, options.progress):
         _run_group(group, store, options)
     return Results([store.read(run_id) for run_id in wanted], options.results)
@@ -91,7 +99,7 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
 def run(method: Any, task: str, seeds: int = 5, options: Options = DEFAULTS, **settings: Any) -> Results:
     """Run one method, or each of a list of them, on a task with seeds 0 .. `seeds` - 1.
 
-    settings: `training`, `model`, `labels_from` of the `Experiment`.
+    settings: `training`, `model`, `view`, `labels_from` of the `Experiment`.
 
     Raises:
         UserError: for a wrong setting, an unknown task, zero seeds, or data that is missing or does not fit.
@@ -113,12 +121,19 @@ def _groups(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
     for one in experiments:
         deep = isinstance(one.method, Method)
         shape = jax.tree.structure((one.method, one.training)) if deep else one.id
-        groups.setdefault((one.task, one.labels_from, deep and one.network, shape), []).append(one)
+        groups.setdefault((one.task, one.labels_from, one.view, deep and one.network, shape), []).append(one)
     return list(groups.values())
 
 
-def _check(experiment: Experiment, task: Task) -> None:
-    """Refuse a batch that a domain cannot fill, and a network that cannot take the inputs, before compiling."""
+def _load(experiment: Experiment, options: Options) -> Task:
+    return load(experiment.task, options.data_root, experiment.view)
+
+
+def _check(experiment: Experiment, task: Task, options: Options) -> None:
+    """Refuse, before anything is compiled, what cannot run.
+
+    A batch that a domain cannot fill, a network that cannot take the inputs, inputs to stream with nothing to do it.
+    """
     if isinstance(experiment.method, Shallow):
         return
     source, target = labelled(experiment, task).train, task.target.train
@@ -128,14 +143,24 @@ def _check(experiment: Experiment, task: Task) -> None:
                 f"Training.batch_size = {experiment.training.batch_size} is more than the {rows} rows of the {name} "
                 f"split of {task.name}; give at most {rows}, or None for all rows"
             )
+    _check_network(experiment, task, evaluation_input(experiment.view, source.inputs[:2]))
+    if not _fits(_data(experiment, task), options):
+        stream.require_grain()
+
+
+def _check_network(experiment: Experiment, task: Task, example: Any) -> None:
     try:
-        _parameters(_network(experiment, task), source.inputs[:2])
+        _parameters(_network(experiment, task), example)
     except Exception as error:  # whatever a network makes of a shape that it was not written for
-        name, shape = models.describe(experiment.network)["name"], source.inputs.shape[1:]
+        name, shape = models.describe(experiment.network)["name"], example.shape[1:]
         raise UserError(
             f"model '{name}' cannot take the inputs of {task.name}, of shape {shape}: {str(error).splitlines()[0]}; "
-            f"the task's own network is '{TASKS[experiment.task].model}'"
+            f"the task's own network is '{spec(experiment.task).model}'"
         ) from error
+
+
+def _fits(data: train.Data, options: Options) -> bool:
+    return data.inputs.nbytes <= options.resident_gib * 2**30
 
 
 def _network(experiment: Experiment, task: Task) -> Network:
@@ -168,63 +193,79 @@ def _with_progress(groups: list[list[Experiment]], shown: bool) -> Iterator[list
 
 
 def _run_group(group: list[Experiment], store: Records, options: Options) -> None:
-    for record, predictions in _make(group, load(group[0].task, options.data_root), options.at_once):
+    for record, predictions in _make(group, _load(group[0], options), options):
         store.publish(record, predictions)
         if options.wandb != "off" and (trouble := mirror(record, options.results, options.wandb)):
             print(f"warning: {trouble}", file=sys.stderr)
 
 
-def _make(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Record, dict[str, np.ndarray]]]:
+def _make(group: list[Experiment], task: Task, options: Options) -> list[tuple[Record, dict[str, np.ndarray]]]:
     reason = group[0].method.skip(task)
     if reason is not None:
         return [skipped(one, task, reason) for one in group]
-    shallow = isinstance(group[0].method, Shallow)
-    made = [fit(one, task) for one in group] if shallow else train_group(group, task, at_once)
+    if isinstance(group[0].method, Shallow):
+        made = [fit(one, task) for one in group]
+    elif _fits(_data(group[0], task), options):
+        made = train_group(group, task, options.at_once)
+    else:
+        made = stream_group(group, task, options.workers)
     return [judge(one, task, *result) for one, result in zip(group, made, strict=True)]
 
 
 def train_group(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Predictions, Seconds]]:
-    """All runs of a group as one compiled program over all devices."""
+    """All runs of a group as one compiled program over all devices, which hold the data."""
     devices = jax.devices()[: len(group)]
-    model = _network(group[0], task)
-    held_out = probes(group[0], task)
-    data = _device_data(group[0], task, held_out)
-    runs = train.stack([(jax.random.key(one.seed), one.method, one.training) for one in group], len(devices))
+    model, view = _network(group[0], task), group[0].view
+    data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), _data(group[0], task))
+    runs = train.stack([_run(one) for one in group], len(devices))
 
     def fn(key: Any, method: Method, training: train.Training, data: train.Data) -> Any:
-        finished = train.run(key, method, training, model, data)
+        finished = train.run(key, method, training, model, data, view)
         return finished.metrics, finished.logits, finished.features
 
-    mapped = train.over_runs(fn, devices, at_once or _side_by_side(model, data))
+    example = evaluation_input(view, data.inputs[:2])
+    mapped = train.over_runs(fn, devices, at_once or _side_by_side(model, example))
     start = time.monotonic()
     program = mapped.lower(runs, (data,)).compile()
     compiled = time.monotonic()
     metrics, logits, features = jax.tree.map(np.asarray, program(runs, (data,)))
     seconds = Seconds(compiled - start, time.monotonic() - compiled, len(group))
     each = [({name: m[i] for name, m in metrics.items()}, logits[i], features[i]) for i in range(len(group))]
-    return [(_unpack(one, held_out, *result), seconds) for one, result in zip(group, each, strict=True)]
+    return [(_unpack(one, task, *result), seconds) for one, result in zip(group, each, strict=True)]
 
 
-def _side_by_side(model: Network, data: train.Data) -> int | None:
+def stream_group(group: list[Experiment], task: Task, workers: int) -> list[tuple[Predictions, Seconds]]:
+    """All runs of a group by the same compiled programs, one run after another, their data read as they go."""
+    data, runs = _data(group[0], task), [stream.Run(*_run(one)) for one in group]
+    start = time.monotonic()
+    programs = stream.build(runs[0], _network(group[0], task), data, group[0].view)
+    compiled = time.monotonic()
+    made = [stream.run(one, programs, data, workers) for one in runs]
+    seconds = Seconds(compiled - start, time.monotonic() - compiled, len(group))
+    each = [jax.tree.map(np.asarray, (one.metrics, one.logits, one.features)) for one in made]
+    return [(_unpack(one, task, *result), seconds) for one, result in zip(group, each, strict=True)]
+
+
+def _run(one: Experiment) -> tuple[Any, Any, train.Training]:
+    return jax.random.key(one.seed), one.method, one.training
+
+
+def _side_by_side(model: Network, example: Any) -> int | None:
     """1 where a wide network keeps a CPU busy alone; None, all at once, for tiny networks and on accelerators."""
-    alone = jax.default_backend() == "cpu" and _parameters(model, data.source.inputs[:2]) >= WIDE
+    alone = jax.default_backend() == "cpu" and _parameters(model, example) >= WIDE
     return 1 if alone else None
 
 
-def _device_data(experiment: Experiment, task: Task, held_out: dict[str, Domain]) -> train.Data:
-    """What a run may see. Of the target, inputs only."""
-    inputs = np.concatenate([probe.inputs for probe in held_out.values()])
-    source = labelled(experiment, task).train
-    return jax.tree.map(jax.numpy.asarray, train.Data(source, task.target.train.inputs, inputs))
+def _data(experiment: Experiment, task: Task) -> train.Data:
+    """What a run may see, not yet read. Of the target, inputs only."""
+    held_out = [probe.inputs for probe in probes(experiment, task).values()]
+    return train.gather(labelled(experiment, task).train, task.target.train.inputs, held_out)
 
 
 def _unpack(
-    experiment: Experiment,
-    held_out: dict[str, Domain],
-    metrics: dict[str, np.ndarray],
-    logits: np.ndarray,
-    features: np.ndarray,
+    experiment: Experiment, task: Task, metrics: dict[str, np.ndarray], logits: np.ndarray, features: np.ndarray
 ) -> Predictions:
+    held_out = probes(experiment, task)
     every = experiment.training.steps // experiment.training.evaluations
     steps = [every * (i + 1) for i in range(experiment.training.evaluations)]
     ends = np.cumsum([len(probe.labels) for probe in held_out.values()])[:-1]
@@ -235,16 +276,22 @@ def _unpack(
 def fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:
     """One run of a shallow method."""
     assert isinstance(experiment.method, Shallow)
-    source = labelled(experiment, task).train
+    source, view = labelled(experiment, task).train, experiment.view
     start = time.monotonic()
-    fitted = experiment.method.fit(rows(source.inputs), source.labels, rows(task.target.train.inputs))
+    fitted = experiment.method.fit(
+        rows(source.inputs, view), np.asarray(source.labels), rows(task.target.train.inputs, view)
+    )
     logits = {
-        name: np.asarray(fitted.predict_log_proba(rows(probe.inputs)))[None]
+        name: np.asarray(fitted.predict_log_proba(rows(probe.inputs, view)))[None]
         for name, probe in probes(experiment, task).items()
     }
     return Predictions([0], logits, {}, {}), Seconds(0.0, time.monotonic() - start, 1)
 
 
-def rows(inputs: Any) -> np.ndarray:
-    """Inputs [n, ...] as float64 rows [n, d]."""
-    return np.asarray(inputs, np.float64).reshape(len(inputs), -1)
+def rows(inputs: Any, view: View | None = None) -> np.ndarray:
+    """What a network would see of inputs [n, ...], as float64 rows [n, d]."""
+    seen = [
+        np.asarray(evaluation_input(view, inputs[start : start + ROWS]), np.float64)
+        for start in range(0, len(inputs), ROWS)
+    ]
+    return np.concatenate(seen).reshape(len(inputs), -1)

@@ -9,20 +9,22 @@ from typing import Any, Literal
 from pydantic import InstanceOf
 
 from da_bench import models
-from da_bench.data.tasks import TASKS
+from da_bench.data import tasks
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.models import Network
 from da_bench.settings import Seed, UserError, as_dict, did_you_mean, setting
 from da_bench.train import Training
+from da_bench.view import View
 
-SCHEMA = 1  # of the resolved config; raised when the meaning of a field changes, so that old ids stay apart
+SCHEMA = 2  # of the resolved config; raised when the meaning of a field changes, so that old ids stay apart
 
 
 @setting
 class Experiment:
     """What to run once.
 
-    task: a registered pair; method; model: None is the task's own network; training: unused by a shallow method;
+    task: a pair of domains by name; method; model: None is the task's own network; training: unused by a shallow
+    method; view: how pictures become inputs, None where the inputs are not pictures on disk;
     labels_from: "source", or "target" for the upper bound that trains on the target's labelled training split and is
     marked as such wherever it is shown; seed: of everything random in the run.
     """
@@ -31,16 +33,21 @@ class Experiment:
     method: InstanceOf[Method] | InstanceOf[Shallow]
     model: InstanceOf[Network] | None = None
     training: Training = Training()
+    view: View | None = None
     labels_from: Literal["source", "target"] = "source"
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        TASKS[self.task]  # an unknown task is refused here
+        pictures = tasks.spec(self.task).pictures  # an unknown task is refused here
+        if pictures and self.view is None:
+            object.__setattr__(self, "view", View())
+        if self.view is not None and not pictures:
+            raise UserError(f"Experiment.view: the inputs of '{self.task}' are not pictures on disk; leave it out")
 
     @property
     def network(self) -> Network:
         """The network to train: the given one, or the task's."""
-        return self.model or models.build(TASKS[self.task].model)
+        return self.model or models.build(tasks.spec(self.task).model)
 
     def config(self) -> dict[str, Any]:
         """The experiment with every default written out, JSON-able. Equal configs are equal runs."""
@@ -51,6 +58,7 @@ class Experiment:
             "method": as_dict(self.method),
             "model": models.describe(self.network) if deep else None,
             "training": as_dict(self.training) if deep else None,
+            "view": as_dict(self.view) if self.view else None,
             "labels_from": self.labels_from,
             "seed": self.seed,
         }
@@ -66,7 +74,7 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-FIELDS = ("schema", "task", "method", "model", "training", "labels_from", "seed")
+FIELDS = ("schema", "task", "method", "model", "training", "view", "labels_from", "seed")
 
 
 def from_config(config: dict[str, Any]) -> Experiment:
@@ -81,6 +89,8 @@ def from_config(config: dict[str, Any]) -> Experiment:
     given: dict[str, Any] = {"method": METHODS[method.pop("name")](**method)}
     if config["model"] is not None:
         given |= {"model": models.build(**config["model"]), "training": Training(**config["training"])}
+    if config["view"] is not None:
+        given["view"] = View(**config["view"])
     return Experiment(task=config["task"], labels_from=config["labels_from"], seed=config["seed"], **given)
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench import evaluate, select
+from da_bench.data.splits import SPLIT
 from da_bench.experiment import Experiment
 from da_bench.records import Record, environment
 from da_bench.transferability import proxy_a_distance
@@ -69,8 +70,8 @@ def skipped(experiment: Experiment, task: Task, reason: str) -> tuple[Record, di
 
 
 def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: dict[str, Any]) -> Record:
-    where = environment(task.fingerprint(), experiment.seed)
-    result = {"adapts": experiment.method.adapts, **result}
+    where = environment(task.fingerprint, experiment.seed)
+    result = {"adapts": experiment.method.adapts, "protocol": task.protocol, "split": SPLIT, **result}
     return Record(experiment.id, experiment.config(), result, curves, where)
 
 

@@ -3,20 +3,25 @@
 Nothing here knows a target label: `run` is handed the source `Domain` and the target's inputs.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import AxisType, PartitionSpec
 
+from da_bench.data.rows import pool
 from da_bench.methods import Learner, Method
 from da_bench.models import Network, forward, initialise, shapes
 from da_bench.settings import Count, Fraction, NonNegative, Positive, UserError, setting
 from da_bench.types import Array, Batch, Domain, Output, TrainState, Tree, stream
+from da_bench.view import View, evaluation_input, training_input
 
-EVALUATION_CHUNK = 1000  # inputs in one evaluation pass: bounds the memory of convolutions over a whole test set
+EVALUATION_CHUNK = 1000  # inputs in one evaluation pass, at most: bounds the memory of convolutions over a test set
+EVALUATION_NUMBERS = 2**22  # values in all of them, at most: 27 pictures of 224 pixels
 
 
 @setting
@@ -57,11 +62,34 @@ class Training:
 
 
 class Data(NamedTuple):
-    """All that a run may see: the labelled source, target inputs [m, ...], and inputs to predict, probes [p, ...]."""
+    """All that a run may see, every input once: inputs [N, ...], and which rows of them are what, int32.
 
-    source: Domain
+    source [n], with labels [n]; target [m], to train on; probes [p], to predict. inputs are an array, or, to be
+    streamed, `Joined`.
+    """
+
+    inputs: Any
+    source: Array
+    labels: Array
     target: Array
     probes: Array
+
+
+def gather(source: Domain, target: Array, probes: Sequence[Array]) -> Data:
+    """The data of a run on a labelled source and target inputs [m, ...] that predicts `probes`, one after another.
+
+    Arrays may be `Rows` of larger ones; a row that several of them share is held once, and none is read yet.
+    """
+    inputs, (of_source, of_target, *of_probes) = pool([source.inputs, target, *probes])
+    return Data(inputs, of_source, source.labels, of_target, np.concatenate(of_probes))
+
+
+class Draw(NamedTuple):
+    """What one step takes: its number, and rows [b] of the source and [b'] of the target, each counted from 0."""
+
+    step: Array
+    source: Array
+    target: Array
 
 
 class Finished(NamedTuple):
@@ -77,32 +105,30 @@ class Finished(NamedTuple):
     features: Array
 
 
-def run(key: Array, method: Method, training: Training, model: Network, data: Data) -> Finished:
+def run(
+    key: Array, method: Method, training: Training, model: Network, data: Data, view: View | None = None
+) -> Finished:
     """Train `model` by `method`: a pure function of its arguments, to be jitted, vmapped and mapped over devices."""
     learner = Learner(model, training.optimiser(), training.steps)
-    source_rows = draws(stream(key, "source order"), len(data.source.inputs), training)
-    target_rows = draws(stream(key, "target order"), len(data.target), training)
 
-    def step(state: TrainState, rows: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
-        inputs, labels = data.source
-        batch = Batch(inputs[rows[0]], labels[rows[0]], data.target[rows[1]])
-        return method.step(learner, state, batch)
+    def step(state: TrainState, draw: Draw) -> tuple[TrainState, dict[str, Array]]:
+        return method.step(learner, state, see(key, view, draw, take(data, draw)))
 
-    def segment(carry: tuple[TrainState, Array], rows: tuple[Array, Array]) -> tuple[Any, Any]:
-        state, metrics = jax.lax.scan(step, carry[0], rows)
-        output = predict(model, state, data.probes)
+    def segment(carry: tuple[TrainState, Array], drawn: Draw) -> tuple[Any, Any]:
+        state, metrics = jax.lax.scan(step, carry[0], drawn)
+        output = predict(model, state, data.inputs, data.probes, view)
         return (state, output.features), (jax.tree.map(lambda m: m.mean(axis=0), metrics), output.logits)
 
-    state = init(key, method, learner, data)
-    expected = shapes(model, state.params["model"], state.stats, data.probes).features
-    start = state, jnp.zeros(expected.shape, expected.dtype)
-    (state, features), (metrics, logits) = jax.lax.scan(segment, start, (source_rows, target_rows))
+    example = evaluation_input(view, data.inputs[data.source[:2]])
+    state = init(key, method, learner, example)
+    expected = shapes(model, state.params["model"], state.stats, example).features
+    start = state, jnp.zeros((len(data.probes), *expected.shape[1:]), expected.dtype)
+    (state, features), (metrics, logits) = jax.lax.scan(segment, start, order(key, training, data))
     return Finished(state, metrics, logits, features)
 
 
-def init(key: Array, method: Method, learner: Learner, data: Data) -> TrainState:
-    """The state before the first step."""
-    example = data.source.inputs[:2]
+def init(key: Array, method: Method, learner: Learner, example: Array) -> TrainState:
+    """The state before the first step, for inputs of the network like `example` [n, ...]."""
     model, stats = initialise(learner.model, stream(key, "model"), example)
     own = method.init(stream(key, "method"), _zeros(shapes(learner.model, model, stats, example)))
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
@@ -114,6 +140,13 @@ def init(key: Array, method: Method, learner: Learner, data: Data) -> TrainState
 
 def _zeros(output: Output) -> Output:
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), output)
+
+
+def order(key: Array, training: Training, data: Data) -> Draw:
+    """Every draw of the run, in its order; leaves [evaluations, steps / evaluations, ...]."""
+    source = draws(stream(key, "source order"), len(data.source), training)
+    target = draws(stream(key, "target order"), len(data.target), training)
+    return Draw(jnp.arange(training.steps, dtype=jnp.int32).reshape(source.shape[:2]), source, target)
 
 
 def draws(key: Array, n: int, training: Training) -> Array:
@@ -132,14 +165,36 @@ def draws(key: Array, n: int, training: Training) -> Array:
     return rows.reshape(training.evaluations, -1, size)
 
 
-def predict(model: Network, state: TrainState, inputs: Array) -> Output:
-    """The network's output for inputs [n, ...] in evaluation mode: no row depends on another."""
+def take(data: Data, draw: Draw) -> Batch:
+    """The rows of a draw as they are stored."""
+    return Batch(data.inputs[data.source[draw.source]], data.labels[draw.source], data.inputs[data.target[draw.target]])
+
+
+def see(key: Array, view: View | None, draw: Draw, stored: Batch) -> Batch:
+    """The rows of a draw as the network trains on them; equal (key, step, row) are augmented alike."""
+
+    def seen(name: str, rows: Array, inputs: Array) -> Array:
+        return training_input(view, jax.random.fold_in(stream(key, name), draw.step), rows, inputs)
+
+    source = seen("source view", draw.source, stored.source)
+    return Batch(source, stored.labels, seen("target view", draw.target, stored.target))
+
+
+def predict(model: Network, state: TrainState, inputs: Array, rows: Array, view: View | None = None) -> Output:
+    """The network's output for rows [n] of stored inputs in evaluation mode: no row depends on another."""
 
     def one(row: Array) -> Output:
-        output, _ = forward(model, state.params["model"], state.stats, row[None])
+        seen = evaluation_input(view, inputs[row][None])
+        output, _ = forward(model, state.params["model"], state.stats, seen)
         return jax.tree.map(lambda x: x[0], output)
 
-    return jax.lax.map(one, inputs, batch_size=min(EVALUATION_CHUNK, len(inputs)))
+    return jax.lax.map(one, rows, batch_size=min(evaluation_chunk(inputs, view), len(rows)))
+
+
+def evaluation_chunk(inputs: Array, view: View | None = None) -> int:
+    """How many inputs are predicted side by side."""
+    numbers = math.prod(inputs.shape[1:]) if view is None else 3 * view.pixels**2
+    return max(1, min(EVALUATION_CHUNK, EVALUATION_NUMBERS // numbers))
 
 
 def over_runs(fn: Callable[..., Tree], devices: Sequence[Any] | None = None, at_once: int | None = None) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from da_bench import cli
-from da_bench.data.tasks import TASKS
+from da_bench.data import tasks
 from da_bench.methods import METHODS
 from da_bench.models import MODELS
 from da_bench.select import VALIDATORS
@@ -147,7 +147,7 @@ def test_a_corrupt_file_is_named(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "names"), [("methods", METHODS), ("tasks", TASKS), ("models", MODELS), ("validators", VALIDATORS)]
+    ("kind", "names"), [("methods", METHODS), ("tasks", tasks.names()), ("models", MODELS), ("validators", VALIDATORS)]
 )
 def test_list_names_everything_for_people_and_for_programs(kind, names, capsys):
     _, text, _ = said(capsys, "list", kind)

@@ -1,6 +1,7 @@
 """Studies: what is missing is made, in as few programs as can be, and judged after training."""
 
 import dataclasses
+import sys
 
 import jax
 import numpy as np
@@ -9,16 +10,19 @@ import tiny
 
 import da_bench as da
 from baselines import LogisticRegression, target_only
-from da_bench import execute, train
+from da_bench import execute, stream, train
+from da_bench.data.rows import Rows
 from da_bench.methods import METHODS, Method, SourceOnly, register
 from da_bench.records import Records
 from da_bench.settings import UserError
+from da_bench.types import Domain, Splits, Task
+from da_bench.view import View
 
 
 @pytest.fixture
 def tiny_data(monkeypatch):
     """The registered task's name, with data of sixty rows."""
-    monkeypatch.setattr(execute, "load", lambda name, root=None: tiny.task(name))
+    monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
 @pytest.fixture
@@ -82,12 +86,12 @@ def test_seeds_and_float_values_share_a_program_and_the_rest_does_not(tiny_data,
 def test_records_do_not_depend_on_target_labels(options, tmp_path, monkeypatch):
     """Permuted labels change the scores of a run, and nothing that it predicts or that a validator says."""
 
-    def permuted(name, root=None):
+    def permuted(name, root=None, view=None):
         task = tiny.task(name)
         moved = (domain._replace(labels=(domain.labels + 1) % 3) for domain in task.target)
         return dataclasses.replace(task, target=type(task.target)(*moved))
 
-    monkeypatch.setattr(execute, "load", lambda name, root=None: tiny.task(name))
+    monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
     honest = da.study(experiments(1), options)
     monkeypatch.setattr(execute, "load", permuted)
     blind = da.study(experiments(1), da.Options(results=tmp_path / "blind", progress=False))
@@ -114,7 +118,7 @@ def test_the_record_says_what_its_predictions_say(tiny_data, options):
     assert record.curves["step"] == [4, 8, 12]
     assert record.result["rules"]["last"]["target_accuracy"] == pytest.approx(accuracies[-1])
     assert record.result["rules"]["oracle"]["target_accuracy"] == pytest.approx(accuracies.max())
-    assert record.environment["data"] == tiny.task().fingerprint()
+    assert record.environment["data"] == tiny.task().fingerprint
 
 
 def test_the_bound_trains_on_target_labels_and_is_marked(tiny_data, options):
@@ -222,3 +226,98 @@ def test_published_once_when_two_studies_make_the_same_run(tiny_data, options):
     first = da.study(experiments(1), options).records[0]
     assert not Records(options.results).publish(first, {})
     assert Records(options.results).read(first.id) == first
+
+
+PICTURES = "office31/amazon-to-webcam"
+
+
+def pictures(name, root=None, view=None):
+    """The named task, of twelve-pixel pictures, transductive: all rows train and are scored."""
+    generator = np.random.default_rng(0)
+
+    def whole():
+        labels = (np.arange(40) % 3).astype(np.int32)
+        grey = generator.integers(0, 100, (40, 12, 12, 3)) + 50 * labels[:, None, None, None]
+        stored = grey.astype(np.uint8)
+        every = Domain(Rows(stored, np.arange(40)), labels)
+        held_out = Domain(Rows(stored, np.arange(0, 40, 3)), labels[::3])
+        return Splits(every, held_out, every)
+
+    return Task(name, ("a", "b", "c"), whole(), whole(), protocol="transductive")
+
+
+def of_pictures(seeds=2, **view):
+    seen = View(pixels=8, **view)
+    model = da.models.MODELS["convnet"](channels=(4, 5, 6, 7), width=6)
+    method = da.methods.Dann(widths=(4,))
+    return da.over_seeds(
+        [da.Experiment(task=PICTURES, method=method, model=model, training=tiny.TRAINING, view=seen)], seeds
+    )
+
+
+@pytest.fixture
+def picture_data(monkeypatch):
+    monkeypatch.setattr(execute, "load", pictures)
+
+
+def test_streamed_records_are_the_resident_ones(picture_data, tmp_path, monkeypatch):
+    resident, streamed = (tmp_path / name for name in ("resident", "streamed"))
+    first = da.study(of_pictures(), da.Options(results=resident, progress=False)).records
+    monkeypatch.setattr(train, "over_runs", None)  # would fail if called
+    settings = {"resident_gib": 0.0, "workers": 1, "progress": False}
+    second = da.study(of_pictures(), da.Options(results=streamed, **settings)).records
+    assert [one.id for one in first] == [one.id for one in second]
+    for mine, yours in zip(first, second, strict=True):
+        assert mine.result["rules"] == yours.result["rules"]
+        files = [np.load(folder / "runs" / mine.id / "predictions.npz") for folder in (resident, streamed)]
+        assert all(np.array_equal(files[0][name], files[1][name]) for name in files[0])
+        for name, curve in mine.curves["metrics"].items():  # side by side, two seeds round otherwise than alone
+            np.testing.assert_allclose(curve, yours.curves["metrics"][name], rtol=1e-5)
+
+
+def test_what_fits_is_decided_by_bytes(picture_data):
+    task, experiment = pictures(PICTURES), of_pictures()[0]
+    data = execute._data(experiment, task)
+    assert data.inputs.nbytes == 2 * 40 * 12 * 12 * 3  # each picture once, though it trains and is scored
+    gib = data.inputs.nbytes / 2**30
+    assert execute._fits(data, da.Options(resident_gib=gib))
+    assert not execute._fits(data, da.Options(resident_gib=gib * 0.999))
+
+
+def test_another_view_is_another_program_and_another_result(picture_data, options, monkeypatch):
+    built = compiled(monkeypatch)
+    records = da.study([*of_pictures(1), *of_pictures(1, augment="none")], options).records
+    assert len(built) == 2
+    assert records[0].curves["metrics"] != records[1].curves["metrics"]
+
+
+def test_streaming_without_its_package_is_refused_before_anything_is_made(picture_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "grain", None)
+    monkeypatch.setattr(stream, "build", None)
+    options = da.Options(results=tmp_path / "results", resident_gib=0.0, progress=False)
+    with pytest.raises(UserError, match="pip install"):
+        da.study(of_pictures(1), options)
+    assert not options.results.exists()
+
+
+def test_a_view_that_is_larger_than_the_pictures_is_refused_as_such(picture_data, options):
+    wide = [dataclasses.replace(one, view=View(pixels=13)) for one in of_pictures(1)]
+    with pytest.raises(UserError, match=r"View\.pixels = 13"):
+        da.study(wide, options)
+
+
+def test_shallow_methods_see_what_a_network_sees(rng):
+    grey = rng.integers(0, 256, (5, 12, 12, 3)).astype(np.uint8)
+    assert execute.rows(grey).dtype == np.float64
+    np.testing.assert_allclose(execute.rows(grey), grey.reshape(5, -1) / 255, rtol=1e-6)
+    seen = execute.rows(Rows(grey, np.array([4, 2])), View(pixels=8))
+    assert seen.shape == (2, 8 * 8 * 3)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    by_hand = (grey[[4, 2], 2:10, 2:10] / 255 - mean) / std
+    np.testing.assert_allclose(seen, by_hand.reshape(2, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("field", "value"), [("resident_gib", -1.0), ("workers", -1), ("workers", 1.5)])
+def test_wrong_options_of_streaming_are_refused_by_name(field, value):
+    with pytest.raises(UserError, match=rf"Options\.{field}"):
+        da.Options(**{field: value})

@@ -9,6 +9,7 @@ from da_bench.methods import METHODS, Method, load_plugins
 from da_bench.models import MODELS, Mlp
 from da_bench.settings import UserError
 from da_bench.train import Training
+from da_bench.view import View
 
 load_plugins()
 
@@ -20,7 +21,7 @@ def toy(**changed):
 
 def test_the_id_is_for_ever():
     """Computed once from the config's canonical JSON; it may change only with SCHEMA, or with a default."""
-    assert toy().id == "c97257ffaa5b319f"
+    assert toy().id == "afa21d75c9647804"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,25 @@ def test_the_id_is_for_ever():
 )
 def test_whatever_differs_differs_in_its_id(other):
     assert toy(**other).id != toy().id
+
+
+def pictures(**changed):
+    return toy(task="office31/amazon-to-webcam", **changed)
+
+
+def test_pictures_are_seen_by_a_view():
+    assert pictures().view == View()
+    assert pictures(view=View()).id == pictures().id
+    assert pictures(view=View(pixels=64)).id != pictures().id
+    again = from_config(json.loads(json.dumps(pictures(view=View(pixels=64)).config())))
+    assert again.view == View(pixels=64)
+    assert again.id == pictures(view=View(pixels=64)).id
+    assert toy().view is None
+
+
+def test_a_view_of_what_is_no_picture_is_refused():
+    with pytest.raises(UserError, match="the inputs of 'moons/35' are not pictures on disk"):
+        toy(view=View())
 
 
 def test_defaults_written_out_are_the_same_run():
@@ -73,6 +93,7 @@ def test_every_network_survives_a_config(name):
         ({"model": {"name": "mpl"}}, "unknown model 'mpl'; did you mean 'mlp'"),
         ({"model": {"name": "mlp", "hiden": [3]}}, "model 'mlp' has no field 'hiden'; did you mean 'hidden'"),
         ({"training": {"stesp": 3}}, "Training has no field 'stesp'; did you mean 'steps'"),
+        ({"view": {"pixel": 3}}, "View has no field 'pixel'; did you mean 'pixels'"),
         ({"seed": -1}, "Experiment.seed = -1"),
     ],
     ids=str,

@@ -9,16 +9,23 @@ import pytest
 import tiny
 
 from da_bench import train
+from da_bench.data.rows import Rows
 from da_bench.methods import Coral, Dann, SourceOnly
 from da_bench.settings import UserError
+from da_bench.types import Batch, Domain
+from da_bench.view import View
 
 SEEDS, WEIGHTS = range(5), (0.0, 0.1, 0.3, 1.0, 3.0)
 GRID = [(seed, weight) for seed in SEEDS for weight in WEIGHTS]
 
 
+def on_device(data):
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data)
+
+
 def data():
     task = tiny.task()
-    return jax.tree.map(jnp.asarray, train.Data(task.source.train, task.target.train.inputs, task.target.test.inputs))
+    return on_device(train.gather(task.source.train, task.target.train.inputs, [task.target.test.inputs]))
 
 
 def one_run(key, method, training, data):
@@ -98,6 +105,65 @@ def test_runs_share_nothing_across_devices():
 def test_stack_pads_with_the_last_run():
     padded = train.stack([{"a": jnp.asarray(i)} for i in range(5)], 4)
     assert padded["a"].tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
+
+
+def test_the_data_of_a_run_are_held_once(rng):
+    """Shared rows of a transductive task, and of every split what it was."""
+    array = rng.normal(size=(10, 2)).astype(np.float32)
+    every, some = Rows(array, np.arange(10)), Rows(array, np.array([7, 1]))
+    data = train.gather(Domain(some, np.array([0, 1])), every, [every, some])
+    assert len(data.inputs) == 10
+    for rows, meant in ((data.source, some), (data.target, every), (data.probes, np.concatenate([array, some[:]]))):
+        np.testing.assert_array_equal(data.inputs[rows], meant[:])
+
+
+def test_a_step_sees_rows_augmented_by_step_and_row_alone(rng):
+    """Equal (key, step, row): equal pictures, in whatever place; another step or domain: another crop."""
+    grey, view = np.repeat(rng.integers(0, 256, (1, 12, 12, 3)).astype(np.uint8), 4, axis=0), View(pixels=8)
+    stored = Batch(grey, np.zeros(4, int), grey)
+
+    def seen(step, source, target):
+        draw = train.Draw(jnp.asarray(step), jnp.asarray(source), jnp.asarray(target))
+        batch = train.see(jax.random.key(0), view, draw, stored)
+        return np.asarray(batch.source), np.asarray(batch.target)
+
+    first = seen(5, [0, 1, 2, 3], [0, 1, 2, 3])
+    moved = seen(5, [3, 2, 1, 0], [9, 2, 8, 0])
+    np.testing.assert_allclose(moved[0][::-1], first[0], atol=1e-5)
+    np.testing.assert_allclose(moved[1][[3, 1]], first[1][[0, 2]], atol=1e-5)
+    assert not np.allclose(first[0], first[1])
+    assert not np.allclose(seen(6, [0, 1, 2, 3], [0, 1, 2, 3])[0], first[0])
+
+
+def test_grey_levels_train_like_their_values(rng):
+    """uint8 is divided by 255 in the step: as if it had been before."""
+    source, target = (rng.integers(0, 256, (30, 6)).astype(np.uint8) for _ in range(2))
+    labels = (np.arange(30) % 3).astype(np.int32)
+    made = [
+        jax.jit(one_run)(
+            *arguments(0, 1.0), on_device(train.gather(Domain(scale(source), labels), scale(target), [scale(target)]))
+        )
+        for scale in (lambda grey: grey, lambda grey: grey.astype(np.float32) / 255)
+    ]
+    np.testing.assert_allclose(made[0].logits, made[1].logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "chunk"), [(7, 3), (7, 7), (7, 100)])
+def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng):
+    model = tiny.MODEL.clone(classes=3)
+    inputs = jnp.asarray(rng.normal(size=(9, 2)), jnp.float32)
+    learner = train.Learner(model, tiny.TRAINING.optimiser(), 1)
+    state = train.init(jax.random.key(0), SourceOnly(), learner, inputs[:2])
+    wanted = jnp.arange(rows)[::-1]
+    plain = model.apply({"params": state.params["model"]}, inputs[wanted], train=False)
+    monkeypatch.setattr(train, "EVALUATION_CHUNK", chunk)
+    np.testing.assert_allclose(train.predict(model, state, inputs, wanted).logits, plain.logits, atol=1e-6)
+
+
+def test_large_pictures_are_predicted_a_few_at_a_time():
+    pictures = np.broadcast_to(np.uint8(0), (2000, 256, 256, 3))
+    assert train.evaluation_chunk(pictures, View()) == 2**22 // (3 * 224**2) == 27
+    assert train.evaluation_chunk(np.zeros((5, 28, 28, 1))) == 1000
 
 
 def test_an_epoch_holds_every_row_once():

@@ -1,17 +1,24 @@
 """Readers of the data files that a user has on disk. Each names the file in every error that it raises."""
 
+import contextlib
 import gzip
 import math
 import os
+import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from da_bench.data import matlab
 from da_bench.settings import UserError
 
 HOW_TO_SET_ROOT = "set the environment variable DA_BENCH_DATA, or give --data-root"
 GZIP_MAGIC = b"\x1f\x8b"
+MAX_BYTES = 64 * 2**30  # of one array
+READABLE = (*"buifSU", *matlab.READABLE)
 
 
 def data_root(root: Path | None = None) -> Path:
@@ -30,12 +37,24 @@ def data_root(root: Path | None = None) -> Path:
 
 
 def locate(root: Path, folder: str, names: tuple[str, ...]) -> dict[str, Path | None]:
-    """Where each of `names` is under root/folder; None where it is not. "x.gz" may also lie there gunzipped, as "x"."""
-    return {name: _first_file(root / folder / name, root / folder / name.removesuffix(".gz")) for name in names}
+    """Where each of `names` is under root/folder, a file or a folder; None where it is not.
+
+    "x.gz" may also lie there gunzipped, as "x". A name "a|b" stands for a or else b, both relative to root/folder.
+    """
+    found = {name: either(*(root / folder / choice for choice in name.split("|"))) for name in names}
+    return {name: path if path.exists() else None for name, path in found.items()}
 
 
-def _first_file(*candidates: Path) -> Path | None:
-    return next((path for path in candidates if path.is_file()), None)
+def either(*paths: Path) -> Path:
+    """The first of `paths` that is there, each as it is or, of "x.gz", gunzipped as "x"; if none is, the first."""
+    choices = [choice for path in paths for choice in (path, path.with_name(path.name.removesuffix(".gz")))]
+    return next((choice for choice in choices if choice.exists()), paths[0])
+
+
+def expect(what: object, found: object, published: object) -> None:
+    """UserError where the counts or shapes `found` in `what`, a path or a name, are not the `published` ones."""
+    if found != published:
+        raise UserError(f"'{what}' holds {found} where {published} is published; get a fresh copy of it")
 
 
 def find(root: Path | None, folder: str, names: tuple[str, ...], how_to_get: str) -> list[Path]:
@@ -45,18 +64,22 @@ def find(root: Path | None, folder: str, names: tuple[str, ...], how_to_get: str
         UserError: one for all that is missing: which files, where they were looked for and where they come from.
     """
     try:
-        place = data_root(root) / folder
+        top = data_root(root)
     except UserError as error:
-        needed = f"the data set '{folder}' needs {', '.join(names)} in the folder {folder}/ of the data root"
+        needed = f"the data root needs {_listed(names)} in its folder {folder}/"
         raise UserError(f"{needed} (to get them: {how_to_get}), but {error}") from None
-    found = locate(place.parent, folder, names)
-    missing = [name for name, path in found.items() if path is None]
+    found = locate(top, folder, names)
+    missing = tuple(name for name, path in found.items() if path is None)
     if missing:
         raise UserError(
-            f"missing in '{place}': {', '.join(missing)} (to get them: {how_to_get}); "
+            f"missing in '{top / folder}': {_listed(missing)} (to get them: {how_to_get}); "
             f"if the data root is elsewhere, {HOW_TO_SET_ROOT}"
         )
     return [path for path in found.values() if path is not None]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names).replace("|", " or ")
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -83,19 +106,22 @@ def _read_bytes(path: Path) -> bytes:
         raise _corrupt(path, str(error)) from None
 
 
-def read_libsvm(path: Path, features: int) -> tuple[np.ndarray, np.ndarray]:
+def read_libsvm(path: Path, features: int, zero_based: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """(inputs [n, features] float32, labels [n] float64) of a file of lines `label index:value ...`.
 
-    The file is plain, .gz or .bz2. Indices count from 1; what a line leaves out is 0.
+    The file is plain, .gz or .bz2. Indices count from 1, or from 0 where `zero_based`; what a line leaves out is 0.
 
     Raises:
-        UserError: unreadable, truncated, corrupt, a line that is none, an index out of 1..features, no finite value.
+        UserError: unreadable, truncated, corrupt, a line that is none, an index out of range, a value not finite.
     """
     from sklearn.datasets import load_svmlight_file
 
+    start = 0 if zero_based else 1
     try:
-        sparse, labels = load_svmlight_file(str(path), n_features=features, dtype=np.float32, zero_based=False)
-    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
+        sparse, labels = load_svmlight_file(str(path), n_features=features, dtype=np.float32, zero_based=zero_based)
+    except (ValueError, OverflowError) as error:
+        raise _corrupt(path, f"{error} (indices have to be in {start}..{start + features - 1})") from None
+    except (OSError, EOFError, zlib.error) as error:
         raise _corrupt(path, str(error)) from None
     inputs = np.ascontiguousarray(sparse.toarray())
     if not len(labels):
@@ -103,6 +129,88 @@ def read_libsvm(path: Path, features: int) -> tuple[np.ndarray, np.ndarray]:
     if not (np.isfinite(inputs).all() and np.isfinite(labels).all()):
         raise _corrupt(path, "it holds values that are not finite")
     return inputs, labels
+
+
+class _Header(NamedTuple):
+    """What a file says of an array before it is read: numpy's kind or MATLAB's class; its bytes, or fewer."""
+
+    kind: str
+    size: int
+
+
+def array_names(path: Path) -> tuple[str, ...]:
+    """Names of the arrays of an .npz or .mat file, in its order; no array is read.
+
+    Raises:
+        UserError: unreadable, truncated or corrupt as far as the headers go, or of MATLAB 7.3.
+    """
+    with _explained(path):
+        return tuple(_headers(path))
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """The arrays `names` of an .npz or .mat file: numbers, bool or strings ("U"), of any shape. Nothing is unpickled.
+
+    Bytes ("S") become strings; so do MATLAB's char arrays, one a row, and cell arrays of them, one a cell.
+
+    Raises:
+        UserError: unreadable, truncated, corrupt, of MATLAB 7.3, without one of the arrays, or with one that holds
+            anything else (Python objects, structs, sparse matrices) or declares more than the file can hold.
+    """
+    with _explained(path):
+        headers = _headers(path)
+        absent = [name for name in names if name not in headers]
+        if absent:
+            raise UserError(f"'{path}' has no array {', '.join(absent)}; it has: {', '.join(headers) or 'none'}")
+        for name in names:
+            _check_header(path, name, headers[name])
+        return matlab.load(path, names) if path.suffix == ".mat" else _load_npz(path, names)
+
+
+def _headers(path: Path) -> dict[str, _Header]:
+    if path.suffix != ".mat":
+        return _npz_headers(path)
+    return {name: _Header(kind, math.prod(shape)) for name, (kind, shape) in matlab.headers(path).items()}
+
+
+def _check_header(path: Path, name: str, header: _Header) -> None:
+    if header.kind not in READABLE:
+        remedy = "save it as a full array of real numbers or strings"
+        raise UserError(f"array '{name}' of '{path}' is of the type {header.kind}, which is not read: {remedy}")
+    if header.size > min(MAX_BYTES, matlab.DEFLATE_RATIO * path.stat().st_size):
+        raise _corrupt(path, f"its array '{name}' declares {header.size} bytes, more than such a file can hold")
+
+
+def _npz_headers(path: Path) -> dict[str, _Header]:
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.namelist() if member.endswith(".npy")]
+        return {member.removesuffix(".npy"): _npy_header(archive, member) for member in members}
+
+
+def _npy_header(archive: zipfile.ZipFile, member: str) -> _Header:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    return _Header("object" if dtype.hasobject else dtype.kind, math.prod(shape) * dtype.itemsize)
+
+
+def _load_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = [archive[name] for name in names]
+    return [np.char.decode(array) if array.dtype.kind == "S" else array for array in arrays]
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError(f"the arrays of '{path}' do not fit into memory: save fewer or smaller ones") from None
+    except Exception as error:  # of damaged bytes, the parsers of numpy and zipfile raise whatever comes
+        raise _corrupt(path, str(error) or type(error).__name__) from None
 
 
 def _corrupt(path: Path, fault: str) -> UserError:

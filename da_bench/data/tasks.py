@@ -1,119 +1,230 @@
-"""The source -> target pairs, by name."""
+"""The source -> target pairs, by name.
+
+A name is [FAMILY/]SOURCE-to-TARGET[+CLASSES][@PROTOCOL]: "office31/amazon-to-webcam", "mnist-to-usps",
+"my_folder/photos-to-sketches", "table/mine/a-to-b", "office31/amazon-to-webcam+partial@transductive".
+"""
 
 import dataclasses
 import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from da_bench.data import digits, moons
-from da_bench.data.base import DomainSpec
-from da_bench.data.files import data_root, find, locate
-from da_bench.settings import Registry, UserError
-from da_bench.types import Splits, Task
+from da_bench.data import domains
+from da_bench.data.alike import alike
+from da_bench.data.base import FAMILIES, Examples
+from da_bench.data.domains import Whole, family_of
+from da_bench.data.rows import Rows
+from da_bench.data.splits import Cut, Protocol, Role, cut
+from da_bench.settings import UserError, did_you_mean
+from da_bench.types import Array, Domain, Splits, Task
+from da_bench.view import View
+
+Classes = Literal["same", "shared", "partial", "open"]
+UNKNOWN = "unknown"  # the class of everything in an open task's target that the source does not know
+ALIASES = {"moons/35": "moons/0-to-35"}
+ACROSS = ("mnist-to-usps", "usps-to-mnist", "mnist-to-mnist_m", "svhn-to-mnist", "mnist-to-svhn")  # between families
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """A pair of domains, by name.
 
-    citation: the paper whose protocol it is; model: the default network; protocol: "inductive", that is, adapt on the
-    target's training inputs and score on the target's test split, which nothing has seen before. (Transductive, the
-    other custom, would score on the very inputs that were adapted on.)
+    protocol: which split adapts and which is scored, see `splits.cut`. classes: "same": both domains have the same;
+    "shared": only those that both have, the rest is left out; "partial": the target lacks some of the source's;
+    "open": the target has more, which are all scored as one class `UNKNOWN`. A family's published subsets of classes
+    are taken for the last two. model: the default network; pictures: whether a `View` is needed.
     """
 
     name: str
     source: str
     target: str
+    protocol: Protocol
+    classes: Classes
     citation: str
     model: str
-    protocol: str = "inductive"
+    pictures: bool
 
 
-DOMAINS: Registry[DomainSpec] = Registry("domain")
-for _domain in (*digits.DOMAINS, *moons.DOMAINS):
-    DOMAINS.add(_domain.name, _domain)
-
-CYCADA = "Hoffman et al., CyCADA, ICML 2018: adapt on the training images, score on the test images"
-TASKS: Registry[TaskSpec] = Registry("task")
-for _task in (
-    TaskSpec(
-        name="digits/synthetic-to-real",
-        source="digits/synthetic",
-        target="digits/real",
-        citation="da_bench",
-        model="small_cnn",
-    ),
-    TaskSpec(
-        name="digits/real-to-synthetic",
-        source="digits/real",
-        target="digits/synthetic",
-        citation="da_bench",
-        model="small_cnn",
-    ),
-    TaskSpec(name="mnist-to-usps", source="mnist", target="usps", citation=CYCADA, model="lenet"),
-    TaskSpec(name="usps-to-mnist", source="usps", target="mnist", citation=CYCADA, model="lenet"),
-    TaskSpec(
-        name="moons/35",
-        source="moons/0",
-        target="moons/35",
-        citation="Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59), 2016, section 5.1.1",
-        model="mlp",
-    ),
-):
-    TASKS.add(_task.name, _task)
-
-
-def load(name: str, root: Path | None = None) -> Task:
-    """The task `name`, its files under `root` (None: the environment's DA_BENCH_DATA).
-
-    The domains are read once in a process, and so their arrays are read-only.
+@functools.cache
+def spec(name: str) -> TaskSpec:
+    """The task of this name.
 
     Raises:
-        UserError: no such task; files missing or corrupt; domains that do not fit together.
+        UserError: not a task's name, or no such domain, protocol or choice of classes; the nearest name is given.
     """
-    spec = TASKS[name]
-    source, target = (_splits(DOMAINS[domain], root) for domain in (spec.source, spec.target))
-    _check_fit(spec, source, target)
-    return Task(name, DOMAINS[spec.source].classes, source, target, spec.citation, spec.protocol)
+    stem, classes, protocol = _suffixes(name)
+    source, target = _pair(name, ALIASES.get(stem, stem))
+    family, _ = family_of(source)
+    return TaskSpec(
+        name=name,
+        source=source,
+        target=target,
+        protocol=protocol,
+        classes=classes,
+        citation=family.citation,
+        model=family.model,
+        pictures=family.pictures,
+    )
+
+
+def _suffixes(name: str) -> tuple[str, Classes, Protocol]:
+    stem, _, protocol = name.partition("@")
+    stem, _, classes = stem.partition("+")
+    for given, known in ((protocol, get_args(Protocol)), (classes, get_args(Classes))):
+        if given and given not in known:
+            raise UserError(f"task '{name}': no such ending '{given}'{did_you_mean(given, known)}")
+    return stem, classes or "same", protocol or "inductive"  # type: ignore[return-value]
+
+
+def _pair(name: str, stem: str) -> tuple[str, str]:
+    """Both domains' full names; where "-to-" may be read in several ways, the first that names known domains."""
+    readings = list(_readings(stem))
+    if not readings:
+        raise UserError(f"unknown task '{name}'{did_you_mean(name, names())}")
+    for source, target in readings[:-1]:
+        try:
+            family_of(source), family_of(target)
+        except UserError:
+            continue
+        return source, target
+    source, target = readings[-1]
+    try:
+        family_of(source), family_of(target)
+    except UserError as error:
+        raise UserError(f"unknown task '{name}'{did_you_mean(name, names())} ({error})") from None
+    if source == target:
+        raise UserError(f"task '{name}' adapts a domain to itself; give two")
+    return source, target
+
+
+def _readings(stem: str) -> Iterator[tuple[str, str]]:
+    words = stem.split("-to-")
+    for i in range(1, len(words)):
+        source, target = "-to-".join(words[:i]), "-to-".join(words[i:])
+        family = source.rpartition("/")[0]
+        yield source, f"{family}/{target}" if family and "/" not in target and target not in FAMILIES else target
+
+
+def names() -> list[str]:
+    """Every pair of domains of the known families, inductive, closed-set, in the order of the families' papers."""
+    within = []
+    for family in FAMILIES.values():
+        every = [(a, b) for a in family.domains for b in family.domains if a != b]
+        within += [f"{family.name}/{a}-to-{b}" for a, b in family.pairs or every]
+    aliased = {full: short for short, full in ALIASES.items()}
+    return sorted([*(aliased.get(name, name) for name in within), *ACROSS])
 
 
 def present(name: str, root: Path | None = None) -> bool:
     """Whether all files of the task `name` are there, without opening any; UserError where there is no such task."""
-    spec = TASKS[name]
-    return all(_has_files(DOMAINS[domain], root) for domain in (spec.source, spec.target))
-
-
-def _has_files(spec: DomainSpec, root: Path | None) -> bool:
-    if not spec.files:
-        return True
+    task = spec(name)
     try:
-        return None not in locate(data_root(root), spec.folder, spec.files).values()
+        return not any(domains.missing(domain, root) for domain in (task.source, task.target))
     except UserError:  # no root: nothing is there
         return False
 
 
-def _splits(spec: DomainSpec, root: Path | None) -> Splits:
-    if not spec.files:
-        return _read(spec, None)
-    find(root, spec.folder, spec.files, spec.source_of_files)
-    return _read(spec, data_root(root).resolve())  # the environment and the working folder may change: key by the path
+@functools.lru_cache(maxsize=4)
+def load(name: str, root: Path | None = None, view: View | None = None) -> Task:
+    """The task `name`, its files under `root` (None: the environment's DA_BENCH_DATA), its pictures ready for `view`.
+
+    The class index is the sorted name over both domains. Arrays are read-only.
+
+    Raises:
+        UserError: no such task; files missing or damaged; domains that do not fit together, or whose classes differ
+            where the task's name does not declare it.
+    """
+    task = spec(name)
+    source, target = (domains.read(domain, root, view) for domain in (task.source, task.target))
+    source, target, classes = _unite(task, source, target)
+    inputs = alike(source.examples.inputs, target.examples.inputs)
+    _check_shapes(task, *inputs)
+    names, wholes = (task.source, task.target), (source, target)
+    splits = [
+        _splits(whole, values, cut(domain, whole.parts, task.protocol, role))
+        for domain, whole, values, role in zip(names, wholes, inputs, ROLES, strict=True)
+    ]
+    return Task(name, classes, splits[0], splits[1], task.citation, task.protocol)
 
 
-@functools.lru_cache(maxsize=16)
-def _read(spec: DomainSpec, root: Path | None) -> Splits:
-    splits = spec.load(root)
-    for array in (part for domain in splits for part in domain):
-        np.asarray(array).flags.writeable = False
-    counts = tuple(len(domain.labels) for domain in splits)
-    if counts != spec.counts:
-        raise UserError(f"domain '{spec.name}' has {counts} examples where it declares {spec.counts}")
-    return splits
+ROLES: tuple[Role, Role] = ("source", "target")
 
 
-def _check_fit(spec: TaskSpec, source: Splits, target: Splits) -> None:
-    classes = DOMAINS[spec.source].classes, DOMAINS[spec.target].classes
-    shapes = source.train.inputs.shape[1:], target.train.inputs.shape[1:]
-    for what, (ours, theirs) in {"classes": classes, "shape": shapes}.items():
-        if ours != theirs:
-            raise UserError(f"task '{spec.name}': {what} {ours} of '{spec.source}', {theirs} of '{spec.target}'")
+def _splits(whole: Whole, inputs: Array, rows: Cut) -> Splits:
+    """Small arrays are cut at once, mapped files only when they are read."""
+
+    def take(chosen: np.ndarray) -> Domain:
+        labels = whole.examples.labels[chosen]
+        labels.flags.writeable = False
+        taken: Any = Rows(inputs, chosen) if isinstance(inputs, np.memmap) else _read_only(inputs[chosen])
+        return Domain(taken, labels)
+
+    made = {id(chosen): take(chosen) for chosen in rows}  # the splits of a transductive target are one
+    return Splits(*(made[id(chosen)] for chosen in rows))
+
+
+def _read_only(array: Array) -> np.ndarray:
+    array = np.asarray(array)
+    array.flags.writeable = False
+    return array
+
+
+def _check_shapes(task: TaskSpec, source: Array, target: Array) -> None:
+    ours, theirs = (source.shape[1:], source.dtype), (target.shape[1:], target.dtype)
+    if ours != theirs:
+        raise UserError(
+            f"task '{task.name}': inputs of '{task.source}' are {ours[1]} {ours[0]}, of '{task.target}' {theirs[1]} "
+            f"{theirs[0]}: a network needs the same of both"
+        )
+
+
+def _unite(task: TaskSpec, source: Whole, target: Whole) -> tuple[Whole, Whole, tuple[str, ...]]:
+    """Both domains with the rows that the task declares, labelled by the index of the sorted class names."""
+    ours, theirs = _declared(task, _present(source), _present(target))
+    known = tuple(sorted(ours if task.classes == "open" else ours | theirs))
+    classes = (*known, UNKNOWN) if task.classes == "open" else known
+    return _labelled(source, ours, classes), _labelled(target, theirs, classes), classes
+
+
+def _present(whole: Whole) -> set[str]:
+    return {whole.examples.classes[i] for i in np.unique(whole.examples.labels)}
+
+
+def _declared(task: TaskSpec, ours: set[str], theirs: set[str]) -> tuple[set[str], set[str]]:
+    """The classes of either domain that the task is about."""
+    family, _ = family_of(task.source)
+    if task.classes in family.subsets and family is family_of(task.target)[0]:
+        ours, theirs = (set(subset) for subset in family.subsets[task.classes])
+    if task.classes == "shared":
+        ours = theirs = ours & theirs
+    fits = {"same": ours == theirs, "shared": bool(ours), "partial": theirs < ours, "open": ours < theirs}
+    if not fits[task.classes]:
+        raise UserError(_misfit(task, ours, theirs))
+    return ours, theirs
+
+
+def _misfit(task: TaskSpec, ours: set[str], theirs: set[str]) -> str:
+    stem = task.name.partition("+")[0].partition("@")[0]
+    return (
+        f"task '{task.name}': the domains' classes do not fit: only '{task.source}' has {_some(ours - theirs)}; only "
+        f"'{task.target}' has {_some(theirs - ours)}; both have {len(ours & theirs)}. Correct the folders, or declare "
+        f"it: '{stem}+shared' (only what both have), '+partial' (the target lacks some), '+open' (the target has more)"
+    )
+
+
+def _some(names: set[str]) -> str:
+    listed = ", ".join(sorted(names)[:8])
+    return f"{listed} and {len(names) - 8} more" if len(names) > 8 else listed or "none"
+
+
+def _labelled(whole: Whole, kept: set[str], classes: Sequence[str]) -> Whole:
+    """Only rows of the `kept` classes, labelled by their place in `classes`, or as the last one."""
+    index = {name: i for i, name in enumerate(classes)}
+    own = whole.examples.classes
+    new = np.array([index.get(name, len(classes) - 1) for name in own], np.int32)
+    stays = np.array([name in kept for name in own])[whole.examples.labels]
+    parts = {part: rows[stays[rows]] for part, rows in whole.parts.items()}
+    return Whole(Examples(whole.examples.inputs, new[whole.examples.labels], tuple(classes)), parts)

@@ -1,6 +1,7 @@
 """What a method is: a frozen dataclass whose fields are its hyper-parameters, and one way to take a step."""
 
 import abc
+import math
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -15,6 +16,7 @@ METHODS: Registry[type["Named"]] = Registry("method")
 Kind = TypeVar("Kind", bound="Named")
 
 Metrics = dict[str, Array]
+WIDEST = 10_000  # inputs a row of a shallow method
 
 
 class Learner(NamedTuple):
@@ -107,6 +109,11 @@ class Classifier(Protocol):
 
 class Shallow(Named, abc.ABC):
     """A method without a training loop, in scikit-learn's form. It is handed inputs as rows: [n, d]."""
+
+    def skip(self, task: Task) -> str | None:
+        """Pictures are too wide: a covariance of 224 x 224 x 3 dimensions has 2e10 entries."""
+        width = math.prod(task.source.train.inputs.shape[1:])
+        return f"{width} inputs a row; a shallow method takes at most {WIDEST}: features" if width > WIDEST else None
 
     @abc.abstractmethod
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:

@@ -262,6 +262,7 @@ def _sources(records: Sequence[Record]) -> dict[str, str]:
         "commit": said(_commit(one) for one in machines),
         "device": said(_device(one) for one in machines),
         "data": said(str(one.get("data", "unknown"))[:12] for one in machines),
+        "protocol": said(record.result["protocol"] for record in records if "protocol" in record.result),
         "steps": said(count for count in steps if count is not None),
     }
 

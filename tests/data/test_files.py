@@ -1,10 +1,22 @@
 import bz2
 import gzip
+import io
+import zipfile
 
 import numpy as np
 import pytest
 
-from da_bench.data.files import data_root, find, read_idx, read_libsvm
+from da_bench.data.files import (
+    array_names,
+    data_root,
+    either,
+    expect,
+    find,
+    locate,
+    read_arrays,
+    read_idx,
+    read_libsvm,
+)
 from da_bench.settings import UserError
 
 # Two images of 2x3: unsigned bytes (08), three dimensions (03), the sizes as big-endian 32-bit, the bytes row by row.
@@ -101,6 +113,16 @@ def test_no_libsvm_file_is_refused_by_name(tmp_path, name, content):
         read_libsvm(write(tmp_path / name, content), features=4)
 
 
+def test_libsvm_that_counts_from_zero(tmp_path):
+    inputs, labels = read_libsvm(write(tmp_path / "a", b"-1 0:2 3:1\n"), features=4, zero_based=True)
+    np.testing.assert_array_equal(inputs, np.float32([[2, 0, 0, 1]]))
+    assert labels.tolist() == [-1]
+    with pytest.raises(UserError, match=r"a' ?.*have to be in 0\.\.3"):
+        read_libsvm(write(tmp_path / "a", b"-1 1:2 4:1\n"), features=4, zero_based=True)
+    with pytest.raises(UserError, match=r"a' ?.*have to be in 1\.\.4"):
+        read_libsvm(write(tmp_path / "a", b"-1 0:2 3:1\n"), features=4)
+
+
 def test_libsvm_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         read_libsvm(tmp_path / "nowhere.bz2", features=4)
@@ -143,3 +165,105 @@ def test_find_without_a_root_lists_the_files(monkeypatch):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     with pytest.raises(UserError, match=r"a\.gz, b\.gz.*its site.*DA_BENCH_DATA.*--data-root"):
         find(None, "mnist", ("a.gz", "b.gz"), "its site")
+
+
+def test_find_in_the_root_itself(tmp_path):
+    (tmp_path / "b").mkdir()
+    assert find(tmp_path, ".", ("b",), "its site") == [tmp_path / "b"]
+    with pytest.raises(UserError, match=rf"missing in '{tmp_path}': a \(to"):
+        find(tmp_path, ".", ("a", "b"), "its site")
+
+
+def test_one_of_two_names_is_enough(tmp_path):
+    (tmp_path / "f" / "sub").mkdir(parents=True)
+    names = ("x.mat|y.mat", "none.gz|sub", "neither|nor")
+    found = locate(tmp_path, "f", names)
+    assert found == {names[0]: None, names[1]: tmp_path / "f" / "sub", names[2]: None}
+    new, old = write(tmp_path / "f" / "y.mat", b""), tmp_path / "f" / "x.mat"
+    assert locate(tmp_path, "f", names)[names[0]] == new
+    assert locate(tmp_path, "f", names)[names[0]] != write(old, b"")
+    assert locate(tmp_path, "f", names)[names[0]] == old  # the first has precedence
+    with pytest.raises(UserError, match=r"f': neither or nor \(to get them"):
+        find(tmp_path, "f", names, "its site")
+
+
+def test_either_gives_the_first_name_where_nothing_is_there(tmp_path):
+    assert either(tmp_path / "a.gz", tmp_path / "b.gz") == tmp_path / "a.gz"
+    plain = write(tmp_path / "b", b"")
+    assert either(tmp_path / "a.gz", tmp_path / "b.gz") == plain
+
+
+def test_expect_says_both():
+    expect("a", (3, 2), (3, 2))
+    with pytest.raises(UserError, match=r"'a' holds 3 where 4 is published; get a fresh copy"):
+        expect("a", 3, 4)
+
+
+def npz(save=np.savez, **arrays):
+    file = io.BytesIO()
+    save(file, **arrays)
+    return file.getvalue()
+
+
+def npy(header, values=b"", version=b"\x01\x00"):
+    """An .npz of one array "X" whose .npy header is given."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("X.npy", b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header + values)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_of_npz(tmp_path, rng, save):
+    x = rng.normal(size=(3, 2))
+    path = write(tmp_path / "a.npz", npz(save, X=x, bytes=np.array([b"ab", b"c"]), flags=np.array([True, False])))
+    assert array_names(path) == ("X", "bytes", "flags")
+    names, flags, again = read_arrays(path, ["bytes", "flags", "X"])
+    np.testing.assert_array_equal(again, x)
+    assert names.tolist() == ["ab", "c"]
+    assert flags.tolist() == [True, False]
+
+
+HEADER = b"{'descr': '%s', 'fortran_order': False, 'shape': %s, }\n"
+WHOLE_NPZ = npz(X=np.arange(100.0))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (WHOLE_NPZ[:-1], "get a fresh copy"),
+        (WHOLE_NPZ[: len(WHOLE_NPZ) // 2], "get a fresh copy"),
+        (flipped(WHOLE_NPZ, 400), "CRC.*get a fresh copy"),
+        (b"", "get a fresh copy"),
+        (b"<html>not found</html>", "get a fresh copy"),
+        (npz(Y=np.zeros(2), Z=np.zeros(2)), "has no array X; it has: Y, Z"),
+        (npz(), "has no array X; it has: none"),
+        (npz(X=np.array([1, "a", None], dtype=object)), "type object, which is not read: save it as"),
+        (npz(X=np.array([(1, 2.0)], dtype="i4,f8")), "type V, which is not read"),
+        (npz(X=np.array([1j])), "type c, which is not read"),
+        (npz(X=np.array(["2020-01-01"], "M8[D]")), "type M, which is not read"),
+        (npy(HEADER % (b"<f8", b"(1000000, 1000000)")), "declares 8000000000000 bytes, more than such a file"),
+        (npy(HEADER % (b"<f8", b"(100000,)")), "declares 800000 bytes, more than such a file"),
+        (npy(HEADER % (b"<f8", b"(3,)"), bytes(8)), "get a fresh copy"),
+        (npy(HEADER % (b"<f8", b"(-3,)"), bytes(8)), "get a fresh copy"),
+        (npy(HEADER % (b"nonsense", b"(3,)")), "get a fresh copy"),
+        (npy(b"__import__('os').abort()"), "get a fresh copy"),
+        (npy(HEADER % (b"<f8", b"(0,)"), version=b"\x07\x00"), "get a fresh copy"),
+    ],
+)
+def test_no_npz_file_is_refused_by_name(tmp_path, content, fault):
+    path = write(tmp_path / "bad.npz", content)
+    with pytest.raises(UserError, match=rf"bad\.npz'.*{fault}"):
+        read_arrays(path, ["X"])
+
+
+def test_arrays_beyond_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("da_bench.data.files.MAX_BYTES", 100)
+    with pytest.raises(UserError, match="declares 800 bytes, more than"):
+        read_arrays(write(tmp_path / "big.npz", WHOLE_NPZ), ["X"])
+
+
+def test_arrays_that_are_not_there(tmp_path):
+    for name in ("nowhere.npz", "nowhere.mat"):
+        with pytest.raises(UserError, match=rf"{name}'.*No such file"):
+            read_arrays(tmp_path / name, ["X"])

@@ -1,36 +1,75 @@
-import dataclasses
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from da_bench.data import tasks
-from da_bench.data.digits import CLASSES
-from da_bench.data.tasks import DOMAINS, TASKS, TaskSpec, load, present
+from da_bench.data import domains, tasks
+from da_bench.data.base import FAMILIES, Examples
+from da_bench.data.domains import Whole
+from da_bench.data.tasks import load, names, present, spec
 from da_bench.settings import UserError
 
-EMBEDDED = [name for name, spec in TASKS.items() if not (DOMAINS[spec.source].files or DOMAINS[spec.target].files)]
+EMBEDDED = [
+    name for name in names() if not any(domains.family_of(d)[0].folder for d in (spec(name).source, spec(name).target))
+]
 
 
-def test_the_tasks():
-    assert list(TASKS) == [
-        "digits/synthetic-to-real",
-        "digits/real-to-synthetic",
-        "mnist-to-usps",
-        "usps-to-mnist",
-        "moons/35",
-    ]
-    assert EMBEDDED == ["digits/synthetic-to-real", "digits/real-to-synthetic", "moons/35"]
+def test_every_pair_of_a_family_has_a_name():
+    assert EMBEDDED == ["digits/real-to-synthetic", "digits/synthetic-to-real", "moons/35", "moons/35-to-0"]
+    assert {"mnist-to-usps", "usps-to-mnist"} < set(names())
+    amazon = [name for name in names() if name.startswith("office31/amazon-to-")]
+    assert amazon == ["office31/amazon-to-dslr", "office31/amazon-to-webcam"]
 
 
-@pytest.mark.parametrize("name", DOMAINS)
-def test_every_domain_says_what_it_is(name):
-    spec = DOMAINS[name]
-    assert spec.name == name
-    assert spec.citation
-    assert spec.terms
-    assert bool(spec.files) == bool(spec.folder) == (spec.source_of_files != "embedded")
+@pytest.mark.parametrize("name", names())
+def test_every_name_is_a_task_between_two_domains(name):
+    task = spec(name)
+    assert task.source != task.target
+    assert (task.protocol, task.classes) == ("inductive", "same")
+    assert task.citation
+    assert task.model
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target"),
+    [
+        ("mnist-to-usps", "mnist", "usps"),
+        ("office31/amazon-to-webcam", "office31/amazon", "office31/webcam"),
+        ("office31/amazon-to-office_home/Art", "office31/amazon", "office_home/Art"),
+        ("digits/real-to-mnist", "digits/real", "mnist"),
+        ("my_folder/photos-to-sketches", "my_folder/photos", "my_folder/sketches"),
+        ("my_folder/a-to-b-to-c", "my_folder/a", "my_folder/b-to-c"),
+        ("table/mine/a-to-b", "table/mine/a", "table/mine/b"),
+        ("moons/35", "moons/0", "moons/35"),
+    ],
+)
+def test_names_are_read(name, source, target):
+    task = spec(name)
+    assert (task.source, task.target, task.name) == (source, target, name)
+
+
+def test_endings_are_read():
+    task = spec("office31/amazon-to-webcam+partial@transductive")
+    assert (task.classes, task.protocol) == ("partial", "transductive")
+    assert spec("moons/35@transductive").protocol == "transductive"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("moons/53", r"unknown task 'moons/53'; did you mean 'moons/35'\?"),
+        ("mnist-to-uspss", r"did you mean 'mnist-to-usps'\?"),
+        ("digits/real-to-synthetik", r"did you mean 'digits/real-to-synthetic'\?"),
+        ("moons/35@transduktive", r"no such ending 'transduktive'; did you mean 'transductive'\?"),
+        ("moons/35+opn", r"no such ending 'opn'; did you mean 'open'\?"),
+        ("mnist-to-mnist", "adapts a domain to itself"),
+    ],
+)
+@pytest.mark.parametrize("ask", [load, present])
+def test_unknown_name_is_told_the_nearest(ask, name, message):
+    with pytest.raises(UserError, match=message):
+        ask(name)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -40,28 +79,30 @@ def test_embedded_tasks_need_no_files(name, monkeypatch):
     task = load(name)
     assert task.name == name
     assert task.protocol == "inductive"
-    for splits, domain in ((task.source, TASKS[name].source), (task.target, TASKS[name].target)):
-        assert tuple(len(split.labels) for split in splits) == DOMAINS[domain].counts
-        for split in splits:
-            assert split.inputs.dtype == np.float32
-            assert np.isfinite(split.inputs).all()
-            assert split.labels.dtype == np.int32
-            assert set(split.labels.tolist()) == set(range(len(task.classes)))
+    for split in (*task.source, *task.target):
+        assert split.inputs.dtype == np.float32
+        assert np.isfinite(split.inputs).all()
+        assert split.labels.dtype == np.int32
+        assert set(split.labels.tolist()) == set(range(len(task.classes)))
 
 
-def test_loaded_once_and_read_only():
+def test_read_only_and_named_by_its_data():
     there, back = load("digits/synthetic-to-real"), load("digits/real-to-synthetic")
-    assert there.source.train.inputs is back.target.train.inputs
-    assert there.classes == CLASSES
-    assert there.fingerprint() != back.fingerprint()
-    with pytest.raises(ValueError, match="read-only"):
-        there.source.train.inputs[0] = 1
+    np.testing.assert_array_equal(there.source.train.inputs, back.target.train.inputs)
+    assert there.classes == tuple("0123456789")
+    assert there.fingerprint != back.fingerprint
+    for array in (*there.source.train, *there.target.test):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
 
 
-@pytest.mark.parametrize("ask", [load, present])
-def test_unknown_name_is_told_the_nearest(ask):
-    with pytest.raises(UserError, match=r"unknown task 'moons/53'; did you mean 'moons/35'\?"):
-        ask("moons/53")
+def test_transductive_target_is_adapted_on_and_scored_whole():
+    task, other = load("digits/synthetic-to-real@transductive"), load("digits/synthetic-to-real")
+    assert len(task.target.train.labels) == 1797
+    assert task.target.train.inputs is task.target.test.inputs
+    assert len(task.source.train.labels) == 0.9 * 5500
+    assert task.protocol == "transductive"
+    assert task.fingerprint != other.fingerprint
 
 
 def test_absent_files_are_not_present_and_named(tmp_path, monkeypatch):
@@ -74,32 +115,87 @@ def test_absent_files_are_not_present_and_named(tmp_path, monkeypatch):
         load("usps-to-mnist", tmp_path)
 
 
+def test_an_unknown_family_may_be_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"no family is called 'digitz'; did you mean 'digits'\?"):
+        load("digitz/synthetic-to-real", tmp_path)
+
+
 def test_present_opens_no_file(tmp_path):
     for name in ("mnist", "usps"):
         (tmp_path / name).mkdir()
-        for file in DOMAINS[name].files:
+        for file in FAMILIES[name].files(name):
             (tmp_path / name / file.removesuffix(".gz")).write_bytes(b"")
     assert present("mnist-to-usps", tmp_path)
     with pytest.raises(UserError, match="train-images-idx3-ubyte"):
         load("mnist-to-usps", tmp_path)
 
 
-@pytest.mark.parametrize(("target", "what"), [("moons/35", "classes"), ("mnist", "shape")])
-def test_domains_that_do_not_fit_are_refused(target, what):
-    spec = TaskSpec(name="odd", source="digits/real", target=target, citation="", model="mlp")
-    splits = load("digits/real-to-synthetic").source
-    wide = splits._replace(train=splits.train._replace(inputs=np.zeros((1, 28, 28, 1), np.float32)))
-    with pytest.raises(UserError, match=rf"task 'odd': {what} .* of 'digits/real', .* of '{target}'"):
-        tasks._check_fit(spec, splits, wide)
+def whole(names, rows_each=4, width=2):
+    labels = np.repeat(np.arange(len(names), dtype=np.int32), rows_each)
+    inputs = (10 * labels[:, None] + np.arange(width)).astype(np.float32)
+    return Whole(Examples(inputs, labels, tuple(names)), {"all": np.arange(len(labels))})
 
 
-def test_domain_of_other_counts_than_declared_is_refused():
-    spec = dataclasses.replace(DOMAINS["digits/real"], counts=(1, 2, 3))
-    with pytest.raises(UserError, match=r"\(898, 180, 719\) examples where it declares \(1, 2, 3\)"):
-        tasks._splits(spec, None)
+def united(ending, source, target):
+    task = spec(f"table/mine/a-to-b{ending}")
+    return tasks._unite(task, whole(source), whole(target))
+
+
+def names_by_row(one, classes):
+    rows = one.parts["all"]
+    return [(classes[one.examples.labels[row]], one.examples.inputs[row, 0]) for row in rows]
+
+
+def test_class_index_is_the_sorted_name_over_both_domains():
+    source, target, classes = united("", ["zebra", "ant", "cow"], ["cow", "zebra", "ant"])
+    assert classes == ("ant", "cow", "zebra")
+    assert set(names_by_row(source, classes)) == {("zebra", 0), ("ant", 10), ("cow", 20)}
+    assert set(names_by_row(target, classes)) == {("cow", 0), ("zebra", 10), ("ant", 20)}
+
+
+def test_classes_that_differ_must_be_declared():
+    message = "only 'table/mine/a' has ant; only 'table/mine/b' has bee; both have 1.*'table/mine/a-to-b.shared'"
+    with pytest.raises(UserError, match=message):
+        united("", ["ant", "cow"], ["bee", "cow"])
+
+
+def test_a_class_without_an_example_is_a_class_that_is_missing():
+    task, full = spec("table/mine/a-to-b"), whole(["ant", "cow"])
+    empty = full._replace(examples=full.examples._replace(labels=np.zeros(8, np.int32)))
+    with pytest.raises(UserError, match="only 'table/mine/a' has cow"):
+        tasks._unite(task, full, empty)
+
+
+def test_shared_leaves_the_rest_out():
+    source, target, classes = united("+shared", ["ant", "cow"], ["bee", "cow"])
+    assert classes == ("cow",)
+    assert names_by_row(source, classes) == [("cow", 10)] * 4
+    assert names_by_row(target, classes) == [("cow", 10)] * 4
+
+
+def test_partial_keeps_the_source_whole():
+    source, target, classes = united("+partial", ["ant", "bee", "cow"], ["cow", "ant"])
+    assert classes == ("ant", "bee", "cow")
+    assert len(source.parts["all"]) == 12
+    assert set(names_by_row(target, classes)) == {("cow", 0), ("ant", 10)}
+    with pytest.raises(UserError, match="do not fit"):
+        united("+partial", ["ant"], ["ant", "bee"])
+
+
+def test_open_scores_what_the_source_does_not_know_as_one_class():
+    source, target, classes = united("+open", ["bee", "cow"], ["ant", "bee", "cow", "dog"])
+    assert classes == ("bee", "cow", "unknown")
+    assert set(names_by_row(source, classes)) == {("bee", 0), ("cow", 10)}
+    assert set(names_by_row(target, classes)) == {("unknown", 0), ("bee", 10), ("cow", 20), ("unknown", 30)}
+
+
+def test_features_of_other_widths_are_refused():
+    task = spec("table/mine/a-to-b")
+    with pytest.raises(UserError, match=r"'table/mine/a' are float32 \(3,\), of 'table/mine/b' float32 \(2,\)"):
+        tasks._check_shapes(task, np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32))
 
 
 def test_import_is_cheap():
-    heavy = "print([name for name in ('PIL', 'sklearn', 'matplotlib') if name in sys.modules])"
+    heavy = "print([name for name in ('PIL', 'sklearn', 'matplotlib', 'scipy') if name in sys.modules])"
     code = f"import sys; import da_bench.data.tasks; {heavy}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -193,7 +193,9 @@ def test_weight_zero_is_source_only(name):
 def test_no_key_is_used_twice(name):
     """JAX's own checker, eager and traced."""
     task = tiny.task()
-    data = jax.tree.map(jnp.asarray, train.Data(task.source.train, task.target.train.inputs, task.target.test.inputs))
+    data = jax.tree.map(
+        jnp.asarray, train.gather(task.source.train, task.target.train.inputs, [task.target.test.inputs])
+    )
     training = train.Training(steps=2, evaluations=1, batch_size=8)
     with jax.debug_key_reuse(True):
         jax.jit(train.run, static_argnums=3)(

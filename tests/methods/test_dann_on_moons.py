@@ -16,7 +16,7 @@ def accuracies(weights, seeds):
     """[weights, seeds] on the target's test split after the last step."""
     task = load("moons/35")
     data = jax.tree.map(
-        jax.numpy.asarray, train.Data(task.source.train, task.target.train.inputs, task.target.test.inputs)
+        jax.numpy.asarray, train.gather(task.source.train, task.target.train.inputs, [task.target.test.inputs])
     )
     runs = [
         (jax.random.key(seed), Dann(weight=weight, schedule="constant", widths=()), TOY)

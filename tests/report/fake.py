@@ -65,6 +65,7 @@ def record(task="digits/synthetic-to-real", method="dann", seed=0, target=0.7, *
     result = {
         "status": status,
         "adapts": method != "source_only",
+        "protocol": "inductive",
         "reason": more.pop("reason", None),
         "rules": {} if status == "skipped" else {rule: scores(value, source) for rule, value in rules.items()},
         "proxy_a_distance": distance,

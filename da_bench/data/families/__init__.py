@@ -1,0 +1,1 @@
+"""The data sets, one family a file: importing a file makes its family known."""

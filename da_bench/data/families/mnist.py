@@ -1,0 +1,58 @@
+"""MNIST, from the four official files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from da_bench.data.base import Examples, Family, Parts, register
+from da_bench.data.files import either, expect, read_idx
+from da_bench.settings import UserError
+
+DIGITS = tuple("0123456789")
+COUNTS = {"train": 60000, "test": 10000}
+FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+
+def read(place: Path, _domain: str = "mnist") -> Parts:
+    """Grey values [n, 28, 28, 1] uint8 of the train and test parts.
+
+    Raises:
+        UserError: a file that is corrupt, or not of the published counts.
+    """
+    paths = [either(place / name) for name in FILES]
+    return {"train": _examples(paths[0], paths[1], 60000), "test": _examples(paths[2], paths[3], 10000)}
+
+
+def _examples(image_path: Path, label_path: Path, count: int) -> Examples:
+    images, labels = read_idx(image_path), read_idx(label_path)
+    expect(image_path, images.shape, (count, 28, 28))
+    expect(label_path, labels.shape, (count,))
+    return Examples(images[..., None], digits(label_path, labels), DIGITS)
+
+
+def digits(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Labels [n] as int32; UserError where one is no digit."""
+    if not np.isin(labels, np.arange(10)).all():
+        raise UserError(f"'{path}' has labels that are no digits; get a fresh copy of it")
+    return labels.astype(np.int32)
+
+
+register(
+    Family(
+        name="mnist",
+        read=read,
+        domains={"mnist": COUNTS},
+        classes=DIGITS,
+        citation="LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86(11), 1998",
+        terms="CC BY-SA 3.0",
+        how_to_get="the four official files, https://yann.lecun.com/exdb/mnist/ and its mirrors",
+        folder="mnist",
+        files=lambda _domain: FILES,
+        model="lenet",
+    )
+)

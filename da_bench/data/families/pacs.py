@@ -1,0 +1,47 @@
+"""PACS: animals, guitars, houses and people as photographs, paintings, cartoons and sketches."""
+
+from pathlib import Path
+
+from da_bench.data.base import WHOLE, Family, Parts, register
+from da_bench.data.folders import list_classes
+from da_bench.data.lists import published
+
+CLASSES = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
+ABOVE = (".", "kfold", "PACS", "PACS/kfold")  # where, in pacs/, archives and mirrors leave the folders of the domains
+
+
+def read(place: Path, domain: str) -> Parts:
+    """All pictures of place/<domain>/<class>/, also where that lies in kfold/, PACS/ or PACS/kfold/.
+
+    The lists *_train_kfold.txt and *_crossval_kfold.txt cut a domain in about nine to one, for generalising from three
+    domains to a fourth; *_test_kfold.txt is that fourth whole, so no part that is apart from the other two. Domain
+    adaptation goes from whole domain to whole domain, and so the lists are not read.
+
+    Raises:
+        UserError: folders that are missing, or not of the published classes.
+    """
+    folders = [place / above / domain for above in ABOVE]
+    return {WHOLE: published(list_classes(next((one for one in folders if one.is_dir()), folders[0])), CLASSES)}
+
+
+FAMILY = Family(
+    name="pacs",
+    read=read,
+    domains={
+        "photo": {WHOLE: 1670},
+        "art_painting": {WHOLE: 2048},
+        "cartoon": {WHOLE: 2344},
+        "sketch": {WHOLE: 3929},
+    },
+    classes=CLASSES,
+    citation="Li, Yang, Song and Hospedales, Deeper, broader and artier domain generalization, ICCV 2017",
+    terms="research",
+    how_to_get="the authors' page https://domaingeneralization.github.io; mirrors: Transfer-Learning-Library "
+    "(thuml), DomainBed (facebookresearch), Dassl.pytorch (KaiyangZhou)",
+    folder="pacs",
+    files=lambda domain: ("|".join(f"{above}/{domain}" for above in ABOVE),),
+    pictures=True,
+    model="convnet",
+)
+
+register(FAMILY)

@@ -1,0 +1,48 @@
+"""Street View House Numbers, cropped digits, from the two original .mat files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from da_bench.data.base import Examples, Family, Parts, register
+from da_bench.data.families.mnist import DIGITS
+from da_bench.data.files import expect, read_arrays
+from da_bench.settings import UserError
+
+COUNTS = {"train": 73257, "test": 26032}
+
+
+def read(place: Path, _domain: str = "svhn") -> Parts:
+    """RGB pictures [n, 32, 32, 3] uint8 of the train and test parts; the "extra" part is not used, as is customary.
+
+    Raises:
+        UserError: a file that is corrupt, or not of the published shapes and labels.
+    """
+    return {part: _examples(place / f"{part}_32x32.mat", count) for part, count in COUNTS.items()}
+
+
+def _examples(path: Path, count: int) -> Examples:
+    pictures, labels = read_arrays(path, ["X", "y"])
+    expect(path, (pictures.shape, pictures.dtype.name), ((32, 32, 3, count), "uint8"))
+    expect(path, labels.shape, (count, 1))
+    if not np.isin(labels, np.arange(1, 11)).all():
+        raise UserError(f"'{path}' has labels that are not in 1..10; get a fresh copy of it")
+    digits = labels[:, 0].astype(np.int32) % 10  # 10 stands for the digit 0
+    return Examples(np.ascontiguousarray(pictures.transpose(3, 0, 1, 2)), digits, DIGITS)
+
+
+register(
+    Family(
+        name="svhn",
+        read=read,
+        domains={"svhn": COUNTS},
+        classes=DIGITS,
+        citation="Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, "
+        "NIPS Workshop on Deep Learning and Unsupervised Feature Learning, 2011",
+        terms="non-commercial use only",
+        how_to_get="train_32x32.mat and test_32x32.mat of http://ufldl.stanford.edu/housenumbers/",
+        folder="svhn",
+        files=lambda _domain: tuple(f"{part}_32x32.mat" for part in COUNTS),
+        model="lenet",
+    )
+)

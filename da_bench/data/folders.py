@@ -1,0 +1,143 @@
+"""Pictures in folders, one folder a class: what picture data sets are on disk, and any folder of one's own."""
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from da_bench.data.base import WHOLE, Family, Listing, Parts
+from da_bench.settings import UserError
+
+PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
+# Notes and lists that data sets bring along, which nobody takes for a picture.
+NOTES = frozenset((".txt", ".md", ".rst", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".log", ".pdf"))
+NOTE_NAMES = frozenset(("readme", "license", "licence", "copying", "sha256sums", "md5sums"))
+ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"))
+LITTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"))
+
+
+def list_classes(place: Path) -> Listing:
+    """The pictures of place/<class>/, folders within folders too, sorted by path; a class is the name of its folder.
+
+    Links are followed. Hidden files, the litter of file browsers, and notes (.txt, .json, .csv, ...) are passed over.
+
+    Raises:
+        UserError: `place` is missing, unreadable or without class folders; a class without pictures; two classes that
+            look alike; a picture outside a class; an archive, or any other file that is no picture; a loop of links.
+    """
+    classes = domains_of(place)
+    _check_names(place, classes)
+    if strays := list(_pictures_in(place)):
+        raise UserError(f"the picture '{strays[0]}' lies beside the class folders: move it into that of its class")
+    found = {name: sorted(_relative(_walk(place / name, _above(place)), place)) for name in classes}
+    for name, files in found.items():
+        if not files:
+            raise UserError(f"the class folder '{place / name}' holds no picture: add some, or remove it")
+    pairs = sorted((file, name) for name, files in found.items() for file in files)
+    return Listing(place, tuple(file for file, _ in pairs), tuple(name for _, name in pairs))
+
+
+def domains_of(place: Path) -> tuple[str, ...]:
+    """Names of the folders in `place`, sorted: the domains of a family, the classes of a domain.
+
+    Raises:
+        UserError: `place` is missing, unreadable or holds no folder.
+    """
+    names = tuple(entry.name for entry in _entries(place) if _is_folder(entry))
+    if not names:
+        raise UserError(f"'{place}' holds no folders: it takes one folder of pictures for each class")
+    return names
+
+
+def family(name: str) -> Family:
+    """The pictures in name/<domain>/<class>/ under the data root: any folder, without a line of code."""
+    return Family(
+        name=name,
+        read=lambda folder, domain: _parts(folder / domain),
+        domains={},
+        classes=(),
+        citation="the user's own pictures",
+        terms="the user's own",
+        how_to_get=f"they are your own: {name}/<domain>/<class>/*.jpg",
+        folder=name,
+        files=lambda domain: (domain,),
+        pictures=True,
+        model="convnet",
+    )
+
+
+def _parts(place: Path) -> Parts:
+    return {WHOLE: list_classes(place)}
+
+
+def _check_names(place: Path, classes: tuple[str, ...]) -> None:
+    seen: dict[str, str] = {}
+    for name in classes:
+        other = seen.setdefault(unicodedata.normalize("NFC", name.strip().casefold()), name)
+        if other != name:
+            raise UserError(f"the class folders '{other}' and '{name}' of '{place}' look alike: merge or rename them")
+    if len(classes) == 1 and not list(_pictures_in(place / classes[0])):
+        raise UserError(
+            f"'{place}' holds only the folder '{classes[0]}', which has no picture right in it: "
+            "the class folders have to be in the folder of the domain itself"
+        )
+
+
+def _relative(paths: Iterable[Path], place: Path) -> Iterator[str]:
+    return (path.relative_to(place).as_posix() for path in paths)
+
+
+def _above(place: Path) -> frozenset[str]:
+    real = Path(os.path.realpath(place))
+    return frozenset(map(str, (real, *real.parents)))
+
+
+def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    """All pictures under `folder`; `above`: the real paths of the folders that lead to it."""
+    real = os.path.realpath(folder)
+    if real in above:
+        raise UserError(f"the link '{folder}' leads back to '{real}', which it is in: remove the link")
+    yield from _pictures_in(folder)
+    for entry in _entries(folder):
+        if _is_folder(entry):
+            yield from _walk(folder / entry.name, above | {real})
+
+
+def _pictures_in(folder: Path) -> Iterator[Path]:
+    return (folder / entry.name for entry in _entries(folder) if not _is_folder(entry) and _is_picture(entry))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted by name; without what is hidden, and litter."""
+    try:
+        with os.scandir(folder) as found:
+            entries = [one for one in found if not one.name.startswith(".") and one.name.lower() not in LITTER]
+    except OSError as error:
+        raise UserError(
+            f"cannot list the folder '{folder}': {error.strerror}; check that it is there and that you may read it"
+        ) from None
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        if entry.is_dir() or entry.is_file():
+            return entry.is_dir()
+        fault = "it is no file (or a link that leads nowhere)"
+    except OSError as error:
+        fault = str(error.strerror)
+    raise UserError(f"cannot use '{entry.path}': {fault}; remove it")
+
+
+def _is_picture(entry: os.DirEntry[str]) -> bool:
+    path = Path(entry.path)
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        return True
+    if suffix in NOTES or path.name.lower() in NOTE_NAMES:
+        return False
+    if suffix in ARCHIVES:
+        raise UserError(f"'{path}' is an archive: unpack it yourself, and move it away from the pictures")
+    raise UserError(
+        f"'{path}' is no picture that can be read ({' '.join(sorted(PICTURES))}): convert it, or move it away"
+    )

@@ -1,0 +1,46 @@
+import zlib
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_moons
+
+from da_bench.data.families.moons import read
+
+
+def drawn(name, count):
+    return make_moons(count, noise=0.05, random_state=zlib.crc32(name.encode()))
+
+
+def test_sizes_and_balance():
+    for angle in ("0", "35"):
+        for part, count in {"train": 300, "validation": 200, "test": 1000}.items():
+            points, labels, classes = read(None, angle)[part]
+            assert points.shape == (count, 2)
+            assert (points.dtype, labels.dtype) == (np.float32, np.int32)
+            assert np.bincount(labels).tolist() == [count // 2, count // 2]
+            assert classes == ("lower", "upper")
+
+
+@pytest.mark.parametrize("angle", ["0", "35", "-20"])
+def test_equals_the_formula_in_the_complex_plane(angle):
+    # x e^(i angle): the rotation by another route.
+    for part, examples in read(None, angle).items():
+        points, lower = drawn(f"moons/{angle}/{part}", len(examples.labels))
+        turned = points @ [1, 1j] * np.exp(1j * np.deg2rad(float(angle)))
+        np.testing.assert_allclose(examples.inputs @ [1, 1j], turned, atol=1e-6)
+        np.testing.assert_array_equal(examples.labels, 1 - lower)
+
+
+def test_turned_back_it_lies_on_the_moons_of_the_source():
+    # Half circles of radius 1: the upper one around (0, 0), the lower one around (1, 1/2); the noise is 0.05.
+    target = read(None, "35")["test"]
+    points = target.inputs @ [1, 1j] * np.exp(-1j * np.deg2rad(35))
+    upper = target.labels == 1
+    from_centre = points - np.where(upper, 0, 1 + 0.5j)
+    assert np.abs(np.abs(from_centre) - 1).max() < 5 * 0.05
+    assert (from_centre.imag * np.where(upper, 1, -1)).min() > -5 * 0.05
+
+
+def test_every_part_and_angle_is_a_fresh_draw():
+    points = np.concatenate([one.inputs for angle in ("0", "35") for one in read(None, angle).values()])
+    assert len(np.unique(points, axis=0)) == len(points)

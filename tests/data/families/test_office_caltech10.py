@@ -1,0 +1,79 @@
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from da_bench.data.families import office31
+from da_bench.data.families.office_caltech10 import FAMILY
+from da_bench.settings import UserError
+
+
+def miniature(root):
+    """Caltech's ten classes in their folder, and Office-31 with all of its 31."""
+    folders = [root / "office_caltech10" / "caltech10" / name for name in FAMILY.classes]
+    folders += [
+        root / "office31" / domain / "images" / name
+        for domain in ("amazon", "dslr", "webcam")
+        for name in office31.CLASSES
+    ]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        Image.new("RGB", (5, 4)).save(folder / "0001.jpg")
+    return root
+
+
+def test_the_declaration():
+    assert FAMILY.classes == (
+        *("backpack", "bike", "calculator", "headphones", "keyboard"),
+        *("laptop", "monitor", "mouse", "mug", "projector"),
+    )
+    assert sum(counts["all"] for counts in FAMILY.domains.values()) == 2533  # Gong et al. 2012
+
+
+@pytest.mark.parametrize("domain", FAMILY.domains)
+def test_a_miniature_is_read(tmp_path, domain):
+    pictures = FAMILY.read(miniature(tmp_path) / FAMILY.folder, domain)["all"]
+    assert Counter(pictures.labels) == dict.fromkeys(FAMILY.classes, 1)
+    assert list(pictures.files) == sorted(pictures.files)
+    assert all((pictures.place / file).is_file() for file in pictures.files)
+    assert all((tmp_path / FAMILY.folder / name).is_dir() for name in FAMILY.files(domain))
+
+
+def test_names_of_office31_become_those_of_caltech(tmp_path):
+    pictures = FAMILY.read(miniature(tmp_path), "dslr")["all"]
+    named = dict(zip(pictures.files, pictures.labels, strict=True))
+    assert named["back_pack/0001.jpg"] == "backpack"
+    assert named["laptop_computer/0001.jpg"] == "laptop"
+    assert named["mug/0001.jpg"] == "mug"
+
+
+def test_other_layouts_are_refused(tmp_path):
+    miniature(tmp_path)
+    caltech = tmp_path / "office_caltech10" / "caltech10"
+    (caltech / "laptop").rename(caltech / "laptop_computer")
+    with pytest.raises(
+        UserError, match=r"caltech10' are not those published: it lacks laptop; it is not to have laptop_c"
+    ):
+        FAMILY.read(tmp_path, "caltech10")
+    (tmp_path / "office31").rename(tmp_path / "office")
+    with pytest.raises(UserError, match=r"office31/webcam/images': No such file"):
+        FAMILY.read(tmp_path, "webcam")
+
+
+@pytest.mark.parametrize("domain", FAMILY.domains)
+def test_the_originals_have_the_classes_of_the_published_features(domain):
+    # An oracle: Gong et al. published SURF features of the same pictures, labelled 1..10 in alphabetical order.
+    loadmat = pytest.importorskip("scipy.io").loadmat
+    root = os.environ.get("DA_BENCH_DATA")
+    if not root or not Path(root, "office_caltech10", "surf").is_dir() or not Path(root, "office31").is_dir():
+        pytest.skip(
+            "needs the real pictures and features: set DA_BENCH_DATA to a folder with them in office_caltech10/"
+        )
+    pictures = FAMILY.read(Path(root, FAMILY.folder), domain)["all"]
+    assert {"all": len(pictures.files)} == FAMILY.domains[domain]
+    labels = loadmat(Path(root, "office_caltech10", "surf", f"{domain}.mat"))["labels"].ravel()
+    counts = Counter(pictures.labels)
+    np.testing.assert_array_equal(np.bincount(labels, minlength=11)[1:], [counts[name] for name in FAMILY.classes])

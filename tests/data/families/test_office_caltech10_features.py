@@ -1,0 +1,115 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from da_bench.data.base import FAMILIES
+from da_bench.data.families.office_caltech10_features import CLASSES, DOMAINS, decaf_files, surf_files
+from da_bench.data.files import locate
+from da_bench.settings import UserError
+
+FORMS = {"surf": (surf_files, "fts", 800), "decaf": (decaf_files, "feas", 4096)}
+
+
+def published(kind, domain="dslr"):
+    """Arrays of the published shapes, of labels 1, 2, ... 10, 1, ..."""
+    _, name, width = FORMS[kind]
+    count = DOMAINS[domain]["all"]
+    inputs = np.random.default_rng(0).integers(0, 20, (count, width))
+    return {name: inputs.astype(float), "labels": np.arange(count)[:, None] % 10 + 1.0}
+
+
+def write(place, name, arrays):
+    (place / name).parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(place / name, arrays)
+
+
+@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_file_of_the_published_shape_is_read_under_every_name(tmp_path, kind, domain):
+    family = FAMILIES[f"office_caltech10_{kind}"]
+    files, name, width = FORMS[kind]
+    arrays = published(kind, domain)
+    for file in files(domain)[-1:] if domain != "dslr" else files(domain):
+        place = tmp_path / file.replace("/", "_")
+        write(place, file, arrays)
+        assert None not in locate(place, "", family.files(domain)).values()
+        examples = family.read(place, domain)["all"]
+        assert examples.inputs.dtype == np.float32
+        np.testing.assert_array_equal(examples.inputs, arrays[name])
+        assert examples.inputs.shape == (DOMAINS[domain]["all"], width)
+        assert [examples.classes[label] for label in examples.labels[:11]] == [*CLASSES, "backpack"]
+
+
+def test_the_names_that_are_common():
+    assert "surf/Caltech10_SURF_L10.mat" in surf_files("caltech10")
+    assert "surf/amazon_SURF_L10.mat" in surf_files("amazon")
+    assert {"decaf/caltech_decaf.mat", "decaf/caltech.mat"} <= set(decaf_files("caltech10"))
+    assert decaf_files("webcam") == ("decaf/webcam.mat", "decaf/webcam_decaf.mat")
+
+
+@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda x, y: (x[:-1], y[:-1]), r"holds \(156, "),
+        (lambda x, y: (x[:, :-1], y), "is published"),
+        (lambda x, y: (x.T, y), "is published"),
+        (lambda x, y: (x, y[:-1]), r"holds \(156, 1\)"),
+        (lambda x, y: (x, y - 1), r"not in 1\.\.10"),
+        (lambda x, y: (x, y + 0.5), r"not in 1\.\.10"),
+        (lambda x, y: (np.where(x == 7, np.nan, x), y), "values that are not finite"),
+        (lambda x, y: (x * 1e300, y), "values that are not finite"),
+    ],
+)
+def test_other_content_is_refused(tmp_path, kind, change, fault):
+    files, name, _ = FORMS[kind]
+    arrays = published(kind)
+    inputs, labels = change(arrays[name], arrays["labels"])
+    write(tmp_path, files("dslr")[0], {name: inputs, "labels": labels})
+    with pytest.raises(UserError, match=rf"dslr\.mat'.*{fault}"):
+        FAMILIES[f"office_caltech10_{kind}"].read(tmp_path, "dslr")
+
+
+def test_other_arrays_are_named(tmp_path):
+    write(tmp_path, "surf/dslr.mat", {"Xt": np.ones(2), "Yt": np.ones(2)})
+    with pytest.raises(UserError, match=r"dslr\.mat' has no array fts, labels; it has: Xt, Yt"):
+        FAMILIES["office_caltech10_surf"].read(tmp_path, "dslr")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"surf/dslr\.mat'.*get a fresh copy"):
+        FAMILIES["office_caltech10_surf"].read(tmp_path, "dslr")
+
+
+def root(*folders):
+    """The data root, where it holds the folders; else the test is skipped."""
+    given = os.environ.get("DA_BENCH_DATA")
+    if not given or not all(Path(given, folder).is_dir() for folder in folders):
+        pytest.skip(f"needs the real files: set DA_BENCH_DATA to a folder that has {', '.join(folders)}")
+    return Path(given)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_published_surf_is_of_raw_counts(domain):
+    place = root("office_caltech10/surf") / "office_caltech10"
+    examples = FAMILIES["office_caltech10_surf"].read(place, domain)["all"]
+    assert examples.inputs.shape == (DOMAINS[domain]["all"], 800)
+    np.testing.assert_array_equal(examples.inputs, np.rint(examples.inputs))
+    assert examples.inputs.min() == 0
+    assert examples.inputs.sum(axis=1).min() > 0
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_surf_labels_are_the_classes_in_alphabetical_order(domain):
+    """Each class has as many SURF rows as pictures; in Caltech all ten counts differ, so only one order will do."""
+    given = root("office_caltech10/surf", "office_caltech10/caltech10", "office31")
+    examples = FAMILIES["office_caltech10_surf"].read(given / "office_caltech10", domain)["all"]
+    folder = given / "office_caltech10/caltech10" if domain == "caltech10" else given / "office31" / domain / "images"
+    in_office31 = {"backpack": "back_pack", "laptop": "laptop_computer"}
+    names = CLASSES if domain == "caltech10" else [in_office31.get(name, name) for name in CLASSES]
+    pictures = [len(list((folder / name).iterdir())) for name in names]
+    assert np.bincount(examples.labels).tolist() == pictures
+    assert domain != "caltech10" or len(set(pictures)) == 10

@@ -1,0 +1,44 @@
+from collections import Counter
+
+import pytest
+from PIL import Image
+
+from da_bench.data.families.pacs import FAMILY
+from da_bench.settings import UserError
+
+
+def miniature(place):
+    """All domains: pictures of one domain are .jpg, of another .png, and the lists lie beside, labels from 1."""
+    for domain in FAMILY.domains:
+        suffix = "png" if domain == "sketch" else "jpg"
+        for name in FAMILY.classes:
+            (place / domain / name).mkdir(parents=True)
+            Image.new("RGB", (5, 4)).save(place / domain / name / f"pic_001.{suffix}")
+        (place / f"{domain}_test_kfold.txt").write_text(f"{domain}/dog/pic_001.{suffix} 1\n")
+
+
+def test_the_declaration():
+    assert list(FAMILY.classes) == sorted(FAMILY.classes)
+    assert len(FAMILY.classes) == 7
+    assert sum(counts["all"] for counts in FAMILY.domains.values()) == 9991  # Li et al. 2017
+
+
+@pytest.mark.parametrize("above", [".", "kfold", "PACS", "PACS/kfold"])
+@pytest.mark.parametrize("domain", ["photo", "sketch"])
+def test_a_miniature_is_read_wherever_the_archive_has_it(tmp_path, above, domain):
+    miniature(tmp_path / above)
+    pictures = FAMILY.read(tmp_path, domain)["all"]
+    assert Counter(pictures.labels) == dict.fromkeys(FAMILY.classes, 1)
+    assert pictures.files[0] == ("dog/pic_001.png" if domain == "sketch" else "dog/pic_001.jpg")
+    assert all((pictures.place / file).is_file() for file in pictures.files)
+
+
+def test_other_layouts_are_refused(tmp_path):
+    miniature(tmp_path)
+    (tmp_path / "photo").rename(tmp_path / "photos")
+    with pytest.raises(UserError, match=rf"'{tmp_path}/photo': No such file"):
+        FAMILY.read(tmp_path, "photo")
+    (tmp_path / "cartoon" / "train").mkdir()
+    Image.new("RGB", (5, 4)).save(tmp_path / "cartoon" / "train" / "a.jpg")
+    with pytest.raises(UserError, match=r"cartoon' are not those published: it is not to have train$"):
+        FAMILY.read(tmp_path, "cartoon")

@@ -1,0 +1,46 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from da_bench.data.families.usps import _examples, read
+from da_bench.settings import UserError
+
+
+def root():
+    """The data root, where it holds the family; else the test is skipped."""
+    given = os.environ.get("DA_BENCH_DATA")
+    if not given or not Path(given, "usps").is_dir():
+        pytest.skip("needs the real usps files: set DA_BENCH_DATA to a folder that has usps/")
+    return Path(given)
+
+
+def test_usps_is_the_published_one():
+    train, test = read(root() / "usps").values()
+    assert [one.inputs.shape for one in (train, test)] == [(7291, 28, 28, 1), (2007, 28, 28, 1)]
+    assert train.inputs.dtype == np.uint8
+    assert (train.inputs.min(), train.inputs.max()) == (0, 255)
+    # Hastie, Tibshirani and Friedman's zip.info
+    assert np.bincount(train.labels).tolist() == [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]
+    assert np.bincount(test.labels).tolist() == [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"), [("7 1:1.5", r"out of \[-1, 1\]"), ("11 1:1", "no digits"), ("1.5 1:1", "no digits")]
+)
+def test_usps_with_garbled_values_is_refused(tmp_path, line, fault):
+    path = tmp_path / "usps"
+    path.write_text(line + "\n")
+    with pytest.raises(UserError, match=rf"usps'.*{fault}"):
+        _examples(path, 1)
+    with pytest.raises(UserError, match=r"usps' holds 1 .*7291"):
+        _examples(path, 7291)
+
+
+def test_usps_values_and_labels_by_hand(tmp_path):
+    path = tmp_path / "usps"
+    path.write_text("10 " + " ".join(f"{i}:{-1 if i <= 128 else 1}" for i in range(1, 257)) + "\n")
+    examples = _examples(path, 1)
+    assert examples.labels.tolist() == [9]
+    assert (examples.inputs[0, 0, 0, 0], examples.inputs[0, 27, 0, 0]) == (0, 255)

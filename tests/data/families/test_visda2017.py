@@ -1,0 +1,68 @@
+import pytest
+from PIL import Image
+
+from da_bench.data.families.visda2017 import FAMILY, KNOWN
+from da_bench.settings import UserError
+
+LINES = {
+    "train": ["truck/src_2_0__108_165_160.png 11", "aeroplane/src_1_0__118_165_160.png 0"],
+    "validation": ["truck/val_9.jpg 11", "horse/val_1.jpg 4", "aeroplane/val_2.jpg 0"],
+    "test": ["trunk01/18ea52.jpg 11", "trunk01/9e6997.jpg 4", "trunk02/08d091.jpg 2"],
+}
+
+
+def miniature(place, domain):
+    """One domain as unpacked: its list, in an order of its own, and the pictures."""
+    for line in LINES[domain]:
+        path = place / domain / line.split()[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (5, 4)).save(path)
+    (place / domain / "image_list.txt").write_text("".join(f"{line}\n" for line in LINES[domain]))
+    return place
+
+
+def test_the_declaration():
+    assert list(FAMILY.classes) == sorted(FAMILY.classes)
+    assert len(FAMILY.classes) == 12
+    assert sum(counts["all"] for counts in FAMILY.domains.values()) == 280157  # "over 280K", Peng et al. 2017
+
+
+def test_partial_and_open_protocols():
+    assert FAMILY.subsets["partial"] == (FAMILY.classes, ("aeroplane", "bicycle", "bus", "car", "horse", "knife"))
+    assert FAMILY.subsets["open"] == (KNOWN, FAMILY.classes)
+    assert sorted(set(FAMILY.classes) - set(KNOWN)) == ["aeroplane", "horse", "knife", "person", "plant", "skateboard"]
+
+
+@pytest.mark.parametrize("domain", ["train", "validation"])
+def test_a_miniature_is_read(tmp_path, domain):
+    pictures = FAMILY.read(miniature(tmp_path, domain), domain)["all"]
+    assert pictures.place == tmp_path / domain
+    assert list(pictures.files) == sorted(line.split()[0] for line in LINES[domain])
+    assert list(pictures.labels) == [file.split("/")[0] for file in pictures.files]  # the folders say the class, too
+    assert all((tmp_path / name).is_file() for name in FAMILY.files(domain))
+
+
+def test_the_test_domain_has_its_classes_from_the_list_only(tmp_path):
+    pictures = FAMILY.read(miniature(tmp_path, "test"), "test")["all"]
+    assert dict(zip(pictures.files, pictures.labels, strict=True)) == {
+        "trunk01/18ea52.jpg": "truck",
+        "trunk01/9e6997.jpg": "horse",
+        "trunk02/08d091.jpg": "bus",
+    }
+
+
+def test_the_test_list_of_the_challenge_has_no_labels(tmp_path):
+    miniature(tmp_path, "test")
+    (tmp_path / "test" / "image_list.txt").write_text("trunk01/18ea52.jpg\ntrunk01/9e6997.jpg\n")
+    with pytest.raises(UserError, match=r"test/image_list.txt', line 1 .* no label.*came later: https://github.com/"):
+        FAMILY.read(tmp_path, "test")
+
+
+def test_faults_of_other_lists_are_told_as_they_are(tmp_path):
+    miniature(tmp_path, "validation")
+    (tmp_path / "validation" / "horse" / "val_1.jpg").unlink()
+    with pytest.raises(UserError, match=r"1 of 3 listed pictures are not in '.*/validation': horse/val_1.jpg; unpack"):
+        FAMILY.read(tmp_path, "validation")
+    (tmp_path / "validation" / "image_list.txt").write_text("horse/val_1.jpg 12\n")
+    with pytest.raises(UserError, match=r"line 1 .*not in 0\.\.11; get a fresh copy of the list$"):
+        FAMILY.read(tmp_path, "validation")

@@ -1,0 +1,101 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from pictures_on_disk import folder
+
+from da_bench.data import domains
+from da_bench.data.base import FAMILIES
+from da_bench.data.domains import domains_of, family_of, missing, read
+from da_bench.settings import UserError
+from da_bench.view import View
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.delenv("DA_BENCH_DATA", raising=False)
+    monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
+    folder(tmp_path / "data" / "mine", classes=("bee", "ant"))
+    (tmp_path / "data" / "numbers").mkdir()
+    np.savez(tmp_path / "data" / "numbers" / "a.npz", inputs=np.eye(6, dtype=np.float32), labels=[0, 1, 1, 0, 2, 2])
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_says_what_it_is(name):
+    family = FAMILIES[name]
+    assert family.name == name
+    assert family.citation
+    assert family.terms
+    assert bool(family.folder) == (family.how_to_get != "embedded")
+    assert list(family.classes) == sorted(family.classes)
+    assert all(family.files(domain) for domain in family.domains) == bool(family.folder)
+    for source, target in family.pairs:
+        assert {source, target} <= set(family.domains)
+    for ours, theirs in family.subsets.values():
+        assert set(ours) | set(theirs) <= set(family.classes)
+    assert all(family_of(domain)[0] is family for domain in family.domain_names())
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.folder])
+def test_embedded_families_have_what_they_publish(name):
+    for domain in FAMILIES[name].domain_names():
+        whole = read(domain)
+        assert missing(domain) == []
+        assert {part: len(rows) for part, rows in whole.parts.items()} == FAMILIES[name].domains[domain.split("/")[1]]
+        assert sorted(np.concatenate(list(whole.parts.values()))) == list(range(len(whole.examples.labels)))
+
+
+def test_a_folder_of_pictures_needs_no_code(root):
+    assert domains_of("mine", root) == ["mine/photos", "mine/sketches"]
+    whole = read("mine/photos", root, View(pixels=28))
+    assert whole.examples.inputs.shape == (12, 32, 32, 3)
+    assert whole.examples.classes == ("ant", "bee")
+    assert np.bincount(whole.examples.labels).tolist() == [6, 6]
+    assert list(whole.parts) == ["all"]
+
+
+def test_a_table_needs_no_code(root):
+    assert domains_of("table/numbers", root) == ["table/numbers/a"]
+    whole = read("table/numbers/a", root)
+    np.testing.assert_array_equal(whole.examples.inputs, np.eye(6))
+    assert whole.examples.classes == ("0", "1", "2")
+
+
+def test_read_once_and_read_only(root):
+    first, again = (read("table/numbers/a", root) for _ in range(2))
+    assert first is again
+    for array in first.examples[:2]:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_another_count_than_published_is_refused(monkeypatch):
+    small = dataclasses.replace(FAMILIES["digits"], domains={"real": {"all": 7}})
+    monkeypatch.setitem(FAMILIES._things, "digits", small)
+    domains._read.cache_clear()
+    with pytest.raises(UserError, match=r"'digits/real' has {'all': 1797} examples where {'all': 7} are published"):
+        read("digits/real")
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        ("office31/amazom", r"unknown domain 'office31/amazom'; did you mean 'office31/amazon'\?"),
+        ("mnis", r"unknown domain 'mnis'; did you mean 'mnist'\?"),
+        ("digits", "unknown domain 'digits'"),
+        ("mine/paintings", r"'mine/paintings': missing in '.*mine': paintings"),
+        ("table/numbers/b", r"'table/numbers/b': missing in '.*numbers': b.npz or b.mat \(to get them: your own"),
+        ("office31/amazon", r"missing in '.*office31': amazon/images \(to get them: .*DA_BENCH_DATA"),
+        ("tfds/gone", "'gone' is not prepared in"),
+    ],
+)
+def test_what_is_not_there_is_named_with_its_remedy(domain, message, root, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(root))
+    with pytest.raises(UserError, match=message):
+        read(domain, root)
+
+
+def test_without_a_data_root_it_says_which_files_are_needed(root):
+    with pytest.raises(UserError, match=r"'usps' needs usps.bz2, usps.t.bz2 in the folder 'usps' .*DA_BENCH_DATA"):
+        read("usps")

@@ -1,0 +1,191 @@
+import os
+
+import pytest
+from corpus import classes_of, write
+
+from da_bench.data.folders import domains_of, family, list_classes
+from da_bench.settings import UserError
+
+
+@pytest.fixture
+def place(tmp_path):
+    return classes_of(tmp_path / "place", cat=1, dog=1)
+
+
+def test_listing_is_sorted_by_path_whatever_the_order_on_disk(tmp_path, monkeypatch):
+    names = [
+        "dog/10.JPG",
+        "dog/2.jpeg",
+        "cat/b/1.PNG",
+        "cat/a.webp",
+        "cat/é.TIF",
+        "cat/b.bmp",
+        "Zebra/1.gif",
+        "cat 2/1.tiff",
+    ]
+    for name in names:
+        write(tmp_path / name, b"")
+    listing = list_classes(tmp_path)
+    assert listing.place == tmp_path
+    assert listing.files == tuple(sorted(names))
+    assert listing.labels == ("Zebra", "cat 2", "cat", "cat", "cat", "cat", "dog", "dog")
+    shuffled(monkeypatch)
+    assert list_classes(tmp_path) == listing
+
+
+def shuffled(monkeypatch):
+    """The system lists folders backwards."""
+    scandir = os.scandir
+
+    class Backwards:
+        def __init__(self, folder):
+            with scandir(folder) as found:
+                self.entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+
+        def __enter__(self):
+            return iter(self.entries)
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(os, "scandir", Backwards)
+
+
+def test_litter_and_notes_are_passed_over(place):
+    expected = list_classes(place)
+    for litter in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", ".hidden/1.png", "__MACOSX/cat/0.png", "README"):
+        write(place / litter, b"")
+        write(place / "cat" / litter, b"")
+    for note in ("list.txt", "cat/labels.json", "dog/readme.MD", "cat/LICENSE", "dog/boxes.xml"):
+        write(place / note, b"")
+    assert list_classes(place) == expected
+    assert domains_of(place) == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("stray.jpg", r"stray\.jpg' lies beside the class folders: move it"),
+        ("cat/film.mp4", r"cat/film\.mp4' is no picture that can be read .*convert it, or move it away"),
+        ("cat/photo.heic", r"photo\.heic' is no picture"),
+        ("cat/deep/photo", r"deep/photo' is no picture"),
+        ("cat/0.jpg.part", r"0\.jpg\.part' is no picture"),
+        ("features.mat", r"features\.mat' is no picture"),
+        ("all.zip", r"all\.zip' is an archive: unpack it yourself"),
+        ("cat/rest.tar.GZ", r"rest\.tar\.GZ' is an archive: unpack it yourself"),
+        ("cat/rest.7z", r"rest\.7z' is an archive: unpack it yourself"),
+        ("bird/deep/.hidden.jpg", r"class folder '.*bird' holds no picture: add some, or remove it"),
+        ("bird/readme.txt", r"class folder '.*bird' holds no picture"),
+        ("Cat/0.jpg", r"'Cat' and 'cat' of '.*place' look alike: merge or rename them"),
+        ("cat /0.jpg", r"'cat' and 'cat ' of '.*place' look alike"),
+    ],
+)
+def test_what_is_no_class_of_pictures_is_named(place, name, message):
+    write(place / name, b"")
+    with pytest.raises(UserError, match=message):
+        list_classes(place)
+
+
+def test_composed_and_decomposed_accents_look_alike(place):
+    write(place / "caf\u00e9" / "0.jpg", b"")
+    write(place / "cafe\u0301" / "0.jpg", b"")
+    with pytest.raises(UserError, match="look alike"):
+        list_classes(place)
+
+
+def test_a_folder_of_class_folders_is_no_class(place):
+    (place / "images").mkdir()
+    (place / "cat").rename(place / "images" / "cat")
+    (place / "dog").rename(place / "images" / "dog")
+    with pytest.raises(UserError, match=r"only the folder 'images', which has no picture right in it"):
+        list_classes(place)
+    assert set(list_classes(place / "images").labels) == {"cat", "dog"}
+
+
+def test_one_class_of_one_picture_is_fine(tmp_path):
+    listing = list_classes(classes_of(tmp_path, only=1))
+    assert (listing.files, listing.labels) == (("only/0.png",), ("only",))
+
+
+@pytest.mark.parametrize("ask", [list_classes, domains_of])
+def test_missing_empty_and_no_folder(tmp_path, ask):
+    with pytest.raises(UserError, match=r"nowhere': No such file or directory; check that it is there"):
+        ask(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no folders: it takes one folder of pictures for each class"):
+        ask(tmp_path)
+    with pytest.raises(UserError, match=r"file': Not a directory"):
+        ask(write(tmp_path / "file", b""))
+
+
+@pytest.mark.parametrize(("link", "to"), [("cat/again", ".."), ("cat/again", "../../place"), ("cat/a/b", "../../cat")])
+def test_loop_of_links_is_named(place, link, to):
+    (place / link).parent.mkdir(exist_ok=True)
+    (place / link).symlink_to(to)
+    with pytest.raises(UserError, match=rf"the link '.*{link}' leads back to '.*', which it is in: remove the link"):
+        list_classes(place)
+
+
+def test_link_far_up_is_not_followed_through_the_whole_system(place):
+    (place / "cat" / "root").symlink_to("/")
+    with pytest.raises(UserError, match=r"cat/root' leads back to '/'"):
+        list_classes(place)
+
+
+@pytest.mark.parametrize("to", ["cat/0.jpg", "nowhere"])
+def test_link_that_leads_nowhere_is_named(place, to):
+    (place / "cat" / "0.jpg").symlink_to(place / to)
+    with pytest.raises(UserError, match=r"cannot use '.*cat/0\.jpg': .*; remove it"):
+        list_classes(place)
+
+
+def test_pipe_is_not_waited_for(place):
+    os.mkfifo(place / "cat" / "pipe.jpg")
+    with pytest.raises(UserError, match=r"pipe\.jpg': it is no file"):
+        list_classes(place)
+
+
+def test_other_links_are_followed(place, tmp_path):
+    elsewhere = classes_of(tmp_path / "elsewhere", bird=2)
+    (place / "bird").symlink_to(elsewhere / "bird")
+    (place / "dog" / "0b.png").symlink_to(elsewhere / "bird" / "0.png")
+    (place / "dog" / "more").symlink_to(elsewhere / "bird")  # twice, but in no loop
+    listing = list_classes(place)
+    assert listing.labels.count("bird") == 2
+    assert [file for file in listing.files if file.startswith("dog")] == [
+        "dog/0.png",
+        "dog/0b.png",
+        "dog/more/0.png",
+        "dog/more/1.png",
+    ]
+
+
+def test_folder_without_read_permission_is_named(place, monkeypatch):
+    scandir = os.scandir
+
+    def denied(folder):  # permission bits do not hold root off
+        if str(folder).endswith("dog"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(UserError, match=r"cannot list the folder '.*dog': Permission denied; check .* you may read it"):
+        list_classes(place)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permission bits do not hold root off")
+def test_permission_bits(place):
+    (place / "dog").chmod(0)
+    with pytest.raises(UserError, match=r"dog': Permission denied"):
+        list_classes(place)
+
+
+def test_any_folder_is_a_family(tmp_path):
+    for domain in ("photo", "sketch"):
+        classes_of(tmp_path / "mine" / domain, cat=2, dog=1)
+    own = family("mine")
+    assert (own.name, own.folder, own.pictures, own.domains, own.classes) == ("mine", "mine", True, {}, ())
+    assert domains_of(tmp_path / own.folder) == ("photo", "sketch")
+    assert own.files("sketch") == ("sketch",)
+    parts = own.read(tmp_path / own.folder, "sketch")
+    assert parts == {"all": list_classes(tmp_path / "mine" / "sketch")}
+    assert parts["all"].labels == ("cat", "cat", "dog")

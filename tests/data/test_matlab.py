@@ -1,0 +1,159 @@
+"""scipy writes the files and is the oracle of what is in them; on undamaged files, its reader can be trusted."""
+
+import struct
+
+import numpy as np
+import pytest
+import scipy.io
+
+from da_bench.data.files import array_names, read_arrays
+from da_bench.data.matlab import headers, load
+from da_bench.settings import UserError
+
+TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
+
+
+def cells(*texts):
+    column = np.empty((len(texts), 1), object)
+    column[:, 0] = texts
+    return column
+
+
+def contents(rng):
+    return {
+        **{f"of_{name}": (rng.normal(size=(3, 4, 2)) * 50).clip(0).astype(name) for name in TYPES},
+        "row": np.arange(5),
+        "number": np.float64(3),
+        "small": np.array([[1, 2]], np.uint8),
+        "no_rows": np.zeros((0, 4)),
+        "bool": np.array([[True, False]]),
+        "text": "Zürich, 漢",
+        "texts": np.array(["ab", "cdef"]),
+        "cells": cells("a", "", "Zürich"),
+        "a_name_of_very_many_letters": np.eye(3),
+    }
+
+
+def plain(array):
+    """scipy's array as numbers or strings without padding."""
+    if array.dtype == object:
+        return np.vectorize(lambda cell: "".join(cell.ravel()), otypes=[str])(array)
+    return np.char.rstrip(array) if array.dtype.kind == "U" else array
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_scipy_writes_is_read_as_scipy_reads_it(tmp_path, rng, packed):
+    path = tmp_path / "a.mat"
+    written = contents(rng)
+    scipy.io.savemat(path, written, do_compression=packed, long_field_names=True)
+    expected = scipy.io.loadmat(path)
+    assert list(headers(path)) == list(written)
+    for name, array in zip(written, load(path, list(written)), strict=True):
+        assert array.dtype.kind == plain(expected[name]).dtype.kind, name
+        np.testing.assert_array_equal(array, plain(expected[name]), err_msg=name)
+
+
+def test_headers_are_those_of_whosmat(tmp_path, rng):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, contents(rng), do_compression=True, long_field_names=True)
+    other = ("bool", "text", "texts")  # which whosmat describes as scipy reads them: logical, and joined
+    named = {name: (kind, shape) for name, shape, kind in scipy.io.whosmat(path) if name not in other}
+    assert {name: tuple(header) for name, header in headers(path).items() if name not in other} == named
+
+
+def element(order, kind, content):
+    return struct.pack(f"{order}II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def by_hand(order, *, kind=6, flags=0, shape=(2, 2), values=bytes([1, 2, 3, 4]), stored=2):
+    """A file of one array "X" after the specification: double of whole numbers, which are stored as uint8."""
+    mark = {"<": b"\0\1IM", ">": b"\1\0MI"}[order]
+    body = (
+        element(order, 6, struct.pack(f"{order}II", kind | flags, 0))
+        + element(order, 5, struct.pack(f"{order}{len(shape)}i", *shape))
+        + (struct.pack(f"{order}HH", 1, 1) if order == "<" else struct.pack(">HH", 1, 1))
+        + b"X\0\0\0"  # a small element: of type 1, of one byte
+        + element(order, stored, values)
+    )
+    return b"MATLAB 5.0 MAT-file".ljust(124) + mark + element(order, 14, body)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bytes_by_hand(tmp_path, order):
+    path = tmp_path / "a.mat"
+    path.write_bytes(by_hand(order))
+    assert tuple(headers(path)["X"]) == ("double", (2, 2))
+    (array,) = read_arrays(path, ["X"])
+    assert array.dtype == np.float64
+    np.testing.assert_array_equal(array, [[1, 3], [2, 4]])  # column by column
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "no .mat file of MATLAB 5 to 7"),
+        (by_hand("<")[:128], "an empty one"),
+        (by_hand("<")[:-1], "truncated"),
+        (by_hand("<")[:131], "truncated"),
+        (by_hand("<") * 2, "truncated"),  # a second file header is no array
+        (by_hand("<") + element("<", 9, bytes(8)), "an element of type 9 where an array has to be"),
+        (by_hand("<") + by_hand("<")[128:], "two arrays called 'X'"),
+        (by_hand("<", shape=(2, 3)), "reshape"),
+        (by_hand("<", shape=(2**30, 2**30)), "more than such a file can hold"),
+        (by_hand("<", shape=(-1, 4)), "without a class or a shape"),
+        (by_hand("<", shape=(4,)), "without a class or a shape"),
+        (by_hand("<", stored=99), "lacks its values"),
+        (by_hand("<", stored=9), "buffer size"),  # half a double
+        (by_hand("<", flags=0x800), "type complex, which is not read: save it as a full array of real numbers"),
+        (by_hand("<", kind=5), "type sparse, which is not read"),
+        (by_hand("<", kind=2), "type struct, which is not read"),
+        (by_hand("<", kind=17), "type opaque, which is not read"),
+        (by_hand("<", kind=77), "type unknown, which is not read"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF", r"7\.3 .*save\(\.\.\., '-v7'\)"),
+        (b"<html>not found</html>".ljust(200), "no .mat file"),
+    ],
+)
+def test_no_mat_file_is_refused_by_name(tmp_path, content, fault):
+    path = tmp_path / "bad.mat"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"bad\.mat'.*{fault}"):
+        read_arrays(path, ["X"])
+
+
+def test_older_files_are_refused(tmp_path):
+    scipy.io.savemat(tmp_path / "old.mat", {"X": np.eye(2)}, format="4")
+    with pytest.raises(UserError, match=r"old\.mat'.*of an older one, save it anew"):
+        array_names(tmp_path / "old.mat")
+
+
+def test_cells_hold_strings_only(tmp_path):
+    for cell in (3.0, np.array(["a", "b"])):
+        scipy.io.savemat(tmp_path / "a.mat", {"X": cells(cell)})
+        with pytest.raises(UserError, match="a cell array may hold strings only"):
+            read_arrays(tmp_path / "a.mat", ["X"])
+
+
+def message(path):
+    try:
+        read_arrays(path, ["X", "labels"])
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_damage_ends_in_anything_but_one_message(tmp_path, packed):
+    # scipy.io.loadmat ends the process on some of such files.
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"X": np.eye(4), "labels": cells("a", "b", "a", "b")}, do_compression=packed)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    draw = np.random.default_rng(0)
+    messages = []
+    for _ in range(400):
+        damaged = whole.copy()
+        damaged[draw.integers(len(whole), size=3)] = draw.integers(256, size=3)
+        path.write_bytes(damaged[: draw.integers(len(whole) // 2, 2 * len(whole))].tobytes())
+        messages += [message(path)]
+    refused = [text for text in messages if text]  # some damage is in blanks, or gives another value
+    assert len(refused) > 100
+    assert all(str(path) in text for text in refused)
