@@ -62,7 +62,7 @@ def preparing(task: str, root: Path, pixels: int) -> Iterator[str]:
     """`da-bench data prepare` of both domains, then again, when all is there."""
     for what in ("prepare", "open"):
         for domain in (spec(task).source, spec(task).target):
-            command = [sys.executable, "-m", "da_bench.cli", "data", "prepare", domain, "--pixels", str(pixels)]
+            command = [sys.executable, "-m", "da_bench", "data", "prepare", domain, "--pixels", str(pixels)]
             start = time.perf_counter()
             subprocess.run([*command, "--data-root", root], check=True, capture_output=True)
             yield f"{what} {domain}: {time.perf_counter() - start:.2f} s, the start of Python included"

@@ -299,7 +299,3 @@ def _task(name: str) -> dict[str, Any]:
 
 def _summary(thing: Any) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

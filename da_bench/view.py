@@ -78,12 +78,9 @@ def training_input(view: View | None, key: Array, rows: Array, inputs: Array) ->
         return evaluation_input(view, inputs)
     keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
     flips = jax.vmap(_flip)(keys) if "flip" in view.augment else jnp.zeros(len(rows), bool)
-    seen = (
-        _cropped(view, keys, flips, inputs)
-        if "crop" in view.augment
-        else _turned(flips, evaluation_input(view, inputs))
-    )
-    return jax.lax.optimization_barrier(seen)  # else XLA computes a picture again wherever it is read
+    if "crop" in view.augment:
+        return _cropped(view, keys, flips, inputs)
+    return _turned(flips, evaluation_input(view, inputs))
 
 
 def _cropped(view: View, keys: Array, flips: Array, pictures: Array) -> Array:
@@ -148,11 +145,13 @@ def resized_crops(pixels: int, boxes: Array, flips: Array, pictures: Array) -> A
     """
 
     def one(box: Array, flip: Array, picture: Array) -> Array:
-        rows, row_weights = taps(box[0], box[2], picture.shape[0], pixels)
-        across = taps(box[1], box[3], picture.shape[1], pixels)
-        columns, column_weights = (jnp.where(flip, one[:, ::-1], one) for one in across)
-        tall = sum(picture[i].astype(jnp.float32) * w[:, None, None] for i, w in zip(rows, row_weights, strict=True))
-        return sum(tall[:, i] * w[None, :, None] for i, w in zip(columns, column_weights, strict=True))
+        rows, weights = taps(box[0], box[2], picture.shape[0], pixels)
+        tall = sum(picture[i].astype(jnp.float32) * w[:, None, None] for i, w in zip(rows, weights, strict=True))
+        places, weights = taps(box[1], box[3], picture.shape[1], pixels)
+        across = (jax.nn.one_hot(places, picture.shape[1]) * weights[:, :, None]).sum(axis=0)
+        # a matrix product here, as a second gather would be computed again by all that reads it, three times slower
+        # in all; in full precision, as what accelerators take for float32 by default would cost a grey level
+        return jnp.einsum("qw,pwc->pqc", jnp.where(flip, across[::-1], across), tall, precision="highest")
 
     return jax.vmap(one)(boxes, flips, pictures)
 

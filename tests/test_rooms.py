@@ -26,6 +26,7 @@ ORDER = [
     {"execute"},
     {"cli_data"},
     {"cli"},
+    {"__main__"},
 ]
 PLACE = {room: place for place, rooms in enumerate(ORDER) for room in rooms}
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
