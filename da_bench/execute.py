@@ -54,10 +54,11 @@ class Results:
 
 @setting
 class Options:
-    """Where and how a study runs; nothing of it changes a result.
+    """Where and how a study runs; nothing of it changes a result, but for the rounding of sums over several devices.
 
     results: folder of the records; data_root: folder of the user's data sets (default: $DA_BENCH_DATA);
-    at_once: runs computed side by side on a device, None: what suits the network and the device; resident_gib: GiB of
+    at_once: runs computed side by side on a device, None: what suits the network and the device; devices_per_run: over
+    which the rows of a run's batches are spread, for networks that are too large for one; resident_gib: GiB of
     stored inputs up to which a task's data are held on every device, larger ones are streamed from disk, run by run
     (`pip install "da-bench[stream]"`); workers: threads that read ahead of a streamed run, 0: none; wandb: mirror each
     record ("offline" or "online"); progress: show a bar on the terminal.
@@ -66,6 +67,7 @@ class Options:
     results: Path = Path("results")
     data_root: Path | None = None
     at_once: Count | None = None
+    devices_per_run: Count = 1
     resident_gib: NonNegative = 4.0
     workers: Annotated[int, Field(ge=0)] = 2
     wandb: Literal["off", "offline", "online"] = "off"
@@ -137,6 +139,7 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
     if isinstance(experiment.method, Shallow):
         return
     source, target = labelled(experiment, task).train, task.target.train
+    _check_devices(experiment.training.batch_size, options.devices_per_run)
     for name, rows in (("labelled training", len(source.labels)), ("target training", len(target.labels))):
         if (experiment.training.batch_size or 0) > rows:
             raise UserError(
@@ -146,6 +149,15 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
     _check_network(experiment, task, evaluation_input(experiment.view, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
         stream.require_grain()
+
+
+def _check_devices(batch_size: int | None, per_run: int) -> None:
+    if per_run > len(jax.devices()):
+        raise UserError(
+            f"Options.devices_per_run = {per_run} is more than the {len(jax.devices())} devices that there are"
+        )
+    if per_run > 1 and (batch_size is None or batch_size % per_run):
+        raise UserError(f"Training.batch_size = {batch_size} must divide by Options.devices_per_run = {per_run}")
 
 
 def _check_network(experiment: Experiment, task: Task, example: Any) -> None:
@@ -206,25 +218,27 @@ def _make(group: list[Experiment], task: Task, options: Options) -> list[tuple[R
     if isinstance(group[0].method, Shallow):
         made = [fit(one, task) for one in group]
     elif _fits(_data(group[0], task), options):
-        made = train_group(group, task, options.at_once)
+        made = train_group(group, task, options)
     else:
         made = stream_group(group, task, options.workers)
     return [judge(one, task, *result) for one, result in zip(group, made, strict=True)]
 
 
-def train_group(group: list[Experiment], task: Task, at_once: int | None) -> list[tuple[Predictions, Seconds]]:
+def train_group(group: list[Experiment], task: Task, options: Options) -> list[tuple[Predictions, Seconds]]:
     """All runs of a group as one compiled program over all devices, which hold the data."""
-    devices = jax.devices()[: len(group)]
+    places = min(len(group), len(jax.devices()) // options.devices_per_run)
+    devices = jax.devices()[: places * options.devices_per_run]
     model, view = _network(group[0], task), group[0].view
     data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), _data(group[0], task))
-    runs = train.stack([_run(one) for one in group], len(devices))
+    runs = train.stack([_run(one) for one in group], places)
 
     def fn(key: Any, method: Method, training: train.Training, data: train.Data) -> Any:
         finished = train.run(key, method, training, model, data, view)
         return finished.metrics, finished.logits, finished.features
 
     example = evaluation_input(view, data.inputs[:2])
-    mapped = train.over_runs(fn, devices, at_once or _side_by_side(model, example))
+    at_once = options.at_once or _side_by_side(model, example)
+    mapped = train.over_runs(fn, devices, at_once, options.devices_per_run)
     start = time.monotonic()
     program = mapped.lower(runs, (data,)).compile()
     compiled = time.monotonic()

@@ -177,7 +177,18 @@ def see(key: Array, view: View | None, draw: Draw, stored: Batch) -> Batch:
         return training_input(view, jax.random.fold_in(stream(key, name), draw.step), rows, inputs)
 
     source = seen("source view", draw.source, stored.source)
-    return Batch(source, stored.labels, seen("target view", draw.target, stored.target))
+    return spread(Batch(source, stored.labels, seen("target view", draw.target, stored.target)))
+
+
+def spread(batch: Batch) -> Batch:
+    """The batch, its rows spread over the devices of one run where it has several (the mesh axis "data").
+
+    A hint to the compiler, which adds the communication: whatever a method computes of the whole batch stays the same,
+    be it a covariance, a kernel matrix or a batch statistic.
+    """
+    if jax.sharding.get_abstract_mesh().shape.get("data", 1) == 1:
+        return batch
+    return jax.tree.map(lambda rows: jax.lax.with_sharding_constraint(rows, PartitionSpec("data")), batch)
 
 
 def predict(model: Network, state: TrainState, inputs: Array, rows: Array, view: View | None = None) -> Output:
@@ -197,29 +208,35 @@ def evaluation_chunk(inputs: Array, view: View | None = None) -> int:
     return max(1, min(EVALUATION_CHUNK, EVALUATION_NUMBERS // numbers))
 
 
-def over_runs(fn: Callable[..., Tree], devices: Sequence[Any] | None = None, at_once: int | None = None) -> Any:
+def over_runs(
+    fn: Callable[..., Tree], devices: Sequence[Any] | None = None, at_once: int | None = None, per_run: int = 1
+) -> Any:
     """`mapped(runs, shared)`: `fn(*run, *shared)` for each of the runs stacked along the first axis of `runs`.
 
-    One jitted function; runs are spread over `devices` (default: all), and on each device `at_once` of them are
-    computed side by side (default: all of its share) and the rest one batch after another. `shared` goes to every run.
-    Equal to jax.pmap(jax.vmap(fn)), whose place it takes. The number of runs must divide by the number of devices:
-    `stack` sees to it.
+    One jitted function; runs are spread over `devices` (default: all), `per_run` devices working on each (see
+    `spread`), and at one place `at_once` of them are computed side by side (default: all of its share) and the rest one
+    batch after another. `shared` goes to every run. Equal to jax.pmap(jax.vmap(fn)), whose place it takes; runs do not
+    communicate. The number of runs must divide by the number of places, devices over `per_run`: `stack` sees to it.
     """
-    mesh = jax.make_mesh((len(devices or jax.devices()),), ("run",), (AxisType.Auto,), devices=devices)
+    places = len(devices or jax.devices()) // per_run
+    mesh = jax.make_mesh((places, per_run), ("run", "data"), (AxisType.Auto,) * 2, devices=devices)
 
     def share(runs: Tree, shared: Tree) -> Tree:
         return jax.lax.map(lambda one: fn(*one, *shared), runs, batch_size=at_once or _length(runs))
 
     split, whole = PartitionSpec("run"), PartitionSpec()
     # check_vma=False: a scan inside shard_map carries values that start unvarying and become varying
-    return jax.jit(jax.shard_map(share, mesh=mesh, in_specs=(split, whole), out_specs=split, check_vma=False))
+    spread_out = jax.shard_map(
+        share, mesh=mesh, in_specs=(split, whole), out_specs=split, axis_names={"run"}, check_vma=False
+    )
+    return jax.jit(spread_out)
 
 
 def _length(runs: Tree) -> int:
     return jax.tree.leaves(runs)[0].shape[0]
 
 
-def stack(trees: Sequence[Tree], devices: int) -> Tree:
-    """Equal trees stacked along a new first axis, the last one repeated until `devices` divides the length."""
-    padded = [*trees, *[trees[-1]] * (-len(trees) % devices)]
+def stack(trees: Sequence[Tree], places: int) -> Tree:
+    """Equal trees stacked along a new first axis, the last one repeated until `places` divides the length."""
+    padded = [*trees, *[trees[-1]] * (-len(trees) % places)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)

@@ -148,7 +148,7 @@ def resized_crops(pixels: int, boxes: Array, flips: Array, pictures: Array) -> A
         rows, weights = taps(box[0], box[2], picture.shape[0], pixels)
         tall = sum(picture[i].astype(jnp.float32) * w[:, None, None] for i, w in zip(rows, weights, strict=True))
         places, weights = taps(box[1], box[3], picture.shape[1], pixels)
-        across = (jax.nn.one_hot(places, picture.shape[1]) * weights[:, :, None]).sum(axis=0)
+        across = (jax.nn.one_hot(places, picture.shape[1], dtype=jnp.float32) * weights[:, :, None]).sum(axis=0)
         # a matrix product here, as a second gather would be computed again by all that reads it, three times slower
         # in all; in full precision, as what accelerators take for float32 by default would cost a grey level
         return jnp.einsum("qw,pwc->pqc", jnp.where(flip, across[::-1], across), tall, precision="highest")

@@ -102,6 +102,17 @@ def test_runs_share_nothing_across_devices():
     assert not any(word in text for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute"))
 
 
+@pytest.mark.parametrize("per_run", [2, 4, 8])
+def test_one_run_over_several_devices_is_the_run_on_one(per_run, x64):
+    runs = train.stack([arguments(*point) for point in GRID], 8 // per_run)
+    spread = train.over_runs(one_run, per_run=per_run).lower(runs, (data(),)).compile()
+    assert "all-reduce" in spread.as_text()  # else its rows were not spread
+    alone = train.over_runs(one_run, jax.devices()[:1])(runs, (data(),))
+    for ours, theirs in zip(jax.tree.leaves(spread(runs, (data(),))), jax.tree.leaves(alone), strict=True):
+        if jax.numpy.issubdtype(theirs.dtype, jax.numpy.floating):
+            np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
 def test_stack_pads_with_the_last_run():
     padded = train.stack([{"a": jnp.asarray(i)} for i in range(5)], 4)
     assert padded["a"].tolist() == [0, 1, 2, 3, 4, 4, 4, 4]

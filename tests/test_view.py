@@ -160,6 +160,11 @@ def test_a_pictures_augmentation_is_its_own(rng, augment):
     assert len({one.tobytes() for one in np.asarray(training_input(view, KEY, rows, same))}) > 1
 
 
+@pytest.mark.parametrize("augment", ["none", "flip", "crop", "crop_flip"])
+def test_inputs_are_single_precision_whatever_the_run_is(rng, augment, x64):
+    assert training_input(View(pixels=20, augment=augment), KEY, np.arange(5), pictures(rng)).dtype == jnp.float32
+
+
 def test_no_key_is_used_twice(rng):
     with jax.debug_key_reuse(True):
         jax.jit(training_input)(View(pixels=20), KEY, np.arange(5), pictures(rng))

@@ -35,7 +35,7 @@ def predictions(method, task, seed=0):
     if isinstance(method, Shallow):
         found, _ = execute.fit(experiment, task)
     else:
-        ((found, _),) = execute.train_group([experiment], task, None)
+        ((found, _),) = execute.train_group([experiment], task, execute.DEFAULTS)
     return found
 
 
@@ -58,8 +58,8 @@ def test_the_leak_test_can_fail():
     }
     task = tiny.task()
     experiment = Experiment(task=task.name, **bound)
-    ((honest, _),) = execute.train_group([experiment], task, None)
-    ((other, _),) = execute.train_group([experiment], permuted_target(task), None)
+    ((honest, _),) = execute.train_group([experiment], task, execute.DEFAULTS)
+    ((other, _),) = execute.train_group([experiment], permuted_target(task), execute.DEFAULTS)
     assert not np.array_equal(honest.logits["target_test"], other.logits["target_test"])
 
 
@@ -90,7 +90,7 @@ def test_it_learns_the_source(name):
     made = (
         [execute.fit(experiment, task)]
         if not isinstance(experiment.method, Method)
-        else execute.train_group([experiment], task, 1)
+        else execute.train_group([experiment], task, execute.Options(at_once=1))
     )
     logits = made[0][0].logits["source_test"][-1]
     assert (logits.argmax(axis=1) == task.source.test.labels).mean() > 0.9
