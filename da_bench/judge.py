@@ -71,7 +71,8 @@ def skipped(experiment: Experiment, task: Task, reason: str) -> tuple[Record, di
 
 def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: dict[str, Any]) -> Record:
     where = environment(task.fingerprint, experiment.seed)
-    result = {"adapts": experiment.method.adapts, "protocol": task.protocol, "split": SPLIT, **result}
+    given = {"protocol": task.protocol, "split": SPLIT, "classes": list(task.classes)}
+    result = {"adapts": experiment.method.adapts, **given, **result}
     return Record(experiment.id, experiment.config(), result, curves, where)
 
 

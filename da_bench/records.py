@@ -34,7 +34,8 @@ class Record:
     """One run as it was published.
 
     config: the resolved experiment; its hash is `id`.
-    result: status ("ok" | "diverged" | "skipped"), what each selection rule reports, proxy A-distance, seconds.
+    result: status ("ok" | "diverged" | "skipped"), what each selection rule reports, proxy A-distance, seconds; the
+    task's protocol, split and classes.
     curves: per evaluation step: accuracies, validators, mean training metrics.
     environment: commit, packages, device, data fingerprint, command.
     """

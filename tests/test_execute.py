@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from pictures_on_disk import folder
 
 import da_bench as da
 from baselines import LogisticRegression, target_only
@@ -321,3 +322,38 @@ def test_shallow_methods_see_what_a_network_sees(rng):
 def test_wrong_options_of_streaming_are_refused_by_name(field, value):
     with pytest.raises(UserError, match=rf"Options\.{field}"):
         da.Options(**{field: value})
+
+
+def made(task, options, **settings):
+    """The record of four steps on files that are read, through the front door."""
+    results = da.run(SourceOnly(), task, seeds=1, options=options, training=SHORT, **settings)
+    return results.records[0]
+
+
+SHORT = train.Training(steps=4, evaluations=1, batch_size=4)
+
+
+@pytest.fixture
+def own_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
+    return da.Options(results=tmp_path / "results", data_root=tmp_path / "root", progress=False)
+
+
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+def test_a_folder_of_pictures_that_no_family_knows(protocol, own_files):
+    folder(own_files.data_root / "zoo")
+    ending = "" if protocol == "inductive" else f"@{protocol}"
+    record = made(f"zoo/photos-to-sketches{ending}", own_files, view=View(pixels=8))
+    assert record.result["protocol"] == protocol
+    assert record.result["classes"] == ["ant", "bee", "cow"]
+    predicted = np.load(own_files.results / "runs" / record.id / "predictions.npz")["target_test"]
+    assert predicted.shape == (1, 18 if protocol == "transductive" else 4)  # a fifth of 18
+
+
+def test_tables_of_features(own_files, rng):
+    for name, shift in {"a": 0.0, "b": 1.0}.items():
+        (own_files.data_root / "mine").mkdir(parents=True, exist_ok=True)
+        labels = np.arange(40) % 2
+        features = rng.normal(size=(40, 3)) + 4 * labels[:, None] + shift
+        np.savez(own_files.data_root / "mine" / f"{name}.npz", features=features, labels=labels)
+    assert made("table/mine/a-to-b", own_files).result["classes"] == ["0", "1"]

@@ -25,6 +25,7 @@ from da_bench.view import View
 Classes = Literal["same", "shared", "partial", "open"]
 UNKNOWN = "unknown"  # the class of everything in an open task's target that the source does not know
 ALIASES = {"moons/35": "moons/0-to-35"}
+ALIASED = {full: short for short, full in ALIASES.items()}
 ACROSS = ("mnist-to-usps", "usps-to-mnist", "mnist-to-mnist_m", "svhn-to-mnist", "mnist-to-svhn")  # between families
 
 
@@ -53,10 +54,13 @@ def spec(name: str) -> TaskSpec:
     """The task of this name.
 
     Raises:
-        UserError: not a task's name, or no such domain, protocol or choice of classes; the nearest name is given.
+        UserError: not a task's name, or no such domain, protocol or choice of classes; the nearest name is given. Or
+            another spelling of a task's name: a task has one, so that the same run has one record.
     """
     stem, classes, protocol = _suffixes(name)
     source, target = _pair(name, ALIASES.get(stem, stem))
+    if name != (known := _spelled(source, target, classes, protocol)):
+        raise UserError(f"task '{name}' is called '{known}'")
     family, _ = family_of(source)
     return TaskSpec(
         name=name,
@@ -77,6 +81,15 @@ def _suffixes(name: str) -> tuple[str, Classes, Protocol]:
         if given and given not in known:
             raise UserError(f"task '{name}': no such ending '{given}'{did_you_mean(given, known)}")
     return stem, classes or "same", protocol or "inductive"  # type: ignore[return-value]
+
+
+def _spelled(source: str, target: str, classes: Classes, protocol: Protocol) -> str:
+    family = source.rpartition("/")[0]
+    own = target.removeprefix(f"{family}/") if family else target
+    stem = f"{source}-to-{target if '/' in own or own in FAMILIES else own}"
+    classes_end = "" if classes == "same" else f"+{classes}"
+    protocol_end = "" if protocol == "inductive" else f"@{protocol}"
+    return ALIASED.get(stem, stem) + classes_end + protocol_end
 
 
 def _pair(name: str, stem: str) -> tuple[str, str]:
@@ -114,8 +127,7 @@ def names() -> list[str]:
     for family in FAMILIES.values():
         every = [(a, b) for a in family.domains for b in family.domains if a != b]
         within += [f"{family.name}/{a}-to-{b}" for a, b in family.pairs or every]
-    aliased = {full: short for short, full in ALIASES.items()}
-    return sorted([*(aliased.get(name, name) for name in within), *ACROSS])
+    return sorted([*(ALIASED.get(name, name) for name in within), *ACROSS])
 
 
 def present(name: str, root: Path | None = None) -> bool:

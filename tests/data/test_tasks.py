@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -53,6 +54,22 @@ def test_endings_are_read():
     task = spec("office31/amazon-to-webcam+partial@transductive")
     assert (task.classes, task.protocol) == ("partial", "transductive")
     assert spec("moons/35@transductive").protocol == "transductive"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("moons/0-to-35", "moons/35"),
+        ("moons/0-to-35@transductive", "moons/35@transductive"),
+        ("mnist-to-usps@inductive", "mnist-to-usps"),
+        ("office31/amazon-to-webcam+same", "office31/amazon-to-webcam"),
+        ("office31/amazon-to-office31/webcam+open", "office31/amazon-to-webcam+open"),
+    ],
+)
+def test_a_task_has_one_name(name, known):
+    with pytest.raises(UserError, match=f"is called '{re.escape(known)}'"):
+        spec(name)
+    assert spec(known).name == known
 
 
 @pytest.mark.parametrize(
