@@ -80,7 +80,7 @@ def training(task: str, root: Path, pixels: int) -> Iterator[str]:
 
 
 def _options(folder: str, root: Path, resident_gib: float) -> da.Options:
-    return da.Options(results=Path(folder), data_root=root, resident_gib=resident_gib, progress=False)
+    return da.Options(results=Path(folder), data_root=root, resident_gib=resident_gib, progress="none")
 
 
 def _train(task: str, view: da.View, options: da.Options) -> float:

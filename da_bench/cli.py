@@ -43,6 +43,22 @@ class Run:
     """Runs computed side by side on a device; default: what suits network and device."""
     wandb: Literal["off", "offline", "online"] = "off"
     """Mirror every record into Weights & Biases."""
+    shard: str = "1/1"
+    """Make only one of several equal shares, "2/8" for the second of eight, as for an array of jobs."""
+    isolate: bool = False
+    """Every run in a process of its own: one that dies is recorded as such, and the others go on."""
+    timeout: float | None = None
+    """Seconds that an isolated run may take."""
+    retry: bool = False
+    """Make failed runs again."""
+    checkpoint_seconds: float = 30.0
+    """Time between two checkpoints of what is being made, at least."""
+    devices_per_run: int = 1
+    """Devices over which the rows of each run's batches are spread."""
+    quiet: bool = False
+    """No progress, and no tables."""
+    json: bool = False
+    """Progress and results as JSON lines, for programs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +100,11 @@ class List:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 when it is done, 2 when what was asked for is wrong."""
+    """Run one verb.
+
+    0: it is done; 2: what was asked for is wrong; 74: a folder cannot be written to; 75: another process is making the
+    runs; 128 and more: stopped by that signal, what was reached being saved.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -107,10 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verbs[given[0]](given[1:])
     except UserError as error:
         print(f"da-bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("da-bench: interrupted; finished runs are on record, the same command makes the rest", file=sys.stderr)
-        return 130
+        return error.code
+    except KeyboardInterrupt as interrupt:
+        print("da-bench: stopped; the same command goes on from what is saved", file=sys.stderr)
+        return 128 + getattr(interrupt, "signal", 2)
     return 0
 
 
@@ -128,21 +148,33 @@ def _run_file(path: Path, arguments: list[str]) -> None:
     import tyro
 
     asked = tyro.cli(Run, args=arguments, prog=f"da-bench run {path}")
-    _use_devices()
+    _use_devices(asked.isolate)
     from da_bench.execute import study
     from da_bench.experiment import from_file
 
     results = study(from_file(path), _options(asked))
+    whole = path.suffix == ".py" and asked.shard == "1/1"
+    _show(results, asked, results.write(path.stem, asked.rule) if whole else [])
+
+
+def _show(results: Any, asked: Run, written: Sequence[Path]) -> None:
+    """Tables and what was written, in the form that was asked for."""
+    if asked.json:
+        records = [{"id": one.id, "status": one.result["status"]} for one in results.records]
+        print(json.dumps({"event": "done", "records": records, "written": [str(path) for path in written]}))
+        return
+    if asked.quiet:
+        return
     results.table(asked.rule)
-    if path.suffix == ".py":
-        print("\nwritten:", *results.write(path.stem, asked.rule), sep="\n  ")
+    if written:
+        print("\nwritten:", *written, sep="\n  ")
     print(f"\n{len(results.records)} records in {asked.results / 'runs'}")
 
 
 def _run_method(name: str, arguments: list[str]) -> None:
     import tyro
 
-    _use_devices()
+    _use_devices("--isolate" in arguments)
     from da_bench import models
     from da_bench.execute import run as run_study
     from da_bench.methods import METHODS, load_plugins
@@ -151,9 +183,7 @@ def _run_method(name: str, arguments: list[str]) -> None:
     asked = tyro.cli(_one_method(METHODS[name]), args=arguments, prog=f"da-bench run {name}")
     model = None if asked.model is None else models.build(asked.model)
     settings = {"training": asked.training, "labels_from": asked.labels_from, "model": model, "view": _view(asked)}
-    results = run_study(asked.method, asked.task, asked.seeds, _options(asked), **settings)
-    results.table(asked.rule)
-    print(f"\n{len(results.records)} records in {asked.results / 'runs'}")
+    _show(run_study(asked.method, asked.task, asked.seeds, _options(asked), **settings), asked, [])
 
 
 def _one_method(cls: Any) -> Any:
@@ -196,14 +226,31 @@ def _view(asked: Any) -> Any:
 def _options(asked: Any) -> Any:
     from da_bench.execute import Options
 
-    return Options(
-        results=asked.results, data_root=asked.data_root, at_once=asked.at_once, wandb=asked.wandb, progress=True
-    )
+    same = {
+        field.name: getattr(asked, field.name) for field in dataclasses.fields(Options) if hasattr(asked, field.name)
+    }
+    progress = "none" if asked.quiet else "json" if asked.json else "line"
+    return Options(**{**same, "shard": _shard(asked.shard), "progress": progress})
 
 
-def _use_devices() -> None:
-    """One CPU device a core, so that runs spread over cores as they do over accelerators, and a cache of programs."""
+def _shard(given: str) -> tuple[int, int]:
+    from da_bench.settings import UserError
+
+    i, slash, n = given.partition("/")
+    if not (slash and i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise UserError(f"--shard {given}: give the number of a share and of all, such as 1/8 or 8/8")
+    return int(i), int(n)
+
+
+def _use_devices(isolate: bool) -> None:
+    """One CPU device a core, so that runs spread over cores as they do over accelerators, and a cache of programs.
+
+    isolate: an accelerator is left to the processes that make the runs; this one would take most of its memory.
+    """
     import jax
+
+    if isolate:
+        jax.config.update("jax_platforms", "cpu")
 
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))

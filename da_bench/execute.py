@@ -2,25 +2,29 @@
 
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
-from da_bench import models, stream, train
+from da_bench import engine, isolate, models, stream, train
+from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import load, spec
+from da_bench.engine import Session, drive
 from da_bench.experiment import Experiment
-from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
+from da_bench.judge import Predictions, Seconds, failed, judge, labelled, probes, skipped
+from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
 from da_bench.models import Network
+from da_bench.progress import MODE, Mode, Sweep
 from da_bench.records import Record, Records, mirror
-from da_bench.settings import Count, NonNegative, UserError, setting
+from da_bench.resident import Devices, Resident
+from da_bench.settings import Count, NonNegative, Positive, UserError, setting
+from da_bench.stopping import Request, listening
 from da_bench.types import Task
 from da_bench.view import View, evaluation_input
 
@@ -61,7 +65,10 @@ class Options:
     which the rows of a run's batches are spread, for networks that are too large for one; resident_gib: GiB of
     stored inputs up to which a task's data are held on every device, larger ones are streamed from disk, run by run
     (`pip install "da-bench[stream]"`); workers: threads that read ahead of a streamed run, 0: none; wandb: mirror each
-    record ("offline" or "online"); progress: show a bar on the terminal.
+    record ("offline" or "online"); progress: a live line, JSON lines on the standard output, or nothing;
+    checkpoint_seconds: time between two checkpoints of what is being made, at least; shard: (i, n), make only the
+    i-th of n equal shares, i from 1; isolate: every run in a process of its own, so that what kills it is recorded and
+    the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again.
     """
 
     results: Path = Path("results")
@@ -71,7 +78,23 @@ class Options:
     resident_gib: NonNegative = 4.0
     workers: Annotated[int, Field(ge=0)] = 2
     wandb: Literal["off", "offline", "online"] = "off"
-    progress: bool = True
+    progress: Mode = "line"
+    checkpoint_seconds: NonNegative = 30.0
+    shard: tuple[Count, Count] = (1, 1)
+    isolate: bool = False
+    timeout: Positive | None = None
+    retry: bool = False
+
+    def __post_init__(self) -> None:
+        if self.shard[0] > self.shard[1]:
+            raise UserError(f"Options.shard = {self.shard}: the first number goes from 1 to the second")
+        if self.timeout and not self.isolate:
+            raise UserError("Options.timeout needs isolate: only a process of its own can be ended")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what is being made."""
+        return self.results / "checkpoints"
 
 
 DEFAULTS = Options()
@@ -80,22 +103,89 @@ DEFAULTS = Options()
 def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Results:
     """Make every run that has no record yet, group by group in one compiled program each; return all records.
 
-    Interrupted, it goes on with what is missing when called again.
+    Interrupted or killed, it goes on where it was when called again. Several processes may work on one folder: what
+    one is making the others leave alone, and report what is there when they are done.
 
     Raises:
-        UserError: before anything is compiled or written, for data that is missing or does not fit.
+        UserError: before anything is compiled or written, for data that is missing or does not fit; or all runs are
+            being made by another process. StorageError: a folder cannot be written to. Stopped: by Ctrl-C or SIGTERM.
     """
-    store = Records(options.results)
     wanted = {experiment.id: experiment for experiment in experiments}
     if not wanted:
         raise UserError("no experiments to run: give at least one method, task and seed")
-    missing = [experiment for run_id, experiment in wanted.items() if not store.has(run_id)]
+    store = Records(options.results)
+    shown = MODE.set(options.progress)
+    try:
+        _make_missing(_share(list(wanted.values()), *options.shard), store, options)
+    finally:
+        MODE.reset(shown)
+    return Results(_records(wanted, store), options.results)
+
+
+def _share(experiments: list[Experiment], i: int, n: int) -> list[Experiment]:
+    """The i-th of n shares, which are of equal size, and keep together what is one program."""
+    ordered = [one for group in _groups(experiments) for one in group]
+    bounds = [len(ordered) * k // n for k in range(n + 1)]
+    return ordered[bounds[i - 1] : bounds[i]]
+
+
+def _records(wanted: Iterable[str], store: Records) -> list[Record]:
+    there = [store.read(run_id) for run_id in wanted if store.has(run_id)]
+    if not there:
+        raise HeldError(f"none of these runs is on record in '{store.folder}' yet: another process is making them")
+    return there
+
+
+def _make_missing(experiments: list[Experiment], store: Records, options: Options) -> None:
+    again = store.failures(one.id for one in experiments) if options.retry else []
+    missing = [one for one in experiments if not store.has(one.id) or one.id in again]
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
-    for group in _with_progress(groups, options.progress):
-        _run_group(group, store, options)
-    return Results([store.read(run_id) for run_id in wanted], options.results)
+    if not missing:
+        return
+    store.prepare()
+    for run_id in again:
+        store.forget(run_id)
+    tidy(options.checkpoints, store.has)
+    steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
+    with listening() as request, Sweep(len(missing), steps) as sweep:
+        job = Job(store, options, sweep, request)
+        held = [group for group in groups if not _attempt(group, job)]
+        for group in held:  # perhaps they are done by now
+            if not _attempt(group, job):
+                sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
+
+
+class Job(NamedTuple):
+    """What the groups of a study share."""
+
+    store: Records
+    options: Options
+    sweep: Sweep
+    request: Request
+
+
+def _label(group: list[Experiment]) -> str:
+    return f"{group[0].task}: {group[0].method.name} x {len(group)}"
+
+
+def _attempt(group: list[Experiment], job: Job) -> bool:
+    """Make what is missing of a group; False if another process is making some of it."""
+    job.request.raise_if_made()
+    if job.options.isolate:
+        attempts = [_attempt_apart(one, job) for one in group]
+        return all(attempts)
+    try:
+        with hold([job.store.lock(one.id) for one in group]):
+            left = [one for one in group if not job.store.has(one.id)]
+            if left:
+                job.sweep.begin(_label(left), len(left))
+                _run_group(left, job)
+            job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
+    except HeldError:
+        return False
+    return True
 
 
 def run(method: Any, task: str, seeds: int = 5, options: Options = DEFAULTS, **settings: Any) -> Results:
@@ -185,83 +275,87 @@ def _parameters(model: Network, example: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
-def _with_progress(groups: list[list[Experiment]], shown: bool) -> Iterator[list[Experiment]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown or not groups) as bar:
-        line = bar.add_task("", total=sum(map(len, groups)))
-        for group in groups:
-            bar.update(line, description=f"{group[0].task}: {group[0].method.name} x {len(group)}")
-            yield group
-            bar.advance(line, len(group))
+def _attempt_apart(one: Experiment, job: Job) -> bool:
+    """Make one run in a process of its own; whatever becomes of it is on record, unless another is making it."""
+    alone = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False}
+    job.sweep.begin(_label([one]), 1)
+    found = isolate.apart(one, {**vars(job.options), **alone}, job.options.timeout, job.request)
+    if isinstance(found, isolate.HeldElsewhere):
+        return False
+    if isinstance(found, isolate.Failure):
+        job.sweep.note(f"{_label([one])}, seed {one.seed}: {found.cause}: {found.reason}")
+        job.store.publish(*failed(one, _load(one, job.options), *found))
+    job.sweep.end(1, found is not None)
+    return True
 
 
-def _run_group(group: list[Experiment], store: Records, options: Options) -> None:
-    for record, predictions in _make(group, _load(group[0], options), options):
-        store.publish(record, predictions)
-        if options.wandb != "off" and (trouble := mirror(record, options.results, options.wandb)):
-            print(f"warning: {trouble}", file=sys.stderr)
+def _run_group(group: list[Experiment], job: Job) -> None:
+    for one in group:
+        job.store.clean(one.id)
+    for record, predictions in _make(group, _load(group[0], job.options), job):
+        job.store.publish(record, predictions)
+        if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
+            job.sweep.note(f"warning: {trouble}")
+    _checkpoints(group, job).clear()
 
 
-def _make(group: list[Experiment], task: Task, options: Options) -> list[tuple[Record, dict[str, np.ndarray]]]:
+def _checkpoints(group: list[Experiment], job: Job) -> Checkpoints:
+    return Checkpoints(job.options.checkpoints, [one.id for one in group])
+
+
+def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
+    """Records and predictions, of streamed and shallow ones as soon as each is made."""
     reason = group[0].method.skip(task)
     if reason is not None:
-        return [skipped(one, task, reason) for one in group]
-    if isinstance(group[0].method, Shallow):
-        made = [fit(one, task) for one in group]
-    elif _fits(_data(group[0], task), options):
-        made = train_group(group, task, options)
+        yield from (skipped(one, task, reason) for one in group)
+    elif isinstance(group[0].method, Shallow):
+        for one in group:
+            yield judge(one, task, *fit(one, task))
     else:
-        made = stream_group(group, task, options.workers)
-    return [judge(one, task, *result) for one, result in zip(group, made, strict=True)]
+        fits = _fits(_data(group[0], task), job.options)
+        for one, made in (train_group if fits else stream_group)(group, task, job):
+            yield judge(one, task, *made)
 
 
-def train_group(group: list[Experiment], task: Task, options: Options) -> list[tuple[Predictions, Seconds]]:
+Made = tuple[Experiment, tuple[Predictions, Seconds]]
+
+
+def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
     """All runs of a group as one compiled program over all devices, which hold the data."""
+    options = job.options
     places = min(len(group), len(jax.devices()) // options.devices_per_run)
     devices = jax.devices()[: places * options.devices_per_run]
-    model, view = _network(group[0], task), group[0].view
-    data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), _data(group[0], task))
-    runs = train.stack([_run(one) for one in group], places)
-
-    def fn(key: Any, method: Method, training: train.Training, data: train.Data) -> Any:
-        finished = train.run(key, method, training, model, data, view)
-        return finished.metrics, finished.logits, finished.features
-
-    example = evaluation_input(view, data.inputs[:2])
-    at_once = options.at_once or _side_by_side(model, example)
-    mapped = train.over_runs(fn, devices, at_once, options.devices_per_run)
+    model, view, data = _network(group[0], task), group[0].view, _data(group[0], task)
+    at_once = options.at_once or _side_by_side(model, evaluation_input(view, data.inputs[:2]))
     start = time.monotonic()
-    program = mapped.lower(runs, (data,)).compile()
-    compiled = time.monotonic()
-    metrics, logits, features = jax.tree.map(np.asarray, program(runs, (data,)))
-    seconds = Seconds(compiled - start, time.monotonic() - compiled, len(group))
-    each = [({name: m[i] for name, m in metrics.items()}, logits[i], features[i]) for i in range(len(group))]
-    return [(_unpack(one, task, *result), seconds) for one, result in zip(group, each, strict=True)]
+    where = Devices(devices, at_once, options.devices_per_run)
+    programs = Resident([_run(one) for one in group], model, data, view, where)
+    compiled = time.monotonic() - start
+    made = drive(programs, group[0].training, _session(group, job))
+    seconds = Seconds(compiled, made.seconds, len(group))
+    return ((one, (_unpack(one, task, made, i), seconds)) for i, one in enumerate(group))
 
 
-def stream_group(group: list[Experiment], task: Task, workers: int) -> list[tuple[Predictions, Seconds]]:
+def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
     """All runs of a group by the same compiled programs, one run after another, their data read as they go."""
-    data, runs = _data(group[0], task), [stream.Run(*_run(one)) for one in group]
+    data, runs = _data(group[0], task), [_run(one) for one in group]
     start = time.monotonic()
     programs = stream.build(runs[0], _network(group[0], task), data, group[0].view)
-    compiled = time.monotonic()
-    made = [stream.run(one, programs, data, workers) for one in runs]
-    seconds = Seconds(compiled - start, time.monotonic() - compiled, len(group))
-    each = [jax.tree.map(np.asarray, (one.metrics, one.logits, one.features)) for one in made]
-    return [(_unpack(one, task, *result), seconds) for one, result in zip(group, each, strict=True)]
+    compiled = (time.monotonic() - start) / len(group)
+    for one, run in zip(group, runs, strict=True):
+        session = _session([one], job)
+        made = drive(stream.Streamed(run, programs, data, job.options.workers), one.training, session)
+        yield one, (_unpack(one, task, made, 0), Seconds(compiled, made.seconds, 1))
+        session.checkpoints.clear()
 
 
-def _run(one: Experiment) -> tuple[Any, Any, train.Training]:
-    return jax.random.key(one.seed), one.method, one.training
+def _session(group: list[Experiment], job: Job) -> Session:
+    return Session(_checkpoints(group, job), job.options.checkpoint_seconds, job.sweep, job.request)
+
+
+def _run(one: Experiment) -> train.Run:
+    assert isinstance(one.method, Method)
+    return train.Run(jax.random.key(one.seed), one.method, one.training)
 
 
 def _side_by_side(model: Network, example: Any) -> int | None:
@@ -276,15 +370,15 @@ def _data(experiment: Experiment, task: Task) -> train.Data:
     return train.gather(labelled(experiment, task).train, task.target.train.inputs, held_out)
 
 
-def _unpack(
-    experiment: Experiment, task: Task, metrics: dict[str, np.ndarray], logits: np.ndarray, features: np.ndarray
-) -> Predictions:
+def _unpack(experiment: Experiment, task: Task, made: engine.Made, i: int) -> Predictions:
+    """What the i-th of the runs left, by what it predicted."""
     held_out = probes(experiment, task)
     every = experiment.training.steps // experiment.training.evaluations
-    steps = [every * (i + 1) for i in range(experiment.training.evaluations)]
+    steps = [every * (k + 1) for k in range(experiment.training.evaluations)]
     ends = np.cumsum([len(probe.labels) for probe in held_out.values()])[:-1]
-    by_probe = dict(zip(held_out, np.split(logits, ends, axis=1), strict=True))
-    return Predictions(steps, by_probe, metrics, dict(zip(held_out, np.split(features, ends), strict=True)))
+    logits = dict(zip(held_out, np.split(made.logits[i], ends, axis=1), strict=True))
+    features = dict(zip(held_out, np.split(made.features[i], ends), strict=True))
+    return Predictions(steps, logits, {name: m[i] for name, m in made.metrics.items()}, features, made.states[i])
 
 
 def fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:

@@ -18,13 +18,15 @@ PROBES = ("validation", "target_validation", "source_test", "target_test")
 class Predictions(NamedTuple):
     """What one run is judged by: steps [e], logits by probe [e, n, c], metrics [e] by name, features by probe [n, d].
 
-    A shallow method has one evaluation, at step 0, and no features.
+    A shallow method has one evaluation, at step 0, and no features. state: sha256 of the last state of the training,
+    None of a shallow method: two runs with equal ones are the same to the last bit.
     """
 
     steps: list[int]
     logits: dict[str, np.ndarray]
     metrics: dict[str, np.ndarray]
     features: dict[str, np.ndarray]
+    state: str | None = None
 
 
 class Seconds(NamedTuple):
@@ -59,6 +61,7 @@ def judge(
         "rules": _rules(predictions.steps, source, target, evidence),
         "proxy_a_distance": _distance(predictions.features),
         "seconds": seconds._asdict(),
+        "state": predictions.state,
     }
     classes = {name: logits[name].argmax(axis=2).astype(np.uint16) for name in PROBES[2:]}
     return _record(experiment, task, result, _curves(predictions, source, target, evidence)), classes
@@ -67,6 +70,11 @@ def judge(
 def skipped(experiment: Experiment, task: Task, reason: str) -> tuple[Record, dict[str, np.ndarray]]:
     """The record of a run that its method cannot make, and no predictions."""
     return _record(experiment, task, {"status": "skipped", "reason": reason, "rules": {}}, {}), {}
+
+
+def failed(experiment: Experiment, task: Task, cause: str, reason: str) -> tuple[Record, dict[str, np.ndarray]]:
+    """The record of a run that was begun and left no result; cause: one word for it, reason: a sentence."""
+    return _record(experiment, task, {"status": "failed", "cause": cause, "reason": reason, "rules": {}}, {}), {}
 
 
 def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: dict[str, Any]) -> Record:

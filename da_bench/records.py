@@ -17,13 +17,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from da_bench.settings import UserError
+from da_bench.settings import StorageError, UserError
 
 PARTS = ("config", "result", "curves", "environment")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow")
@@ -34,8 +34,8 @@ class Record:
     """One run as it was published.
 
     config: the resolved experiment; its hash is `id`.
-    result: status ("ok" | "diverged" | "skipped"), what each selection rule reports, proxy A-distance, seconds; the
-    task's protocol, split and classes.
+    result: status ("ok" | "diverged" | "skipped" | "failed"), what each selection rule reports, proxy A-distance,
+    seconds, the digest of the last state; the task's protocol, split and classes.
     curves: per evaluation step: accuracies, validators, mean training metrics.
     environment: commit, packages, device, data fingerprint, command.
     """
@@ -67,26 +67,66 @@ class Records:
             return []
         return [self.read(path.name) for path in sorted(self.folder.iterdir()) if not path.name.startswith(".")]
 
+    def lock(self, run_id: str) -> Path:
+        """Where who makes the run holds a lock."""
+        return self.folder / f".{run_id}.lock"
+
+    def prepare(self) -> None:
+        """Make the folder; StorageError where that cannot be."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise _not_written(self.folder, error) from error
+
+    def clean(self, run_id: str) -> None:
+        """Remove drafts of the run that a killed process left; for who holds its lock."""
+        for draft in self.folder.glob(f".{run_id}-*"):
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def failures(self, ids: Iterable[str]) -> list[str]:
+        """Those of the published runs that failed."""
+        return [one for one in ids if self.has(one) and self.read(one).result["status"] == "failed"]
+
+    def forget(self, run_id: str) -> None:
+        """Remove the record of a run, at once for all who look."""
+        grave = Path(tempfile.mkdtemp(prefix=f".{run_id}-", dir=self.folder))
+        (self.folder / run_id).rename(grave / run_id)
+        shutil.rmtree(grave, ignore_errors=True)
+
     def publish(self, record: Record, predictions: Mapping[str, np.ndarray]) -> bool:
         """Write the run's folder under a hidden name, flush it to disk and rename it into place.
 
         Returns False, and changes nothing, if the run is published already: the first one stands.
+
+        Raises:
+            StorageError: the folder cannot be written to.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{record.id}-", dir=self.folder))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=f".{record.id}-", dir=self.folder))
+        except OSError as error:
+            raise _not_written(self.folder, error) from error
         try:
             for part in PARTS:
                 _write_json(draft / f"{part}.json", getattr(record, part))
             _write_arrays(draft / "predictions.npz", predictions)
             draft.chmod(0o755)
             draft.rename(self.folder / record.id)  # atomic, and refused by the system if the target is not empty
-        except OSError:
+        except OSError as error:
             if not self.has(record.id):
-                raise
+                raise _not_written(self.folder, error) from error
             return False
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return True
+
+
+def _not_written(folder: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write to '{folder}': {error.strerror or error}; make room or give permission there, and the same "
+        "command makes what is missing"
+    )
 
 
 def _write_json(path: Path, value: Any) -> None:

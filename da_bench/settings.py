@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Generic, TypeVar, dataclass_transform, get_type_hints
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform, get_type_hints
 
 import jax
 import pydantic
@@ -27,7 +27,18 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # larger ones would be cut to 32 b
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong; the message names the thing, the place and the remedy."""
+    """Something the user gave is wrong; the message names the thing, the place and the remedy.
+
+    code: of the process that it ends.
+    """
+
+    code: ClassVar[int] = 2
+
+
+class StorageError(UserError):
+    """Something cannot be written: no space, no permission. What was there before still is."""
+
+    code = 74
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

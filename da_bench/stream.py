@@ -5,75 +5,71 @@ The reading is grain's: its threads, not its processes, as a memory-mapped file 
 pictures are decoded already. (Processes of grain 0.2.18 fail unless absl has parsed flags, and leak shared memory.)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.methods import Learner, Method
+from da_bench import train
 from da_bench.models import Network
 from da_bench.settings import UserError
-from da_bench.train import Data, Draw, Finished, Training, evaluation_chunk, init, order, predict, see, take
-from da_bench.types import Array, Batch, Output, TrainState, Tree
-from da_bench.view import View, evaluation_input
+from da_bench.train import Carry, Data, Draw, Run, Training, evaluation_chunk, order, predict, take
+from da_bench.types import Array, Batch, Output, Tree, is_key
+from da_bench.view import View
 
 CHUNK = 2**26  # bytes of stored inputs read at a time, unless one step needs more; a device holds two chunks
 
 
-class Run(NamedTuple):
-    """What runs of one program differ in: the key, and float fields of method and training."""
-
-    key: Array
-    method: Method
-    training: Training
-
-
 class Programs(NamedTuple):
-    """What the runs of a group share, compiled once.
+    """What the runs of a group share, compiled once; a carry is [1, ...], of one run.
 
-    order: run -> its draws; start: run -> its first state; advance: run, state, (draws, what they drew) -> state after
-    those `steps`, metrics [steps]; look: for each length of a chunk of probes, state, inputs -> output.
+    order: run -> its draws; start: run -> its first carry; advance: run, carry, (draws, what they drew) -> carry after
+    those `steps`; look: for each length of a chunk of probes, carry, inputs -> output.
     """
 
     order: Callable[[Run], Draw]
-    start: Callable[[Run], TrainState]
-    advance: Callable[[Run, TrainState, tuple[Draw, Batch]], tuple[TrainState, Tree]]
-    look: dict[int, Callable[[TrainState, Array], Output]]
+    start: Callable[[Run], Carry]
+    advance: Callable[[Run, Carry, tuple[Draw, Batch]], Carry]
+    look: dict[int, Callable[[Carry, Array], Output]]
     steps: int
 
 
 def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
     """The programs of a run, and of all that are alike but for their keys and float fields."""
-    one, steps = _arrays(one), _steps_a_chunk(one.training, data)
-    example = evaluation_input(view, data.inputs[data.source[:2]])
+    one, steps, step = _arrays(one), _steps_a_chunk(one.training, data), train.stepper(model, view)
 
-    def learner(run: Run) -> Learner:
-        return Learner(model, run.training.optimiser(), run.training.steps)
+    def start(run: Run) -> Carry:
+        return _stacked(train.begin(run, step, model, data, view))
 
-    def start(run: Run) -> TrainState:
-        return init(run.key, run.method, learner(run), example)
+    def advance(run: Run, carry: Carry, drawn: tuple[Draw, Batch]) -> Carry:
+        def next_step(carry: Carry, drawn: tuple[Draw, Batch]) -> tuple[Carry, None]:
+            return train.advance(run, step, carry, *drawn), None
 
-    def advance(run: Run, state: TrainState, drawn: tuple[Draw, Batch]) -> tuple[TrainState, Tree]:
-        def step(state: TrainState, drawn: tuple[Draw, Batch]) -> tuple[TrainState, dict[str, Array]]:
-            return run.method.step(learner(run), state, see(run.key, view, *drawn))
+        return _stacked(jax.lax.scan(next_step, _first(carry), drawn)[0])
 
-        return jax.lax.scan(step, state, drawn)
-
-    def look(state: TrainState, inputs: Array) -> Output:
-        return predict(model, state, inputs, jnp.arange(len(inputs)), view)
+    def look(carry: Carry, inputs: Array) -> Output:
+        return _stacked(predict(model, _first(carry).state, inputs, jnp.arange(len(inputs)), view))
 
     ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(one).compile()
-    state, chunk = jax.eval_shape(start, one), _chunk_of(ordered(one), data, steps)
+    carry, chunk = jax.eval_shape(start, one), _chunk_of(ordered(one), data, steps)
     lengths = set(map(len, _probe_chunks(data, evaluation_chunk(data.inputs, view))))
     return Programs(
         order=ordered,
         start=jax.jit(start).lower(one).compile(),
-        advance=jax.jit(advance).lower(one, state, chunk).compile(),
-        look={n: jax.jit(look).lower(state, _like(data, n)).compile() for n in lengths},
+        advance=jax.jit(advance).lower(one, carry, chunk).compile(),
+        look={n: jax.jit(look).lower(carry, _like(data, n)).compile() for n in lengths},
         steps=steps,
     )
+
+
+def _stacked(tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: leaf[None], tree)
+
+
+def _first(tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: leaf[0], tree)
 
 
 def _arrays(one: Run) -> Run:
@@ -98,7 +94,7 @@ def _like(data: Data, *shape: int) -> Any:
 
 
 def _chunk_of(drawn: Draw, data: Data, steps: int) -> Tree:
-    draws = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[2:]), leaf.dtype), drawn)
+    draws = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[1:]), leaf.dtype), drawn)
     labels: Any = jax.ShapeDtypeStruct(draws.source.shape, data.labels.dtype)
     return draws, Batch(_like(data, *draws.source.shape), labels, _like(data, *draws.target.shape))
 
@@ -108,54 +104,52 @@ def _probe_chunks(data: Data, most: int) -> list[np.ndarray]:
     return np.split(data.probes, range(most, len(data.probes), most))
 
 
-def run(one: Run, programs: Programs, data: Data, workers: int) -> Finished:
-    """What `train.run` returns, of data that stay where they are; `workers` threads read ahead, 0: none."""
-    one = _arrays(one)
-    drawn = jax.tree.map(np.asarray, programs.order(one))
-    state, metrics, logits, output = programs.start(one), [], [], Output(np.empty(0), np.empty(0))
-    for evaluation in range(one.training.evaluations):
-        segment = jax.tree.map(lambda leaf: leaf[evaluation], drawn)  # noqa: B023, used at once
-        state, means = _train(one, programs, state, _batches(data, segment, programs.steps, workers))
-        output = _predict(programs, state, data, workers)
-        metrics.append(means)
-        logits.append(output.logits)
-    return Finished(state, jax.tree.map(lambda *each: np.stack(each), *metrics), np.stack(logits), output.features)
+class Streamed:
+    """The `engine.Engine` of one run, of data that stay where they are; `workers` threads read ahead, 0: none."""
+
+    count = 1
+
+    def __init__(self, one: Run, programs: Programs, data: Data, workers: int) -> None:
+        self.run, self.programs, self.data, self.workers = _arrays(one), programs, data, workers
+        self.draws = jax.tree.map(np.asarray, programs.order(self.run))
+
+    def start(self) -> Carry:
+        """Before the first step."""
+        return self.programs.start(self.run)
+
+    def place(self, carry: Tree, step: int) -> Carry:
+        """Numpy arrays [1, ...] back on the device; ValueError where no chunk begins at `step`."""
+        if step % self.programs.steps:
+            raise ValueError(f"it stands at step {step}, within a chunk")
+        return jax.tree.map(lambda leaf, like: _key(leaf) if is_key(like) else jnp.asarray(leaf), carry, self.start())
+
+    def advance(self, carry: Carry, step: int, until: int) -> Iterator[tuple[Carry, int]]:
+        """Steps `step` to `until`, a chunk at a time."""
+        steps = self.programs.steps
+
+        def read(i: int) -> tuple[Draw, Batch]:
+            draws = jax.tree.map(lambda leaf: leaf[step + i * steps : step + (i + 1) * steps], self.draws)
+            return draws, take(self.data, draws)
+
+        for i, chunk in enumerate(_read(read, (until - step) // steps, self.workers)):
+            placed = jax.device_put(chunk)  # on its way while the chunk before is computed with
+            jax.block_until_ready(carry)  # so that no more than two are on the device
+            carry = self.programs.advance(self.run, carry, placed)
+            yield carry, step + (i + 1) * steps
+
+    def look(self, carry: Carry) -> Output:
+        """The network's output for the probes."""
+        rows = _probe_chunks(self.data, max(self.programs.look))
+        found: list[Output] = []
+        for inputs in _read(lambda i: self.data.inputs[rows[i]], len(rows), self.workers):
+            placed = jax.device_put(inputs)
+            jax.block_until_ready(found[-1:])
+            found.append(self.programs.look[len(inputs)](carry, placed))
+        return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *found)
 
 
-def _train(one: Run, programs: Programs, state: TrainState, chunks: Iterable[Tree]) -> tuple[TrainState, Tree]:
-    """(the state after all chunks, the means of the metrics over their steps)."""
-    metrics = []
-    for chunk in chunks:
-        placed = jax.device_put(chunk)  # on its way while the chunk before is computed with
-        jax.block_until_ready(state)  # so that no more than two are on the device
-        state, found = programs.advance(one, state, placed)
-        metrics.append(found)
-    return state, _means(jax.tree.map(lambda *each: np.concatenate(each), *metrics))
-
-
-@jax.jit
-def _means(metrics: Tree) -> Tree:
-    return jax.tree.map(lambda each: each.mean(axis=0), metrics)
-
-
-def _predict(programs: Programs, state: TrainState, data: Data, workers: int) -> Output:
-    rows = _probe_chunks(data, max(programs.look))
-    found: list[Output] = []
-    for inputs in _read(lambda i: data.inputs[rows[i]], len(rows), workers):
-        placed = jax.device_put(inputs)
-        jax.block_until_ready(found[-1:])
-        found.append(programs.look[len(inputs)](state, placed))
-    return jax.tree.map(lambda *each: np.concatenate(each), *found)
-
-
-def _batches(data: Data, drawn: Draw, steps: int, workers: int) -> Iterable[tuple[Draw, Batch]]:
-    """The draws of a segment and what they drew, `steps` at a time."""
-
-    def read(i: int) -> tuple[Draw, Batch]:
-        draws = jax.tree.map(lambda leaf: leaf[i * steps : (i + 1) * steps], drawn)
-        return draws, take(data, draws)
-
-    return _read(read, len(drawn.step) // steps, workers)
+def _key(numbers: np.ndarray) -> Array:
+    return jax.random.wrap_key_data(jnp.asarray(numbers))
 
 
 def _read(read: Callable[[int], Tree], count: int, workers: int) -> Iterable[Tree]:

@@ -92,6 +92,21 @@ class Draw(NamedTuple):
     target: Array
 
 
+class Run(NamedTuple):
+    """What runs of one program differ in: the key, and float fields of method and training."""
+
+    key: Array
+    method: Method
+    training: Training
+
+
+class Carry(NamedTuple):
+    """What goes from step to step: the state, and the sums of its metrics since the last evaluation."""
+
+    state: TrainState
+    sums: dict[str, Array]
+
+
 class Finished(NamedTuple):
     """What a run leaves after `e` evaluations.
 
@@ -108,23 +123,70 @@ class Finished(NamedTuple):
 def run(
     key: Array, method: Method, training: Training, model: Network, data: Data, view: View | None = None
 ) -> Finished:
-    """Train `model` by `method`: a pure function of its arguments, to be jitted, vmapped and mapped over devices."""
-    learner = Learner(model, training.optimiser(), training.steps)
+    """Train `model` by `method`: a pure function of its arguments, to be jitted, vmapped and mapped over devices.
 
-    def step(state: TrainState, draw: Draw) -> tuple[TrainState, dict[str, Array]]:
-        return method.step(learner, state, see(key, view, draw, take(data, draw)))
+    What `engine.drive` does piece by piece, so that nothing is lost when it is killed, in one piece.
+    """
+    one, step = Run(key, method, training), stepper(model, view)
+    every = training.steps // training.evaluations
 
-    def segment(carry: tuple[TrainState, Array], drawn: Draw) -> tuple[Any, Any]:
-        state, metrics = jax.lax.scan(step, carry[0], drawn)
-        output = predict(model, state, data.inputs, data.probes, view)
-        return (state, output.features), (jax.tree.map(lambda m: m.mean(axis=0), metrics), output.logits)
+    def next_step(carry: Carry, draw: Draw) -> tuple[Carry, None]:
+        return advance(one, step, carry, draw, take(data, draw)), None
 
-    example = evaluation_input(view, data.inputs[data.source[:2]])
-    state = init(key, method, learner, example)
-    expected = shapes(model, state.params["model"], state.stats, example).features
-    start = state, jnp.zeros((len(data.probes), *expected.shape[1:]), expected.dtype)
-    (state, features), (metrics, logits) = jax.lax.scan(segment, start, order(key, training, data))
-    return Finished(state, metrics, logits, features)
+    def segment(carry: tuple[Carry, Array], drawn: Draw) -> tuple[Any, Any]:
+        after, _ = jax.lax.scan(next_step, carry[0], drawn)
+        output = predict(model, after.state, data.inputs, data.probes, view)
+        return (after, output.features), (means(after.sums, every), output.logits)
+
+    first = begin(one, step, model, data, view)
+    expected = shapes(model, first.state.params["model"], first.state.stats, _example(data, view)).features
+    start = first, jnp.zeros((len(data.probes), *expected.shape[1:]), expected.dtype)
+    draws = jax.tree.map(
+        lambda leaf: leaf.reshape(training.evaluations, every, *leaf.shape[1:]), order(key, training, data)
+    )
+    (last, features), (metrics, logits) = jax.lax.scan(segment, start, draws)
+    return Finished(last.state, metrics, logits, features)
+
+
+Step = Callable[[Run, TrainState, Draw, Batch], tuple[TrainState, dict[str, Array]]]
+
+
+def stepper(model: Network, view: View | None) -> Step:
+    """One step of any run on what it drew: (state, metrics). A function of its own, so that it is traced once."""
+
+    def step(one: Run, state: TrainState, draw: Draw, stored: Batch) -> tuple[TrainState, dict[str, Array]]:
+        return one.method.step(learner(one, model), state, see(one.key, view, draw, stored))
+
+    return jax.jit(step, inline=True)
+
+
+def begin(one: Run, step: Step, model: Network, data: Data, view: View | None) -> Carry:
+    """What the first step of a run is handed. Of the data only two inputs are read."""
+    state = init(one.key, one.method, learner(one, model), _example(data, view))
+    _, metrics = jax.eval_shape(step, one, state, *drawn_like(one.training, data))
+    return Carry(state, jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), metrics))
+
+
+def advance(one: Run, step: Step, carry: Carry, draw: Draw, stored: Batch) -> Carry:
+    """The next step of a run, on what it drew. The sums start anew after an evaluation."""
+    state, metrics = step(one, carry.state, draw, stored)
+    first = draw.step % (one.training.steps // one.training.evaluations) == 0
+    sums = jax.tree.map(lambda total, new: jnp.where(first, 0, total) + new, carry.sums, metrics)
+    return Carry(state, sums)
+
+
+def means(sums: dict[str, Array], steps: int) -> dict[str, Array]:
+    """Metrics of one evaluation, from their sums over the `steps` before it."""
+    return {name: total / steps for name, total in sums.items()}
+
+
+def learner(one: Run, model: Network) -> Learner:
+    """What every step of a run is given."""
+    return Learner(model, one.training.optimiser(), one.training.steps)
+
+
+def _example(data: Data, view: View | None) -> Array:
+    return evaluation_input(view, data.inputs[data.source[:2]])
 
 
 def init(key: Array, method: Method, learner: Learner, example: Array) -> TrainState:
@@ -143,14 +205,14 @@ def _zeros(output: Output) -> Output:
 
 
 def order(key: Array, training: Training, data: Data) -> Draw:
-    """Every draw of the run, in its order; leaves [evaluations, steps / evaluations, ...]."""
+    """Every draw of the run, in its order; leaves [steps, ...]."""
     source = draws(stream(key, "source order"), len(data.source), training)
     target = draws(stream(key, "target order"), len(data.target), training)
-    return Draw(jnp.arange(training.steps, dtype=jnp.int32).reshape(source.shape[:2]), source, target)
+    return Draw(jnp.arange(training.steps, dtype=jnp.int32), source, target)
 
 
 def draws(key: Array, n: int, training: Training) -> Array:
-    """Rows of every batch of the run: [evaluations, steps / evaluations, batch], int32.
+    """Rows of every batch of the run: [steps, batch], int32.
 
     Each epoch is a fresh permutation of the n rows; its last, incomplete batch is dropped.
     """
@@ -161,13 +223,24 @@ def draws(key: Array, n: int, training: Training) -> Array:
         orders = jnp.broadcast_to(jnp.arange(n), (epochs, n))
     else:
         orders = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(key, epochs))
-    rows = orders[:, : per_epoch * size].reshape(-1, size)[: training.steps]
-    return rows.reshape(training.evaluations, -1, size)
+    return orders[:, : per_epoch * size].reshape(-1, size)[: training.steps]
 
 
 def take(data: Data, draw: Draw) -> Batch:
     """The rows of a draw as they are stored."""
     return Batch(data.inputs[data.source[draw.source]], data.labels[draw.source], data.inputs[data.target[draw.target]])
+
+
+def drawn_like(training: Training, data: Data) -> tuple[Draw, Batch]:
+    """Shapes and types of one draw and of what it draws."""
+    source, target = (training.batch_size or len(rows) for rows in (data.source, data.target))
+
+    def like(shape: tuple[int, ...], dtype: Any) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    stored = [like((rows, *data.inputs.shape[1:]), data.inputs.dtype) for rows in (source, target)]
+    draw = Draw(like((), jnp.int32), like((source,), jnp.int32), like((target,), jnp.int32))
+    return draw, Batch(stored[0], like((source,), data.labels.dtype), stored[1])
 
 
 def see(key: Array, view: View | None, draw: Draw, stored: Batch) -> Batch:

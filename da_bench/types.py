@@ -91,3 +91,8 @@ class TrainState(NamedTuple):
 def stream(key: Array, name: str) -> Array:
     """The stream of randomness called `name`: a new consumer never shifts the draws of the others."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def is_key(leaf: Array) -> bool:
+    """Whether it holds typed random keys."""
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

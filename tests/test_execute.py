@@ -28,7 +28,7 @@ def tiny_data(monkeypatch):
 
 @pytest.fixture
 def options(tmp_path):
-    return da.Options(results=tmp_path / "results", progress=False)
+    return da.Options(results=tmp_path / "results", progress="none")
 
 
 def experiments(seeds=2, **settings):
@@ -40,14 +40,14 @@ def experiments(seeds=2, **settings):
 def compiled(monkeypatch):
     """Counts the programs that are built."""
     built = []
-    build = train.over_runs
-    monkeypatch.setattr(train, "over_runs", lambda *args: built.append(1) or build(*args))
+    build = execute.Resident
+    monkeypatch.setattr(execute, "Resident", lambda *args: built.append(1) or build(*args))
     return built
 
 
 def test_a_run_on_record_is_not_made_again(tiny_data, options, monkeypatch):
     first = da.study(experiments(), options)
-    monkeypatch.setattr(train, "over_runs", None)  # would fail if called
+    monkeypatch.setattr(execute, "Resident", None)  # would fail if called
     assert da.study(experiments(), options).records == first.records
 
 
@@ -63,7 +63,7 @@ def test_an_interrupted_study_makes_what_is_missing(tiny_data, options, monkeypa
 
 
 def test_a_run_is_the_same_alone_and_in_a_group(tiny_data, tmp_path):
-    together, alone = (da.Options(results=tmp_path / name, progress=False) for name in ("together", "alone"))
+    together, alone = (da.Options(results=tmp_path / name, progress="none") for name in ("together", "alone"))
     da.study(experiments(3), together)
     for one in experiments(3):
         da.study([one], alone)
@@ -95,7 +95,7 @@ def test_records_do_not_depend_on_target_labels(options, tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
     honest = da.study(experiments(1), options)
     monkeypatch.setattr(execute, "load", permuted)
-    blind = da.study(experiments(1), da.Options(results=tmp_path / "blind", progress=False))
+    blind = da.study(experiments(1), da.Options(results=tmp_path / "blind", progress="none"))
     first, second = honest.records[0], blind.records[0]
     assert first.curves["validators"] == second.curves["validators"]
     assert first.curves["metrics"] == second.curves["metrics"]
@@ -263,9 +263,9 @@ def picture_data(monkeypatch):
 
 def test_streamed_records_are_the_resident_ones(picture_data, tmp_path, monkeypatch):
     resident, streamed = (tmp_path / name for name in ("resident", "streamed"))
-    first = da.study(of_pictures(), da.Options(results=resident, progress=False)).records
-    monkeypatch.setattr(train, "over_runs", None)  # would fail if called
-    settings = {"resident_gib": 0.0, "workers": 1, "progress": False}
+    first = da.study(of_pictures(), da.Options(results=resident, progress="none")).records
+    monkeypatch.setattr(execute, "Resident", None)  # would fail if called
+    settings = {"resident_gib": 0.0, "workers": 1, "progress": "none"}
     second = da.study(of_pictures(), da.Options(results=streamed, **settings)).records
     assert [one.id for one in first] == [one.id for one in second]
     for mine, yours in zip(first, second, strict=True):
@@ -295,7 +295,7 @@ def test_another_view_is_another_program_and_another_result(picture_data, option
 def test_streaming_without_its_package_is_refused_before_anything_is_made(picture_data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     monkeypatch.setattr(stream, "build", None)
-    options = da.Options(results=tmp_path / "results", resident_gib=0.0, progress=False)
+    options = da.Options(results=tmp_path / "results", resident_gib=0.0, progress="none")
     with pytest.raises(UserError, match="pip install"):
         da.study(of_pictures(1), options)
     assert not options.results.exists()
@@ -336,7 +336,7 @@ SHORT = train.Training(steps=4, evaluations=1, batch_size=4)
 @pytest.fixture
 def own_files(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    return da.Options(results=tmp_path / "results", data_root=tmp_path / "root", progress=False)
+    return da.Options(results=tmp_path / "results", data_root=tmp_path / "root", progress="none")
 
 
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])

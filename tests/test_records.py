@@ -14,7 +14,7 @@ import pytest
 
 from da_bench import records
 from da_bench.records import Record, Records, environment, mirror
-from da_bench.settings import UserError
+from da_bench.settings import StorageError, UserError
 
 CLASSES = {"target_test": np.arange(6, dtype=np.uint16).reshape(2, 3)}
 # publishes records 0, 1, 2 ... of one shape until it is killed or done
@@ -119,7 +119,7 @@ def test_a_failing_disk_loses_nothing_that_was_there(tmp_path, one, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(records.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left.*make room"):
         store.publish(Record("f" * 16, *(getattr(one, part) for part in records.PARTS)), CLASSES)
     assert store.all() == [one]
     assert len(list(store.folder.iterdir())) == 1

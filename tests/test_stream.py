@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench import stream, train
+from da_bench import engine, stream, train
+from da_bench.checkpoints import Checkpoints
 from da_bench.data.rows import Rows
 from da_bench.methods import Dann
 from da_bench.models import MODELS
+from da_bench.progress import Sweep
 from da_bench.settings import UserError
+from da_bench.stopping import Request
 from da_bench.types import Domain
 from da_bench.view import View
 
@@ -36,7 +39,7 @@ def data(tmp_path, rng):
 
 
 def one(seed=3, weight=1.0, training=TRAINING):
-    return stream.Run(jax.random.key(seed), Dann(weight=weight, widths=(4,)), training)
+    return train.Run(jax.random.key(seed), Dann(weight=weight, widths=(4,)), training)
 
 
 def resident(run, data, view):
@@ -44,16 +47,22 @@ def resident(run, data, view):
     return jax.jit(lambda run, held: train.run(*run, MODEL, held, view))(run, held)
 
 
-def assert_same(ours, theirs):
-    np.testing.assert_array_equal(jax.random.key_data(ours.state.key), jax.random.key_data(theirs.state.key))
-    bare = [finished._replace(state=finished.state._replace(key=0)) for finished in (ours, theirs)]
-    assert jax.tree.structure(bare[0]) == jax.tree.structure(bare[1])
-    for mine, yours in zip(*map(jax.tree.leaves, bare), strict=True):
-        np.testing.assert_array_equal(mine, yours)
+def streamed(run, programs, data, workers, folder):
+    session = engine.Session(Checkpoints(folder, ["one"]), 1e9, Sweep(1, 1), Request())
+    return engine.drive(stream.Streamed(run, programs, data, workers), run.training, session)
+
+
+def assert_same(made, finished):
+    assert made.states == engine.digests(jax.tree.map(lambda leaf: leaf[None], train.Carry(finished.state, {})))
+    assert made.metrics.keys() == finished.metrics.keys()
+    for name, curve in finished.metrics.items():
+        np.testing.assert_array_equal(made.metrics[name][0], curve)
+    np.testing.assert_array_equal(made.logits[0], finished.logits)
+    np.testing.assert_array_equal(made.features[0], finished.features)
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
-def test_streamed_equals_resident(data, view, monkeypatch):
+def test_streamed_equals_resident(data, view, monkeypatch, tmp_path):
     monkeypatch.setattr(stream, "CHUNK", SHORT)
     monkeypatch.setattr(train, "EVALUATION_CHUNK", 50)  # of 110 probes: two chunks and a rest
     expected = resident(one(), data, view)
@@ -61,28 +70,28 @@ def test_streamed_equals_resident(data, view, monkeypatch):
     assert programs.steps == 4
     assert set(programs.look) == {50, 10}
     for workers in (0, 1, 2):
-        assert_same(stream.run(one(), programs, data, workers), expected)
+        assert_same(streamed(one(), programs, data, workers, tmp_path), expected)
 
 
-def test_whole_domain_batches_stream_too(data):
+def test_whole_domain_batches_stream_too(data, tmp_path):
     whole = one(training=train.Training(steps=4, evaluations=2, batch_size=None))
     programs = stream.build(whole, MODEL, data, VIEWS["augmented"])
-    assert_same(stream.run(whole, programs, data, 1), resident(whole, data, VIEWS["augmented"]))
+    assert_same(streamed(whole, programs, data, 1, tmp_path), resident(whole, data, VIEWS["augmented"]))
 
 
-def test_runs_of_a_group_share_one_program(data, monkeypatch):
+def test_runs_of_a_group_share_one_program(data, monkeypatch, tmp_path):
     traces = []
     step = Dann.step
     monkeypatch.setattr(Dann, "step", lambda self, *rest: traces.append(1) or step(self, *rest))
     programs = stream.build(one(), MODEL, data, None)
-    made = [stream.run(one(*point), programs, data, 0) for point in ((3, 1.0), (4, 1.0), (3, 0.0))]
+    made = [streamed(one(*point), programs, data, 0, tmp_path) for point in ((3, 1.0), (4, 1.0), (3, 0.0))]
     assert len(traces) == 1
     monkeypatch.undo()
     assert_same(made[1], resident(one(4), data, None))
     assert not np.array_equal(made[0].logits, made[2].logits)
 
 
-def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch):
+def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch, tmp_path):
     step = 32 * 300
     monkeypatch.setattr(stream, "CHUNK", step)
     monkeypatch.setattr(train, "EVALUATION_CHUNK", 20)
@@ -97,7 +106,7 @@ def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch):
         return placed
 
     monkeypatch.setattr(jax, "device_put", watched)
-    stream.run(one(), programs, data, 2)
+    streamed(one(), programs, data, 2, tmp_path)
     assert 0 < max(held) <= 2 * step < data.inputs.nbytes / 2
 
 
@@ -116,7 +125,7 @@ def test_steps_of_a_chunk(data, monkeypatch, steps, evaluations, chunk, expected
     assert stream.build(one(training=training), MODEL, data, None).steps == expected
 
 
-def test_a_fault_while_reading_ends_the_run(data):
+def test_a_fault_while_reading_ends_the_run(data, tmp_path):
     programs = stream.build(one(), MODEL, data, None)
 
     class Torn:
@@ -127,7 +136,7 @@ def test_a_fault_while_reading_ends_the_run(data):
 
     for workers in (0, 2):
         with pytest.raises(OSError, match="the disk is gone"):
-            stream.run(one(), programs, data._replace(inputs=Torn()), workers)
+            streamed(one(), programs, data._replace(inputs=Torn()), workers, tmp_path)
 
 
 def test_without_grain_one_message_says_what_to_do(monkeypatch):

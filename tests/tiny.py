@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from da_bench import execute
 from da_bench.models import Mlp
+from da_bench.progress import Sweep
+from da_bench.stopping import Request
 from da_bench.train import Training
 from da_bench.types import Domain, Splits, Task
 
@@ -26,3 +29,10 @@ def splits(seed, shift):
 def task(name="moons/35", shift=0.8):
     """A small task under the name of a registered one."""
     return Task(name, ("a", "b", "c"), splits(0, 0.0), splits(1, shift))
+
+
+def made(experiment, task, **options):
+    """What one deep run leaves, on data of the test's own."""
+    job = execute.Job(None, execute.Options(progress="none", **options), Sweep(1, 1), Request())
+    ((_, (found, _)),) = execute.train_group([experiment], task, job)
+    return found

@@ -23,6 +23,7 @@ import numpy as np
 
 from da_bench.data.base import Examples, Listing
 from da_bench.data.pictures import HOWS, How, decode_bytes, dhash, read_bytes, resize, strict_pillow
+from da_bench.progress import bar
 from da_bench.settings import UserError, did_you_mean
 
 IMAGES, INDEX, SUMMARY = "images.npy", "index.jsonl", "pack.json"
@@ -156,7 +157,7 @@ def _make(recipe: _Recipe, folder: Path, shown: str) -> None:
     with (draft / IMAGES).open("a+b") as images, (draft / INDEX).open("a+b") as index:
         done = _resume(recipe, images, index)
         _check_space(recipe, draft, done)
-        faults = _fill(recipe, images, index, _with_progress(range(done, len(recipe.listing.files)), shown))
+        faults = _fill(recipe, images, index, bar(range(done, len(recipe.listing.files)), shown, "pictures"))
     if faults:
         shutil.rmtree(draft)
         raise _bad_pictures(faults, recipe.listing.place)
@@ -354,26 +355,3 @@ def _digest(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
 
 def _damaged(folder: Path, fault: str) -> UserError:
     return UserError(f"the pack '{folder}' is damaged ({fault}): delete that folder, and it is made anew")
-
-
-def _with_progress(rows: Iterable[int], shown: str) -> Iterator[int]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pictures"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        yield from bar.track(rows, description=shown)

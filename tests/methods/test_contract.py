@@ -33,10 +33,8 @@ def permuted_target(task):
 def predictions(method, task, seed=0):
     experiment = Experiment(task=task.name, method=method, model=tiny.MODEL, training=tiny.TRAINING, seed=seed)
     if isinstance(method, Shallow):
-        found, _ = execute.fit(experiment, task)
-    else:
-        ((found, _),) = execute.train_group([experiment], task, execute.DEFAULTS)
-    return found
+        return execute.fit(experiment, task)[0]
+    return tiny.made(experiment, task)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -58,8 +56,7 @@ def test_the_leak_test_can_fail():
     }
     task = tiny.task()
     experiment = Experiment(task=task.name, **bound)
-    ((honest, _),) = execute.train_group([experiment], task, execute.DEFAULTS)
-    ((other, _),) = execute.train_group([experiment], permuted_target(task), execute.DEFAULTS)
+    honest, other = (tiny.made(experiment, one) for one in (task, permuted_target(task)))
     assert not np.array_equal(honest.logits["target_test"], other.logits["target_test"])
 
 
@@ -87,12 +84,9 @@ def test_it_learns_the_source(name):
     task = tiny.task()
     training = train.Training(steps=60, evaluations=1, batch_size=15, learning_rate=0.3)
     experiment = Experiment(task=task.name, method=METHODS[name](), model=tiny.MODEL, training=training)
-    made = (
-        [execute.fit(experiment, task)]
-        if not isinstance(experiment.method, Method)
-        else execute.train_group([experiment], task, execute.Options(at_once=1))
-    )
-    logits = made[0][0].logits["source_test"][-1]
+    deep = isinstance(experiment.method, Method)
+    found = tiny.made(experiment, task, at_once=1) if deep else execute.fit(experiment, task)[0]
+    logits = found.logits["source_test"][-1]
     assert (logits.argmax(axis=1) == task.source.test.labels).mean() > 0.9
 
 

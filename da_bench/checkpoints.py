@@ -1,0 +1,165 @@
+"""Checkpoints: what a group of runs has reached, on disk, so that a killed process loses little.
+
+A checkpoint is a folder DIGEST/STEP: orbax's files, and MANIFEST with the sha256 of each and of itself, as orbax has no
+checksum of the weights. It is written under a hidden name, flushed, and renamed; the last two are kept. One that is
+damaged is never used: the one before it is, or none.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from da_bench.settings import StorageError
+
+MANIFEST = "MANIFEST"
+KEPT = 2
+FORMAT = 1
+
+
+class Saved(NamedTuple):
+    """step: steps done; seconds: that they took; leaves: arrays [runs, ...] of those runs that were asked for."""
+
+    step: int
+    seconds: float
+    leaves: dict[str, np.ndarray]
+
+
+class Checkpoints:
+    """Those of the runs `ids`, in `folder`; written for all of them together, read for all of them or some."""
+
+    def __init__(self, folder: Path, ids: Sequence[str]) -> None:
+        self.ids = list(ids)
+        self.folder = Path(folder)
+        self.own = self.folder / hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:16]
+
+    def save(self, saved: Saved) -> None:
+        """Write a checkpoint; the one before it stays, older ones go.
+
+        Raises:
+            StorageError: it cannot be written; what was there before still is.
+        """
+        draft = self.own / ".draft"  # of one process at a time: its runs are locked
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            _write_arrays(draft / "arrays", saved.leaves)
+            _write_manifest(draft, {"step": saved.step, "seconds": saved.seconds, "ids": self.ids})
+            place = self.own / f"{saved.step:09d}"
+            shutil.rmtree(place, ignore_errors=True)  # only a damaged one can be there: else the run would be past it
+            draft.rename(place)
+            _flush(self.own)
+        except Exception as error:  # orbax raises many kinds; whatever it is, the run is not on disk
+            shutil.rmtree(draft, ignore_errors=True)
+            raise StorageError(
+                f"cannot save a checkpoint in '{self.own}': {_first_line(error)}; make room or give permission there, "
+                "and the same command goes on from the checkpoint before, or from the start where there is none"
+            ) from error
+        for old in self._steps()[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def latest(self, tell: Callable[[str], None]) -> Saved | None:
+        """The newest sound checkpoint that holds all the runs, or None; `tell` hears of damaged ones."""
+        for place in self._candidates():
+            try:
+                manifest = verified(place)
+                leaves = _read_arrays(place / "arrays")
+            except (OSError, ValueError) as error:
+                tell(f"the checkpoint '{place}' is damaged ({error}) and not used")
+                continue
+            if set(self.ids) <= set(manifest["ids"]):
+                rows = [manifest["ids"].index(one) for one in self.ids]
+                return Saved(manifest["step"], manifest["seconds"], {k: v[rows] for k, v in leaves.items()})
+        return None
+
+    def clear(self) -> None:
+        """Remove them: the runs are on record."""
+        shutil.rmtree(self.own, ignore_errors=True)
+        try:
+            self.folder.rmdir()
+        except OSError:  # others are in it
+            return
+
+    def _steps(self) -> list[Path]:
+        """Own checkpoints, newest first."""
+        return sorted((one for one in self.own.glob("[0-9]*") if one.is_dir()), reverse=True)
+
+    def _candidates(self) -> Iterator[Path]:
+        """Own ones first, then those of groups that these runs may have been part of."""
+        yield from self._steps()
+        for other in sorted(self.folder.glob("*")):
+            if other != self.own:
+                yield from sorted(other.glob("[0-9]*"), reverse=True)
+
+
+def tidy(folder: Path, has: Callable[[str], bool]) -> None:
+    """Remove what a process left that was killed between publishing its runs and clearing their checkpoints."""
+    for place in Path(folder).glob("*/[0-9]*"):
+        try:
+            ids = verified(place)["ids"]
+        except (OSError, ValueError):  # told of by who wants to use it
+            continue
+        if all(map(has, ids)):
+            shutil.rmtree(place.parent, ignore_errors=True)
+
+
+def verified(place: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint, all of whose files are as they were written.
+
+    Raises:
+        ValueError, OSError: they are not.
+    """
+    digest, _, body = (place / MANIFEST).read_bytes().partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise ValueError(f"{MANIFEST} is not as it was written")
+    manifest: dict[str, Any] = json.loads(body)
+    if manifest["format"] != FORMAT or f"{manifest['step']:09d}" != place.name:
+        raise ValueError(f"{MANIFEST} is of another checkpoint")
+    found = _digests(place)
+    if found != manifest["files"]:
+        changed = {name for name, _ in found.items() ^ manifest["files"].items()}
+        raise ValueError(f"{min(changed)} is not as it was written")
+    return manifest
+
+
+def _write_manifest(draft: Path, facts: dict[str, Any]) -> None:
+    body = json.dumps({"format": FORMAT, **facts, "files": _digests(draft)}, sort_keys=True).encode()
+    (draft / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    for path in [*draft.rglob("*"), draft]:
+        _flush(path)
+
+
+def _digests(place: Path) -> dict[str, str]:
+    files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_arrays(place: Path, leaves: dict[str, np.ndarray]) -> None:
+    _orbax().save(place.absolute(), leaves)
+
+
+def _read_arrays(place: Path) -> dict[str, np.ndarray]:
+    return {name: np.asarray(leaf) for name, leaf in _orbax().restore(place.absolute()).items()}
+
+
+def _orbax() -> Any:
+    import orbax.checkpoint
+
+    return orbax.checkpoint.PyTreeCheckpointer()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

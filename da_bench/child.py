@@ -1,0 +1,53 @@
+"""The other side of `isolate`: makes the one run that the standard input describes. `python -m da_bench.child`."""
+
+import importlib
+import json
+import runpy
+import sys
+from typing import Any
+
+import jax
+
+from da_bench import isolate
+from da_bench.execute import Options, study
+from da_bench.experiment import from_config
+from da_bench.settings import UserError
+from da_bench.stopping import Stopped
+
+
+def main() -> int:
+    """Make the run; the exit code is one of `isolate`'s, or 128 and the signal that stopped it."""
+    asked = json.load(sys.stdin)
+    try:
+        make(asked)
+    except UserError as error:
+        print(f"da-bench: {error}", file=sys.stderr)
+        return error.code
+    except Stopped as stopped:
+        return 128 + stopped.signal
+    except Exception as error:
+        if not _of_memory(error):
+            raise
+        print(f"out of memory: {str(error).splitlines()[0] if str(error) else 'MemoryError'}", file=sys.stderr)
+        return isolate.OUT_OF_MEMORY
+    return 0
+
+
+def make(asked: dict[str, Any]) -> None:
+    """The run, on as many devices as the parent would use."""
+    jax.config.update("jax_num_cpu_devices", asked["cpu_devices"])
+    jax.config.update("jax_compilation_cache_dir", asked["cache"])
+    for source in asked["sources"]:
+        if source.endswith(".py"):
+            runpy.run_path(source)
+        else:
+            importlib.import_module(source)
+    study([from_config(asked["config"])], Options(**asked["options"]))
+
+
+def _of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The host's side of a group of runs: launch by launch, saved on the way, stopped when asked to.
+
+What the launches compute is `resident` (data on the devices) or `stream` (data read as they go); the result does not
+depend on how many launches there were, nor on how often the group was stopped, killed and resumed.
+"""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from da_bench.checkpoints import Checkpoints, Saved
+from da_bench.progress import Sweep
+from da_bench.stopping import Request
+from da_bench.train import Carry, Training, means
+from da_bench.types import Output, Tree, is_key
+
+
+class Engine(Protocol):
+    """Compiled programs of `count` runs that are alike but for their keys and float fields.
+
+    Trees are [runs, ...]; there may be more rows than runs, repeated so that all devices have one.
+    """
+
+    count: int
+
+    def start(self) -> Carry:
+        """Before the first step."""
+
+    def place(self, carry: Tree, step: int) -> Carry:
+        """What a carry was after `step` steps, as numpy arrays, back on the devices; ValueError: not from there."""
+
+    def advance(self, carry: Carry, step: int, until: int) -> Iterator[tuple[Carry, int]]:
+        """Steps `step` to `until`, a launch at a time: (carry, steps done)."""
+
+    def look(self, carry: Carry) -> Output:
+        """The network's output for the probes."""
+
+
+class Made(NamedTuple):
+    """What runs leave: metrics [runs, e] by name, logits [runs, e, p, c], features [runs, p, d] after the last step.
+
+    states: the sha256 of each run's last state; seconds: in all sessions, without compiling.
+    """
+
+    metrics: dict[str, np.ndarray]
+    logits: np.ndarray
+    features: np.ndarray
+    states: list[str]
+    seconds: float
+
+
+@dataclasses.dataclass
+class Session:
+    """What a group of runs is made within."""
+
+    checkpoints: Checkpoints
+    every: float  # seconds between two checkpoints, at least
+    sweep: Sweep
+    request: Request
+    saved: float = dataclasses.field(default_factory=time.monotonic)  # when the last one was
+
+
+@dataclasses.dataclass
+class _Reached:
+    """Where a group is: `looks` [(metrics, logits), ...] of its evaluations so far."""
+
+    step: int
+    carry: Carry
+    looks: list[tuple[dict[str, Any], Any]]
+    seconds: float
+
+
+def drive(engine: Engine, training: Training, session: Session) -> Made:
+    """Make the runs of an engine, from their last checkpoint on where there is one.
+
+    Raises:
+        Stopped: when asked to, after saving. StorageError: what was reached cannot be saved.
+    """
+    reached = _resumed(engine, session)
+    every, features = training.steps // training.evaluations, np.empty(0)
+    while reached.step < training.steps:
+        until = (reached.step // every + 1) * every
+        for _ in _launches(reached, engine, until):
+            _report(reached, every, session.sweep)
+            if reached.step < until:
+                _keep(reached, engine, session)
+        features = _look(reached, engine, every)
+        if until < training.steps:
+            _keep(reached, engine, session)
+    metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
+    return Made(metrics, logits, features, digests(reached.carry)[: engine.count], reached.seconds)
+
+
+def _launches(reached: _Reached, engine: Engine, until: int) -> Iterator[None]:
+    """Go on to step `until`, and hand over after each launch; only what is within counts as seconds."""
+    start = time.monotonic()
+    for carry, step in engine.advance(reached.carry, reached.step, until):
+        reached.carry, reached.step = carry, step
+        reached.seconds += time.monotonic() - start
+        yield
+        start = time.monotonic()
+
+
+def _look(reached: _Reached, engine: Engine, every: int) -> np.ndarray:
+    """Evaluate; the features of the probes [runs, p, d]."""
+    start = time.monotonic()
+    sums, output = _rows(engine.count, (reached.carry.sums, engine.look(reached.carry)))
+    reached.looks.append((means(sums, every), output.logits))
+    reached.seconds += time.monotonic() - start
+    features: np.ndarray = output.features
+    return features
+
+
+def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
+    """Save where it is time to, or somebody asks to stop."""
+    now = time.monotonic()
+    if session.request.signal is None and now - session.saved < session.every:
+        return
+    session.checkpoints.save(_to_disk(reached, engine.count))
+    session.saved = now
+    session.request.raise_if_made()
+
+
+def _rows(count: int, tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], tree)
+
+
+def _resumed(engine: Engine, session: Session) -> _Reached:
+    carry = engine.start()
+    saved = session.checkpoints.latest(session.sweep.note)
+    if saved is None:
+        return _Reached(0, carry, [], 0.0)
+    try:
+        reached = _from_disk(saved, carry)
+        reached.carry = engine.place(reached.carry, saved.step)
+    except ValueError as error:
+        session.sweep.note(f"a checkpoint of other code or options is not used ({error}); the runs start anew")
+        return _Reached(0, carry, [], 0.0)
+    session.sweep.note(f"going on from step {saved.step}")
+    return reached
+
+
+def _report(reached: _Reached, every: int, sweep: Sweep) -> None:
+    wanted = sweep.due()
+    steps = (reached.step - 1) % every + 1
+    fetched = jax.tree.map(lambda each: float(np.mean(each)) / steps, reached.carry.sums) if wanted else {}
+    sweep.reach(reached.step, fetched)
+
+
+def _to_disk(reached: _Reached, count: int) -> Saved:
+    leaves = {f"carry/{i}": leaf for i, leaf in enumerate(_leaves(reached.carry))}
+    for i, look in enumerate(reached.looks):
+        leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look))}
+    return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()})
+
+
+def _from_disk(saved: Saved, like: Carry) -> _Reached:
+    """What `_to_disk` was given; ValueError where it does not look like `like`."""
+    runs = len(next(iter(saved.leaves.values())))
+    found = [saved.leaves[f"carry/{i}"] for i in range(sum(name.startswith("carry/") for name in saved.leaves))]
+    wanted = [leaf[:runs] for leaf in _leaves(like)]
+    if [(leaf.shape, leaf.dtype) for leaf in wanted] != [(leaf.shape, leaf.dtype) for leaf in found]:
+        raise ValueError("its arrays have other shapes")
+    carry = jax.tree.unflatten(jax.tree.structure(like), found)
+    names = sorted(like.sums)
+    looks: list[tuple[dict[str, Any], Any]] = []
+    while f"look/{len(looks)}/0" in saved.leaves:
+        leaves = [saved.leaves[f"look/{len(looks)}/{j}"] for j in range(len(names) + 1)]
+        looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1]))
+    return _Reached(saved.step, carry, looks, saved.seconds)
+
+
+def _leaves(tree: Tree) -> list[np.ndarray]:
+    """Leaves as numpy arrays, keys as their numbers."""
+    return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def digests(carry: Carry) -> list[str]:
+    """The sha256 of each run's state: equal bits, equal digests."""
+    leaves = _leaves(carry.state)
+    return [
+        hashlib.sha256(b"".join(np.ascontiguousarray(leaf[i]).tobytes() for leaf in leaves)).hexdigest()
+        for i in range(len(leaves[0]))
+    ]

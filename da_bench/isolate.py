@@ -1,0 +1,137 @@
+"""A run in a process of its own: what kills it, or takes too long, is a finding and not the end of a sweep."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import jax
+
+from da_bench.experiment import Experiment
+from da_bench.locks import HeldError
+from da_bench.settings import StorageError, UserError
+from da_bench.stopping import Request
+
+OUT_OF_MEMORY = 71  # exit code; others are those of the exceptions
+GRACE = 30.0  # seconds to save in, before a process that was asked to end is killed
+POLL = 0.05
+
+
+class Failure(NamedTuple):
+    """Why a process left no result. cause: "out_of_memory", "killed", "aborted", "timeout" or "error"."""
+
+    cause: str
+    reason: str
+
+
+class HeldElsewhere(NamedTuple):
+    """Another process is making the run."""
+
+
+def apart(
+    one: Experiment, options: dict[str, Any], timeout: float | None, request: Request
+) -> Failure | HeldElsewhere | None:
+    """Make a run in a process of its own: None when it is on record, else a Failure, or HeldElsewhere.
+
+    options: fields of `Options` for the process; timeout: seconds that it may take.
+
+    Raises:
+        Stopped: on request, after the process has saved. UserError: it refused what it was asked for.
+    """
+    with tempfile.TemporaryFile("w+") as said:
+        command = [sys.executable, "-m", "da_bench.child"]
+        # a session of its own: Ctrl-C in the terminal reaches this process only, which passes it on once
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=said, text=True, start_new_session=True
+        ) as process:
+            _tell(process, {"config": one.config(), "sources": sources(one), "options": options, **_devices()})
+            late = _wait(process, timeout, request)
+        request.raise_if_made()
+        return _outcome(process.returncode, timeout if late else None, _last_line(said))
+
+
+def _tell(process: "subprocess.Popen[str]", message: dict[str, Any]) -> None:
+    assert process.stdin
+    try:
+        process.stdin.write(json.dumps(message, default=str))
+        process.stdin.close()
+    except BrokenPipeError:  # it died before it listened; how, says its exit code
+        return
+
+
+def _devices() -> dict[str, Any]:
+    return {
+        "cpu_devices": jax.config.jax_num_cpu_devices,  # type: ignore[attr-defined]
+        "cache": jax.config.jax_compilation_cache_dir,  # type: ignore[attr-defined]
+    }
+
+
+def _wait(process: "subprocess.Popen[str]", timeout: float | None, request: Request) -> bool:
+    """Wait for its end, and see to it where it is late or a stop is asked for; whether it was late."""
+    start = time.monotonic()
+    while process.poll() is None:
+        late = timeout is not None and time.monotonic() - start > timeout
+        if late or request.signal is not None:
+            process.terminate()  # it saves what it has
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return late
+        time.sleep(POLL)
+    return False
+
+
+def _outcome(code: int, limit: float | None, last: str) -> Failure | HeldElsewhere | None:
+    """What an exit code means; limit: the seconds that it was ended after, if it was."""
+    for kind in (UserError, StorageError):
+        if code == kind.code:
+            raise kind(last.removeprefix("da-bench: "))
+    if code == 0:
+        return None
+    if code == HeldError.code:
+        return HeldElsewhere()
+    return Failure("timeout", f"not done after {limit:g} seconds") if limit else _failure(code, last)
+
+
+def _failure(code: int, last: str) -> Failure:
+    if code == OUT_OF_MEMORY:
+        return Failure("out_of_memory", last)
+    if code == -signal.SIGKILL:
+        return Failure("killed", "by signal 9, as systems do with what takes too much memory")
+    if code < 0:
+        return Failure("aborted", f"by signal {-code} ({signal.Signals(-code).name}); {last}")
+    return Failure("error", last)
+
+
+def _last_line(file: IO[str]) -> str:
+    file.seek(0)
+    lines = [line for line in file.read().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+def sources(one: Experiment) -> list[str]:
+    """What another process must load to know the run's method and network: names of modules, paths of files.
+
+    Raises:
+        UserError: a class was not defined in a file.
+    """
+    return sorted({_source(type(thing)) for thing in (one.method, one.network)})
+
+
+def _source(cls: type) -> str:
+    if cls.__module__ in sys.modules and cls.__module__ != "__main__":
+        return cls.__module__
+    own = [
+        fn for fn in vars(cls).values() if getattr(fn, "__module__", "") == cls.__module__ and hasattr(fn, "__code__")
+    ]
+    paths = {Path(fn.__code__.co_filename) for fn in own}
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise UserError(f"Options.isolate: {cls.__name__} is not defined in a file, which another process could load")
+    return os.path.abspath(found[0])

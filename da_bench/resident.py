@@ -1,0 +1,99 @@
+"""Runs whose data lie on the devices: all runs of a group are one compiled program, spread over the devices."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from da_bench import train
+from da_bench.methods import Method
+from da_bench.models import Network
+from da_bench.train import Carry, Data, Draw, Run, Training, order, over_runs, predict, stack, take
+from da_bench.types import Array, Output, Tree, is_key
+from da_bench.view import View
+
+LAUNCH = 2.0  # seconds that a launch is to take: a request to stop waits no longer, and its start costs nothing
+
+
+class Devices(NamedTuple):
+    """Where runs are made: `per_run` of the `devices` work on each run, and one such place computes `at_once` of its
+    runs side by side, None: all of them.
+    """
+
+    devices: Sequence[Any]
+    at_once: int | None = None
+    per_run: int = 1
+
+
+class Resident:
+    """The `engine.Engine` of runs whose data are on the devices."""
+
+    def __init__(self, runs: Sequence[Run], model: Network, data: Data, view: View | None, where: Devices) -> None:
+        self.count = len(runs)
+        self.places = len(where.devices) // where.per_run
+        self.runs = stack(runs, self.places)
+        self.data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data)
+        self.stride = 8
+
+        def mapped(fn: Any, *arguments: Any) -> Any:
+            return over_runs(fn, *where).lower(*arguments).compile()
+
+        self._compile(mapped, model, view)
+
+    def _compile(self, mapped: Any, model: Network, view: View | None) -> None:
+        step = train.stepper(model, view)
+
+        def start(key: Array, method: Method, training: Training, data: Data) -> tuple[Carry, Draw]:
+            return train.begin(Run(key, method, training), step, model, data, view), order(key, training, data)
+
+        def advance(run: Run, carry: Carry, drawn: Draw, data: Data, start: Array, until: Array) -> Carry:
+            def body(i: Array, carry: Carry) -> Carry:
+                draw = jax.tree.map(lambda leaf: leaf[i], drawn)
+                return train.advance(run, step, carry, draw, take(data, draw))
+
+            return jax.lax.fori_loop(start, until, body, carry)
+
+        def look(carry: Carry, data: Data) -> Output:
+            return predict(model, carry.state, data.inputs, data.probes, view)
+
+        begun = mapped(start, self.runs, (self.data,))
+        (of_runs, (of_data,)), _ = begun.input_shardings
+        self.runs, self.data = jax.device_put(
+            (self.runs, self.data), (Run(*of_runs), of_data)
+        )  # once, for all launches
+        self._first, self._draws = begun(self.runs, (self.data,))
+        count = jnp.zeros((), jnp.int32)
+        self._advance = mapped(advance, (self.runs, self._first, self._draws), (self.data, count, count))
+        self._look = mapped(look, (self._first,), (self.data,))
+
+    def start(self) -> Carry:
+        """Before the first step."""
+        return self._first
+
+    def place(self, carry: Tree, step: int) -> Carry:
+        """Numpy arrays [runs, ...] back on the devices, the last run repeated until all places have one."""
+        missing = -self.count % self.places
+
+        def placed(leaf: np.ndarray, like: jax.Array) -> jax.Array:
+            padded = jnp.asarray(np.concatenate([leaf, *[leaf[-1:]] * missing]))
+            return jax.device_put(jax.random.wrap_key_data(padded) if is_key(like) else padded, like.sharding)
+
+        return jax.tree.map(placed, carry, self._first)
+
+    def advance(self, carry: Carry, step: int, until: int) -> Iterator[tuple[Carry, int]]:
+        """Steps `step` to `until`, as many in a launch as take `LAUNCH` seconds."""
+        while step < until:
+            end, begun = min(until, step + self.stride), time.monotonic()
+            shared = self.data, np.int32(step), np.int32(end)
+            carry = jax.block_until_ready(self._advance((self.runs, carry, self._draws), shared))
+            took = (time.monotonic() - begun) / (end - step)
+            self.stride, step = max(1, min(2 * self.stride, int(LAUNCH / took))), end
+            yield carry, step
+
+    def look(self, carry: Carry) -> Output:
+        """The network's output for the probes."""
+        output: Output = self._look((carry,), (self.data,))
+        return output
