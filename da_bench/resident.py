@@ -56,8 +56,8 @@ class Resident:
 
             return jax.lax.fori_loop(start, until, body, carry)
 
-        def look(carry: Carry, data: Data) -> Output:
-            return predict(model, carry.state, data.inputs, data.probes, view)
+        def look(run: Run, carry: Carry, data: Data) -> Output:
+            return predict(train.learner(run, model), carry.state, data.inputs, data.probes, view)
 
         begun = mapped(start, self.runs, (self.data,))
         (of_runs, (of_data,)), _ = begun.input_shardings
@@ -67,7 +67,7 @@ class Resident:
         self._first, self._draws = begun(self.runs, (self.data,))
         count = jnp.zeros((), jnp.int32)
         self._advance = mapped(advance, (self.runs, self._first, self._draws), (self.data, count, count))
-        self._look = mapped(look, (self._first,), (self.data,))
+        self._look = mapped(look, (self.runs, self._first), (self.data,))
 
     def start(self) -> Carry:
         """Before the first step."""
@@ -95,5 +95,5 @@ class Resident:
 
     def look(self, carry: Carry) -> Output:
         """The network's output for the probes."""
-        output: Output = self._look((carry,), (self.data,))
+        output: Output = self._look((self.runs, carry), (self.data,))
         return output

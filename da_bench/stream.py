@@ -50,7 +50,8 @@ def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
         return _stacked(jax.lax.scan(next_step, _first(carry), drawn)[0])
 
     def look(carry: Carry, inputs: Array) -> Output:
-        return _stacked(predict(model, _first(carry).state, inputs, jnp.arange(len(inputs)), view))
+        learner = train.learner(one, model)
+        return _stacked(predict(learner, _first(carry).state, inputs, jnp.arange(len(inputs)), view))
 
     ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(one).compile()
     carry, chunk = jax.eval_shape(start, one), _chunk_of(ordered(one), data, steps)

@@ -15,7 +15,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from da_bench.data.rows import pool
 from da_bench.methods import Learner, Method
-from da_bench.models import Network, forward, initialise, shapes
+from da_bench.models import Network, Precision, initialise, shapes
 from da_bench.settings import Count, Fraction, NonNegative, Positive, UserError, setting
 from da_bench.types import Array, Batch, Domain, Output, TrainState, Tree, stream
 from da_bench.view import View, evaluation_input, training_input
@@ -32,6 +32,7 @@ class Training:
     of each domain in a step; None: all of them. learning_rate: mu_0 a step. decay_rate a, decay_power b: the rate at
     progress p is mu_0 / (1 + a p)^b, by default DANN's (Ganin et al., JMLR 2016, Section 5.2.2); a = 0 is constant.
     momentum: of "sgd" and "nesterov". weight_decay: added to the gradient before the momentum, as in SGD papers.
+    precision: of what the network computes, see `models.forward`; alignment terms and parameters are always float32.
     """
 
     steps: Count = 1000
@@ -43,6 +44,7 @@ class Training:
     decay_power: NonNegative = 0.75
     momentum: Fraction = 0.9
     weight_decay: NonNegative = 0.0
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.steps % self.evaluations:
@@ -135,7 +137,7 @@ def run(
 
     def segment(carry: tuple[Carry, Array], drawn: Draw) -> tuple[Any, Any]:
         after, _ = jax.lax.scan(next_step, carry[0], drawn)
-        output = predict(model, after.state, data.inputs, data.probes, view)
+        output = predict(learner(one, model), after.state, data.inputs, data.probes, view)
         return (after, output.features), (means(after.sums, every), output.logits)
 
     first = begin(one, step, model, data, view)
@@ -155,7 +157,8 @@ def stepper(model: Network, view: View | None) -> Step:
     """One step of any run on what it drew: (state, metrics). A function of its own, so that it is traced once."""
 
     def step(one: Run, state: TrainState, draw: Draw, stored: Batch) -> tuple[TrainState, dict[str, Array]]:
-        return one.method.step(learner(one, model), state, see(one.key, view, draw, stored))
+        with jax.default_matmul_precision("highest"):  # of alignment terms: differences of close covariances
+            return one.method.step(learner(one, model), state, see(one.key, view, draw, stored))
 
     return jax.jit(step, inline=True)
 
@@ -182,7 +185,7 @@ def means(sums: dict[str, Array], steps: int) -> dict[str, Array]:
 
 def learner(one: Run, model: Network) -> Learner:
     """What every step of a run is given."""
-    return Learner(model, one.training.optimiser(), one.training.steps)
+    return Learner(model, one.training.optimiser(), one.training.steps, one.training.precision)
 
 
 def _example(data: Data, view: View | None) -> Array:
@@ -264,12 +267,12 @@ def spread(batch: Batch) -> Batch:
     return jax.tree.map(lambda rows: jax.lax.with_sharding_constraint(rows, PartitionSpec("data")), batch)
 
 
-def predict(model: Network, state: TrainState, inputs: Array, rows: Array, view: View | None = None) -> Output:
+def predict(learner: Learner, state: TrainState, inputs: Array, rows: Array, view: View | None = None) -> Output:
     """The network's output for rows [n] of stored inputs in evaluation mode: no row depends on another."""
 
     def one(row: Array) -> Output:
         seen = evaluation_input(view, inputs[row][None])
-        output, _ = forward(model, state.params["model"], state.stats, seen)
+        output, _ = learner.forward(state.params["model"], state.stats, seen)
         return jax.tree.map(lambda x: x[0], output)
 
     return jax.lax.map(one, rows, batch_size=min(evaluation_chunk(inputs, view), len(rows)))

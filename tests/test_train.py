@@ -168,7 +168,7 @@ def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng
     wanted = jnp.arange(rows)[::-1]
     plain = model.apply({"params": state.params["model"]}, inputs[wanted], train=False)
     monkeypatch.setattr(train, "EVALUATION_CHUNK", chunk)
-    np.testing.assert_allclose(train.predict(model, state, inputs, wanted).logits, plain.logits, atol=1e-6)
+    np.testing.assert_allclose(train.predict(learner, state, inputs, wanted).logits, plain.logits, atol=1e-6)
 
 
 def test_large_pictures_are_predicted_a_few_at_a_time():
@@ -257,3 +257,27 @@ def test_methods_that_need_nothing_of_their_own_train_alike():
     plain = run(jax.random.key(0), SourceOnly(), tiny.TRAINING, data()).logits
     coral = run(jax.random.key(0), Coral(weight=0.0), tiny.TRAINING, data()).logits
     np.testing.assert_allclose(plain, coral, atol=1e-6)
+
+
+def precise(precision):
+    training = dataclasses.replace(tiny.TRAINING, precision=precision)
+    return jax.random.key(0), Dann(widths=(4,)), training
+
+
+def test_half_precision_is_of_the_network_alone():
+    lowered = {p: jax.jit(one_run).lower(*precise(p), data()).as_text() for p in ("float32", "bfloat16")}
+    assert "bf16" not in lowered["float32"]
+    assert "bf16" in lowered["bfloat16"]
+    products = [line for line in lowered["float32"].splitlines() if "dot_general" in line]
+    assert products
+    assert all("precision = [HIGHEST, HIGHEST]" in line for line in products)
+    # the discriminator is the method's own: in full beside a network in half precision
+    assert any("HIGHEST" in line for line in lowered["bfloat16"].splitlines() if "dot_general" in line)
+
+
+def test_half_precision_keeps_parameters_and_outputs_in_single():
+    full, half = (jax.jit(one_run)(*precise(p), data()) for p in ("float32", "bfloat16"))
+    assert {leaf.dtype for leaf in jax.tree.leaves(half.state.params)} == {jnp.float32.dtype}
+    assert half.logits.dtype == half.features.dtype == jnp.float32
+    assert not np.array_equal(full.logits, half.logits)
+    np.testing.assert_allclose(half.logits, full.logits, atol=0.1)

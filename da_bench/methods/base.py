@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from da_bench.models import Network, forward
+from da_bench.models import Network, Precision, forward
 from da_bench.settings import Registry, setting, snake_case
 from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
 
@@ -20,20 +20,29 @@ WIDEST = 10_000  # inputs a row of a shallow method
 
 
 class Learner(NamedTuple):
-    """What a step is given besides its state: the network, the optimizer, and how many steps the run takes."""
+    """What a step is given besides its state: the network, the optimizer, and how many steps the run takes.
+
+    precision: of what the network computes, see `forward`; a method's own terms are always in full.
+    """
 
     model: Network
     optimizer: optax.GradientTransformation
     steps: int
+    precision: Precision = "float32"
 
     def progress(self, state: TrainState) -> Array:
         """p of the papers: 0 at the first step, almost 1 at the last."""
         return state.step / self.steps
 
+    def forward(self, params: Tree, stats: Tree, inputs: Array, key: Array | None = None) -> tuple[Output, Tree]:
+        """One pass of the network: see `models.forward`."""
+        return forward(self.model, params, stats, inputs, key, self.precision)
+
     def both(self, params: Tree, stats: Tree, batch: Batch, key: Array) -> tuple[Output, Output, Tree]:
         """(source output, target output, stats) of one joint forward pass in training mode."""
         n = batch.source.shape[0]
-        output, stats = forward(self.model, params, stats, jnp.concatenate([batch.source, batch.target]), key)
+        inputs = jnp.concatenate([batch.source, batch.target])
+        output, stats = self.forward(params, stats, inputs, key)
         source, target = (Output(output.features[rows], output.logits[rows]) for rows in (slice(n), slice(n, None)))
         return source, target, stats
 

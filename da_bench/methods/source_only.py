@@ -4,7 +4,6 @@ import jax
 import optax
 
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.models import forward
 from da_bench.types import Array, Batch, TrainState, Tree, stream
 
 
@@ -19,7 +18,7 @@ class SourceOnly(Method):
         key = stream(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            output, stats = forward(learner.model, params["model"], state.stats, batch.source, key)
+            output, stats = learner.forward(params["model"], state.stats, batch.source, key)
             return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
 
         (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)

@@ -1,9 +1,20 @@
 """Networks, one a file. Importing this room imports every file of the folder, so adding one touches one file."""
 
-from da_bench.models.base import MODELS, Network, build, describe, forward, initialise, register, shapes
+from da_bench.models.base import MODELS, Network, Precision, build, describe, forward, initialise, register, shapes
 from da_bench.models.discriminator import Discriminator
 from da_bench.settings import export_all
 
-__all__ = ["MODELS", "Discriminator", "Network", "build", "describe", "forward", "initialise", "register", "shapes"]
+__all__ = [
+    "MODELS",
+    "Discriminator",
+    "Network",
+    "Precision",
+    "build",
+    "describe",
+    "forward",
+    "initialise",
+    "register",
+    "shapes",
+]
 
 export_all(__name__, MODELS)

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -60,14 +60,44 @@ def initialise(model: Network, key: Array, example: Array) -> tuple[Tree, Tree]:
     return variables.pop("params"), variables
 
 
-def forward(model: Network, params: Tree, stats: Tree, inputs: Array, key: Array | None = None) -> tuple[Output, Tree]:
-    """One pass over inputs [n, ...]: (output, updated stats). A dropout `key` means training mode, none evaluation."""
+Precision = Literal["float32", "tensorfloat32", "bfloat16"]
+
+
+def forward(
+    model: Network,
+    params: Tree,
+    stats: Tree,
+    inputs: Array,
+    key: Array | None = None,
+    precision: Precision = "float32",
+) -> tuple[Output, Tree]:
+    """One pass over inputs [n, ...]: (output, updated stats). A dropout `key` means training mode, none evaluation.
+
+    precision: float32 in full, whatever the device's own default is; tensorfloat32, products of 10-bit fractions where
+    a device has them; bfloat16, parameters and activations in 8-bit fractions. Parameters, statistics and the output
+    are what they were, so are all sums of the optimizer.
+    """
     apply: Any = model.apply  # its type depends on `mutable`
-    variables = {"params": params, **stats}
-    if key is None:
-        return apply(variables, inputs, train=False), stats
-    output, updated = apply(variables, inputs, train=True, rngs={"dropout": key}, mutable=list(stats))
-    return output, {**stats, **updated}
+    if precision == "bfloat16":
+        params, inputs = _halved(params), _halved(inputs)
+    with jax.default_matmul_precision(PRODUCTS[precision]):
+        if key is None:
+            output = apply({"params": params, **stats}, inputs, train=False)
+            return _restored(output), stats
+        variables = {"params": params, **stats}
+        output, updated = apply(variables, inputs, train=True, rngs={"dropout": key}, mutable=list(stats))
+    return _restored(output), {**stats, **updated}
+
+
+PRODUCTS = {"float32": "highest", "tensorfloat32": "tensorfloat32", "bfloat16": "bfloat16"}
+
+
+def _halved(tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16) if leaf.dtype == jnp.float32 else leaf, tree)
+
+
+def _restored(output: Output) -> Output:
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf, output)
 
 
 def shapes(model: Network, params: Tree, stats: Tree, example: Array) -> Output:

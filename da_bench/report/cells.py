@@ -14,10 +14,11 @@ NOTHING = Cell("–")
 
 
 def seeds_cell(row: Row) -> Cell:
-    """How many runs: "5", "5 (2†)" with two diverged ones among them, "0 (5 skipped)"."""
-    marks = [f"{row.diverged}†"] * (row.diverged > 0) + [f"{len(row.skipped)} skipped"] * bool(row.skipped)
+    """How many runs: "5", "5 (2†)" with two diverged ones among them, "0 (5 skipped)", "3 (2 failed)"."""
+    marks = [f"{row.diverged}†"] * (row.diverged > 0)
+    marks += [f"{len(row.skipped)} skipped"] * bool(row.skipped) + [f"{len(row.failed)} failed"] * bool(row.failed)
     shown = f"{len(row.runs)} ({', '.join(marks)})" if marks else str(len(row.runs))
-    return Cell(shown, (len(row.runs), row.diverged, len(row.skipped)))
+    return Cell(shown, (len(row.runs), row.diverged, len(row.skipped), len(row.failed)))
 
 
 def accuracy_cell(scores: dict[int, float], mark: str = "") -> Cell:

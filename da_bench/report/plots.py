@@ -88,7 +88,7 @@ def _accuracy_panel(axes: "Axes", rows: list[Row], rule: str) -> None:
 
 def _remark(row: Row) -> str:
     if not row.runs:
-        return " (skipped)"
+        return " (failed)" if row.failed else " (skipped)"
     return f" ({row.diverged}†)" if row.diverged else ""
 
 

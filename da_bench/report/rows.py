@@ -23,17 +23,19 @@ APART = ("task", "seed", "schema", "labels_from")
 class Row:
     """Runs of one setting on one task, by seed.
 
-    runs: finished runs, diverged ones included; skipped: runs that were not made, with their reason.
+    runs: finished runs, diverged ones included; skipped: runs that were not made, failed: that left no result, both
+    with their reason.
     """
 
     name: str
     runs: tuple[Record, ...]
     skipped: tuple[Record, ...] = ()
+    failed: tuple[Record, ...] = ()
 
     @property
     def first(self) -> Record:
         """One of its records: they all have the same settings."""
-        return (self.runs + self.skipped)[0]
+        return (self.runs + self.skipped + self.failed)[0]
 
     @property
     def is_source_only(self) -> bool:
@@ -121,9 +123,9 @@ def _row(name: str, group: list[Record]) -> Row:
                 f"two results of '{name}' on '{one.config['task']}' with seed {one.config['seed']} "
                 f"(records {one.id} and {other.id}): report one of the two folders, or remove one record"
             )
-    runs = tuple(record for record in group if record.result["status"] != "skipped")
-    skipped = tuple(record for record in group if record.result["status"] == "skipped")
-    return Row(name, runs, skipped)
+    unmade = {status: tuple(one for one in group if one.result["status"] == status) for status in ("skipped", "failed")}
+    runs = tuple(one for one in group if one.result["status"] not in unmade)
+    return Row(name, runs, **unmade)
 
 
 def row_name(record: Record, among: Sequence[Record]) -> str:

@@ -81,7 +81,7 @@ def _result_table(task: str, records: list[Record], rule: str) -> Table:
 def _result_columns(rule: str) -> tuple[Column, ...]:
     return (
         Column("method", "Method"),
-        Column("seeds", "Seeds", ("runs", "diverged", "skipped")),
+        Column("seeds", "Seeds", ("runs", "diverged", "skipped", "failed")),
         Column("source", "Source acc.\n(declared\nrule)", MEAN),
         *_rule_columns(rule, MEAN),
         Column("gain", "Gain over\nsource only\n(declared rule)", ("mean", "half_width", "p", "n")),
@@ -103,7 +103,7 @@ def _heading(rule: str) -> str:
 
 def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str]) -> tuple[Cell, ...]:
     if not row.runs:
-        return _skipped_row(row, len(_result_columns(rule)))
+        return _unmade_row(row, len(_result_columns(rule)))
     gain = gain_over_source_only(row, rows, rule)
     return (
         Cell(row.name),
@@ -118,12 +118,23 @@ def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str])
     )
 
 
-def _skipped_row(row: Row, width: int) -> tuple[Cell, ...]:
-    reason = said(record.result.get("reason") or "no reason recorded" for record in row.skipped)
+def _unmade_row(row: Row, width: int) -> tuple[Cell, ...]:
+    reason = said(_why(record) for record in row.skipped + row.failed)
     filled = [NOTHING] * width
     filled[0], filled[1] = Cell(row.name), seeds_cell(row)
-    filled[[column.key for column in _result_columns("last")].index("verdict")] = Cell(f"skipped: {reason}")
+    filled[[column.key for column in _result_columns("last")].index("verdict")] = Cell(reason)
     return tuple(filled)
+
+
+def _why(record: Record) -> str:
+    cause = record.result.get("cause")
+    reason = record.result.get("reason") or "no reason recorded"
+    return f"{record.result['status']}{f' ({cause})' if cause else ''}: {reason}"
+
+
+def _failures(rows: Sequence[Row]) -> list[str]:
+    causes = [f"{row.name}: {_why(record)}" for row in rows for record in row.failed if row.runs]
+    return [f"Runs that left no result are in no mean. {said(causes)}"] if causes else []
 
 
 def _result_notes(rows: Sequence[Row], rule: str) -> list[str]:
@@ -135,6 +146,7 @@ def _result_notes(rows: Sequence[Row], rule: str) -> list[str]:
         MARKS_NOTE,
         ORACLE_NOTE,
         *([diverged] if any(row.diverged for row in rows) else []),
+        *_failures(rows),
         DISTANCE_NOTE,
     ]
 

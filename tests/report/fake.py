@@ -58,8 +58,11 @@ def curves(target, source=0.95):
     }
 
 
+UNMADE = ("skipped", "failed")
+
+
 def record(task="digits/synthetic-to-real", method="dann", seed=0, target=0.7, *, status="ok", **more):
-    """One run; `more`: source, reason, distance, environment, rules (rule -> target accuracy), and config fields."""
+    """One run; `more`: source, reason, cause, distance, environment, rules (rule -> accuracy), config fields."""
     source, distance = more.pop("source", 0.95), more.pop("distance", 1.2)
     rules = dict.fromkeys(RULES, target) | more.pop("rules", {})
     result = {
@@ -67,14 +70,15 @@ def record(task="digits/synthetic-to-real", method="dann", seed=0, target=0.7, *
         "adapts": method != "source_only",
         "protocol": "inductive",
         "reason": more.pop("reason", None),
-        "rules": {} if status == "skipped" else {rule: scores(value, source) for rule, value in rules.items()},
+        "cause": more.pop("cause", None),
+        "rules": {} if status in UNMADE else {rule: scores(value, source) for rule, value in rules.items()},
         "proxy_a_distance": distance,
         "seconds": {"compile": 3.0, "run": 10.0, "together": 5},
     }
     environment = copy.deepcopy(ENVIRONMENT) | more.pop("environment", {})
     settings = config(task, method, seed, **more)
     name = f"{task}-{method}-{more}-{seed}"
-    return Record(name, settings, result, {} if status == "skipped" else curves(target, source), environment)
+    return Record(name, settings, result, {} if status in UNMADE else curves(target, source), environment)
 
 
 def runs(targets, **more):

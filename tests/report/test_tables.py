@@ -73,7 +73,7 @@ def test_seeds_share_a_row_and_settings_never_do():
     records = [fake.record(weight=weight, seed=seed) for weight in weights for seed in range(3)]
     (table,) = result_tables(records)
     assert len(set(methods(table))) == 4
-    assert all(cell(table, name, "seeds").raw == (3, 0, 0) for name in methods(table))
+    assert all(cell(table, name, "seeds").raw == (3, 0, 0, 0) for name in methods(table))
 
 
 def test_a_field_that_only_some_records_have_separates_them():
@@ -202,6 +202,19 @@ def test_skipped_rows_show_why_and_diverged_runs_count():
     assert cell(table, "dann", "seeds").text == "5 (1†)"
     assert cell(table, "dann", "target_last").raw[2] == 5
     assert "† Runs that diverged" in notes(table)
+
+
+def test_failed_runs_are_shown_with_their_cause_and_are_in_no_mean():
+    lost = [
+        fake.record(seed=seed, status="failed", cause="out_of_memory", reason="RESOURCE_EXHAUSTED: 9 GiB")
+        for seed in (2, 3)
+    ]
+    gone = fake.record(method="mcc", status="failed", cause="timeout", reason="not done after 60 seconds")
+    (table,) = result_tables([*fake.runs([0.6, 0.7]), *lost, gone])
+    assert cell(table, "dann", "seeds").text == "2 (2 failed)"
+    assert cell(table, "dann", "target_last").raw[0] == pytest.approx(0.65)
+    assert "dann: failed (out_of_memory): RESOURCE_EXHAUSTED: 9 GiB" in notes(table)
+    assert cell(table, "mcc", "verdict").text == "failed (timeout): not done after 60 seconds"
 
 
 # --- notes
