@@ -17,6 +17,7 @@ from da_bench.losses.mmd import squared_distances
 from da_bench.losses.moments import covariance_gap
 from da_bench.methods import Dann, Learner, Method
 from da_bench.models import Network
+from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
 from da_bench.types import Array, Domain, Output, Tree
 
@@ -32,9 +33,9 @@ class FeatureNet(Network):
 
     def setup(self) -> None:
         """Name the layers."""
-        self.bottleneck = nn.Dense(self.width)
+        self.bottleneck = Dense(self.width)
         self.norm = nn.BatchNorm(momentum=0.9)
-        self.head = nn.Dense(self.classes)
+        self.head = Dense(self.classes)
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, d] -> features [n, width]."""
@@ -53,8 +54,8 @@ class NormDiscriminator(nn.Module):
     def __call__(self, features: Array) -> Array:
         """[n, d] -> [n]."""
         for _ in range(2):
-            features = nn.relu(_standardise(nn.Dense(WIDTH)(features)))
-        return nn.Dense(1)(features)[:, 0]
+            features = nn.relu(_standardise(Dense(WIDTH)(features)))
+        return Dense(1)(features)[:, 0]
 
 
 def _standardise(x: Array) -> Array:
