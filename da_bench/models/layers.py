@@ -29,8 +29,9 @@ def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    rows = x.reshape(-1, x.shape[-1])
-    return gradient @ kernel.T, rows.T @ gradient.reshape(-1, gradient.shape[-1])
+    of_x = jnp.tensordot(gradient, kernel, ((-1,), (1,)))
+    rows, gradients = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+    return of_x, jax.lax.dot_general(rows, gradients, (((0,), (0,)), ((), ())))
 
 
 product.defvjp(_forward, _backward)
@@ -56,7 +57,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """Convolve; parameters `kernel` [size * size * c, features] and `bias` [features]."""
-        return Dense(self.features, name="patches")(self._patches(inputs))
+        return nn.Dense(self.features, name="patches")(self._patches(inputs))
 
     def _patches(self, inputs: Array) -> Array:
         before = (self.size - 1) // 2 if self.padding == "SAME" else 0
