@@ -59,7 +59,8 @@ class Contestant:
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Its answer; {"absent": why} where there is none."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         try:
             print(json.dumps(question), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
@@ -92,7 +93,7 @@ def steps(quick: bool) -> Iterator[Cell]:
         for method in METHODS:
             made = max(5, WORKLOADS[workload].steps[method] // (3 if quick else 1))
             question = {"ask": "steps", "workload": workload, "method": method, "steps": made}
-            yield Cell(("steps", workload, method), {name: question for name in ("ours", *PEERS)})
+            yield Cell(("steps", workload, method), dict.fromkeys(("ours", *PEERS), question))
 
 
 def seeds(quick: bool) -> Iterator[Cell]:
@@ -117,7 +118,7 @@ def losses(quick: bool) -> Iterator[Cell]:
         for n, d in sizes[: 2 if quick else None]:
             repeats = max(1, int(2e9 / (n * d * min(4 * n, d) + 16 * n * n * d)))
             question = {"ask": "loss", "loss": loss, "n": n, "d": d, "repeats": min(repeats, 100)}
-            yield Cell(("loss", loss, str(n), str(d)), {name: question for name in ("ours", *PEERS)})
+            yield Cell(("loss", loss, str(n), str(d)), dict.fromkeys(("ours", *PEERS), question))
 
 
 def worker(way: str) -> str:
@@ -142,7 +143,7 @@ def measure(cell: Cell, everyone: dict[str, Contestant], rounds: int) -> dict[st
 
 
 def start_up() -> dict[str, float]:
-    """W5: seconds from the command to the end of a run of one step, with a cache of programs that is fresh, then warm."""
+    """W5: seconds from the command to the end of a run of one step; cache of programs fresh, then warm."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tiny.py"
         file.write_text(TINY)

@@ -13,7 +13,6 @@ from workloads import KERNELS, METHODS, MOMENTUM, RATE, WIDTH, WORKLOADS, Worklo
 
 from da_bench import methods, train
 from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
-from da_bench.losses.mmd import squared_distances
 from da_bench.losses.moments import covariance_gap
 from da_bench.methods import Dann, Learner, Method
 from da_bench.models import Network
@@ -114,7 +113,7 @@ def data(workload: Workload) -> train.Data:
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), gathered)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def program(name: str, method: str, steps: int, seeds: int, placement: Placement) -> Any:
     """A function of nothing that makes the runs: compiled, and run once."""
     workload = WORKLOADS[name]
@@ -156,7 +155,7 @@ def loss_of(loss: str, n: int, d: int, repeats: int) -> dict[str, float]:
     return {"seconds": _seconds(lambda: [jax.block_until_ready(fn(source, target)) for _ in range(repeats)]) / repeats}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _loss(loss: str, n: int, d: int) -> tuple[Any, Array, Array]:
     gap = {"mmd": CONTEST["mmd"].gap, "coral": covariance_gap}[loss]  # type: ignore[attr-defined]
     fn = jax.jit(jax.value_and_grad(gap, argnums=(0, 1)))

@@ -1,4 +1,4 @@
-"""PyTorch and the suites on it as contestants of `engine.py`: python peers.py (torch | compile | pytorch-adapt | skada).
+"""PyTorch and the suites on it as contestants of `engine.py`: `python peers.py NAME`, one of `CONTESTANTS`.
 
 Each trains the same network on the same batches with the same optimizer in the way its own examples do; the two plain
 loops are what an expert would write, with the cheapest form of each loss.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from workloads import KERNELS, MOMENTUM, RATE, WIDTH, WORKLOADS, Workload, arrays, samples, serve, versions
 
 warnings.filterwarnings("ignore")
@@ -35,8 +35,8 @@ class Lenet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[n, 1, 28, 28] -> [n, width]."""
         for convolution in (self.first, self.second):
-            x = F.relu(F.max_pool2d(convolution(x), 2))
-        return F.relu(self.bottleneck(x.flatten(1)))
+            x = functional.relu(functional.max_pool2d(convolution(x), 2))
+        return functional.relu(self.bottleneck(x.flatten(1)))
 
 
 def encoder(workload: Workload) -> nn.Module:
@@ -134,9 +134,9 @@ def plain(workload: Workload, method: str, compiled: bool) -> Step:
 
     def objective(x: Tensor, y: Tensor) -> Tensor:
         features, n = body(x), len(y)
-        loss = F.cross_entropy(head(features[:n]), y)
+        loss = functional.cross_entropy(head(features[:n]), y)
         if method == "dann":
-            return loss + F.binary_cross_entropy_with_logits(judge(Reverse.apply(features)), domains)
+            return loss + functional.binary_cross_entropy_with_logits(judge(Reverse.apply(features)), domains)
         gap = {"coral": coral, "mmd": mmd}.get(method)
         return loss + gap(features[:n], features[n:]) if gap else loss
 
@@ -257,7 +257,7 @@ def steps_of(contestant: str, workload: str, method: str, steps: int) -> dict[st
     return {"seconds": (time.perf_counter() - start) * steps / made}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _warm(contestant: str, workload: str, method: str) -> Step:
     torch.manual_seed(0)
     run = CONTESTANTS[contestant](WORKLOADS[workload], method)
@@ -276,7 +276,7 @@ def loss_of(contestant: str, loss: str, n: int, d: int, repeats: int) -> dict[st
     return {"seconds": (time.perf_counter() - start) / repeats}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _loss(contestant: str, loss: str) -> Callable[[Tensor, Tensor], Tensor]:
     if contestant in ("torch", "compile"):
         plain = {"coral": coral, "mmd": mmd}[loss]
