@@ -54,7 +54,13 @@ class Contestant:
     def __init__(self, command: list[str], folder: Path) -> None:
         self.command = command
         self.log = (folder / f"{command[-1].strip('-')}.log").open("w")
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log, "text": True}
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": self.log,
+            "text": True,
+            "start_new_session": True,
+        }
         self.process = subprocess.Popen(command, **pipes)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def cores() -> int:
 
 def steps(quick: bool) -> Iterator[Cell]:
     """W1 and W2: steps of every method."""
-    for workload in WORKLOADS:
+    for workload in reversed(WORKLOADS):  # the quicker one first
         for method in METHODS:
             made = max(5, WORKLOADS[workload].steps[method] // (3 if quick else 1))
             question = {"ask": "steps", "workload": workload, "method": method, "steps": made}
@@ -206,9 +212,12 @@ def run(sections: list[Cell], everyone: dict[str, Contestant], rounds: int) -> t
     """Every cell measured, and the share of the machine that others used meanwhile."""
     start, before = time.perf_counter(), busy() - own(everyone.values())
     made = []
-    for cell in sections:
-        made.append(measure(cell, everyone, rounds))
-        print(" ".join(cell.name), {k: f"{min(v):.3g}" for k, v in made[-1]["seconds"].items()}, file=sys.stderr)
+    try:
+        for cell in sections:
+            made.append(measure(cell, everyone, rounds))
+            print(" ".join(cell.name), {k: f"{min(v):.3g}" for k, v in made[-1]["seconds"].items()}, file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"stopped after {len(made)} of {len(sections)} measurements", file=sys.stderr)
     return made, (busy() - own(everyone.values()) - before) / (time.perf_counter() - start) / cores()
 
 
@@ -222,7 +231,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE.parent / "results" / "benchmarks")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        wait_for_quiet()
+        if not asked.quick:
+            wait_for_quiet()
         result = {"command": shlex.join(["python", "benchmarks/engine.py", *sys.argv[1:]]), "commit": commit()}
         write({**result, **contest(asked, Path(folder))}, asked.results)
 
