@@ -52,7 +52,7 @@ class Contestant:
     """A process that answers one question after another."""
 
     def __init__(self, command: list[str], folder: Path) -> None:
-        self.command = command
+        self.asked = 0
         self.log = (folder / f"{command[-1].strip('-')}.log").open("w")
         pipes: dict[str, Any] = {
             "stdin": subprocess.PIPE,
@@ -68,11 +68,14 @@ class Contestant:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
-            print(json.dumps(question), file=self.process.stdin, flush=True)
-            answer = self.process.stdout.readline()
+            self.asked += 1
+            print(json.dumps({**question, "number": self.asked}), file=self.process.stdin, flush=True)
+            for line in self.process.stdout:  # an answer to a question that was given up may come first
+                if (answer := json.loads(line)).pop("number") == self.asked:
+                    return answer
         except BrokenPipeError:
-            answer = ""
-        return json.loads(answer) if answer else {"absent": "its process ended, " + self._last_words()}
+            pass
+        return {"absent": "its process ended, " + self._last_words()}
 
     def _last_words(self) -> str:
         lines = Path(self.log.name).read_text().strip().splitlines()

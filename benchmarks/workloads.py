@@ -82,8 +82,9 @@ def serve(answers: dict[str, Callable[..., dict[str, Any]]]) -> None:
     os.dup2(2, 1)
     for line in sys.stdin:
         question = json.loads(line)
+        number = question.pop("number", None)
         try:
             said = answers[question.pop("ask")](**question)
         except Exception as error:  # a contestant that cannot do this is shown as absent, with its reason
             said = {"absent": f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"}
-        print(json.dumps(said), file=answer, flush=True)
+        print(json.dumps({**said, "number": number}), file=answer, flush=True)
