@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install bench test test-slow lint lock clean
+PEERS := .venv-peers
+
+.PHONY: install bench benchmark test test-slow lint lock clean
 
 install: $(READY)
 
@@ -19,6 +21,15 @@ $(READY): requirements.txt pyproject.toml
 
 bench: $(READY)
 	$(BIN)/da-bench run experiments/quickstart.py
+
+# other suites are slow to install and need another torch than anyone's own, so they get an environment of their own
+$(PEERS)/.ready: benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/peers.txt
+	@touch $@
+
+benchmark: $(READY) $(PEERS)/.ready
+	$(BIN)/python benchmarks/engine.py --peers $(PEERS)/bin/python
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
@@ -37,4 +48,4 @@ lock:
 		--custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .cache .mypy_cache .pytest_cache .ruff_cache

@@ -3,6 +3,7 @@
 import flax.linen as nn
 
 from da_bench.models.base import Network, register
+from da_bench.models.layers import Dense
 from da_bench.types import Array, Output
 
 
@@ -19,8 +20,8 @@ class Bottleneck(Network):
     def setup(self) -> None:
         """Name the layers."""
         self.normalise = nn.LayerNorm(use_bias=False, use_scale=False)
-        self.bottleneck = nn.Dense(self.width)
-        self.head = nn.Dense(self.classes)
+        self.bottleneck = Dense(self.width)
+        self.head = Dense(self.classes)
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, ...] -> features [n, width], logits [n, classes]."""

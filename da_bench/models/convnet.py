@@ -3,7 +3,7 @@
 import flax.linen as nn
 
 from da_bench.models.base import Network, register
-from da_bench.models.layers import Conv, max_pool
+from da_bench.models.layers import Conv, Dense, max_pool
 from da_bench.types import Array, Output
 
 SMALL, LARGE = 8, 64  # pixels: three poolings leave nothing of less; of more, patches are taken first
@@ -25,10 +25,10 @@ class Convnet(Network):
 
     def setup(self) -> None:
         """Name the layers."""
-        self.patches = nn.Dense(self.channels[0])
+        self.patches = Dense(self.channels[0])
         self.convolutions = [Conv(channels, 3, "SAME") for channels in self.channels]
-        self.bottleneck = nn.Dense(self.width)
-        self.head = nn.Dense(self.classes)
+        self.bottleneck = Dense(self.width)
+        self.head = Dense(self.classes)
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, h, w, c] -> features [n, width], logits [n, classes].

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from da_bench.models.layers import Dense
 from da_bench.types import Array, Tree
 
 
@@ -15,8 +16,8 @@ class Discriminator(nn.Module):
     def __call__(self, features: Array) -> Array:
         """[n, d] -> [n]."""
         for width in self.widths:
-            features = nn.relu(nn.Dense(width)(features))
-        return nn.Dense(1)(features)[:, 0]
+            features = nn.relu(Dense(width)(features))
+        return Dense(1)(features)[:, 0]
 
     def parameters(self, key: Array, features: Array) -> Tree:
         """Fresh parameters for features shaped like `features` [n, d]."""

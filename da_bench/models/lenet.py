@@ -3,7 +3,7 @@
 import flax.linen as nn
 
 from da_bench.models.base import Network, register
-from da_bench.models.layers import Conv, max_pool
+from da_bench.models.layers import Conv, Dense, max_pool
 from da_bench.types import Array, Output
 
 
@@ -18,8 +18,8 @@ class _ConvNet(Network):
     def setup(self) -> None:
         """Name the layers."""
         self.convolutions = [Conv(channels, self.size, self.padding) for channels in self.channels]
-        self.bottleneck = nn.Dense(self.width)
-        self.head = nn.Dense(self.classes)
+        self.bottleneck = Dense(self.width)
+        self.head = Dense(self.classes)
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, h, w, c] -> features [n, width], logits [n, classes]."""

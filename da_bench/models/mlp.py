@@ -5,6 +5,7 @@ from typing import Literal
 import flax.linen as nn
 
 from da_bench.models.base import Network, register
+from da_bench.models.layers import Dense
 from da_bench.types import Array, Output
 
 
@@ -22,8 +23,8 @@ class Mlp(Network):
     def setup(self) -> None:
         """Name the layers."""
         glorot = nn.initializers.xavier_uniform()
-        self.layers = [nn.Dense(width, kernel_init=glorot) for width in self.hidden]
-        self.head = nn.Dense(self.classes, kernel_init=glorot)
+        self.layers = [Dense(width, kernel_init=glorot) for width in self.hidden]
+        self.head = Dense(self.classes, kernel_init=glorot)
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, ...] -> features [n, hidden[-1]], logits [n, classes]."""

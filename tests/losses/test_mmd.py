@@ -94,3 +94,19 @@ def test_lower_median_is_the_sorted_middle(n, rng):
 def test_too_few_rows_are_refused(sizes, estimator, rng):
     with pytest.raises(UserError, match=f"the {estimator} estimate of MMD needs"):
         estimate(*(rng.normal(size=(size, 2)) for size in sizes), 1.0, estimator)
+
+
+@pytest.mark.parametrize(
+    "factors", [(0.25, 0.5, 1.0, 2.0, 4.0), (1.0, 3.0), tuple(2.0 ** (p / 2) for p in range(-16, 17))]
+)
+def test_family_is_the_mean_of_exponentials(factors, rng, x64):
+    def plain(distances):
+        return jnp.stack([jnp.exp(-distances / (2.5 * factor)) for factor in factors]).mean(axis=0)
+
+    distances = jnp.asarray(10 * rng.random((7, 7)))
+    np.testing.assert_allclose(gaussian_family(distances, jnp.asarray(2.5), factors), plain(distances), rtol=1e-12)
+    ours, expected = (
+        jax.grad(lambda x, fn=fn: fn(x).sum())(distances)
+        for fn in (lambda x: gaussian_family(x, jnp.asarray(2.5), factors), plain)
+    )
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)

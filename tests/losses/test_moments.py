@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,10 +7,20 @@ from da_bench.losses.moments import covariance, covariance_gap
 from da_bench.settings import UserError
 
 
-def test_equals_numpy_covariances(rng, x64):
-    source, target = rng.normal(size=(9, 5)), 2 * rng.normal(size=(6, 5))
-    gap = np.sum((np.cov(source, rowvar=False) - np.cov(target, rowvar=False)) ** 2) / (4 * 5**2)
+@pytest.mark.parametrize("d", [5, 40])
+def test_equals_numpy_covariances(d, rng, x64):
+    source, target = rng.normal(size=(9, d)), 2 * rng.normal(size=(6, d))
+    gap = np.sum((np.cov(source, rowvar=False) - np.cov(target, rowvar=False)) ** 2) / (4 * d**2)
     assert covariance_gap(jnp.asarray(source), jnp.asarray(target)) == pytest.approx(gap, rel=1e-12)
+
+
+def test_gradient_is_that_of_the_covariances_where_rows_are_few(rng, x64):
+    def plain(source, target):
+        return jnp.sum((jnp.cov(source.T) - jnp.cov(target.T)) ** 2) / (4 * 40**2)
+
+    samples = jnp.asarray(rng.normal(size=(9, 40))), jnp.asarray(2 * rng.normal(size=(6, 40)))
+    for gap, expected in zip(*(jax.grad(fn, (0, 1))(*samples) for fn in (covariance_gap, plain)), strict=True):
+        np.testing.assert_allclose(gap, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_by_hand(x64):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.models.layers import Conv, max_pool
+from da_bench.models.layers import Conv, Dense, max_pool
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
@@ -34,3 +34,14 @@ def test_convolution_equals_the_stock_one_with_its_gradients(padding, size, rng,
 def test_pooling_equals_the_stock_one(shape, rng):
     inputs = jnp.asarray(rng.normal(size=shape), jnp.float32)
     np.testing.assert_array_equal(max_pool(inputs), nn.max_pool(inputs, (2, 2), (2, 2)))
+
+
+def test_dense_is_the_stock_layer_and_so_is_its_gradient(x64, rng):
+    inputs, weights = rng.standard_normal((4, 3, 5)), rng.standard_normal((4, 3, 2))
+    params = {"params": {"kernel": rng.standard_normal((5, 2)), "bias": rng.standard_normal(2)}}
+
+    def loss(layer):
+        return jax.value_and_grad(lambda p, x: (jnp.sin(layer(2).apply(p, x)) * weights).sum(), argnums=(0, 1))
+
+    for ours, stock in zip(*(jax.tree.leaves(loss(x)(params, inputs)) for x in (Dense, nn.Dense)), strict=True):
+        np.testing.assert_allclose(ours, stock, rtol=1e-12)

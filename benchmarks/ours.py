@@ -1,0 +1,213 @@
+"""The suite as a contestant of `engine.py`: `train.run` inside `over_runs`, as a study makes it."""
+
+import argparse
+import functools
+import time
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from workloads import KERNELS, METHODS, MOMENTUM, RATE, WIDTH, WORKLOADS, Workload, arrays, samples, serve, versions
+
+from da_bench import methods, train
+from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.losses.moments import covariance_gap
+from da_bench.methods import Dann, Learner, Method
+from da_bench.models import Network
+from da_bench.models.layers import Dense
+from da_bench.models.lenet import Lenet
+from da_bench.types import Array, Domain, Output, Tree
+
+PROBES = 2  # rows predicted at the end of a run: next to none
+SIDE, PRODUCTS = 2048, 10  # of the matrices whose product measures the machine
+Placement = Literal["map", "vmap"]
+
+
+class FeatureNet(Network):
+    """The bottleneck that Office-31 suites put on frozen features: one layer, batch normalisation, ReLU."""
+
+    width: int = 256
+
+    def setup(self) -> None:
+        """Name the layers."""
+        self.bottleneck = Dense(self.width)
+        self.norm = nn.BatchNorm(momentum=0.9)
+        self.head = Dense(self.classes)
+
+    def __call__(self, inputs: Array, train: bool) -> Output:
+        """[n, d] -> features [n, width]."""
+        features = nn.relu(self.norm(self.bottleneck(inputs), use_running_average=not train))
+        return Output(features, self.classify(features))
+
+    def classify(self, features: Array) -> Array:
+        """[n, width] -> [n, classes]."""
+        return self.head(features)
+
+
+class NormDiscriminator(nn.Module):
+    """The domain classifier with batch normalisation that Office-31 suites use; its statistics are the batch's."""
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """[n, d] -> [n]."""
+        for _ in range(2):
+            features = nn.relu(_standardise(Dense(WIDTH)(features)))
+        return Dense(1)(features)[:, 0]
+
+
+def _standardise(x: Array) -> Array:
+    """Batch normalisation without running averages, which nothing would read, and without scale and shift."""
+    return (x - x.mean(axis=0, keepdims=True)) * jax.lax.rsqrt(x.var(axis=0, keepdims=True) + 1e-5)
+
+
+@methods.register
+class NormDann(Dann):
+    """DANN with that domain classifier, which sees source and target in one batch."""
+
+    def init(self, key: Array, output: Output) -> Tree:
+        """The domain classifier's parameters."""
+        return NormDiscriminator().init(key, output.features)["params"]
+
+    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+        """The domain classifier's loss, with the gradient reversed on its way to the features."""
+        both = reverse_gradient(jnp.concatenate([source.features, target.features]), self.weight * ramp(progress))
+        logits = NormDiscriminator().apply({"params": params}, both)
+        return domain_cross_entropy(logits[: len(labels)], logits[len(labels) :]) / 2
+
+
+CONTEST: dict[str, Method] = {
+    "source_only": methods.SourceOnly(),
+    "dann": NormDann(),
+    "coral": methods.Coral(layer="features"),
+    "mmd": methods.Mmd(layers=("features",), bandwidth="mean", factors=KERNELS),
+}
+assert tuple(CONTEST) == METHODS
+
+
+def network(workload: Workload) -> Network:
+    """What is trained."""
+    if len(workload.inputs) == 1:
+        return FeatureNet(width=workload.features, classes=workload.classes)
+    return Lenet(width=workload.features, classes=workload.classes)
+
+
+def training(workload: Workload, steps: int) -> train.Training:
+    """Settings of a run of so many steps, evaluated once."""
+    return train.Training(
+        steps=steps,
+        evaluations=1,
+        batch_size=workload.batch,
+        optimizer="nesterov",
+        momentum=MOMENTUM,
+        learning_rate=RATE,
+        decay_rate=0.0,
+    )
+
+
+def data(workload: Workload) -> train.Data:
+    """The arrays as a study hands them over."""
+    source, labels, target = arrays(workload)
+    gathered = train.gather(Domain(source, labels), target, [target[:PROBES]])
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), gathered)
+
+
+@functools.cache
+def program(name: str, method: str, steps: int, seeds: int, placement: Placement) -> Any:
+    """A function of nothing that makes the runs: compiled, and run once."""
+    workload = WORKLOADS[name]
+    model, shared = network(workload), data(workload)
+    places = min(seeds, len(jax.devices()))
+    one = CONTEST[method], training(workload, steps)
+    runs = train.stack([(jax.random.key(seed), *one) for seed in range(seeds)], places)
+
+    def fn(key: Any, method: Method, training: train.Training, data: train.Data) -> Any:
+        finished = train.run(key, method, training, model, data)
+        return finished.metrics, finished.logits, finished.features
+
+    mapped = train.over_runs(fn, jax.devices()[:places], 1 if placement == "map" else None)
+    compiled = mapped.lower(runs, (shared,)).compile()
+    jax.block_until_ready(compiled(runs, (shared,)))
+    return lambda: jax.block_until_ready(compiled(runs, (shared,)))
+
+
+def _seconds(call: Any) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def steps_of(workload: str, method: str, steps: int) -> dict[str, float]:
+    """Seconds of `steps` steps: of a run of twice as many less those of one of as many, so without start and end."""
+    long, short = (program(workload, method, n, 1, "map") for n in (2 * steps, steps))
+    return {"seconds": _seconds(long) - _seconds(short)}
+
+
+def seeds_of(workload: str, method: str, steps: int, seeds: int, placement: Placement) -> dict[str, float]:
+    """Seconds of whole runs of `seeds` seeds in one program."""
+    return {"seconds": _seconds(program(workload, method, steps, seeds, placement))}
+
+
+def loss_of(loss: str, n: int, d: int, repeats: int) -> dict[str, float]:
+    """Seconds of value and gradient of one loss."""
+    fn, source, target = _loss(loss, n, d)
+    return {"seconds": _seconds(lambda: [jax.block_until_ready(fn(source, target)) for _ in range(repeats)]) / repeats}
+
+
+@functools.cache
+def _loss(loss: str, n: int, d: int) -> tuple[Any, Array, Array]:
+    gap = {"mmd": CONTEST["mmd"].gap, "coral": covariance_gap}[loss]  # type: ignore[attr-defined]
+    fn = jax.jit(jax.value_and_grad(gap, argnums=(0, 1)))
+    source, target = map(jnp.asarray, samples(n, d))
+    jax.block_until_ready(fn(source, target))
+    return fn, source, target
+
+
+def flops_of(workload: str, method: str) -> dict[str, float]:
+    """Floating-point operations of one step, by XLA's own count."""
+    work = WORKLOADS[workload]
+    settings, held = training(work, 10), data(work)
+    learner = Learner(network(work), settings.optimiser(), settings.steps)
+    state = train.init(jax.random.key(0), CONTEST[method], learner, held.inputs[:2])
+    rows = jnp.arange(work.batch)
+    batch = train.take(held, train.Draw(jnp.zeros((), jnp.int32), rows, rows))
+    step = jax.jit(lambda state, batch: CONTEST[method].step(learner, state, batch))
+    return {"flops": max(_flops(step.lower(state, batch)), _flops(step.lower(state, batch).compile()))}
+
+
+def _flops(counted: Any) -> float:
+    return float((counted.cost_analysis() or {}).get("flops", 0.0))  # the compiled one does not see library calls
+
+
+def peak_of(library: Literal["numpy", "jax"]) -> dict[str, float]:
+    """Floating-point operations a second of a float32 matrix product."""
+    a = np.random.default_rng(0).standard_normal((SIDE, SIDE), np.float32)
+    multiply, b = (np.matmul, a) if library == "numpy" else (_product, jnp.asarray(a))
+    jax.block_until_ready(multiply(b, b))
+    seconds = min(_seconds(lambda: jax.block_until_ready(multiply(b, b))) for _ in range(PRODUCTS))
+    return {"flops_a_second": 2 * SIDE**3 / seconds}
+
+
+_product = jax.jit(jnp.matmul)
+
+
+def about() -> dict[str, Any]:
+    """Versions and devices."""
+    return {
+        "versions": versions(["da-bench", "jax", "jaxlib", "flax", "optax", "numpy"]),
+        "devices": len(jax.devices()),
+    }
+
+
+def main() -> None:
+    """Answer."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--devices", type=int, default=1)
+    jax.config.update("jax_num_cpu_devices", parser.parse_args().devices)
+    asked = {"steps": steps_of, "seeds": seeds_of, "loss": loss_of, "flops": flops_of, "peak": peak_of, "about": about}
+    serve(asked)
+
+
+if __name__ == "__main__":
+    main()
