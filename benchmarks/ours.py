@@ -1,8 +1,9 @@
-"""The suite as a contestant of `engine.py`: `train.run` inside `over_runs`, as a study makes it."""
+"""The suite as a contestant of `engine.py`: the engine that a study makes its runs with."""
 
 import argparse
 import functools
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from da_bench.methods import Dann, Learner, Method
 from da_bench.models import Network
 from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
+from da_bench.resident import Devices, Resident
 from da_bench.types import Array, Domain, Output, Tree
 
 PROBES = 2  # rows predicted at the end of a run: next to none
@@ -109,27 +111,26 @@ def training(workload: Workload, steps: int) -> train.Training:
 def data(workload: Workload) -> train.Data:
     """The arrays as a study hands them over."""
     source, labels, target = arrays(workload)
-    gathered = train.gather(Domain(source, labels), target, [target[:PROBES]])
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), gathered)
+    return train.gather(Domain(source, labels), target, [target[:PROBES]])
 
 
 @functools.cache
-def program(name: str, method: str, steps: int, seeds: int, placement: Placement) -> Any:
-    """A function of nothing that makes the runs: compiled, and run once."""
+def program(name: str, method: str, steps: int, seeds: int, placement: Placement) -> Callable[[], None]:
+    """A function of nothing that makes `steps` steps of the runs, compiled; it was called once."""
     workload = WORKLOADS[name]
-    model, shared = network(workload), data(workload)
-    places = min(seeds, len(jax.devices()))
-    one = CONTEST[method], training(workload, steps)
-    runs = train.stack([(jax.random.key(seed), *one) for seed in range(seeds)], places)
+    settings = training(workload, steps)
+    runs = [train.Run(jax.random.key(seed), CONTEST[method], settings) for seed in range(seeds)]
+    where = Devices(jax.devices()[:seeds], 1 if placement == "map" else None)
+    engine = Resident(runs, network(workload), data(workload), None, where)
+    carry = engine.start()
 
-    def fn(key: Any, method: Method, training: train.Training, data: train.Data) -> Any:
-        finished = train.run(key, method, training, model, data)
-        return finished.metrics, finished.logits, finished.features
+    def call() -> None:
+        engine.stride = steps  # one launch
+        for _ in engine.advance(carry, 0, steps):
+            pass
 
-    mapped = train.over_runs(fn, jax.devices()[:places], 1 if placement == "map" else None)
-    compiled = mapped.lower(runs, (shared,)).compile()
-    jax.block_until_ready(compiled(runs, (shared,)))
-    return lambda: jax.block_until_ready(compiled(runs, (shared,)))
+    call()
+    return call
 
 
 def _seconds(call: Any) -> float:
@@ -139,13 +140,12 @@ def _seconds(call: Any) -> float:
 
 
 def steps_of(workload: str, method: str, steps: int) -> dict[str, float]:
-    """Seconds of `steps` steps: of a run of twice as many less those of one of as many, so without start and end."""
-    long, short = (program(workload, method, n, 1, "map") for n in (2 * steps, steps))
-    return {"seconds": _seconds(long) - _seconds(short)}
+    """Seconds of `steps` steps."""
+    return seeds_of(workload, method, steps, 1, "map")
 
 
 def seeds_of(workload: str, method: str, steps: int, seeds: int, placement: Placement) -> dict[str, float]:
-    """Seconds of whole runs of `seeds` seeds in one program."""
+    """Seconds of `steps` steps of each of `seeds` seeds in one program."""
     return {"seconds": _seconds(program(workload, method, steps, seeds, placement))}
 
 
@@ -167,7 +167,7 @@ def _loss(loss: str, n: int, d: int) -> tuple[Any, Array, Array]:
 def flops_of(workload: str, method: str) -> dict[str, float]:
     """Floating-point operations of one step, by XLA's own count."""
     work = WORKLOADS[workload]
-    settings, held = training(work, 10), data(work)
+    settings, held = training(work, 10), jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data(work))
     learner = Learner(network(work), settings.optimiser(), settings.steps)
     state = train.init(jax.random.key(0), CONTEST[method], learner, held.inputs[:2])
     rows = jnp.arange(work.batch)

@@ -4,6 +4,7 @@ A stock convolution inside `lax.scan`, or under `vmap` over seeds (where it turn
 slower on a CPU than the same sum as one matrix product over patches. A test holds them equal to the stock layers.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,32 +14,33 @@ import jax.numpy as jnp
 from da_bench.types import Array
 
 
-@jax.custom_vjp
-def product(x: Array, kernel: Array) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def product(x: Array, kernel: Array, precision: Any = None) -> Array:
     """[..., d] times [d, k] -> [..., k], with the gradient of the kernel laid out as the kernel.
 
     JAX's own rule makes that gradient as [k, d], and XLA then reads it column by column while it updates the kernel,
     which on a CPU takes longer than all the rest of a small step.
     """
-    return x @ kernel
+    return jnp.matmul(x, kernel, precision=precision)
 
 
-def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ kernel, (x, kernel)
+def _forward(x: Array, kernel: Array, precision: Any) -> tuple[Array, tuple[Array, Array]]:
+    return product(x, kernel, precision), (x, kernel)
 
 
-def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+def _backward(precision: Any, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    of_x = jnp.tensordot(gradient, kernel, ((-1,), (1,)))
+    of_x = jnp.tensordot(gradient, kernel, ((-1,), (1,)), precision=precision)
     rows, gradients = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    return of_x, jax.lax.dot_general(rows, gradients, (((0,), (0,)), ((), ())))
+    return of_x, jax.lax.dot_general(rows, gradients, (((0,), (0,)), ((), ())), precision=precision)
 
 
 product.defvjp(_forward, _backward)
 
 
 def _product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
-    return product(x, kernel)
+    # the precision that holds here must hold in the backward pass, which is traced later
+    return product(x, kernel, jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
 
 
 class Dense(nn.Dense):
