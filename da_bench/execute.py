@@ -13,7 +13,7 @@ from pydantic import Field
 
 from da_bench import engine, isolate, models, stream, train
 from da_bench.checkpoints import Checkpoints, tidy
-from da_bench.data.tasks import load, spec
+from da_bench.data.tasks import load, present, spec
 from da_bench.engine import Session, drive
 from da_bench.experiment import Experiment
 from da_bench.judge import Predictions, Seconds, failed, judge, labelled, probes, skipped
@@ -139,6 +139,7 @@ def _records(wanted: Iterable[str], store: Records) -> list[Record]:
 def _make_missing(experiments: list[Experiment], store: Records, options: Options) -> None:
     again = store.failures(one.id for one in experiments) if options.retry else []
     missing = [one for one in experiments if not store.has(one.id) or one.id in again]
+    _check_data(experiments, store, options)
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
@@ -239,6 +240,20 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
     _check_network(experiment, task, evaluation_input(experiment.view, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
         stream.require_grain()
+
+
+def _check_data(experiments: list[Experiment], store: Records, options: Options) -> None:
+    """Refuse records that were made of other data than are there now; without data they are taken as they are."""
+    for group in _groups(experiments):
+        made = [store.read(one.id) for one in group if store.has(one.id)]
+        if not made or not present(group[0].task, options.data_root):
+            continue
+        now = _load(group[0], options).fingerprint
+        if other := [record.id for record in made if record.environment["data"] != now]:
+            raise UserError(
+                f"'{group[0].task}' is not what {len(other)} of its records were made of, such as "
+                f"'{store.folder / other[0]}': its files have changed; give another folder for results, or remove those"
+            )
 
 
 def _check_devices(batch_size: int | None, per_run: int) -> None:

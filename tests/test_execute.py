@@ -357,3 +357,15 @@ def test_tables_of_features(own_files, rng):
         features = rng.normal(size=(40, 3)) + 4 * labels[:, None] + shift
         np.savez(own_files.data_root / "mine" / f"{name}.npz", features=features, labels=labels)
     assert made("table/mine/a-to-b", own_files).result["classes"] == ["0", "1"]
+
+
+def test_a_record_of_other_data_is_not_reused(own_files, tmp_path):
+    folder(own_files.data_root / "zoo")
+    made("zoo/photos-to-sketches", own_files, view=View(pixels=8))
+    folder(tmp_path / "other" / "zoo", side=20)
+    other = dataclasses.replace(own_files, data_root=tmp_path / "other")
+    with pytest.raises(UserError, match=r"'zoo/photos-to-sketches' is not what 1 of its records were made of"):
+        made("zoo/photos-to-sketches", other, view=View(pixels=8))
+    gone = dataclasses.replace(own_files, data_root=tmp_path / "nothing")
+    (tmp_path / "nothing").mkdir()
+    assert made("zoo/photos-to-sketches", gone, view=View(pixels=8)).result["status"] == "ok"
