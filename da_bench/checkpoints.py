@@ -156,9 +156,16 @@ def _read_arrays(place: Path) -> dict[str, np.ndarray]:
 
 
 def _orbax() -> Any:
+    import jax
     import orbax.checkpoint
 
-    return orbax.checkpoint.PyTreeCheckpointer()
+    # one of several processes writes or reads alone: no waiting for the others
+    own = jax.process_index()
+    alone = orbax.checkpoint.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+    )
+    handler = orbax.checkpoint.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return orbax.checkpoint.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _first_line(error: BaseException) -> str:

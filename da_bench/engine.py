@@ -6,6 +6,7 @@ depend on how many launches there were, nor on how often the group was stopped, 
 
 import dataclasses
 import hashlib
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
@@ -14,10 +15,11 @@ import jax
 import numpy as np
 
 from da_bench.checkpoints import Checkpoints, Saved
+from da_bench.processes import agree, fetch, leads
 from da_bench.progress import Sweep
-from da_bench.stopping import Request
+from da_bench.stopping import Request, Stopped
 from da_bench.train import Carry, Training, means
-from da_bench.types import Output, Tree, is_key
+from da_bench.types import Output, Tree
 
 
 class Engine(Protocol):
@@ -118,16 +120,19 @@ def _look(reached: _Reached, engine: Engine, every: int) -> np.ndarray:
 
 def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
     """Save where it is time to, or somebody asks to stop."""
-    now = time.monotonic()
-    if session.request.signal is None and now - session.saved < session.every:
+    asked, now = agree(session.request.signal is not None), time.monotonic()
+    if not asked and not agree(now - session.saved >= session.every):
         return
-    session.checkpoints.save(_to_disk(reached, engine.count))
+    saved = _to_disk(reached, engine.count)
+    if leads():
+        session.checkpoints.save(saved)
     session.saved = now
-    session.request.raise_if_made()
+    if asked:
+        raise Stopped(session.request.signal or signal.SIGTERM)  # perhaps only the lead has heard it
 
 
 def _rows(count: int, tree: Tree) -> Tree:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], tree)
+    return jax.tree.map(lambda leaf: leaf[:count], fetch(tree))
 
 
 def _resumed(engine: Engine, session: Session) -> _Reached:
@@ -146,10 +151,11 @@ def _resumed(engine: Engine, session: Session) -> _Reached:
 
 
 def _report(reached: _Reached, every: int, sweep: Sweep) -> None:
-    wanted = sweep.due()
-    steps = (reached.step - 1) % every + 1
-    fetched = jax.tree.map(lambda each: float(np.mean(each)) / steps, reached.carry.sums) if wanted else {}
-    sweep.reach(reached.step, fetched)
+    shown = {}
+    if agree(sweep.due()):
+        steps = (reached.step - 1) % every + 1
+        shown = {name: float(total.mean()) / steps for name, total in fetch(reached.carry.sums).items()}
+    sweep.reach(reached.step, shown)
 
 
 def _to_disk(reached: _Reached, count: int) -> Saved:
@@ -176,8 +182,7 @@ def _from_disk(saved: Saved, like: Carry) -> _Reached:
 
 
 def _leaves(tree: Tree) -> list[np.ndarray]:
-    """Leaves as numpy arrays, keys as their numbers."""
-    return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
+    return jax.tree.leaves(fetch(tree))
 
 
 def digests(carry: Carry) -> list[str]:

@@ -1,5 +1,6 @@
 """A study: makes the runs of a list of experiments that are not yet on record, and reports all of them."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -20,6 +21,7 @@ from da_bench.judge import Predictions, Seconds, failed, judge, labelled, probes
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
 from da_bench.models import Network
+from da_bench.processes import agree, leads, several
 from da_bench.progress import MODE, Mode, Sweep
 from da_bench.records import Record, Records, mirror
 from da_bench.resident import Devices, Resident
@@ -114,7 +116,7 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
     if not wanted:
         raise UserError("no experiments to run: give at least one method, task and seed")
     store = Records(options.results)
-    shown = MODE.set(options.progress)
+    shown = MODE.set(options.progress if leads() else "none")
     try:
         _make_missing(_share(list(wanted.values()), *options.shard), store, options)
     finally:
@@ -143,12 +145,13 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
-    if not missing:
+    if not agree(bool(missing)):  # all processes have looked, before the first of them writes
         return
-    store.prepare()
-    for run_id in again:
-        store.forget(run_id)
-    tidy(options.checkpoints, store.has)
+    if leads():
+        store.prepare()
+        for run_id in again:
+            store.forget(run_id)
+        tidy(options.checkpoints, store.has)
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
     with listening() as request, Sweep(len(missing), steps) as sweep:
         job = Job(store, options, sweep, request)
@@ -177,13 +180,23 @@ def _attempt(group: list[Experiment], job: Job) -> bool:
     if job.options.isolate:
         attempts = [_attempt_apart(one, job) for one in group]
         return all(attempts)
+    with contextlib.ExitStack() as stack:
+        if not agree(_held(group, job, stack)):
+            return False
+        left = [one for one in group if not job.store.has(one.id)]
+        if agree(bool(left)):
+            job.sweep.begin(_label(left), len(left))
+            _run_group(left, job)
+        job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
+        agree(True)  # the lead has published
+    return True
+
+
+def _held(group: list[Experiment], job: Job, stack: contextlib.ExitStack) -> bool:
+    """Whether this process holds the locks of all runs of the group, until the stack ends; the lead's business."""
     try:
-        with hold([job.store.lock(one.id) for one in group]):
-            left = [one for one in group if not job.store.has(one.id)]
-            if left:
-                job.sweep.begin(_label(left), len(left))
-                _run_group(left, job)
-            job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
+        if leads():
+            stack.enter_context(hold([job.store.lock(one.id) for one in group]))
     except HeldError:
         return False
     return True
@@ -239,7 +252,13 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
             )
     _check_network(experiment, task, evaluation_input(experiment.view, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
-        stream.require_grain()
+        _check_streaming()
+
+
+def _check_streaming() -> None:
+    if several():
+        raise UserError("data larger than Options.resident_gib are streamed by one process: raise it, or start one")
+    stream.require_grain()
 
 
 def _check_data(experiments: list[Experiment], store: Records, options: Options) -> None:
@@ -305,13 +324,16 @@ def _attempt_apart(one: Experiment, job: Job) -> bool:
 
 
 def _run_group(group: list[Experiment], job: Job) -> None:
-    for one in group:
+    for one in group if leads() else ():
         job.store.clean(one.id)
     for record, predictions in _make(group, _load(group[0], job.options), job):
+        if not leads():
+            continue
         job.store.publish(record, predictions)
         if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
             job.sweep.note(f"warning: {trouble}")
-    _checkpoints(group, job).clear()
+    if leads():
+        _checkpoints(group, job).clear()
 
 
 def _checkpoints(group: list[Experiment], job: Job) -> Checkpoints:
