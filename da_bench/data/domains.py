@@ -1,18 +1,18 @@
 """Domains by name: which family one belongs to, whether its files are there, and its examples."""
 
+import dataclasses
 import functools
 import importlib
 import itertools
 import pkgutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from da_bench.data import families, folders, pack, prepared, tables
 from da_bench.data.base import FAMILIES, Examples, Family, Listing, Parts
-from da_bench.data.files import HOW_TO_SET_ROOT, data_root
+from da_bench.data.files import HOW_TO_SET_ROOT, data_root, either
 from da_bench.settings import UserError, did_you_mean
 from da_bench.view import View
 
@@ -22,8 +22,9 @@ for _module in pkgutil.iter_modules(families.__path__):
 TABLE = "table/"  # what the names of feature tables of one's own start with
 
 
-class Whole(NamedTuple):
-    """A domain as read: all its examples, and the rows of each published part."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Whole:
+    """A domain as read: all its examples, and the rows of each published part. It equals only itself."""
 
     examples: Examples
     parts: Mapping[str, np.ndarray]
@@ -100,14 +101,36 @@ def _is_there(path: Path) -> bool:
 def read(domain: str, root: Path | None = None, view: View | None = None) -> Whole:
     """All examples of a domain. Pictures on disk are decoded once, as large as `view` wants them, and then mapped.
 
+    What was read before is not read again while its files have the paths, sizes and times that they had.
+
     Raises:
         UserError: files that are missing, damaged or not what was published, each named.
     """
     family, _ = family_of(domain)
     if not family.folder:
-        return _read(domain, None, None)
-    require(domain, root)  # before the cache is asked: it tells of files that are gone
-    return _read(domain, data_root(root).resolve(), view if family.pictures else None)
+        return _read(domain, None, None, (str(prepared.data_dir()),))
+    require(domain, root)
+    place = data_root(root).resolve()
+    return _read(domain, place, view if family.pictures else None, _stamp(domain, place))
+
+
+Stamp = tuple[object, ...]
+
+
+def _stamp(domain: str, root: Path) -> Stamp:
+    """Paths, sizes and times of the domain's files: equal only where they are those of before."""
+    family, own = family_of(domain)
+    if family.pictures:
+        parts = parts_of(domain, root)
+        return (pack.key(listing_of(parts)), *(len(one.labels) for one in parts.values()))
+    return tuple((path, *pack.stamp(path)) for path in _files(family, own, root / family.folder))
+
+
+def _files(family: Family, own: str, place: Path) -> list[Path]:
+    if family.name.startswith(TABLE):
+        return sorted(place.iterdir())  # the other domains have a say in how classes are called
+    found = [either(*(place / choice for choice in names.split("|"))) for names in family.files(own)]
+    return [path for one in found for path in (one, *sorted(one.rglob("*")))]
 
 
 def require(domain: str, root: Path | None) -> None:
@@ -152,7 +175,7 @@ def parts_of(domain: str, root: Path | None = None) -> Parts:
 
 
 @functools.lru_cache(maxsize=16)
-def _read(domain: str, root: Path | None, view: View | None) -> Whole:
+def _read(domain: str, root: Path | None, view: View | None, _as_of: Stamp) -> Whole:
     family, own = family_of(domain)
     parts = parts_of(domain, root)
     counts = {part: len(one.labels) for part, one in parts.items()}
@@ -171,9 +194,9 @@ def _read(domain: str, root: Path | None, view: View | None) -> Whole:
 
 def _decoded(domain: str, parts: Parts, view: View | None) -> Examples:
     view = view or View()
-    return pack.prepare(
-        listing_of(parts), domain, view.pack_side, view.resize, pack.cache_root(), progress=True
-    ).examples()
+    made = pack.prepare(listing_of(parts), domain, view.pack_side, view.resize, pack.cache_root(), progress=True)
+    pack.verify(made)
+    return made.examples()
 
 
 def listing_of(parts: Parts) -> Listing:

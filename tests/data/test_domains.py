@@ -70,6 +70,17 @@ def test_read_once_and_read_only(root):
             array[0] = 1
 
 
+def test_a_damaged_pack_is_not_trained_on(root, tmp_path):
+    read("mine/photos", root, View(pixels=28))
+    images = next((tmp_path / "cache" / "packs").glob("mine-photos-*/images.npy"))
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 255
+    images.write_bytes(content)
+    domains._read.cache_clear()
+    with pytest.raises(UserError, match="is damaged .*delete that folder, and it is made anew"):
+        read("mine/photos", root, View(pixels=28))
+
+
 def test_another_count_than_published_is_refused(monkeypatch):
     small = dataclasses.replace(FAMILIES["digits"], domains={"real": {"all": 7}})
     monkeypatch.setitem(FAMILIES._things, "digits", small)
