@@ -38,22 +38,33 @@ def family_of(domain: str) -> tuple[Family, str]:
     A first word that is no registered family is a folder of pictures under the data root.
 
     Raises:
-        UserError: the family has no such domain; its nearest one is named.
+        UserError: the family has no such domain; its nearest one is named. Or no name under the data root.
     """
     if domain in FAMILIES:
         name, own = domain, domain
     else:
         name, _, own = domain.rpartition("/")
+    if name and name not in FAMILIES:
+        _check_place(domain)
     if name == prepared.PREFIX:
         return prepared.family(own), own
     if name.startswith(TABLE):
         return tables.family(name.removeprefix(TABLE)), own
-    if name not in FAMILIES and name and own:
+    if name not in FAMILIES and name:
         return folders.family(name), own
     if not name or own not in FAMILIES[name].domains:
         known = FAMILIES[name].domain_names() if name else [one for f in FAMILIES.values() for one in f.domain_names()]
         raise UserError(f"unknown domain '{domain}'{did_you_mean(domain, known)}")
     return FAMILIES[name], own
+
+
+def _check_place(name: str) -> None:
+    """A name may not lead out of the data root, nor there be two ways to one place."""
+    if any(not part or part.startswith(".") for part in name.split("/")):
+        raise UserError(
+            f"'{name}' is no name under the data root: write FOLDER or FOLDER/DOMAIN, no part of which is empty or "
+            "starts with a dot"
+        )
 
 
 def domains_of(name: str, root: Path | None = None) -> list[str]:
@@ -64,14 +75,19 @@ def domains_of(name: str, root: Path | None = None) -> list[str]:
     """
     if name in FAMILIES:
         return FAMILIES[name].domain_names()
+    _check_place(name)
     if name.startswith(TABLE) and name.count("/") == 1:
         return [f"{name}/{own}" for own in _tables(data_root(root) / name.removeprefix(TABLE))]
     if "/" in name:
         family_of(name)
         return [name]
-    if (data_root(root) / name).is_dir():
-        return [f"{name}/{own}" for own in folders.domains_of(data_root(root) / name)]
-    raise UserError(f"the data root has no folder '{name}'{_no_family(name)}")
+    place = data_root(root) / name
+    if not place.is_dir():
+        raise UserError(f"the data root has no folder '{name}'{_no_family(name)}")
+    try:
+        return [f"{name}/{own}" for own in folders.domains_of(place)]
+    except UserError as error:
+        raise UserError(f"{error}{_is_table(name) if tables.domains_of(place) else ''}") from None
 
 
 def _tables(place: Path) -> tuple[str, ...]:
@@ -146,7 +162,7 @@ def require(domain: str, root: Path | None) -> None:
         needed = f"'{domain}' needs {_either(family.files(own))} in the folder '{family.folder}' of the data root"
         raise UserError(f"{needed} ({how}), but {error}") from None
     if absent:
-        known = "" if family.name in FAMILIES or family.name.startswith(TABLE) else _no_family(family.name)
+        known = "" if family.name in FAMILIES else _meant(family, own, data_root(root) / family.folder)
         raise UserError(
             f"'{domain}': missing in '{data_root(root) / family.folder}': {_either(absent)} ({how}){known}; "
             f"if the data root is elsewhere, {HOW_TO_SET_ROOT}"
@@ -155,6 +171,21 @@ def require(domain: str, root: Path | None) -> None:
 
 def _either(names: Iterable[str]) -> str:
     return ", ".join(names).replace("|", " or ")
+
+
+def _meant(family: Family, own: str, place: Path) -> str:
+    """The ending of a message: what may have been meant by a domain of one's own that is not there."""
+    if own in FAMILIES and own in FAMILIES[own].domains:
+        return f"; the family is written '{own}/{own}' here"
+    if family.name.startswith(TABLE):
+        return tables.near(place, own)
+    if not place.is_dir():
+        return _no_family(family.name)
+    return _is_table(family.name) if tables.domains_of(place) else folders.near(place, own)
+
+
+def _is_table(name: str) -> str:
+    return f"; of the .npz and .mat files there, the name is '{TABLE}{name}'"
 
 
 def _no_family(name: str) -> str:

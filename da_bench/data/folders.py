@@ -2,11 +2,12 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from da_bench.data.base import WHOLE, Family, Listing, Parts
-from da_bench.settings import UserError
+from da_bench.data.files import check_name
+from da_bench.settings import UserError, did_you_mean
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
 # Notes and lists that data sets bring along, which nobody takes for a picture.
@@ -23,7 +24,8 @@ def list_classes(place: Path) -> Listing:
 
     Raises:
         UserError: `place` is missing, unreadable or without class folders; a class without pictures; two classes that
-            look alike; a picture outside a class; an archive, or any other file that is no picture; a loop of links.
+            look alike, or hold the same folder by a link; a picture outside a class, or all pictures further down than
+            in a class; an archive, or any other file that is no picture; a loop of links; a name that is no text.
     """
     classes = domains_of(place)
     _check_names(place, classes)
@@ -33,6 +35,8 @@ def list_classes(place: Path) -> Listing:
     for name, files in found.items():
         if not files:
             raise UserError(f"the class folder '{place / name}' holds no picture: add some, or remove it")
+    _check_depth(place, found)
+    _check_apart(place, found)
     pairs = sorted((file, name) for name, files in found.items() for file in files)
     return Listing(place, tuple(file for file, _ in pairs), tuple(name for _, name in pairs))
 
@@ -70,17 +74,45 @@ def _parts(place: Path) -> Parts:
     return {WHOLE: list_classes(place)}
 
 
+def folded(name: str) -> str:
+    """What names that look alike have in common."""
+    return unicodedata.normalize("NFC", name.strip().casefold())
+
+
+def near(place: Path, domain: str) -> str:
+    """The ending of a message: what in the folder `place` may have been meant by a domain that is not there."""
+    entries = _entries(place)
+    if archives := [entry.name for entry in entries if Path(entry.name).suffix.lower() in ARCHIVES]:
+        return f"; archives are not unpacked, do so yourself: {', '.join(archives)}"
+    names = [entry.name for entry in entries if _is_folder(entry)]
+    return did_you_mean(domain, names) if names else ""
+
+
 def _check_names(place: Path, classes: tuple[str, ...]) -> None:
     seen: dict[str, str] = {}
     for name in classes:
-        other = seen.setdefault(unicodedata.normalize("NFC", name.strip().casefold()), name)
+        other = seen.setdefault(folded(name), name)
         if other != name:
             raise UserError(f"the class folders '{other}' and '{name}' of '{place}' look alike: merge or rename them")
-    if len(classes) == 1 and not list(_pictures_in(place / classes[0])):
+
+
+def _check_depth(place: Path, found: Mapping[str, Iterable[str]]) -> None:
+    if all(file.count("/") > 1 for files in found.values() for file in files):
         raise UserError(
-            f"'{place}' holds only the folder '{classes[0]}', which has no picture right in it: "
-            "the class folders have to be in the folder of the domain itself"
+            f"'{place}' holds the folders {', '.join(found)}, none of which has a picture right in it: the class "
+            "folders have to be in the folder of the domain itself, <domain>/<class>/*.jpg; move them there"
         )
+
+
+def _check_apart(place: Path, found: Mapping[str, Iterable[str]]) -> None:
+    owner: dict[str, str] = {}
+    for name, files in found.items():
+        for folder in {file.rpartition("/")[0] for file in files}:
+            real = os.path.realpath(place / folder)
+            if (other := owner.setdefault(real, name)) != name:
+                raise UserError(
+                    f"the classes '{other}' and '{name}' of '{place}' both hold the folder '{real}': remove a link"
+                )
 
 
 def _relative(paths: Iterable[Path], place: Path) -> Iterator[str]:
@@ -116,6 +148,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise UserError(
             f"cannot list the folder '{folder}': {error.strerror}; check that it is there and that you may read it"
         ) from None
+    for entry in entries:
+        check_name(folder, entry.name)
     return sorted(entries, key=lambda entry: entry.name)
 
 
