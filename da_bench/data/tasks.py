@@ -16,6 +16,7 @@ from da_bench.data import domains, prepared
 from da_bench.data.alike import alike
 from da_bench.data.base import FAMILIES, Examples
 from da_bench.data.domains import Whole, family_of
+from da_bench.data.folders import folded
 from da_bench.data.rows import Rows
 from da_bench.data.splits import Cut, Protocol, Role, cut
 from da_bench.settings import UserError, did_you_mean
@@ -124,6 +125,8 @@ def _pair(name: str, stem: str) -> tuple[str, str]:
     try:
         family_of(source), family_of(target)
     except UserError as error:
+        if "/" in source and source.partition("/")[0] not in FAMILIES:  # of no known family: no known task is near
+            raise UserError(f"task '{name}': {error}") from None
         raise UserError(f"unknown task '{name}'{did_you_mean(name, names())} ({error})") from None
     if source == target:
         raise UserError(f"task '{name}' adapts a domain to itself; give two")
@@ -246,10 +249,12 @@ def _declared(task: TaskSpec, ours: set[str], theirs: set[str]) -> tuple[set[str
 
 def _misfit(task: TaskSpec, ours: set[str], theirs: set[str]) -> str:
     stem = task.name.partition("+")[0].partition("@")[0]
+    alike = [(a, b) for a in sorted(ours - theirs) for b in sorted(theirs - ours) if folded(a) == folded(b)]
+    hint = f" ({alike[0][0]!a} and {alike[0][1]!a} look alike: rename one)" if alike else ""
     return (
         f"task '{task.name}': the domains' classes do not fit: only '{task.source}' has {_some(ours - theirs)}; only "
-        f"'{task.target}' has {_some(theirs - ours)}; both have {len(ours & theirs)}. Correct the folders, or declare "
-        f"it: '{stem}+shared' (only what both have), '+partial' (the target lacks some), '+open' (the target has more)"
+        f"'{task.target}' has {_some(theirs - ours)}; both have {len(ours & theirs)}{hint}. Correct the folders, or "
+        f"declare it: '{stem}+shared' (only what both have), '+partial' (the target lacks some), '+open' (it has more)"
     )
 
 

@@ -79,7 +79,7 @@ def test_a_damaged_pack_is_not_trained_on(root, tmp_path):
     content[-1] ^= 255
     images.write_bytes(content)
     domains._read.cache_clear()
-    with pytest.raises(UserError, match="is damaged .*delete that folder, and it is made anew"):
+    with pytest.raises(UserError, match=r"is damaged .*delete that folder, and it is made anew"):
         read("mine/photos", root, View(pixels=28))
 
 
@@ -131,7 +131,7 @@ def test_the_data_root_is_no_folder_of_itself(root, name):
 
 
 def test_a_folder_of_tables_says_so(root):
-    with pytest.raises(UserError, match="holds no folders.*; of the .npz .* there, the name is 'table/numbers'"):
+    with pytest.raises(UserError, match=r"holds no folders.*; of the .npz .* there, the name is 'table/numbers'"):
         domains_of("numbers", root)
 
 

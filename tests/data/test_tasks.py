@@ -91,6 +91,7 @@ def test_a_task_has_one_name(name, known):
         ("digits/real-to-synthetik", r"did you mean 'digits/real-to-synthetic'\?"),
         ("moons/35@transduktive", r"no such ending 'transduktive'; did you mean 'transductive'\?"),
         ("moons/35+opn", r"no such ending 'opn'; did you mean 'open'\?"),
+        ("mine/../mine/a-to-b", r"^task 'mine/../mine/a-to-b': 'mine/../mine/a' is no name under the data root"),
         ("mnist-to-mnist", "adapts a domain to itself"),
     ],
 )
@@ -223,6 +224,13 @@ def test_classes_that_differ_must_be_declared():
     message = "only 'table/mine/a' has ant; only 'table/mine/b' has bee; both have 1.*'table/mine/a-to-b.shared'"
     with pytest.raises(UserError, match=message):
         united("", ["ant", "cow"], ["bee", "cow"])
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("Bus", "bus"), ("caf\u00e9", "cafe\u0301")])
+def test_classes_that_look_alike_are_pointed_out(ours, theirs):
+    message = f"both have 1 ({ours!a} and {theirs!a} look alike: rename one). Correct"
+    with pytest.raises(UserError, match=re.escape(message)):
+        united("", [ours, "cow"], [theirs, "cow"])
 
 
 def test_a_class_without_an_example_is_a_class_that_is_missing():
