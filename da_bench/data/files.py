@@ -38,7 +38,7 @@ def data_root(root: Path | None = None) -> Path:
     return path
 
 
-def check_name(folder: Path, name: str) -> None:
+def check_name(folder: Path | str, name: str) -> None:
     """UserError where a file's name is not UTF-8 or holds a line break: no report or manifest could show it."""
     if NO_TEXT.search(name):
         raise UserError(f"{name!r} in '{folder}' is not UTF-8, or holds a line break or the like: rename it")

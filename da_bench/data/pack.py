@@ -118,7 +118,7 @@ def _checked(recipe: _Recipe, name: str) -> _Recipe:
 def key(listing: Listing) -> str:
     """A hash of the paths, classes, sizes and times of all files of a listing."""
     place = os.path.realpath(listing.place)
-    files = [(*pair, *stamp(listing.place / pair[0])) for pair in _pairs(listing)]
+    files = [(*pair, *stamp(os.path.join(place, pair[0]))) for pair in _pairs(listing)]
     return hashlib.sha256(json.dumps([RULES, place, files]).encode()).hexdigest()[:16]
 
 
@@ -126,10 +126,10 @@ def _pairs(listing: Listing) -> Iterable[tuple[str, str]]:
     return zip(listing.files, listing.labels, strict=True)
 
 
-def stamp(path: Path) -> tuple[int, ...]:
+def stamp(path: Path | str) -> tuple[int, ...]:
     """Size in bytes and time of the last change in ns; () where it is not there."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:  # decoding says so, together with all that is wrong
         return ()
     return found.st_size, found.st_mtime_ns
