@@ -1,7 +1,8 @@
 """The source -> target pairs, by name.
 
 A name is [FAMILY/]SOURCE-to-TARGET[+CLASSES][@PROTOCOL]: "office31/amazon-to-webcam", "mnist-to-usps",
-"my_folder/photos-to-sketches", "table/mine/a-to-b", "office31/amazon-to-webcam+partial@transductive".
+"my_folder/photos-to-sketches", "table/mine/a-to-b", "office31/amazon-to-webcam+partial@transductive". A target without
+a slash is of the source's family; from a folder of one's own to the family usps, it is "my_folder/photos-to-usps/usps".
 """
 
 import dataclasses
