@@ -152,10 +152,11 @@ def _run_file(path: Path, arguments: list[str]) -> None:
 
     asked = tyro.cli(Run, args=arguments, prog=f"da-bench run {path}")
     _use_devices(asked.isolate, asked.distributed)
-    from da_bench.execute import study
+    from da_bench.execute import check_name, study
     from da_bench.experiment import from_file
     from da_bench.processes import leads
 
+    check_name(path.stem)
     results = study(from_file(path), _options(asked))
     whole = path.suffix == ".py" and asked.shard == "1/1" and leads()
     _show(results, asked, results.write(path.stem, asked.rule) if whole else [])

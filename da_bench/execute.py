@@ -48,7 +48,12 @@ class Results:
         show(result_tables(self.records, rule))
 
     def write(self, name: str, rule: str = "last") -> list[Path]:
-        """Write tables (Markdown, LaTeX, CSV, JSON) and plots (PNG, SVG) into `folder`/`name`; returns their paths."""
+        """Write tables (Markdown, LaTeX, CSV, JSON) and plots (PNG, SVG) into `folder`/`name`; returns their paths.
+
+        Raises:
+            UserError: see `check_name`.
+        """
+        check_name(name)
         from da_bench.report.plots import write_plots
         from da_bench.report.tables import write_tables
 
@@ -56,6 +61,12 @@ class Results:
             *write_tables(self.records, self.folder / name, rule),
             *write_plots(self.records, self.folder / name, rule),
         ]
+
+
+def check_name(name: str) -> None:
+    """Raise UserError where tables of this name would lie among the records."""
+    if name in ("runs", "checkpoints"):
+        raise UserError(f"'{name}' is where the results folder keeps its records; give the experiment another name")
 
 
 @setting

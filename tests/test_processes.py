@@ -20,7 +20,7 @@ TOGETHER = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_NUM_PR
 
 
 def begun(folder, results, environment, *options):
-    command = [sys.executable, "-m", "da_bench", "run", "runs.py", "--results", results, "--quiet", *options]
+    command = [sys.executable, "-m", "da_bench", "run", "sweep.py", "--results", results, "--quiet", *options]
     inherited = {**os.environ, "JAX_ENABLE_X64": "1", "XDG_CACHE_HOME": str(folder)}
     pipes = {"stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=folder, env=inherited | environment, **pipes)
@@ -44,7 +44,7 @@ def states(folder):
 def made(tmp_path_factory):
     """Results of one process with four devices, of two with two each, and of two that work on each run with all."""
     folder = tmp_path_factory.mktemp("together")
-    (folder / "runs.py").write_text(FILE)
+    (folder / "sweep.py").write_text(FILE)
     ended([begun(folder, "alone", ALONE)])
     for results, options in {"runs": (), "data": ("--devices-per-run", "4")}.items():
         with socket.socket() as free:
