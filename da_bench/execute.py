@@ -344,6 +344,7 @@ def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made
     compiled = (time.monotonic() - start) / len(group)
     for one, run in zip(group, runs, strict=True):
         session = _session([one], job)
+        job.sweep.begin(_label([one]), 1)  # each goes from its first step to its last
         made = drive(stream.Streamed(run, programs, data, job.options.workers), one.training, session)
         yield one, (_unpack(one, task, made, 0), Seconds(compiled, made.seconds, 1))
         session.checkpoints.clear()
