@@ -1,5 +1,6 @@
 """A study: makes the runs of a list of experiments that are not yet on record, and reports all of them."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -145,16 +146,16 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     if not missing:
         return
     store.prepare()
-    for run_id in again:
-        store.forget(run_id)
+    units = [[one] for one in missing] if options.isolate else groups
     tidy(options.checkpoints, store.has)
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
     with listening() as request, Sweep(len(missing), steps) as sweep:
         job = Job(store, options, sweep, request)
-        held = [group for group in groups if not _attempt(group, job)]
+        held = [unit for unit in units if not _attempt(unit, job)]
         for group in held:  # perhaps they are done by now
             if not _attempt(group, job):
                 sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
+    tidy(options.checkpoints, store.has)  # of groups of which a part was published before
 
 
 class Job(NamedTuple):
@@ -174,11 +175,9 @@ def _attempt(group: list[Experiment], job: Job) -> bool:
     """Make what is missing of a group; False if another process is making some of it."""
     job.request.raise_if_made()
     if job.options.isolate:
-        attempts = [_attempt_apart(one, job) for one in group]
-        return all(attempts)
+        return _attempt_apart(group[0], job)
     try:
-        with hold([job.store.lock(one.id) for one in group]):
-            left = [one for one in group if not job.store.has(one.id)]
+        with _locked(group, job) as left:
             if left:
                 job.sweep.begin(_label(left), len(left))
                 _run_group(left, job)
@@ -186,6 +185,18 @@ def _attempt(group: list[Experiment], job: Job) -> bool:
     except HeldError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def _locked(group: list[Experiment], job: Job) -> Iterator[list[Experiment]]:
+    """Hold the locks of a group's runs; those that are to be made.
+
+    Failed ones are forgotten only here: without the lock, one that another process has just made would be.
+    """
+    with hold([job.store.lock(one.id) for one in group]):
+        for run_id in job.store.failures(one.id for one in group) if job.options.retry else []:
+            job.store.forget(run_id)
+        yield [one for one in group if not job.store.has(one.id)]
 
 
 def run(method: Any, task: str, seeds: int = 5, options: Options = DEFAULTS, **settings: Any) -> Results:
@@ -278,15 +289,27 @@ def _parameters(model: Network, example: Any) -> int:
 def _attempt_apart(one: Experiment, job: Job) -> bool:
     """Make one run in a process of its own; whatever becomes of it is on record, unless another is making it."""
     alone = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False}
-    job.sweep.begin(_label([one]), 1)
-    found = isolate.apart(one, {**vars(job.options), **alone}, job.options.timeout, job.request)
-    if isinstance(found, isolate.HeldElsewhere):
+    try:
+        with _locked([one], job) as left:
+            pass
+        if left:
+            job.sweep.begin(_label([one]), 1)
+            found = isolate.apart(one, {**vars(job.options), **alone}, job.options.timeout, job.request)
+            _settle(one, found, job)
+    except HeldError:
         return False
-    if isinstance(found, isolate.Failure):
+    job.sweep.end(1, len(job.store.failures([one.id])))
+    return True
+
+
+def _settle(one: Experiment, found: isolate.Failure | None, job: Job) -> None:
+    """Record why a process left no result; not where another process is making the run by now."""
+    with hold([job.store.lock(one.id)]):
+        if job.store.has(one.id):
+            return
+        found = found or isolate.Failure("error", "its process ended well, and left no result")
         job.sweep.note(f"{_label([one])}, seed {one.seed}: {found.cause}: {found.reason}")
         job.store.publish(*failed(one, _load(one, job.options), *found))
-    job.sweep.end(1, found is not None)
-    return True
 
 
 def _run_group(group: list[Experiment], job: Job) -> None:

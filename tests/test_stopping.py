@@ -23,10 +23,10 @@ def test_the_first_signal_only_asks(number):
 
 @pytest.mark.parametrize("second", SIGNALS)
 def test_the_second_signal_stops_at_once(second):
-    with pytest.raises(Stopped) as caught, listening():
+    with listening():
         os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), second)
-        raise AssertionError("unreachable")
+        with pytest.raises(Stopped) as caught:
+            os.kill(os.getpid(), second)
     assert caught.value.signal == second
 
 
