@@ -124,11 +124,10 @@ def sources(one: Experiment) -> list[str]:
 def _source(cls: type) -> str:
     if cls.__module__ in sys.modules and cls.__module__ != "__main__":
         return cls.__module__
-    own = [
-        fn for fn in vars(cls).values() if getattr(fn, "__module__", "") == cls.__module__ and hasattr(fn, "__code__")
-    ]
-    paths = {Path(fn.__code__.co_filename) for fn in own}
-    found = [path for path in paths if path.is_file()]
+    functions = [fn for fn in vars(cls).values() if hasattr(fn, "__code__")]
+    # by their globals: what a decorator adds to a class is of its module by name only
+    own = [fn for fn in functions if fn.__globals__.get("__name__") == cls.__module__]
+    found = [path for fn in own if (path := Path(fn.__code__.co_filename)).is_file()]
     if not found:
         raise UserError(f"Options.isolate: {cls.__name__} is not defined in a file, which another process could load")
     return os.path.abspath(found[0])

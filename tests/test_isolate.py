@@ -141,8 +141,6 @@ def test_only_failed_runs_are_made_again(results, monkeypatch):
     monkeypatch.setattr(isolate, "apart", lambda *_: isolate.Failure("killed", "no"))
     study(runs, results)
     options = da.Options(results=results, progress="none", retry=True)
-    listed, failures = [], da.execute.Records.failures if hasattr(da, "execute") else None
-    del listed, failures
     before = da.study(runs, options).records
     assert [record.result["status"] for record in before] == ["ok", "ok"]
     assert da.study(runs, options).records == before
