@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install bench test test-slow lint lock clean
+.PHONY: install bench test test-slow faults lint lock clean
 
 install: $(READY)
 
@@ -25,6 +25,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# kills, full disks, damaged files, starts at once: about ten minutes; writes results/benchmarks/faults.md
+faults: $(READY)
+	$(BIN)/python -m pytest -m slow tests/test_faults.py -s
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -195,8 +195,8 @@ def left(results: Path) -> dict[str, object]:
     for record in Records(results).all():
         with np.load(results / "runs" / record.id / "predictions.npz") as arrays:
             predicted = {name: arrays[name].tobytes().hex() for name in arrays.files}
-        curves = {name: value for name, value in record.curves.items()}
-        found[record.id] = (record.result["status"], record.result["state"], record.result["rules"], curves, predicted)
+        result = {name: value for name, value in record.result.items() if name != "seconds"}
+        found[record.id] = (result, record.curves, predicted)
     names = [path.name for path in (results / "runs").iterdir() if path.name.startswith(".")]
     return {"runs": found, "hidden": names, "others": [one.name for one in results.iterdir() if one.name != "runs"]}
 
@@ -227,7 +227,7 @@ def kills(count: int, folder: Path) -> dict[str, object]:
     def job(number):
         name, results = methods[number % len(methods)], folder / f"kill-{number}"
         for attempt in itertools.count():
-            fault = moment(generator, counts[name]["events"]) if attempt < 4 and tally["kills"] < count else Fault()
+            fault = moment(generator, counts[name]["events"]) if attempt < 8 and tally["kills"] < count else Fault()
             code, said, _ = yield name, results, fault
             tally["kills"] += code == -signal.SIGKILL
             tally["at an event" if fault.event else "at a time"] += code == -signal.SIGKILL
@@ -271,7 +271,7 @@ def full(count: int, folder: Path) -> dict[str, object]:
     def job(number):
         name, results = methods[number % len(methods)], folder / f"full-{number}"
         share = (number // 2 + 0.5) / (count / 2)
-        size, call = int(20_000 ** share) - 1, 1 + int(share * counts[name]["calls"])
+        size, call = int(20_000**share) - 1, 1 + int(share * counts[name]["calls"])
         code, said, _ = yield name, results, Fault(size=size) if number % 2 else Fault(call=call)
         tally["points"] += 1
         tally["hit"] += code != 0

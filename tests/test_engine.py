@@ -164,7 +164,9 @@ def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_i
         study(tmp_path / "killed")
     monkeypatch.setattr(execute.Records, "publish", publish)
     started = []
-    monkeypatch.setattr(engine, "_launches", lambda reached, *rest: started.append(reached.step) or launches(reached, *rest))
+    monkeypatch.setattr(
+        engine, "_launches", lambda reached, *rest: started.append(reached.step) or launches(reached, *rest)
+    )
     again = study(tmp_path / "killed")
     assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
     assert started[0] == TRAINING.steps - 1
