@@ -19,6 +19,7 @@ from da_bench.settings import StorageError
 
 MANIFEST = "MANIFEST"
 KEPT = 2
+ROOM = 2**18  # bytes that orbax adds to the arrays, at most
 FORMAT = 1
 GROUPS = "[0-9a-f]*"  # their folders; hidden ones are being removed
 
@@ -185,8 +186,16 @@ def _flush(path: Path) -> None:
 
 def _write_arrays(place: Path, leaves: dict[str, np.ndarray]) -> dict[str, Any]:
     """Write them; returns shapes and types of those that have no values, which orbax refuses."""
+    _find_room(place.with_name("room"), 2 * sum(leaf.nbytes for leaf in leaves.values()) + ROOM)
     _orbax().save(place.absolute(), {name: leaf for name, leaf in leaves.items() if leaf.size})
     return {name: [list(leaf.shape), leaf.dtype.name] for name, leaf in leaves.items() if not leaf.size}
+
+
+def _find_room(path: Path, size: int) -> None:
+    """Raise OSError where there is none: orbax says so in pages of tracebacks, from several threads at once."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    path.unlink()
 
 
 def _read_arrays(place: Path, empty: dict[str, Any]) -> dict[str, np.ndarray]:

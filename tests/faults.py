@@ -271,7 +271,7 @@ def full(count: int, folder: Path) -> dict[str, object]:
     def job(number):
         name, results = methods[number % len(methods)], folder / f"full-{number}"
         share = (number // 2 + 0.5) / (count / 2)
-        size, call = int(20_000**share) - 1, 1 + int(share * counts[name]["calls"])
+        size, call = int(300_000**share) - 1, 1 + int(share * counts[name]["calls"])
         code, said, _ = yield name, results, Fault(size=size) if number % 2 else Fault(call=call)
         tally["points"] += 1
         tally["hit"] += code != 0
