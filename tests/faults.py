@@ -40,7 +40,7 @@ from da_bench.methods import METHODS, load_plugins
 from da_bench.records import Records
 
 IMPORTED = (matplotlib.figure, orbax.checkpoint, scipy.optimize, sklearn.linear_model, sklearn.svm, tyro)
-TASK, SEEDS, AT_ONCE = "moons/35", 2, 3
+TASK, SEEDS, AT_ONCE = "moons/35", 2, 4
 TRAINING = ["--training.steps", "12", "--training.evaluations", "3", "--training.batch-size", "16"]
 WATCHED = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "os.chmod", "fcntl.flock")
 INJECTED = ("write", "fsync", "rename", "mkdir", "open", "truncate")
