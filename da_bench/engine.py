@@ -73,6 +73,7 @@ class _Reached:
     carry: Carry
     looks: list[tuple[dict[str, Any], Any]]
     seconds: float
+    features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))  # after the last step
 
 
 def drive(engine: Engine, training: Training, session: Session) -> Made:
@@ -82,7 +83,7 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         Stopped: when asked to, after saving. StorageError: what was reached cannot be saved.
     """
     reached = _resumed(engine, session)
-    every, features = training.steps // training.evaluations, np.empty(0)
+    every = training.steps // training.evaluations
     while reached.step < training.steps:
         until = (reached.step // every + 1) * every
         for _ in _launches(reached, engine, until):
@@ -92,8 +93,12 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         features = _look(reached, engine, every)
         if until < training.steps:
             _keep(reached, engine, session)
+            continue
+        reached.features = features
+        if engine.count > 1:  # killed between publishing two runs, the rest would be made alone, and round otherwise
+            session.checkpoints.save(_to_disk(reached, engine.count))
     metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
-    return Made(metrics, logits, features, digests(reached.carry)[: engine.count], reached.seconds)
+    return Made(metrics, logits, reached.features, digests(reached.carry)[: engine.count], reached.seconds)
 
 
 def _launches(reached: _Reached, engine: Engine, until: int) -> Iterator[None]:
@@ -156,6 +161,7 @@ def _to_disk(reached: _Reached, count: int) -> Saved:
     leaves = {f"carry/{i}": leaf for i, leaf in enumerate(_leaves(reached.carry))}
     for i, look in enumerate(reached.looks):
         leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look))}
+    leaves |= {"features": reached.features} if reached.features.size else {}
     return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()})
 
 
@@ -172,7 +178,7 @@ def _from_disk(saved: Saved, like: Carry) -> _Reached:
     while f"look/{len(looks)}/0" in saved.leaves:
         leaves = [saved.leaves[f"look/{len(looks)}/{j}"] for j in range(len(names) + 1)]
         looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1]))
-    return _Reached(saved.step, carry, looks, saved.seconds)
+    return _Reached(saved.step, carry, looks, saved.seconds, saved.leaves.get("features", np.empty(0)))
 
 
 def _leaves(tree: Tree) -> list[np.ndarray]:

@@ -143,11 +143,11 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
+    tidy(options.checkpoints, store.has)
     if not missing:
         return
     store.prepare()
     units = [[one] for one in missing] if options.isolate else groups
-    tidy(options.checkpoints, store.has)
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
     with listening() as request, Sweep(len(missing), steps) as sweep:
         job = Job(store, options, sweep, request)

@@ -125,7 +125,7 @@ def test_no_more_is_saved_than_asked_for(tmp_path):
     asked = session(tmp_path)
     asked.every = 1e9
     engine.drive(programs("source_only"), TRAINING, asked)
-    assert not tmp_path.joinpath(asked.checkpoints.own).exists()
+    assert [path.name for path in asked.checkpoints.own.iterdir()] == ["000000006"]  # for publishing
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_i
     )
     again = study(tmp_path / "killed")
     assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
-    assert started[0] == TRAINING.steps - 1
+    assert started == []  # nothing is computed again
     assert listing(tmp_path / "killed") == ["runs"]
 
 

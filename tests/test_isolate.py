@@ -7,7 +7,7 @@ import signal
 import pytest
 
 import da_bench as da
-from da_bench import isolate
+from da_bench import execute, isolate
 from da_bench.experiment import Experiment
 from da_bench.locks import HeldError
 from da_bench.methods import METHODS
@@ -144,6 +144,24 @@ def test_only_failed_runs_are_made_again(results, monkeypatch):
     before = da.study(runs, options).records
     assert [record.result["status"] for record in before] == ["ok", "ok"]
     assert da.study(runs, options).records == before
+
+
+def test_what_another_sweep_has_made_again_meanwhile_stands(results, monkeypatch):
+    """Two sweeps with `retry` list the same failed run; the second one gets its lock when the first is done."""
+    run, hold, publish, published = one(da.methods.SourceOnly()), execute.hold, execute.Records.publish, []
+    monkeypatch.setattr(isolate, "apart", lambda *_: isolate.Failure("killed", "no"))
+    study([run], results)
+    options = da.Options(results=results, progress="none", retry=True)
+
+    def late(paths):
+        monkeypatch.setattr(execute, "hold", hold)
+        da.study([run], options)  # the other sweep
+        return hold(paths)
+
+    monkeypatch.setattr(execute, "hold", late)
+    monkeypatch.setattr(execute.Records, "publish", lambda *all_: published.append(1) or publish(*all_))
+    assert da.study([run], options).records[0].result["status"] == "ok"
+    assert published == [1]
 
 
 @pytest.mark.parametrize(
