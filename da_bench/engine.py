@@ -75,6 +75,7 @@ class _Reached:
     carry: Carry
     looks: list[tuple[dict[str, Any], Any]]
     seconds: float
+    features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))  # after the last step
 
 
 def drive(engine: Engine, training: Training, session: Session) -> Made:
@@ -84,7 +85,17 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         Stopped: when asked to, after saving. StorageError: what was reached cannot be saved.
     """
     reached = _resumed(engine, session)
-    every, features = training.steps // training.evaluations, np.empty(0)
+    if reached.step < training.steps:
+        _train(reached, engine, training, session)
+        if engine.count > 1:  # killed between publishing two runs, the other would be made alone, and round otherwise
+            _save(reached, engine, session)
+    metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
+    return Made(metrics, logits, reached.features, digests(reached.carry)[: engine.count], reached.seconds)
+
+
+def _train(reached: _Reached, engine: Engine, training: Training, session: Session) -> None:
+    """Go on to the last step, and evaluate on the way."""
+    every = training.steps // training.evaluations
     while reached.step < training.steps:
         until = (reached.step // every + 1) * every
         for _ in _launches(reached, engine, until):
@@ -94,8 +105,7 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         features = _look(reached, engine, every)
         if until < training.steps:
             _keep(reached, engine, session)
-    metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
-    return Made(metrics, logits, features, digests(reached.carry)[: engine.count], reached.seconds)
+    reached.features = features
 
 
 def _launches(reached: _Reached, engine: Engine, until: int) -> Iterator[None]:
@@ -123,9 +133,7 @@ def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
     asked, now = agree(session.request.signal is not None), time.monotonic()
     if not asked and not agree(now - session.saved >= session.every):
         return
-    saved = _to_disk(reached, engine.count)
-    if leads():
-        session.checkpoints.save(saved)
+    _save(reached, engine, session)
     session.saved = now
     if asked:
         raise Stopped(session.request.signal or signal.SIGTERM)  # perhaps only the lead has heard it
@@ -133,6 +141,12 @@ def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
 
 def _rows(count: int, tree: Tree) -> Tree:
     return jax.tree.map(lambda leaf: leaf[:count], fetch(tree))
+
+
+def _save(reached: _Reached, engine: Engine, session: Session) -> None:
+    saved = _to_disk(reached, engine.count)  # of all processes, written by one
+    if leads():
+        session.checkpoints.save(saved)
 
 
 def _resumed(engine: Engine, session: Session) -> _Reached:
@@ -162,6 +176,7 @@ def _to_disk(reached: _Reached, count: int) -> Saved:
     leaves = {f"carry/{i}": leaf for i, leaf in enumerate(_leaves(reached.carry))}
     for i, look in enumerate(reached.looks):
         leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look))}
+    leaves |= {"features": reached.features} if reached.features.size else {}
     return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()})
 
 
@@ -178,7 +193,7 @@ def _from_disk(saved: Saved, like: Carry) -> _Reached:
     while f"look/{len(looks)}/0" in saved.leaves:
         leaves = [saved.leaves[f"look/{len(looks)}/{j}"] for j in range(len(names) + 1)]
         looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1]))
-    return _Reached(saved.step, carry, looks, saved.seconds)
+    return _Reached(saved.step, carry, looks, saved.seconds, saved.leaves.get("features", np.empty(0)))
 
 
 def _leaves(tree: Tree) -> list[np.ndarray]:

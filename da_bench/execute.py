@@ -156,20 +156,23 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
-    if not agree(bool(missing)):  # all processes have looked, before the first of them writes
+    agree(True)  # all processes have looked, before the first of them writes
+    if leads():
+        tidy(options.checkpoints, store.has)
+    if not missing:
         return
     if leads():
         store.prepare()
-        for run_id in again:
-            store.forget(run_id)
-        tidy(options.checkpoints, store.has)
+    units = [[one] for one in missing] if options.isolate else groups
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
     with listening() as request, Sweep(len(missing), steps) as sweep:
         job = Job(store, options, sweep, request)
-        held = [group for group in groups if not _attempt(group, job)]
+        held = [unit for unit in units if not _attempt(unit, job)]
         for group in held:  # perhaps they are done by now
             if not _attempt(group, job):
                 sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
+    if leads():
+        tidy(options.checkpoints, store.has)  # of groups of which a part was published before
 
 
 class Job(NamedTuple):
@@ -189,13 +192,13 @@ def _attempt(group: list[Experiment], job: Job) -> bool:
     """Make what is missing of a group; False if another process is making some of it."""
     job.request.raise_if_made()
     if job.options.isolate:
-        attempts = [_attempt_apart(one, job) for one in group]
-        return all(attempts)
+        return _attempt_apart(group[0], job)
     with contextlib.ExitStack() as stack:
         if not agree(_held(group, job, stack)):
             return False
         left = [one for one in group if not job.store.has(one.id)]
-        if agree(bool(left)):
+        agree(True)  # all processes have looked
+        if left:
             job.sweep.begin(_label(left), len(left))
             _run_group(left, job)
         job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
@@ -204,12 +207,18 @@ def _attempt(group: list[Experiment], job: Job) -> bool:
 
 
 def _held(group: list[Experiment], job: Job, stack: contextlib.ExitStack) -> bool:
-    """Whether this process holds the locks of all runs of the group, until the stack ends; the lead's business."""
+    """Whether the locks of a group's runs are held until the stack ends; the lead's business.
+
+    Failed runs are forgotten only here: without the lock, one that another process has just made would be.
+    """
+    if not leads():
+        return True
     try:
-        if leads():
-            stack.enter_context(hold([job.store.lock(one.id) for one in group]))
+        stack.enter_context(hold([job.store.lock(one.id) for one in group]))
     except HeldError:
         return False
+    for run_id in job.store.failures(one.id for one in group) if job.options.retry else []:
+        job.store.forget(run_id)
     return True
 
 
@@ -323,15 +332,28 @@ def _parameters(model: Network, example: Any) -> int:
 def _attempt_apart(one: Experiment, job: Job) -> bool:
     """Make one run in a process of its own; whatever becomes of it is on record, unless another is making it."""
     alone = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False}
-    job.sweep.begin(_label([one]), 1)
-    found = isolate.apart(one, {**vars(job.options), **alone}, job.options.timeout, job.request)
-    if isinstance(found, isolate.HeldElsewhere):
+    try:
+        with contextlib.ExitStack() as stack:
+            if not _held([one], job, stack):
+                return False
+        if not job.store.has(one.id):
+            job.sweep.begin(_label([one]), 1)
+            found = isolate.apart(one, {**vars(job.options), **alone}, job.options.timeout, job.request)
+            _settle(one, found, job)
+    except HeldError:
         return False
-    if isinstance(found, isolate.Failure):
+    job.sweep.end(1, len(job.store.failures([one.id])))
+    return True
+
+
+def _settle(one: Experiment, found: isolate.Failure | None, job: Job) -> None:
+    """Record why a process left no result; not where another process is making the run by now."""
+    with hold([job.store.lock(one.id)]):
+        if job.store.has(one.id):
+            return
+        found = found or isolate.Failure("error", "its process ended well, and left no result")
         job.sweep.note(f"{_label([one])}, seed {one.seed}: {found.cause}: {found.reason}")
         job.store.publish(*failed(one, _load(one, job.options), *found))
-    job.sweep.end(1, found is not None)
-    return True
 
 
 def _run_group(group: list[Experiment], job: Job) -> None:
@@ -392,6 +414,7 @@ def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made
     compiled = (time.monotonic() - start) / len(group)
     for one, run in zip(group, runs, strict=True):
         session = _session([one], job)
+        job.sweep.begin(_label([one]), 1)  # each goes from its first step to its last
         made = drive(stream.Streamed(run, programs, data, job.options.workers), one.training, session)
         yield one, (_unpack(one, task, made, 0), Seconds(compiled, made.seconds, 1))
         session.checkpoints.clear()
