@@ -159,6 +159,7 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     agree(True)  # all processes have looked, before the first of them writes
     if leads():
         tidy(options.checkpoints, store.has)
+        _tidy_runs(store)
     if not missing:
         return
     if leads():
@@ -173,6 +174,13 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
                 sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
     if leads():
         tidy(options.checkpoints, store.has)  # of groups of which a part was published before
+
+
+def _tidy_runs(store: Records) -> None:
+    """Remove locks and drafts of processes that were killed."""
+    for lock in store.folder.glob(".*.lock"):
+        with contextlib.suppress(HeldError), hold([lock]):
+            store.clean(lock.stem.removeprefix("."))
 
 
 class Job(NamedTuple):
