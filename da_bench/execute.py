@@ -1,7 +1,9 @@
 """A study: makes the runs of a list of experiments that are not yet on record, and reports all of them."""
 
+import contextlib
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ import jax
 import numpy as np
 from pydantic import Field
 
-from da_bench import engine, isolate, models, stream, train
+from da_bench import cluster, engine, isolate, models, stream, train
 from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import load, present, spec
 from da_bench.engine import Session, drive
@@ -68,7 +70,9 @@ class Options:
     record ("offline" or "online"); progress: a live line, JSON lines on the standard output, or nothing;
     checkpoint_seconds: time between two checkpoints of what is being made, at least; shard: (i, n), make only the
     i-th of n equal shares, i from 1; isolate: every run in a process of its own, so that what kills it is recorded and
-    the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again.
+    the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again; executor: "ray",
+    every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
+    the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node.
     """
 
     results: Path = Path("results")
@@ -84,11 +88,14 @@ class Options:
     isolate: bool = False
     timeout: Positive | None = None
     retry: bool = False
+    executor: Literal["here", "ray"] = "here"
+    run_cpus: NonNegative = 1.0
+    run_gpus: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:
             raise UserError(f"Options.shard = {self.shard}: the first number goes from 1 to the second")
-        if self.timeout and not self.isolate:
+        if self.timeout and not self.isolate and self.executor == "here":
             raise UserError("Options.timeout needs isolate: only a process of its own can be ended")
 
     @property
@@ -152,10 +159,9 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
     with listening() as request, Sweep(len(missing), steps) as sweep:
         job = Job(store, options, sweep, request)
-        held = [group for group in groups if not _attempt(group, job)]
-        for group in held:  # perhaps they are done by now
-            if not _attempt(group, job):
-                sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
+        attempts = _attempts_placed if options.executor == "ray" else _attempts
+        for group in attempts(attempts(groups, job), job):  # perhaps those that were held are done by now
+            sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
 
 
 class Job(NamedTuple):
@@ -169,6 +175,11 @@ class Job(NamedTuple):
 
 def _label(group: list[Experiment]) -> str:
     return f"{group[0].task}: {group[0].method.name} x {len(group)}"
+
+
+def _attempts(groups: list[list[Experiment]], job: Job) -> list[list[Experiment]]:
+    """Make what is missing, group by group; those groups some of which another process is making."""
+    return [group for group in groups if not _attempt(group, job)]
 
 
 def _attempt(group: list[Experiment], job: Job) -> bool:
@@ -292,9 +303,38 @@ def _parameters(model: Network, example: Any) -> int:
 
 def _attempt_apart(one: Experiment, job: Job) -> bool:
     """Make one run in a process of its own; whatever becomes of it is on record, unless another is making it."""
-    alone = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False}
     job.sweep.begin(_label([one]), 1)
-    found = isolate.apart(one, {**vars(job.options), **alone}, job.options.timeout, job.request)
+    return _settle(one, isolate.apart(_described(one, job.options), job.options.timeout, job.request), job)
+
+
+def _attempts_placed(groups: list[list[Experiment]], job: Job) -> list[list[Experiment]]:
+    """Make every run on the cluster, in a process of its own; those that another process is making."""
+    runs, options = [one for group in groups for one in group], job.options
+    if not runs:
+        return []
+    need = cluster.Need(options.run_cpus, options.run_gpus)
+    locks = [Path(os.path.abspath(job.store.lock(one.id))) for one in runs]
+    asked = [
+        cluster.Asked(_described(one, options), lock, options.timeout, cluster.environ(need))
+        for one, lock in zip(runs, locks, strict=True)
+    ]
+    with cluster.connected() as ray, contextlib.closing(cluster.placed(ray, asked, need, job.request)) as over:
+        if not cluster.fits(ray, need):
+            job.sweep.note(f"no node of the cluster has {need}, which each run asks for: they wait for one")
+        job.sweep.begin(f"{len(runs)} runs on the cluster", len(runs))
+        return [[runs[i]] for i, found in over if not _settle(runs[i], found, job)]
+
+
+def _described(one: Experiment, options: Options) -> str:
+    """For a process that makes this run alone, wherever it is."""
+    alone = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False, "executor": "here"}
+    root = options.data_root and os.path.abspath(options.data_root)
+    where = {"results": os.path.abspath(options.results), "data_root": root}
+    return isolate.described(one, {**vars(options), **alone, **where})
+
+
+def _settle(one: Experiment, found: isolate.Failure | isolate.HeldElsewhere | None, job: Job) -> bool:
+    """Put a failure on record; False if another process is making the run."""
     if isinstance(found, isolate.HeldElsewhere):
         return False
     if isinstance(found, isolate.Failure):

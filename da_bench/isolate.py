@@ -1,5 +1,6 @@
 """A run in a process of its own: what kills it, or takes too long, is a finding and not the end of a sweep."""
 
+import contextlib
 import json
 import os
 import signal
@@ -33,12 +34,10 @@ class HeldElsewhere(NamedTuple):
     """Another process is making the run."""
 
 
-def apart(
-    one: Experiment, options: dict[str, Any], timeout: float | None, request: Request
-) -> Failure | HeldElsewhere | None:
+def apart(message: str, timeout: float | None, request: Request) -> Failure | HeldElsewhere | None:
     """Make a run in a process of its own: None when it is on record, else a Failure, or HeldElsewhere.
 
-    options: fields of `Options` for the process; timeout: seconds that it may take.
+    message: of `described`; timeout: seconds that it may take.
 
     Raises:
         Stopped: on request, after the process has saved. UserError: it refused what it was asked for.
@@ -49,19 +48,26 @@ def apart(
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stderr=said, text=True, start_new_session=True
         ) as process:
-            _tell(process, {"config": one.config(), "sources": sources(one), "options": options, **_devices()})
+            _tell(process, message)
             late = _wait(process, timeout, request)
         request.raise_if_made()
         return _outcome(process.returncode, timeout if late else None, _last_line(said))
 
 
-def _tell(process: "subprocess.Popen[str]", message: dict[str, Any]) -> None:
+def described(one: Experiment, options: dict[str, Any]) -> str:
+    """A run as one line for a process that is to make it. options: fields of `Options` for that process."""
+    return json.dumps({"config": one.config(), "sources": sources(one), "options": options, **_devices()}, default=str)
+
+
+def _tell(process: "subprocess.Popen[str]", message: str) -> None:
+    """The standard input stays open: its end tells the process that this one is gone."""
     assert process.stdin
     try:
-        process.stdin.write(json.dumps(message, default=str))
-        process.stdin.close()
+        process.stdin.write(message + "\n")
+        process.stdin.flush()
     except BrokenPipeError:  # it died before it listened; how, says its exit code
-        return
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
 
 def _devices() -> dict[str, Any]:
