@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from da_bench.stopping import Request, listening
 RETRIES = 3  # of a task whose worker or node died; what ends the run's own process is a finding, and final
 PATIENCE = 2 * GRACE  # seconds in which what a dead worker left behind saves, ends and gives its lock up
 POLL = 0.2
+FOLDERS = ("DA_BENCH_DATA", "DA_BENCH_CACHE", "PYTHONPATH")  # variables that a node's own may lack
 
 Found = Failure | HeldElsewhere | None
 
@@ -44,13 +45,15 @@ class Asked(NamedTuple):
 
 
 def environ(need: Need) -> dict[str, str]:
-    """Variables of a run's process: where data lie as they are here, and no more of a GPU than was asked for."""
-    here = {
-        name: os.path.abspath(os.environ[name]) for name in ("DA_BENCH_DATA", "DA_BENCH_CACHE") if name in os.environ
-    }
+    """Variables of a run's process: where data and code lie, as here, and no more of a GPU than was asked for."""
+    here = {name: _absolute(os.environ[name]) for name in FOLDERS if os.environ.get(name)}
     if need.gpus == 0:
         return {**here, "JAX_PLATFORMS": "cpu"}
     return here if need.gpus >= 1 else {**here, "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * need.gpus:.3f}"}
+
+
+def _absolute(paths: str) -> str:
+    return os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
 
 
 @contextlib.contextmanager
@@ -68,8 +71,8 @@ def connected() -> Iterator[Any]:
         ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
     except ConnectionError as error:
         raise UserError(
-            "no Ray cluster: start one with `ray start --head` here, and `ray start --address=HERE:6379` on the others, "
-            "or name one in RAY_ADDRESS"
+            "no Ray cluster: start one with `ray start --head` here, and `ray start --address=HERE:6379` on each other "
+            "machine, or name one in RAY_ADDRESS"
         ) from error
     try:
         yield ray
@@ -92,7 +95,7 @@ def fits(ray: Any, need: Need) -> bool:
     return any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes)
 
 
-def placed(ray: Any, runs: Sequence[Asked], need: Need, request: Request) -> Iterator[tuple[int, Found]]:
+def placed(ray: Any, runs: Sequence[Asked], need: Need, request: Request) -> Generator[tuple[int, Found], None, None]:
     """Make the runs on the cluster; (index, outcome) of each when it is over, the outcome as of `isolate.apart`.
 
     Raises:
@@ -118,7 +121,7 @@ def _found(ray: Any, ref: Any) -> Found:
         found: Found = ray.get(ref)
     except ray.exceptions.OutOfMemoryError as error:
         return Failure("out_of_memory", _first_line(error))
-    except ray.exceptions.WorkerCrashedError as error:
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
         return Failure("killed", f"with its worker, {RETRIES + 1} times; {_first_line(error)}")
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)

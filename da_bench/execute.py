@@ -152,25 +152,31 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
         _check(group[0], _load(group[0], options), options)
     if not missing:
         return
-    store.prepare()
-    for run_id in again:
-        store.forget(run_id)
-    tidy(options.checkpoints, store.has)
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
-    with listening() as request, Sweep(len(missing), steps) as sweep:
-        job = Job(store, options, sweep, request)
-        attempts = _attempts_placed if options.executor == "ray" else _attempts
+    # first the cluster: Ray would hear SIGTERM itself
+    with _cluster(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
+        store.prepare()
+        for run_id in again:
+            store.forget(run_id)
+        tidy(options.checkpoints, store.has)
+        job = Job(store, options, sweep, request, ray)
+        attempts = _attempts_placed if ray else _attempts
         for group in attempts(attempts(groups, job), job):  # perhaps those that were held are done by now
             sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
 
 
+def _cluster(options: Options) -> contextlib.AbstractContextManager[Any]:
+    return cluster.connected() if options.executor == "ray" else contextlib.nullcontext()
+
+
 class Job(NamedTuple):
-    """What the groups of a study share."""
+    """What the groups of a study share. ray: the module, where it is to place the runs."""
 
     store: Records
     options: Options
     sweep: Sweep
     request: Request
+    ray: Any = None
 
 
 def _label(group: list[Experiment]) -> str:
@@ -318,10 +324,10 @@ def _attempts_placed(groups: list[list[Experiment]], job: Job) -> list[list[Expe
         cluster.Asked(_described(one, options), lock, options.timeout, cluster.environ(need))
         for one, lock in zip(runs, locks, strict=True)
     ]
-    with cluster.connected() as ray, contextlib.closing(cluster.placed(ray, asked, need, job.request)) as over:
-        if not cluster.fits(ray, need):
-            job.sweep.note(f"no node of the cluster has {need}, which each run asks for: they wait for one")
-        job.sweep.begin(f"{len(runs)} runs on the cluster", len(runs))
+    if not cluster.fits(job.ray, need):
+        job.sweep.note(f"no node of the cluster has {need}, which each run asks for: they wait for one")
+    job.sweep.begin(f"{len(runs)} runs on the cluster", len(runs))
+    with contextlib.closing(cluster.placed(job.ray, asked, need, job.request)) as over:
         return [[runs[i]] for i, found in over if not _settle(runs[i], found, job)]
 
 
