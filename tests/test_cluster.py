@@ -179,14 +179,14 @@ def test_a_failure_is_on_record_with_its_cause(found, cause, outcomes, options):
 
 def test_a_refusal_is_raised_as_here_and_takes_the_rest_back(outcomes, ray, options):
     outcomes.append(RayTaskError(UserError("no such data")))
-    with pytest.raises(UserError, match="^no such data$"):
+    with pytest.raises(UserError, match=r"^no such data$"):
         da.study(experiments(3), options)
     assert ray.cancelled == [1, 2]
 
 
 def test_a_node_without_the_package_is_told_of(outcomes, options):
     outcomes.append(RayTaskError(ModuleNotFoundError("No module named 'da_bench'")))
-    with pytest.raises(UserError, match="cannot make runs.*No module named 'da_bench'"):
+    with pytest.raises(UserError, match=r"cannot make runs.*No module named 'da_bench'"):
         da.study(experiments(1), options)
 
 
