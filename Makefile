@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 PEERS := .venv-peers
 
-.PHONY: install bench benchmark test test-slow lint lock clean
+.PHONY: install bench benchmark test test-slow faults lint lock clean
 
 install: $(READY)
 
@@ -36,6 +36,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# kills, full disks, damaged files, starts at once: about ten minutes; writes results/benchmarks/faults.md
+faults: $(READY)
+	$(BIN)/python -m pytest -m slow tests/test_faults.py -s
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -19,7 +19,9 @@ from da_bench.settings import StorageError
 
 MANIFEST = "MANIFEST"
 KEPT = 2
+ROOM = 2**18  # bytes that orbax adds to the arrays, at most
 FORMAT = 1
+GROUPS = "[0-9a-f]*"  # their folders; hidden ones are being removed
 
 
 class Saved(NamedTuple):
@@ -48,10 +50,11 @@ class Checkpoints:
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
-            _write_arrays(draft / "arrays", saved.leaves)
-            _write_manifest(draft, {"step": saved.step, "seconds": saved.seconds, "ids": self.ids})
+            empty = _write_arrays(draft / "arrays", saved.leaves)
+            facts = {"step": saved.step, "seconds": saved.seconds, "ids": self.ids, "empty": empty}
+            _write_manifest(draft, facts)
             place = self.own / f"{saved.step:09d}"
-            shutil.rmtree(place, ignore_errors=True)  # only a damaged one can be there: else the run would be past it
+            _remove(place)  # only a damaged one can be there: else the run would be past it
             draft.rename(place)
             _flush(self.own)
         except Exception as error:  # orbax raises many kinds; whatever it is, the run is not on disk
@@ -60,52 +63,80 @@ class Checkpoints:
                 f"cannot save a checkpoint in '{self.own}': {_first_line(error)}; make room or give permission there, "
                 "and the same command goes on from the checkpoint before, or from the start where there is none"
             ) from error
-        for old in self._steps()[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._drop_but(saved.step)
 
     def latest(self, tell: Callable[[str], None]) -> Saved | None:
         """The newest sound checkpoint that holds all the runs, or None; `tell` hears of damaged ones."""
         for place in self._candidates():
             try:
-                manifest = verified(place)
-                leaves = _read_arrays(place / "arrays")
+                if set(self.ids) <= set(_manifest(place)["ids"]):
+                    return self._read(place)
             except (OSError, ValueError) as error:
-                tell(f"the checkpoint '{place}' is damaged ({error}) and not used")
-                continue
-            if set(self.ids) <= set(manifest["ids"]):
-                rows = [manifest["ids"].index(one) for one in self.ids]
-                return Saved(manifest["step"], manifest["seconds"], {k: v[rows] for k, v in leaves.items()})
+                if place.exists():  # else its owner has just removed it
+                    tell(f"the checkpoint '{place}' is damaged ({error}) and not used")
         return None
+
+    def _read(self, place: Path) -> Saved:
+        """Of a checkpoint that holds all the runs."""
+        manifest = verified(place)
+        leaves = _read_arrays(place / "arrays", manifest["empty"])
+        rows = [manifest["ids"].index(one) for one in self.ids]
+        return Saved(manifest["step"], manifest["seconds"], {k: v[rows] for k, v in leaves.items()})
 
     def clear(self) -> None:
         """Remove them: the runs are on record."""
-        shutil.rmtree(self.own, ignore_errors=True)
-        try:
-            self.folder.rmdir()
-        except OSError:  # others are in it
-            return
+        _remove(self.own)
+        _remove_empty(self.folder)
 
     def _steps(self) -> list[Path]:
         """Own checkpoints, newest first."""
         return sorted((one for one in self.own.glob("[0-9]*") if one.is_dir()), reverse=True)
 
+    def _drop_but(self, step: int) -> None:
+        """Keep the last ones up to `step`: those beyond it are damaged or of other code, or the runs would be past."""
+        places = self._steps()
+        beyond = [one for one in places if int(one.name) > step]
+        for one in [*beyond, *places[len(beyond) + KEPT :]]:
+            _remove(one)
+
     def _candidates(self) -> Iterator[Path]:
         """Own ones first, then those of groups that these runs may have been part of."""
         yield from self._steps()
-        for other in sorted(self.folder.glob("*")):
+        for other in sorted(self.folder.glob(GROUPS)):
             if other != self.own:
                 yield from sorted(other.glob("[0-9]*"), reverse=True)
 
 
 def tidy(folder: Path, has: Callable[[str], bool]) -> None:
     """Remove what a process left that was killed between publishing its runs and clearing their checkpoints."""
-    for place in Path(folder).glob("*/[0-9]*"):
+    for place in Path(folder).glob(f"{GROUPS}/[0-9]*"):
         try:
-            ids = verified(place)["ids"]
+            ids = _manifest(place)["ids"]
         except (OSError, ValueError):  # told of by who wants to use it
             continue
         if all(map(has, ids)):
-            shutil.rmtree(place.parent, ignore_errors=True)
+            _remove(place.parent)
+    for grave in Path(folder).glob(".*"):
+        shutil.rmtree(grave, ignore_errors=True)
+    _remove_empty(Path(folder))
+
+
+def _remove(place: Path) -> None:
+    """At once for all who look: nobody takes half of it for a damaged one, should this be killed on the way."""
+    grave = place.with_name(f".{place.name}")
+    shutil.rmtree(grave, ignore_errors=True)
+    try:
+        place.rename(grave)
+    except OSError:  # it is gone already
+        return
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # something is in it
+        return
 
 
 def verified(place: Path) -> dict[str, Any]:
@@ -114,16 +145,22 @@ def verified(place: Path) -> dict[str, Any]:
     Raises:
         ValueError, OSError: they are not.
     """
+    manifest = _manifest(place)
+    found = _digests(place)
+    if found != manifest["files"]:
+        changed = {name for name, _ in found.items() ^ manifest["files"].items()}
+        raise ValueError(f"{min(changed)} is not as it was written")
+    return manifest
+
+
+def _manifest(place: Path) -> dict[str, Any]:
+    """What it says, its files not yet looked at."""
     digest, _, body = (place / MANIFEST).read_bytes().partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise ValueError(f"{MANIFEST} is not as it was written")
     manifest: dict[str, Any] = json.loads(body)
     if manifest["format"] != FORMAT or f"{manifest['step']:09d}" != place.name:
         raise ValueError(f"{MANIFEST} is of another checkpoint")
-    found = _digests(place)
-    if found != manifest["files"]:
-        changed = {name for name, _ in found.items() ^ manifest["files"].items()}
-        raise ValueError(f"{min(changed)} is not as it was written")
     return manifest
 
 
@@ -147,18 +184,36 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _write_arrays(place: Path, leaves: dict[str, np.ndarray]) -> None:
-    _orbax().save(place.absolute(), leaves)
+def _write_arrays(place: Path, leaves: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Write them; returns shapes and types of those that have no values, which orbax refuses."""
+    _find_room(place.with_name("room"), 2 * sum(leaf.nbytes for leaf in leaves.values()) + ROOM)
+    _orbax().save(place.absolute(), {name: leaf for name, leaf in leaves.items() if leaf.size})
+    return {name: [list(leaf.shape), leaf.dtype.name] for name, leaf in leaves.items() if not leaf.size}
 
 
-def _read_arrays(place: Path) -> dict[str, np.ndarray]:
-    return {name: np.asarray(leaf) for name, leaf in _orbax().restore(place.absolute()).items()}
+def _find_room(path: Path, size: int) -> None:
+    """Raise OSError where there is none: orbax says so in pages of tracebacks, from several threads at once."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    path.unlink()
+
+
+def _read_arrays(place: Path, empty: dict[str, Any]) -> dict[str, np.ndarray]:
+    found = {name: np.asarray(leaf) for name, leaf in _orbax().restore(place.absolute()).items()}
+    return found | {name: np.zeros(shape, kind) for name, (shape, kind) in empty.items()}
 
 
 def _orbax() -> Any:
+    import jax
     import orbax.checkpoint
 
-    return orbax.checkpoint.PyTreeCheckpointer()
+    # one of several processes writes or reads alone: no waiting for the others
+    own = jax.process_index()
+    alone = orbax.checkpoint.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+    )
+    handler = orbax.checkpoint.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return orbax.checkpoint.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _first_line(error: BaseException) -> str:

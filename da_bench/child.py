@@ -7,6 +7,7 @@ import runpy
 import signal
 import sys
 import threading
+import traceback
 from typing import Any
 
 import jax
@@ -30,10 +31,10 @@ def main() -> int:
     except Stopped as stopped:
         return 128 + stopped.signal
     except Exception as error:
-        if not _of_memory(error):
-            raise
-        print(f"out of memory: {str(error).splitlines()[0] if str(error) else 'MemoryError'}", file=sys.stderr)
-        return isolate.OUT_OF_MEMORY
+        traceback.print_exc()
+        # the last line is what is recorded; JAX ends a traceback with advice
+        print(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}", file=sys.stderr)
+        return isolate.OUT_OF_MEMORY if _of_memory(error) else 1
     return 0
 
 

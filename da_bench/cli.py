@@ -61,6 +61,9 @@ class Run:
     """GPUs that a run asks of a node of the cluster, 0.5 for two runs on each."""
     devices_per_run: int = 1
     """Devices over which the rows of each run's batches are spread."""
+    distributed: bool = False
+    """One of several processes that make the runs together, as JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID or the cluster's scheduler say (jax.distributed)."""
     quiet: bool = False
     """No progress, and no tables."""
     json: bool = False
@@ -154,22 +157,26 @@ def _run_file(path: Path, arguments: list[str]) -> None:
     import tyro
 
     asked = tyro.cli(Run, args=arguments, prog=f"da-bench run {path}")
-    _use_devices(asked.isolate or asked.executor == "ray")
-    from da_bench.execute import study
+    _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
+    from da_bench.execute import check_name, study
     from da_bench.experiment import from_file
+    from da_bench.processes import leads
 
+    check_name(path.stem)
     results = study(from_file(path), _options(asked))
-    whole = path.suffix == ".py" and asked.shard == "1/1"
+    whole = path.suffix == ".py" and asked.shard == "1/1" and leads()
     _show(results, asked, results.write(path.stem, asked.rule) if whole else [])
 
 
 def _show(results: Any, asked: Run, written: Sequence[Path]) -> None:
     """Tables and what was written, in the form that was asked for."""
+    from da_bench.processes import leads
+
     if asked.json:
         records = [{"id": one.id, "status": one.result["status"]} for one in results.records]
         print(json.dumps({"event": "done", "records": records, "written": [str(path) for path in written]}))
         return
-    if asked.quiet:
+    if asked.quiet or not leads():
         return
     results.table(asked.rule)
     if written:
@@ -180,7 +187,8 @@ def _show(results: Any, asked: Run, written: Sequence[Path]) -> None:
 def _run_method(name: str, arguments: list[str]) -> None:
     import tyro
 
-    _use_devices("--isolate" in arguments or "ray" in arguments or "--executor=ray" in arguments)
+    apart = not {"--isolate", "ray", "--executor=ray"}.isdisjoint(arguments)
+    _use_devices(apart, "--distributed" in arguments)
     from da_bench import models
     from da_bench.execute import run as run_study
     from da_bench.methods import METHODS, load_plugins
@@ -248,7 +256,7 @@ def _shard(given: str) -> tuple[int, int]:
     return int(i), int(n)
 
 
-def _use_devices(isolate: bool) -> None:
+def _use_devices(isolate: bool, distributed: bool) -> None:
     """One CPU device a core, so that runs spread over cores as they do over accelerators, and a cache of programs.
 
     isolate: an accelerator is left to the processes that make the runs; this one would take most of its memory.
@@ -263,6 +271,10 @@ def _use_devices(isolate: bool) -> None:
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-bench"
         jax.config.update("jax_compilation_cache_dir", str(cache))
+    if distributed:
+        given = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
+        numbers: Any = {name: int(os.environ[of]) for name, of in given.items() if of in os.environ}
+        jax.distributed.initialize(**numbers)  # what is not given, the cluster's scheduler says
 
 
 def table(arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from da_bench.settings import UserError, did_you_mean
 HELP = """usage: da-bench data WHAT [OPTIONS]
 
   list           the known families of data sets, and what of them is there under the data root
-  about NAME     of one family: domains, counts, classes, citation, terms, and where to get the files
+  about FAMILY   of one known family: domains, counts, classes, citation, terms, and where to get the files
   check NAME     counts against the published ones, damage, duplicates, classes that one side lacks
   prepare NAME   decode the pictures once, into the cache that training reads
   preview TASK   a contact sheet (PNG) of source and target by class
@@ -83,7 +84,7 @@ class Preview(Where):
     out: Path = Path("preview.png")
     """The PNG to write."""
     per_class: int = 5
-    """Pictures of each class and domain."""
+    """Pictures of each class and domain, at most 50."""
 
 
 def data(arguments: list[str]) -> None:
@@ -114,12 +115,24 @@ def list_(arguments: list[str]) -> None:
     asked = _asked(ListData, arguments, "list")
     from da_bench.data.domains import FAMILIES
 
-    families = [_described(family, asked.data_root) for family in FAMILIES.values()]
+    root = _root(asked.data_root)
+    families = [_described(family, root) for family in FAMILIES.values()]
     if asked.json:
         print(json.dumps(families, indent=1))
         return
     _print_table(("family", "classes", "examples", "here", "domains"), [_line(family) for family in families])
     print("da-bench data about FAMILY says where to get its files. A folder of your own needs no more than its name.")
+
+
+def _root(given: Path | None) -> Path | None:
+    """The data root, None where none is given.
+
+    Raises:
+        UserError: it is not a folder.
+    """
+    from da_bench.data.files import data_root
+
+    return data_root(given) if given or os.environ.get("DA_BENCH_DATA") else None
 
 
 def _described(family: Any, root: Path | None) -> dict[str, Any]:
@@ -171,7 +184,10 @@ def about(arguments: list[str]) -> None:
     asked = _asked(About, arguments, "about")
     from da_bench.data.domains import FAMILIES
 
-    family = _described(FAMILIES[asked.name], asked.data_root)
+    if asked.name not in FAMILIES:
+        own = f"of a folder or table of your own, `da-bench data check {asked.name}` tells"
+        raise UserError(f"unknown family '{asked.name}'{did_you_mean(asked.name, FAMILIES)}; {own}")
+    family = _described(FAMILIES[asked.name], _root(asked.data_root))
     print(f"{family['name']}: {family['citation']}\nterms: {family['terms']}\nfiles: {family['how_to_get']}")
     for own, domain in family["domains"].items():
         counts = ", ".join(f"{count} {part}" for part, count in domain["examples"].items()) or "counts not published"
@@ -193,16 +209,32 @@ def check(arguments: list[str]) -> None:
     from da_bench.data.check import check as check_data
     from da_bench.data.check import findings
 
+    if asked.manifest:
+        _check_place(asked.manifest)
     report = check_data(asked.name, asked.data_root, _view(asked))
     for domain in report.domains:
         _print_domain(domain)
     print(*findings(report), sep="\n")
     if asked.manifest:
-        asked.manifest.write_text(report.manifest(), encoding="utf-8")
+        _write(asked.manifest, report.manifest())
         print(f"manifest: {asked.manifest}")
     if report.faults:
         raise UserError(f"'{asked.name}' is not sound: " + "; ".join(report.faults))
     print(f"'{asked.name}' is sound")
+
+
+def _check_place(path: Path) -> None:
+    """UserError where a file cannot be: told before an hour's work, not after it."""
+    if path.is_dir() or not path.parent.is_dir():
+        fault = "it is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
+        raise UserError(f"cannot write '{path}': {fault}; choose another --manifest")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write '{path}': {error.strerror or error}; choose another --manifest") from None
 
 
 def _print_domain(domain: Any) -> None:

@@ -12,17 +12,18 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from da_bench.isolate import GRACE, Failure, HeldElsewhere, apart
+from da_bench import isolate
+from da_bench.isolate import GRACE, Failure
 from da_bench.locks import HeldError, hold
 from da_bench.settings import UserError
-from da_bench.stopping import Request, listening
+from da_bench.stopping import Request, Stopped, listening
 
 RETRIES = 3  # of a task whose worker or node died; what ends the run's own process is a finding, and final
 PATIENCE = 2 * GRACE  # seconds in which what a dead worker left behind saves, ends and gives its lock up
 POLL = 0.2
 FOLDERS = ("DA_BENCH_DATA", "DA_BENCH_CACHE", "PYTHONPATH")  # variables that a node's own may lack
 
-Found = Failure | HeldElsewhere | None
+Found = Failure | HeldError | None  # None: its process ended well; HeldError: another process is making the run
 
 
 class Need(NamedTuple):
@@ -96,7 +97,7 @@ def fits(ray: Any, need: Need) -> bool:
 
 
 def placed(ray: Any, runs: Sequence[Asked], need: Need, request: Request) -> Generator[tuple[int, Found], None, None]:
-    """Make the runs on the cluster; (index, outcome) of each when it is over, the outcome as of `isolate.apart`.
+    """Make the runs on the cluster; (index, outcome) of each when it is over.
 
     Raises:
         Stopped: on request, after the processes have saved. UserError: a run or a node refused what was asked for.
@@ -125,6 +126,8 @@ def _found(ray: Any, ref: Any) -> Found:
         return Failure("killed", f"with its worker, {RETRIES + 1} times; {_first_line(error)}")
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
+        if isinstance(cause, HeldError):
+            return cause
         if isinstance(cause, UserError):
             raise cause from error
         raise UserError(f"a node of the cluster cannot make runs: {_last_line(error)}; is da-bench on it?") from error
@@ -148,11 +151,16 @@ def _last_line(error: Exception) -> str:
 
 
 def make(asked: Asked) -> Found:
-    """On a node: make the run as `isolate` does. Ray asks to stop with SIGINT; SIGTERM ends its worker, as always."""
+    """On a node: make the run as `isolate` does. Ray asks to stop with SIGINT, and ends workers with SIGTERM."""
     os.environ.update(asked.environ)
-    with listening((signal.SIGINT,)) as request:
-        _await(asked.lock, request)
-        return apart(asked.message, asked.timeout, request)
+    try:
+        with listening() as request:
+            _await(asked.lock, request)
+            return isolate.make(asked.message, asked.timeout, request)
+    except Stopped as stopped:
+        if stopped.signal == signal.SIGTERM:  # all is saved, and Ray hears it again: the worker ends, the run moves on
+            signal.raise_signal(signal.SIGTERM)
+        raise
 
 
 def _await(lock: Path, request: Request) -> None:

@@ -6,6 +6,7 @@ depend on how many launches there were, nor on how often the group was stopped, 
 
 import dataclasses
 import hashlib
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
@@ -14,10 +15,11 @@ import jax
 import numpy as np
 
 from da_bench.checkpoints import Checkpoints, Saved
+from da_bench.processes import agree, fetch, leads
 from da_bench.progress import Sweep
-from da_bench.stopping import Request
+from da_bench.stopping import Request, Stopped
 from da_bench.train import Carry, Training, means
-from da_bench.types import Output, Tree, is_key
+from da_bench.types import Output, Tree
 
 
 class Engine(Protocol):
@@ -73,6 +75,7 @@ class _Reached:
     carry: Carry
     looks: list[tuple[dict[str, Any], Any]]
     seconds: float
+    features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))  # after the last step
 
 
 def drive(engine: Engine, training: Training, session: Session) -> Made:
@@ -82,7 +85,17 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         Stopped: when asked to, after saving. StorageError: what was reached cannot be saved.
     """
     reached = _resumed(engine, session)
-    every, features = training.steps // training.evaluations, np.empty(0)
+    if reached.step < training.steps:
+        _train(reached, engine, training, session)
+        if engine.count > 1:  # killed between publishing two runs, the other would be made alone, and round otherwise
+            _save(reached, engine, session)
+    metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
+    return Made(metrics, logits, reached.features, digests(reached.carry)[: engine.count], reached.seconds)
+
+
+def _train(reached: _Reached, engine: Engine, training: Training, session: Session) -> None:
+    """Go on to the last step, and evaluate on the way."""
+    every = training.steps // training.evaluations
     while reached.step < training.steps:
         until = (reached.step // every + 1) * every
         for _ in _launches(reached, engine, until):
@@ -92,8 +105,7 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         features = _look(reached, engine, every)
         if until < training.steps:
             _keep(reached, engine, session)
-    metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
-    return Made(metrics, logits, features, digests(reached.carry)[: engine.count], reached.seconds)
+    reached.features = features
 
 
 def _launches(reached: _Reached, engine: Engine, until: int) -> Iterator[None]:
@@ -118,16 +130,23 @@ def _look(reached: _Reached, engine: Engine, every: int) -> np.ndarray:
 
 def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
     """Save where it is time to, or somebody asks to stop."""
-    now = time.monotonic()
-    if session.request.signal is None and now - session.saved < session.every:
+    asked, now = agree(session.request.signal is not None), time.monotonic()
+    if not asked and not agree(now - session.saved >= session.every):
         return
-    session.checkpoints.save(_to_disk(reached, engine.count))
+    _save(reached, engine, session)
     session.saved = now
-    session.request.raise_if_made()
+    if asked:
+        raise Stopped(session.request.signal or signal.SIGTERM)  # perhaps only the lead has heard it
 
 
 def _rows(count: int, tree: Tree) -> Tree:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], tree)
+    return jax.tree.map(lambda leaf: leaf[:count], fetch(tree))
+
+
+def _save(reached: _Reached, engine: Engine, session: Session) -> None:
+    saved = _to_disk(reached, engine.count)  # of all processes, written by one
+    if leads():
+        session.checkpoints.save(saved)
 
 
 def _resumed(engine: Engine, session: Session) -> _Reached:
@@ -146,16 +165,18 @@ def _resumed(engine: Engine, session: Session) -> _Reached:
 
 
 def _report(reached: _Reached, every: int, sweep: Sweep) -> None:
-    wanted = sweep.due()
-    steps = (reached.step - 1) % every + 1
-    fetched = jax.tree.map(lambda each: float(np.mean(each)) / steps, reached.carry.sums) if wanted else {}
-    sweep.reach(reached.step, fetched)
+    shown = {}
+    if agree(sweep.due()):
+        steps = (reached.step - 1) % every + 1
+        shown = {name: float(total.mean()) / steps for name, total in fetch(reached.carry.sums).items()}
+    sweep.reach(reached.step, shown)
 
 
 def _to_disk(reached: _Reached, count: int) -> Saved:
     leaves = {f"carry/{i}": leaf for i, leaf in enumerate(_leaves(reached.carry))}
     for i, look in enumerate(reached.looks):
         leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look))}
+    leaves |= {"features": reached.features} if reached.features.size else {}
     return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()})
 
 
@@ -172,12 +193,11 @@ def _from_disk(saved: Saved, like: Carry) -> _Reached:
     while f"look/{len(looks)}/0" in saved.leaves:
         leaves = [saved.leaves[f"look/{len(looks)}/{j}"] for j in range(len(names) + 1)]
         looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1]))
-    return _Reached(saved.step, carry, looks, saved.seconds)
+    return _Reached(saved.step, carry, looks, saved.seconds, saved.leaves.get("features", np.empty(0)))
 
 
 def _leaves(tree: Tree) -> list[np.ndarray]:
-    """Leaves as numpy arrays, keys as their numbers."""
-    return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
+    return jax.tree.leaves(fetch(tree))
 
 
 def digests(carry: Carry) -> list[str]:

@@ -22,6 +22,7 @@ from da_bench.judge import Predictions, Seconds, failed, judge, labelled, probes
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
 from da_bench.models import Network
+from da_bench.processes import agree, leads, several
 from da_bench.progress import MODE, Mode, Sweep
 from da_bench.records import Record, Records, mirror
 from da_bench.resident import Devices, Resident
@@ -48,7 +49,12 @@ class Results:
         show(result_tables(self.records, rule))
 
     def write(self, name: str, rule: str = "last") -> list[Path]:
-        """Write tables (Markdown, LaTeX, CSV, JSON) and plots (PNG, SVG) into `folder`/`name`; returns their paths."""
+        """Write tables (Markdown, LaTeX, CSV, JSON) and plots (PNG, SVG) into `folder`/`name`; returns their paths.
+
+        Raises:
+            UserError: see `check_name`.
+        """
+        check_name(name)
         from da_bench.report.plots import write_plots
         from da_bench.report.tables import write_tables
 
@@ -56,6 +62,12 @@ class Results:
             *write_tables(self.records, self.folder / name, rule),
             *write_plots(self.records, self.folder / name, rule),
         ]
+
+
+def check_name(name: str) -> None:
+    """Raise UserError where tables of this name would lie among the records."""
+    if name in ("runs", "checkpoints"):
+        raise UserError(f"'{name}' is where the results folder keeps its records; give the experiment another name")
 
 
 @setting
@@ -95,8 +107,13 @@ class Options:
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:
             raise UserError(f"Options.shard = {self.shard}: the first number goes from 1 to the second")
-        if self.timeout and not self.isolate and self.executor == "here":
+        if self.timeout and not self.apart:
             raise UserError("Options.timeout needs isolate: only a process of its own can be ended")
+
+    @property
+    def apart(self) -> bool:
+        """Whether every run is made in a process of its own."""
+        return self.isolate or self.executor == "ray"
 
     @property
     def checkpoints(self) -> Path:
@@ -121,7 +138,7 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
     if not wanted:
         raise UserError("no experiments to run: give at least one method, task and seed")
     store = Records(options.results)
-    shown = MODE.set(options.progress)
+    shown = MODE.set(options.progress if leads() else "none")
     try:
         _make_missing(_share(list(wanted.values()), *options.shard), store, options)
     finally:
@@ -150,19 +167,22 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
+    agree(True)  # all processes have looked, before the first of them writes
+    if leads():
+        tidy(options.checkpoints, store.has)
     if not missing:
         return
+    units = [[one] for one in missing] if options.apart else groups
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
     # first the cluster: Ray would hear SIGTERM itself
     with _cluster(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
-        store.prepare()
-        for run_id in again:
-            store.forget(run_id)
-        tidy(options.checkpoints, store.has)
+        if leads():
+            store.prepare()
         job = Job(store, options, sweep, request, ray)
-        attempts = _attempts_placed if ray else _attempts
-        for group in attempts(attempts(groups, job), job):  # perhaps those that were held are done by now
-            sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
+        for unit in _attempts(_attempts(units, job), job):  # perhaps those that were held are done by now
+            sweep.note(f"{_label(unit)}: left to the process that is making them; this command shows them later")
+    if leads():
+        tidy(options.checkpoints, store.has)  # of groups of which a part was published before
 
 
 def _cluster(options: Options) -> contextlib.AbstractContextManager[Any]:
@@ -183,26 +203,44 @@ def _label(group: list[Experiment]) -> str:
     return f"{group[0].task}: {group[0].method.name} x {len(group)}"
 
 
-def _attempts(groups: list[list[Experiment]], job: Job) -> list[list[Experiment]]:
-    """Make what is missing, group by group; those groups some of which another process is making."""
-    return [group for group in groups if not _attempt(group, job)]
+def _attempts(units: list[list[Experiment]], job: Job) -> list[list[Experiment]]:
+    """Make what is missing of units that are made together; those some of which another process is making."""
+    if job.ray:
+        return _attempts_placed([one for (one,) in units], job)
+    return [unit for unit in units if not _attempt(unit, job)]
 
 
 def _attempt(group: list[Experiment], job: Job) -> bool:
     """Make what is missing of a group; False if another process is making some of it."""
     job.request.raise_if_made()
     if job.options.isolate:
-        attempts = [_attempt_apart(one, job) for one in group]
-        return all(attempts)
+        return _attempt_apart(group[0], job)
+    with contextlib.ExitStack() as stack:
+        if not agree(_held(group, job, stack)):
+            return False
+        left = [one for one in group if not job.store.has(one.id)]
+        agree(True)  # all processes have looked
+        if left:
+            job.sweep.begin(_label(left), len(left))
+            _run_group(left, job)
+        job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
+        agree(True)  # the lead has published
+    return True
+
+
+def _held(group: list[Experiment], job: Job, stack: contextlib.ExitStack) -> bool:
+    """Whether the locks of a group's runs are held until the stack ends; the lead's business.
+
+    Failed runs are forgotten only here: without the lock, one that another process has just made would be.
+    """
+    if not leads():
+        return True
     try:
-        with hold([job.store.lock(one.id) for one in group]):
-            left = [one for one in group if not job.store.has(one.id)]
-            if left:
-                job.sweep.begin(_label(left), len(left))
-                _run_group(left, job)
-            job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
+        stack.enter_context(hold([job.store.lock(one.id) for one in group]))
     except HeldError:
         return False
+    for run_id in job.store.failures(one.id for one in group) if job.options.retry else []:
+        job.store.forget(run_id)
     return True
 
 
@@ -256,7 +294,13 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
             )
     _check_network(experiment, task, evaluation_input(experiment.view, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
-        stream.require_grain()
+        _check_streaming()
+
+
+def _check_streaming() -> None:
+    if several():
+        raise UserError("data larger than Options.resident_gib are streamed by one process: raise it, or start one")
+    stream.require_grain()
 
 
 def _check_data(experiments: list[Experiment], store: Records, options: Options) -> None:
@@ -309,55 +353,84 @@ def _parameters(model: Network, example: Any) -> int:
 
 def _attempt_apart(one: Experiment, job: Job) -> bool:
     """Make one run in a process of its own; whatever becomes of it is on record, unless another is making it."""
-    job.sweep.begin(_label([one]), 1)
-    return _settle(one, isolate.apart(_described(one, job.options), job.options.timeout, job.request), job)
+    if not _free(one, job):
+        return False
+    found: cluster.Found = None
+    if not job.store.has(one.id):
+        job.sweep.begin(_label([one]), 1)
+        try:
+            found = isolate.apart(one, _alone(job.options), job.options.timeout, job.request)
+        except HeldError as error:
+            found = error
+    return _settled(one, found, job)
 
 
-def _attempts_placed(groups: list[list[Experiment]], job: Job) -> list[list[Experiment]]:
+def _attempts_placed(runs: list[Experiment], job: Job) -> list[list[Experiment]]:
     """Make every run on the cluster, in a process of its own; those that another process is making."""
-    runs, options = [one for group in groups for one in group], job.options
-    if not runs:
-        return []
+    options, free = job.options, [one for one in runs if _free(one, job)]
     need = cluster.Need(options.run_cpus, options.run_gpus)
-    locks = [Path(os.path.abspath(job.store.lock(one.id))) for one in runs]
-    asked = [
-        cluster.Asked(_described(one, options), lock, options.timeout, cluster.environ(need))
-        for one, lock in zip(runs, locks, strict=True)
-    ]
+    asked = [_asked(one, need, job) for one in free]
+    if free:
+        job.sweep.begin(f"{len(free)} on the cluster", len(free))
     if not cluster.fits(job.ray, need):
         job.sweep.note(f"no node of the cluster has {need}, which each run asks for: they wait for one")
-    job.sweep.begin(f"{len(runs)} runs on the cluster", len(runs))
     with contextlib.closing(cluster.placed(job.ray, asked, need, job.request)) as over:
-        return [[runs[i]] for i, found in over if not _settle(runs[i], found, job)]
+        done = {free[i].id for i, found in over if _settled(free[i], found, job)}
+    return [[one] for one in runs if one.id not in done]
 
 
-def _described(one: Experiment, options: Options) -> str:
-    """For a process that makes this run alone, wherever it is."""
-    alone = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False, "executor": "here"}
+def _asked(one: Experiment, need: cluster.Need, job: Job) -> cluster.Asked:
+    lock = Path(os.path.abspath(job.store.lock(one.id)))
+    message = isolate.described(one, _alone(job.options))
+    return cluster.Asked(message, lock, job.options.timeout, cluster.environ(need))
+
+
+def _alone(options: Options) -> dict[str, Any]:
+    """Options of a process that makes one run, wherever it is."""
+    plain = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False, "executor": "here"}
     root = options.data_root and os.path.abspath(options.data_root)
-    where = {"results": os.path.abspath(options.results), "data_root": root}
-    return isolate.described(one, {**vars(options), **alone, **where})
+    return {**vars(options), **plain, "results": os.path.abspath(options.results), "data_root": root}
 
 
-def _settle(one: Experiment, found: isolate.Failure | isolate.HeldElsewhere | None, job: Job) -> bool:
-    """Put a failure on record; False if another process is making the run."""
-    if isinstance(found, isolate.HeldElsewhere):
+def _free(one: Experiment, job: Job) -> bool:
+    """Whether no process is making the run at this moment."""
+    with contextlib.ExitStack() as stack:
+        return _held([one], job, stack)
+
+
+def _settled(one: Experiment, found: cluster.Found, job: Job) -> bool:
+    """Whether the run is on record now, if need be as failed; else another process is making it."""
+    try:
+        if isinstance(found, HeldError):
+            return False
+        _settle(one, found, job)
+    except HeldError:
         return False
-    if isinstance(found, isolate.Failure):
-        job.sweep.note(f"{_label([one])}, seed {one.seed}: {found.cause}: {found.reason}")
-        job.store.publish(*failed(one, _load(one, job.options), *found))
-    job.sweep.end(1, found is not None)
+    job.sweep.end(1, len(job.store.failures([one.id])))
     return True
 
 
+def _settle(one: Experiment, found: isolate.Failure | None, job: Job) -> None:
+    """Record why a process left no result; not where another process is making the run by now."""
+    with hold([job.store.lock(one.id)]):
+        if job.store.has(one.id):
+            return
+        found = found or isolate.Failure("error", "its process ended well, and left no result")
+        job.sweep.note(f"{_label([one])}, seed {one.seed}: {found.cause}: {found.reason}")
+        job.store.publish(*failed(one, _load(one, job.options), *found))
+
+
 def _run_group(group: list[Experiment], job: Job) -> None:
-    for one in group:
+    for one in group if leads() else ():
         job.store.clean(one.id)
     for record, predictions in _make(group, _load(group[0], job.options), job):
+        if not leads():
+            continue
         job.store.publish(record, predictions)
         if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
             job.sweep.note(f"warning: {trouble}")
-    _checkpoints(group, job).clear()
+    if leads():
+        _checkpoints(group, job).clear()
 
 
 def _checkpoints(group: list[Experiment], job: Job) -> Checkpoints:
@@ -405,6 +478,7 @@ def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made
     compiled = (time.monotonic() - start) / len(group)
     for one, run in zip(group, runs, strict=True):
         session = _session([one], job)
+        job.sweep.begin(_label([one]), 1)  # each goes from its first step to its last
         made = drive(stream.Streamed(run, programs, data, job.options.workers), one.training, session)
         yield one, (_unpack(one, task, made, 0), Seconds(compiled, made.seconds, 1))
         session.checkpoints.clear()

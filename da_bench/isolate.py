@@ -30,18 +30,25 @@ class Failure(NamedTuple):
     reason: str
 
 
-class HeldElsewhere(NamedTuple):
-    """Another process is making the run."""
+def apart(one: Experiment, options: dict[str, Any], timeout: float | None, request: Request) -> Failure | None:
+    """Make a run in a process of its own: None when it ends well, else a Failure.
 
-
-def apart(message: str, timeout: float | None, request: Request) -> Failure | HeldElsewhere | None:
-    """Make a run in a process of its own: None when it is on record, else a Failure, or HeldElsewhere.
-
-    message: of `described`; timeout: seconds that it may take.
+    options: fields of `Options` for the process; timeout: seconds that it may take.
 
     Raises:
-        Stopped: on request, after the process has saved. UserError: it refused what it was asked for.
+        Stopped: on request, after the process has saved. UserError: it refused what it was asked for. HeldError:
+            another process is making the run.
     """
+    return make(described(one, options), timeout, request)
+
+
+def described(one: Experiment, options: dict[str, Any]) -> str:
+    """A run as one line for a process that is to make it. options: fields of `Options` for that process."""
+    return json.dumps({"config": one.config(), "sources": sources(one), "options": options, **_devices()}, default=str)
+
+
+def make(message: str, timeout: float | None, request: Request) -> Failure | None:
+    """`apart`, of what `described` says."""
     with tempfile.TemporaryFile("w+") as said:
         command = [sys.executable, "-m", "da_bench.child"]
         # a session of its own: Ctrl-C in the terminal reaches this process only, which passes it on once
@@ -49,14 +56,13 @@ def apart(message: str, timeout: float | None, request: Request) -> Failure | He
             command, stdin=subprocess.PIPE, stderr=said, text=True, start_new_session=True
         ) as process:
             _tell(process, message)
-            late = _wait(process, timeout, request)
+            try:
+                late = _wait(process, timeout, request)
+            except BaseException:  # a second Ctrl-C: nobody waits for it any more
+                process.kill()
+                raise
         request.raise_if_made()
         return _outcome(process.returncode, timeout if late else None, _last_line(said))
-
-
-def described(one: Experiment, options: dict[str, Any]) -> str:
-    """A run as one line for a process that is to make it. options: fields of `Options` for that process."""
-    return json.dumps({"config": one.config(), "sources": sources(one), "options": options, **_devices()}, default=str)
 
 
 def _tell(process: "subprocess.Popen[str]", message: str) -> None:
@@ -93,15 +99,13 @@ def _wait(process: "subprocess.Popen[str]", timeout: float | None, request: Requ
     return False
 
 
-def _outcome(code: int, limit: float | None, last: str) -> Failure | HeldElsewhere | None:
+def _outcome(code: int, limit: float | None, last: str) -> Failure | None:
     """What an exit code means; limit: the seconds that it was ended after, if it was."""
-    for kind in (UserError, StorageError):
+    for kind in (UserError, StorageError, HeldError):
         if code == kind.code:
             raise kind(last.removeprefix("da-bench: "))
     if code == 0:
         return None
-    if code == HeldError.code:
-        return HeldElsewhere()
     return Failure("timeout", f"not done after {limit:g} seconds") if limit else _failure(code, last)
 
 
@@ -133,11 +137,10 @@ def sources(one: Experiment) -> list[str]:
 def _source(cls: type) -> str:
     if cls.__module__ in sys.modules and cls.__module__ != "__main__":
         return cls.__module__
-    own = [
-        fn for fn in vars(cls).values() if getattr(fn, "__module__", "") == cls.__module__ and hasattr(fn, "__code__")
-    ]
-    paths = {Path(fn.__code__.co_filename) for fn in own}
-    found = [path for path in paths if path.is_file()]
+    functions = [fn for fn in vars(cls).values() if hasattr(fn, "__code__")]
+    # by their globals: what a decorator adds to a class is of its module by name only
+    own = [fn for fn in functions if fn.__globals__.get("__name__") == cls.__module__]
+    found = [path for fn in own if (path := Path(fn.__code__.co_filename)).is_file()]
     if not found:
         raise UserError(f"Options.isolate: {cls.__name__} is not defined in a file, which another process could load")
     return os.path.abspath(found[0])

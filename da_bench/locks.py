@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from da_bench.settings import UserError
+from da_bench.settings import StorageError, UserError
 
 
 class HeldError(UserError):
@@ -21,6 +21,7 @@ def hold(paths: Sequence[Path]) -> Iterator[None]:
 
     Raises:
         HeldError: another process has one of them; none is held then. The message says which process.
+        StorageError: a lock's file cannot be written.
     """
     with contextlib.ExitStack() as stack:
         for path in sorted(paths):
@@ -30,14 +31,27 @@ def hold(paths: Sequence[Path]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _hold(path: Path) -> Iterator[None]:
-    handle = _locked(path)
+    with _written(path):
+        handle = _locked(path)
     try:
-        os.truncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
+        with _written(path):
+            os.truncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
         yield
     finally:
         path.unlink(missing_ok=True)  # before it is given up, so that it is ours that goes
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot lock '{path}': {error.strerror or error}; make room or give permission there, and the same "
+            "command makes what is missing"
+        ) from error
 
 
 def _locked(path: Path) -> int:

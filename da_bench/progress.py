@@ -25,7 +25,7 @@ class Sweep:
         self.runs, self.steps = runs, steps
         self.done = self.failed = self.running = 0
         self.label, self.rate, self.metrics = "", 0.0, ""
-        self._made = self._at = 0  # steps, times runs
+        self._made = self._at = 0  # steps, those made times runs
         mode = MODE.get()
         self.mode = "plain" if mode == "line" and not sys.stderr.isatty() else mode
         self._live: Any = None
@@ -52,7 +52,7 @@ class Sweep:
         now, before = time.monotonic(), self._at
         if before:
             self.rate = (step - before) * self.running / max(now - self._since, 1e-9)
-            self._made += (step - before) * self.running
+        self._made += (step - before) * self.running
         self._at, self._since = step, now
         self.metrics = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
         self._show()

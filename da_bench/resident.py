@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from da_bench import train
 from da_bench.methods import Method
 from da_bench.models import Network
-from da_bench.train import Carry, Data, Draw, Run, Training, order, over_runs, predict, stack, take
+from da_bench.processes import put, several
+from da_bench.train import Carry, Data, Draw, Run, Training, mesh_of, order, over_runs, predict, stack, take
 from da_bench.types import Array, Output, Tree, is_key
 from da_bench.view import View
 
@@ -34,9 +36,11 @@ class Resident:
     def __init__(self, runs: Sequence[Run], model: Network, data: Data, view: View | None, where: Devices) -> None:
         self.count = len(runs)
         self.places = len(where.devices) // where.per_run
-        self.runs = stack(runs, self.places)
-        self.data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data)
-        self.stride = 8
+        mesh = mesh_of(where.devices, where.per_run)
+        self.whole, self.split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("run",)))
+        self.runs = put(stack(runs, self.places), self.split)
+        self.data = put(data, self.whole)
+        self.stride = 2**30 if several() else 8
 
         def mapped(fn: Any, *arguments: Any) -> Any:
             return over_runs(fn, *where).lower(*arguments).compile()
@@ -60,12 +64,8 @@ class Resident:
             return predict(train.learner(run, model), carry.state, data.inputs, data.probes, view)
 
         begun = mapped(start, self.runs, (self.data,))
-        (of_runs, (of_data,)), _ = begun.input_shardings
-        self.runs, self.data = jax.device_put(
-            (self.runs, self.data), (Run(*of_runs), of_data)
-        )  # once, for all launches
         self._first, self._draws = begun(self.runs, (self.data,))
-        count = jnp.zeros((), jnp.int32)
+        count = put(np.int32(0), self.whole)
         self._advance = mapped(advance, (self.runs, self._first, self._draws), (self.data, count, count))
         self._look = mapped(look, (self.runs, self._first), (self.data,))
 
@@ -77,20 +77,22 @@ class Resident:
         """Numpy arrays [runs, ...] back on the devices, the last run repeated until all places have one."""
         missing = -self.count % self.places
 
-        def placed(leaf: np.ndarray, like: jax.Array) -> jax.Array:
-            padded = jnp.asarray(np.concatenate([leaf, *[leaf[-1:]] * missing]))
-            return jax.device_put(jax.random.wrap_key_data(padded) if is_key(like) else padded, like.sharding)
+        def padded(leaf: np.ndarray, like: Array) -> Array:
+            rows = np.concatenate([leaf, *[leaf[-1:]] * missing])
+            return jax.random.wrap_key_data(jnp.asarray(rows)) if is_key(like) else rows
 
-        return jax.tree.map(placed, carry, self._first)
+        return put(jax.tree.map(padded, carry, self._first), self.split)
 
     def advance(self, carry: Carry, step: int, until: int) -> Iterator[tuple[Carry, int]]:
         """Steps `step` to `until`, as many in a launch as take `LAUNCH` seconds."""
         while step < until:
             end, begun = min(until, step + self.stride), time.monotonic()
-            shared = self.data, np.int32(step), np.int32(end)
+            shared = self.data, *put((np.int32(step), np.int32(end)), self.whole)
             carry = jax.block_until_ready(self._advance((self.runs, carry, self._draws), shared))
             took = (time.monotonic() - begun) / (end - step)
-            self.stride, step = max(1, min(2 * self.stride, int(LAUNCH / took))), end
+            step = end
+            if not several():  # whose clocks differ, and whose launches must not
+                self.stride = max(1, min(2 * self.stride, int(LAUNCH / took)))
             yield carry, step
 
     def look(self, carry: Carry) -> Output:

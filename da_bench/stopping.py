@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -30,8 +30,8 @@ class Request:
 
 
 @contextlib.contextmanager
-def listening(signals: Sequence[int] = SIGNALS) -> Iterator[Request]:
-    """Within it, the first of these signals only makes the request. Other threads than the main one hear none."""
+def listening() -> Iterator[Request]:
+    """Within it, the first signal to stop only makes the request. Other threads than the main one hear none."""
     request = Request()
 
     def heard(number: int, frame: FrameType | None) -> None:
@@ -42,7 +42,7 @@ def listening(signals: Sequence[int] = SIGNALS) -> Iterator[Request]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, heard) for number in signals}
+    before = {number: signal.signal(number, heard) for number in SIGNALS}
     try:
         yield request
     finally:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from da_bench.data.rows import pool
 from da_bench.methods import Learner, Method
@@ -294,8 +294,7 @@ def over_runs(
     batch after another. `shared` goes to every run. Equal to jax.pmap(jax.vmap(fn)), whose place it takes; runs do not
     communicate. The number of runs must divide by the number of places, devices over `per_run`: `stack` sees to it.
     """
-    places = len(devices or jax.devices()) // per_run
-    mesh = jax.make_mesh((places, per_run), ("run", "data"), (AxisType.Auto,) * 2, devices=devices)
+    mesh = mesh_of(devices or jax.devices(), per_run)
 
     def share(runs: Tree, shared: Tree) -> Tree:
         return jax.lax.map(lambda one: fn(*one, *shared), runs, batch_size=at_once or _length(runs))
@@ -306,6 +305,12 @@ def over_runs(
         share, mesh=mesh, in_specs=(split, whole), out_specs=split, axis_names={"run"}, check_vma=False
     )
     return jax.jit(spread_out)
+
+
+def mesh_of(devices: Sequence[Any], per_run: int) -> Mesh:
+    """Axis "run": places at which runs are made; axis "data": the devices of each."""
+    shape = len(devices) // per_run, per_run
+    return jax.make_mesh(shape, ("run", "data"), (AxisType.Auto,) * 2, devices=devices)
 
 
 def _length(runs: Tree) -> int:

@@ -31,7 +31,7 @@ EXPERIMENTS = [*da.over_seeds([*runs, target_only(runs[0])], 2), SHALLOW]
 def here(tmp_path, monkeypatch):
     """In an empty folder, with the devices that the tests have already set up."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_use_devices", lambda isolate: None)
+    monkeypatch.setattr(cli, "_use_devices", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def study(tmp_path_factory):
     (folder / "small.py").write_text(FILE)
     patch = pytest.MonkeyPatch()
     with patch.context() as context:
-        context.setattr(cli, "_use_devices", lambda isolate: None)
+        context.setattr(cli, "_use_devices", lambda *_: None)
         assert cli.main(["run", str(folder / "small.py"), "--results", str(folder / "results")]) == 0
     return folder
 

@@ -60,6 +60,27 @@ def test_check_reports_and_writes_the_manifest(capsys, root, tmp_path):
     assert len(manifest.read_text().splitlines()) == 36
 
 
+def test_a_manifest_is_placed_before_the_work(capsys, root, tmp_path, monkeypatch):
+    monkeypatch.setattr("da_bench.data.check.check", lambda *_: pytest.fail("checked"))
+    assert said(capsys, "check", "mine", "--data-root", root, "--manifest", tmp_path)[0] == 2
+
+
+@pytest.mark.parametrize("verb", [("list",), ("about", "office31")])
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_data_root_that_is_no_folder_is_refused(capsys, monkeypatch, verb, by):
+    if by == "variable":
+        monkeypatch.setenv("DA_BENCH_DATA", "/nowhere")
+    code, _, err = said(capsys, *verb, *(["--data-root", "/nowhere"] if by == "option" else []))
+    assert code == 2
+    assert "the data root '/nowhere' is not a folder" in err
+
+
+def test_without_a_data_root_nothing_is_here(capsys, monkeypatch):
+    monkeypatch.delenv("DA_BENCH_DATA", raising=False)
+    assert said(capsys, "list")[0] == 0
+    assert "(not here)" in said(capsys, "about", "office31")[1]
+
+
 def test_check_of_a_damaged_copy_fails_after_its_report(capsys, root):
     (root / "mine/photos/ant/0.png").write_bytes(b"")
     code, out, err = said(capsys, "check", "mine", "--pixels", 28, "--data-root", root)
@@ -91,6 +112,13 @@ def test_preview_writes_a_sheet(capsys, root, tmp_path):
         (["about", "office3"], "unknown family 'office3'; did you mean 'office31'?"),
         (["check", "office31"], "missing in"),
         (["preview", "mine/photos-to-scetches"], "missing in"),
+        (["about", "mine"], "of a folder or table of your own, `da-bench data check mine` tells"),
+        (["about", "office31/amazon"], "unknown family 'office31/amazon'; did you mean 'office31'?"),
+        (["check", "mine", "--manifest", "nowhere/SUMS"], "there is no folder 'nowhere'; choose another --manifest"),
+        (["check", "mine", "--manifest", "/"], "cannot write '/': it is a folder; choose another --manifest"),
+        (["prepare", ""], "'' is no name under the data root"),
+        (["check", "."], "'.' is no name under the data root"),
+        (["preview", "mine/photos-to-sketches", "--per-class", "-3"], "--per-class is from 1 to 50"),
         (["check"], "Missing from da-bench data check"),
     ],
 )

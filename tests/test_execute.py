@@ -369,3 +369,8 @@ def test_a_record_of_other_data_is_not_reused(own_files, tmp_path):
     gone = dataclasses.replace(own_files, data_root=tmp_path / "nothing")
     (tmp_path / "nothing").mkdir()
     assert made("zoo/photos-to-sketches", gone, view=View(pixels=8)).result["status"] == "ok"
+
+
+def test_tables_never_lie_among_records(tiny_data, options):
+    with pytest.raises(UserError, match="another name"):
+        da.study(experiments(1), options).write("runs")

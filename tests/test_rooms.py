@@ -12,7 +12,7 @@ ORDER = [
     {"settings", "version", "progress", "stopping"},
     {"locks", "checkpoints"},
     {"types"},
-    {"view"},
+    {"view", "processes"},
     {"losses"},
     {"models", "data"},
     {"methods"},

@@ -165,12 +165,19 @@ def findings(report: Report) -> list[str]:
     return [*absent, *lacking, *single, *_duplicates(report)]
 
 
+def _parts(one: DomainReport) -> Iterator[tuple[str, str]]:
+    """(name, part) of every example."""
+    return zip(one.prints.names, (part for part, count in one.counts.items() for _ in range(count)), strict=True)
+
+
 def _duplicates(report: Report) -> list[str]:
     home = {name: one.name for one in report.domains for name in one.prints.names}
+    part = {name: (one.name, part) for one in report.domains for name, part in _parts(one)}
     across = sum(len({home[name] for name in group}) > 1 for group in report.exact)
+    leaks = sum(len({part[name] for name in group}) > len({home[name] for name in group}) for group in report.exact)
     lines = [
         f"{sum(map(len, report.exact)) - len(report.exact)} exact duplicates in {len(report.exact)} groups, "
-        f"{across} of them across domains{_example(report.exact)}"
+        f"{across} of them across domains{f', {leaks} across parts of one' if leaks else ''}{_example(report.exact)}"
     ]
     if any(one.prints.near.any() for one in report.domains):
         between = sum(home[left] != home[right] for left, right in report.near)

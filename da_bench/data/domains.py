@@ -1,18 +1,18 @@
 """Domains by name: which family one belongs to, whether its files are there, and its examples."""
 
+import dataclasses
 import functools
 import importlib
 import itertools
 import pkgutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from da_bench.data import families, folders, pack, prepared, tables
 from da_bench.data.base import FAMILIES, Examples, Family, Listing, Parts
-from da_bench.data.files import HOW_TO_SET_ROOT, data_root
+from da_bench.data.files import HOW_TO_SET_ROOT, data_root, either
 from da_bench.settings import UserError, did_you_mean
 from da_bench.view import View
 
@@ -22,8 +22,9 @@ for _module in pkgutil.iter_modules(families.__path__):
 TABLE = "table/"  # what the names of feature tables of one's own start with
 
 
-class Whole(NamedTuple):
-    """A domain as read: all its examples, and the rows of each published part."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Whole:
+    """A domain as read: all its examples, and the rows of each published part. It equals only itself."""
 
     examples: Examples
     parts: Mapping[str, np.ndarray]
@@ -37,22 +38,33 @@ def family_of(domain: str) -> tuple[Family, str]:
     A first word that is no registered family is a folder of pictures under the data root.
 
     Raises:
-        UserError: the family has no such domain; its nearest one is named.
+        UserError: the family has no such domain; its nearest one is named. Or no name under the data root.
     """
     if domain in FAMILIES:
         name, own = domain, domain
     else:
         name, _, own = domain.rpartition("/")
+    if name and name not in FAMILIES:
+        _check_place(domain)
     if name == prepared.PREFIX:
         return prepared.family(own), own
     if name.startswith(TABLE):
         return tables.family(name.removeprefix(TABLE)), own
-    if name not in FAMILIES and name and own:
+    if name not in FAMILIES and name:
         return folders.family(name), own
     if not name or own not in FAMILIES[name].domains:
         known = FAMILIES[name].domain_names() if name else [one for f in FAMILIES.values() for one in f.domain_names()]
         raise UserError(f"unknown domain '{domain}'{did_you_mean(domain, known)}")
     return FAMILIES[name], own
+
+
+def _check_place(name: str) -> None:
+    """A name may not lead out of the data root, nor there be two ways to one place."""
+    if any(not part or part.startswith(".") for part in name.split("/")):
+        raise UserError(
+            f"'{name}' is no name under the data root: write FOLDER or FOLDER/DOMAIN, no part of which is empty or "
+            "starts with a dot"
+        )
 
 
 def domains_of(name: str, root: Path | None = None) -> list[str]:
@@ -63,14 +75,19 @@ def domains_of(name: str, root: Path | None = None) -> list[str]:
     """
     if name in FAMILIES:
         return FAMILIES[name].domain_names()
+    _check_place(name)
     if name.startswith(TABLE) and name.count("/") == 1:
         return [f"{name}/{own}" for own in _tables(data_root(root) / name.removeprefix(TABLE))]
     if "/" in name:
         family_of(name)
         return [name]
-    if (data_root(root) / name).is_dir():
-        return [f"{name}/{own}" for own in folders.domains_of(data_root(root) / name)]
-    raise UserError(f"the data root has no folder '{name}'{_no_family(name)}")
+    place = data_root(root) / name
+    if not place.is_dir():
+        raise UserError(f"the data root has no folder '{name}'{_no_family(name)}")
+    try:
+        return [f"{name}/{own}" for own in folders.domains_of(place)]
+    except UserError as error:
+        raise UserError(f"{error}{_is_table(name) if tables.domains_of(place) else ''}") from None
 
 
 def _tables(place: Path) -> tuple[str, ...]:
@@ -100,14 +117,36 @@ def _is_there(path: Path) -> bool:
 def read(domain: str, root: Path | None = None, view: View | None = None) -> Whole:
     """All examples of a domain. Pictures on disk are decoded once, as large as `view` wants them, and then mapped.
 
+    What was read before is not read again while its files have the paths, sizes and times that they had.
+
     Raises:
         UserError: files that are missing, damaged or not what was published, each named.
     """
     family, _ = family_of(domain)
     if not family.folder:
-        return _read(domain, None, None)
-    require(domain, root)  # before the cache is asked: it tells of files that are gone
-    return _read(domain, data_root(root).resolve(), view if family.pictures else None)
+        return _read(domain, None, None, (str(prepared.data_dir()),))
+    require(domain, root)
+    place = data_root(root).resolve()
+    return _read(domain, place, view if family.pictures else None, _stamp(domain, place))
+
+
+Stamp = tuple[object, ...]
+
+
+def _stamp(domain: str, root: Path) -> Stamp:
+    """Paths, sizes and times of the domain's files: equal only where they are those of before."""
+    family, own = family_of(domain)
+    if family.pictures:
+        parts = parts_of(domain, root)
+        return (pack.key(listing_of(parts)), *(len(one.labels) for one in parts.values()))
+    return tuple((path, *pack.stamp(path)) for path in _files(family, own, root / family.folder))
+
+
+def _files(family: Family, own: str, place: Path) -> list[Path]:
+    if family.name.startswith(TABLE):
+        return sorted(place.iterdir())  # the other domains have a say in how classes are called
+    found = [either(*(place / choice for choice in names.split("|"))) for names in family.files(own)]
+    return [path for one in found for path in (one, *sorted(one.rglob("*")))]
 
 
 def require(domain: str, root: Path | None) -> None:
@@ -123,7 +162,7 @@ def require(domain: str, root: Path | None) -> None:
         needed = f"'{domain}' needs {_either(family.files(own))} in the folder '{family.folder}' of the data root"
         raise UserError(f"{needed} ({how}), but {error}") from None
     if absent:
-        known = "" if family.name in FAMILIES or family.name.startswith(TABLE) else _no_family(family.name)
+        known = "" if family.name in FAMILIES else _meant(family, own, data_root(root) / family.folder)
         raise UserError(
             f"'{domain}': missing in '{data_root(root) / family.folder}': {_either(absent)} ({how}){known}; "
             f"if the data root is elsewhere, {HOW_TO_SET_ROOT}"
@@ -132,6 +171,21 @@ def require(domain: str, root: Path | None) -> None:
 
 def _either(names: Iterable[str]) -> str:
     return ", ".join(names).replace("|", " or ")
+
+
+def _meant(family: Family, own: str, place: Path) -> str:
+    """The ending of a message: what may have been meant by a domain of one's own that is not there."""
+    if own in FAMILIES and own in FAMILIES[own].domains:
+        return f"; the family is written '{own}/{own}' here"
+    if family.name.startswith(TABLE):
+        return tables.near(place, own)
+    if not place.is_dir():
+        return _no_family(family.name)
+    return _is_table(family.name) if tables.domains_of(place) else folders.near(place, own)
+
+
+def _is_table(name: str) -> str:
+    return f"; of the .npz and .mat files there, the name is '{TABLE}{name}'"
 
 
 def _no_family(name: str) -> str:
@@ -152,7 +206,7 @@ def parts_of(domain: str, root: Path | None = None) -> Parts:
 
 
 @functools.lru_cache(maxsize=16)
-def _read(domain: str, root: Path | None, view: View | None) -> Whole:
+def _read(domain: str, root: Path | None, view: View | None, _as_of: Stamp) -> Whole:
     family, own = family_of(domain)
     parts = parts_of(domain, root)
     counts = {part: len(one.labels) for part, one in parts.items()}
@@ -171,9 +225,9 @@ def _read(domain: str, root: Path | None, view: View | None) -> Whole:
 
 def _decoded(domain: str, parts: Parts, view: View | None) -> Examples:
     view = view or View()
-    return pack.prepare(
-        listing_of(parts), domain, view.pack_side, view.resize, pack.cache_root(), progress=True
-    ).examples()
+    made = pack.prepare(listing_of(parts), domain, view.pack_side, view.resize, pack.cache_root(), progress=True)
+    pack.verify(made)
+    return made.examples()
 
 
 def listing_of(parts: Parts) -> Listing:

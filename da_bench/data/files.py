@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import math
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from da_bench.settings import UserError
 HOW_TO_SET_ROOT = "set the environment variable DA_BENCH_DATA, or give --data-root"
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_BYTES = 64 * 2**30  # of one array
+NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8 are surrogates
 READABLE = (*"buifSU", *matlab.READABLE)
 
 
@@ -34,6 +36,12 @@ def data_root(root: Path | None = None) -> Path:
     if not path.is_dir():
         raise UserError(f"the data root '{path}' is not a folder: {HOW_TO_SET_ROOT}")
     return path
+
+
+def check_name(folder: Path | str, name: str) -> None:
+    """UserError where a file's name is not UTF-8 or holds a line break: no report or manifest could show it."""
+    if NO_TEXT.search(name):
+        raise UserError(f"{name!r} in '{folder}' is not UTF-8, or holds a line break or the like: rename it")
 
 
 def locate(root: Path, folder: str, names: tuple[str, ...]) -> dict[str, Path | None]:
@@ -198,7 +206,14 @@ def _npy_header(archive: zipfile.ZipFile, member: str) -> _Header:
 def _load_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     with np.load(path, allow_pickle=False) as archive:
         arrays = [archive[name] for name in names]
-    return [np.char.decode(array) if array.dtype.kind == "S" else array for array in arrays]
+    return [_as_text(path, name, array) for name, array in zip(names, arrays, strict=True)]
+
+
+def _as_text(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    try:
+        return np.char.decode(array) if array.dtype.kind == "S" else array
+    except UnicodeDecodeError:
+        raise UserError(f"array '{name}' of '{path}' holds bytes that are not UTF-8: save it as strings") from None
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from da_bench.data.base import WHOLE, Family, Listing, Parts
-from da_bench.settings import UserError
+from da_bench.data.files import check_name
+from da_bench.settings import UserError, did_you_mean
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
 # Notes and lists that data sets bring along, which nobody takes for a picture.
@@ -23,16 +24,19 @@ def list_classes(place: Path) -> Listing:
 
     Raises:
         UserError: `place` is missing, unreadable or without class folders; a class without pictures; two classes that
-            look alike; a picture outside a class; an archive, or any other file that is no picture; a loop of links.
+            look alike, or hold the same folder by a link; a picture outside a class, or all pictures further down than
+            in a class; an archive, or any other file that is no picture; a loop of links; a name that is no text.
     """
     classes = domains_of(place)
     _check_names(place, classes)
     if strays := list(_pictures_in(place)):
         raise UserError(f"the picture '{strays[0]}' lies beside the class folders: move it into that of its class")
-    found = {name: sorted(_relative(_walk(place / name, _above(place)), place)) for name in classes}
+    found = {name: sorted(_relative(_walk(os.path.join(place, name), _above(place)), place)) for name in classes}
     for name, files in found.items():
         if not files:
             raise UserError(f"the class folder '{place / name}' holds no picture: add some, or remove it")
+    _check_depth(place, found)
+    _check_apart(place, found)
     pairs = sorted((file, name) for name, files in found.items() for file in files)
     return Listing(place, tuple(file for file, _ in pairs), tuple(name for _, name in pairs))
 
@@ -70,21 +74,50 @@ def _parts(place: Path) -> Parts:
     return {WHOLE: list_classes(place)}
 
 
+def folded(name: str) -> str:
+    """What names that look alike have in common."""
+    return unicodedata.normalize("NFC", name.strip().casefold())
+
+
+def near(place: Path, domain: str) -> str:
+    """The ending of a message: what in the folder `place` may have been meant by a domain that is not there."""
+    entries = _entries(place)
+    if archives := [entry.name for entry in entries if Path(entry.name).suffix.lower() in ARCHIVES]:
+        return f"; archives are not unpacked, do so yourself: {', '.join(archives)}"
+    names = [entry.name for entry in entries if _is_folder(entry)]
+    return did_you_mean(domain, names) if names else ""
+
+
 def _check_names(place: Path, classes: tuple[str, ...]) -> None:
     seen: dict[str, str] = {}
     for name in classes:
-        other = seen.setdefault(unicodedata.normalize("NFC", name.strip().casefold()), name)
+        other = seen.setdefault(folded(name), name)
         if other != name:
             raise UserError(f"the class folders '{other}' and '{name}' of '{place}' look alike: merge or rename them")
-    if len(classes) == 1 and not list(_pictures_in(place / classes[0])):
+
+
+def _check_depth(place: Path, found: Mapping[str, Iterable[str]]) -> None:
+    if all(file.count("/") > 1 for files in found.values() for file in files):
         raise UserError(
-            f"'{place}' holds only the folder '{classes[0]}', which has no picture right in it: "
-            "the class folders have to be in the folder of the domain itself"
+            f"'{place}' holds the folders {', '.join(found)}, none of which has a picture right in it: the class "
+            "folders have to be in the folder of the domain itself, <domain>/<class>/*.jpg; move them there"
         )
 
 
-def _relative(paths: Iterable[Path], place: Path) -> Iterator[str]:
-    return (path.relative_to(place).as_posix() for path in paths)
+def _check_apart(place: Path, found: Mapping[str, Iterable[str]]) -> None:
+    owner: dict[str, str] = {}
+    for name, files in found.items():
+        for folder in {file.rpartition("/")[0] for file in files}:
+            real = os.path.realpath(place / folder)
+            if (other := owner.setdefault(real, name)) != name:
+                raise UserError(
+                    f"the classes '{other}' and '{name}' of '{place}' both hold the folder '{real}': remove a link"
+                )
+
+
+def _relative(paths: Iterable[str], place: Path) -> Iterator[str]:
+    start = len(os.path.join(place, ""))  # strings: for a million pictures, Path takes most of the time
+    return (path[start:] for path in paths)
 
 
 def _above(place: Path) -> frozenset[str]:
@@ -92,7 +125,7 @@ def _above(place: Path) -> frozenset[str]:
     return frozenset(map(str, (real, *real.parents)))
 
 
-def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
     """All pictures under `folder`; `above`: the real paths of the folders that lead to it."""
     real = os.path.realpath(folder)
     if real in above:
@@ -100,14 +133,14 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
     yield from _pictures_in(folder)
     for entry in _entries(folder):
         if _is_folder(entry):
-            yield from _walk(folder / entry.name, above | {real})
+            yield from _walk(entry.path, above | {real})
 
 
-def _pictures_in(folder: Path) -> Iterator[Path]:
-    return (folder / entry.name for entry in _entries(folder) if not _is_folder(entry) and _is_picture(entry))
+def _pictures_in(folder: Path | str) -> Iterator[str]:
+    return (entry.path for entry in _entries(folder) if not _is_folder(entry) and _is_picture(entry))
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
     """What is in a folder, sorted by name; without what is hidden, and litter."""
     try:
         with os.scandir(folder) as found:
@@ -116,6 +149,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise UserError(
             f"cannot list the folder '{folder}': {error.strerror}; check that it is there and that you may read it"
         ) from None
+    for entry in entries:
+        check_name(folder, entry.name)
     return sorted(entries, key=lambda entry: entry.name)
 
 
@@ -130,11 +165,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_picture(entry: os.DirEntry[str]) -> bool:
-    path = Path(entry.path)
-    suffix = path.suffix.lower()
+    path, suffix = entry.path, os.path.splitext(entry.name)[1].lower()
     if suffix in PICTURES:
         return True
-    if suffix in NOTES or path.name.lower() in NOTE_NAMES:
+    if suffix in NOTES or entry.name.lower() in NOTE_NAMES:
         return False
     if suffix in ARCHIVES:
         raise UserError(f"'{path}' is an archive: unpack it yourself, and move it away from the pictures")

@@ -9,6 +9,7 @@ goes on after its last whole line. A lock that dies with its holder lets only on
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -89,7 +90,7 @@ def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progr
         UserError: bad pictures (one message for all), or none; no space or no permission in `cache`; a damaged pack.
     """
     recipe = _checked(_Recipe(listing, side, how), name)
-    folder = cache / f"{name.replace('/', '-')}-{side}-{how}-{_key(recipe)}"
+    folder = cache / f"{name.replace('/', '-')}-{side}-{how}-{key(listing)}"
     try:
         if not folder.exists():
             cache.mkdir(parents=True, exist_ok=True)
@@ -98,8 +99,8 @@ def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progr
                     _make(recipe, folder, name if progress else "")
     except OSError as error:
         raise UserError(
-            f"cannot write the pack '{folder}': {error.strerror or error}; make room or give permission there, "
-            "or set the environment variable DA_BENCH_CACHE to another folder"
+            f"cannot write the pack '{folder}': {error.strerror or error}; make sure that it can be made and "
+            "has room, or set the environment variable DA_BENCH_CACHE to another folder"
         ) from None
     return open_pack(folder)
 
@@ -114,9 +115,10 @@ def _checked(recipe: _Recipe, name: str) -> _Recipe:
     return recipe
 
 
-def _key(recipe: _Recipe) -> str:
-    place = os.path.realpath(recipe.listing.place)
-    files = [(*pair, *_stamp(recipe.listing.place / pair[0])) for pair in _pairs(recipe.listing)]
+def key(listing: Listing) -> str:
+    """A hash of the paths, classes, sizes and times of all files of a listing."""
+    place = os.path.realpath(listing.place)
+    files = [(*pair, *stamp(os.path.join(place, pair[0]))) for pair in _pairs(listing)]
     return hashlib.sha256(json.dumps([RULES, place, files]).encode()).hexdigest()[:16]
 
 
@@ -124,9 +126,10 @@ def _pairs(listing: Listing) -> Iterable[tuple[str, str]]:
     return zip(listing.files, listing.labels, strict=True)
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def stamp(path: Path | str) -> tuple[int, ...]:
+    """Size in bytes and time of the last change in ns; () where it is not there."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:  # decoding says so, together with all that is wrong
         return ()
     return found.st_size, found.st_mtime_ns
@@ -166,7 +169,7 @@ def _make(recipe: _Recipe, folder: Path, shown: str) -> None:
 
 def _resume(recipe: _Recipe, images: IO[bytes], index: IO[bytes]) -> int:
     """Cut a draft down to what is safely in it, the header at least, and return the number of its pictures."""
-    lines = _whole_lines(index)
+    lines = _good_lines(recipe, index)
     header = _header(recipe)
     images.seek(0)
     fits = images.read(len(header)) == header
@@ -179,9 +182,18 @@ def _resume(recipe: _Recipe, images: IO[bytes], index: IO[bytes]) -> int:
     return done
 
 
-def _whole_lines(index: IO[bytes]) -> list[bytes]:
+def _good_lines(recipe: _Recipe, index: IO[bytes]) -> list[bytes]:
+    """The lines before the first that is torn, or not that of its picture."""
     index.seek(0)
-    return [line for line in index if line.endswith(b"\n")]
+    both = zip(index, _pairs(recipe.listing), strict=False)
+    return [line for line, _ in itertools.takewhile(lambda pair: _is_entry(*pair), both)]
+
+
+def _is_entry(line: bytes, of: tuple[str, str]) -> bool:
+    try:
+        return line.endswith(b"\n") and Entry(*json.loads(line))[:2] == of
+    except (ValueError, TypeError):
+        return False
 
 
 def _header(recipe: _Recipe) -> bytes:

@@ -6,13 +6,14 @@ Labels are names, or whole numbers; `classes` [c] may name these, the name of la
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from da_bench.data.base import WHOLE, Examples, Family, Parts
-from da_bench.data.files import array_names, read_arrays
+from da_bench.data.files import array_names, check_name, read_arrays
 from da_bench.settings import UserError, did_you_mean
 
 INPUTS = ("inputs", "features", "fts", "feas", "fea", "X", "x")
@@ -47,8 +48,20 @@ def family(name: str) -> Family:
 
 def domains_of(place: Path) -> tuple[str, ...]:
     """Names of the domains in the folder `place`, sorted: its .npz and .mat files; none where it is no folder."""
-    files = place.iterdir() if place.is_dir() else ()
-    return tuple(sorted({file.stem for file in files if file.suffix in ENDINGS and not file.name.startswith(".")}))
+    there = place.iterdir() if place.is_dir() else ()
+    files = [one for one in there if one.suffix in ENDINGS and not one.name.startswith(".") and one.is_file()]
+    for file in files:
+        check_name(place, file.name)
+    return tuple(sorted({file.stem for file in files}))
+
+
+def near(place: Path, domain: str) -> str:
+    """The ending of a message: what in the folder `place` may have been meant by a domain that is not there."""
+    known = domains_of(place)
+    others = [one for one in sorted(place.iterdir()) if one.stem not in known] if place.is_dir() else []
+    if alike := [one.name for one in others if one.stem.casefold() == domain.casefold()]:
+        return f"; {', '.join(alike)} is no file whose name ends in {' or '.join(ENDINGS)}"
+    return did_you_mean(domain, known) if known else ""
 
 
 def read(place: Path, domain: str) -> Parts:
@@ -77,9 +90,8 @@ def read(place: Path, domain: str) -> Parts:
 def _path(place: Path, domain: str) -> Path:
     """The file of `domain`."""
     found = [place / f"{domain}{ending}" for ending in ENDINGS if (place / f"{domain}{ending}").is_file()]
-    known = domains_of(place)
-    if domain not in known or not found:
-        there = did_you_mean(domain, known) if known else f"; make one, with {FORM}"
+    if domain not in domains_of(place) or not found:
+        there = near(place, domain) or f"; make one, with {FORM}"
         raise UserError(f"there is no '{domain}.npz' or '{domain}.mat' in '{place}'{there}")
     if len(found) > 1:
         raise UserError(f"'{found[0]}' and '{found[1].name}' are both there: remove one of them")
@@ -167,6 +179,8 @@ def _checked(path: Path, name: str, declared: tuple[str, ...]) -> np.ndarray:
     array = read_arrays(path, [name])[0]
     if array.size != max(array.shape, default=0):
         raise UserError(f"array '{name}' of '{path}' has the shape {array.shape}: make it [n], a label an example")
+    if not array.size:
+        raise UserError(f"array '{name}' of '{path}' is empty: leave the file out or fill it")
     labels = array.ravel()
     if labels.dtype.kind != "U":
         return _numbered(path, name, labels, declared)
@@ -194,9 +208,15 @@ def _width(place: Path, labels: dict[str, np.ndarray]) -> int:
     """The most digits of a label that is a number, in all domains of the table: their class names have to agree."""
     if all(array.dtype.kind == "U" for array in labels.values()):
         return 0
-    paths = [_path(place, domain) for domain in domains_of(place)]
-    every = [array for path in paths for array in _labels(path).values() if array.dtype.kind != "U"]
-    return max(len(str(np.abs(array).max())) for array in every)
+    every = [*labels.values(), *(array for domain in domains_of(place) for array in _labels_if_sound(place, domain))]
+    return max(len(str(np.abs(array).max())) for array in every if array.dtype.kind != "U")
+
+
+def _labels_if_sound(place: Path, domain: str) -> Iterable[np.ndarray]:
+    try:
+        return _labels(_path(place, domain)).values()
+    except UserError:  # nobody has asked for this domain: it is told of when somebody does
+        return ()
 
 
 def _named(

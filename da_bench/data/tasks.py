@@ -1,7 +1,8 @@
 """The source -> target pairs, by name.
 
 A name is [FAMILY/]SOURCE-to-TARGET[+CLASSES][@PROTOCOL]: "office31/amazon-to-webcam", "mnist-to-usps",
-"my_folder/photos-to-sketches", "table/mine/a-to-b", "office31/amazon-to-webcam+partial@transductive".
+"my_folder/photos-to-sketches", "table/mine/a-to-b", "office31/amazon-to-webcam+partial@transductive". A target without
+a slash is of the source's family; from a folder of one's own to the family usps, it is "my_folder/photos-to-usps/usps".
 """
 
 import dataclasses
@@ -12,10 +13,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from da_bench.data import domains
+from da_bench.data import domains, prepared
 from da_bench.data.alike import alike
 from da_bench.data.base import FAMILIES, Examples
 from da_bench.data.domains import Whole, family_of
+from da_bench.data.folders import folded
 from da_bench.data.rows import Rows
 from da_bench.data.splits import Cut, Protocol, Role, cut
 from da_bench.settings import UserError, did_you_mean
@@ -84,12 +86,29 @@ def _suffixes(name: str) -> tuple[str, Classes, Protocol]:
 
 
 def _spelled(source: str, target: str, classes: Classes, protocol: Protocol) -> str:
-    family = source.rpartition("/")[0]
-    own = target.removeprefix(f"{family}/") if family else target
-    stem = f"{source}-to-{target if '/' in own or own in FAMILIES else own}"
+    stem = f"{source}-to-{_short(source.rpartition('/')[0], target)}"
     classes_end = "" if classes == "same" else f"+{classes}"
     protocol_end = "" if protocol == "inductive" else f"@{protocol}"
     return ALIASED.get(stem, stem) + classes_end + protocol_end
+
+
+def _short(family: str, target: str) -> str:
+    """How a target is written after a source of `family`: what `_target` reads as `target`."""
+    own = target.removeprefix(f"{family}/") if family else target
+    written = own if "/" not in own and _target(family, own) == target else target
+    return written if _target(family, written) == target else f"{target}/{target}"  # "usps", for a folder of one's own
+
+
+def _target(family: str, written: str) -> str:
+    """The domain that a target, as written, means: without a slash it is of the source's family.
+
+    Only a known family, or tfds, leaves the names of other families alone: whoever has a folder usps in a folder of
+    their own means that one.
+    """
+    if "/" in written or not family:
+        return written
+    elsewhere = written in FAMILIES and (family in FAMILIES or family == prepared.PREFIX)
+    return written if elsewhere else f"{family}/{written}"
 
 
 def _pair(name: str, stem: str) -> tuple[str, str]:
@@ -107,6 +126,8 @@ def _pair(name: str, stem: str) -> tuple[str, str]:
     try:
         family_of(source), family_of(target)
     except UserError as error:
+        if "/" in source and source.partition("/")[0] not in FAMILIES:  # of no known family: no known task is near
+            raise UserError(f"task '{name}': {error}") from None
         raise UserError(f"unknown task '{name}'{did_you_mean(name, names())} ({error})") from None
     if source == target:
         raise UserError(f"task '{name}' adapts a domain to itself; give two")
@@ -117,8 +138,13 @@ def _readings(stem: str) -> Iterator[tuple[str, str]]:
     words = stem.split("-to-")
     for i in range(1, len(words)):
         source, target = "-to-".join(words[:i]), "-to-".join(words[i:])
-        family = source.rpartition("/")[0]
-        yield source, f"{family}/{target}" if family and "/" not in target and target not in FAMILIES else target
+        yield _full(source), _full(_target(source.rpartition("/")[0], target))
+
+
+def _full(domain: str) -> str:
+    """The one name of a domain: of "usps/usps" it is "usps"."""
+    family, _, own = domain.rpartition("/")
+    return own if own in FAMILIES and family == own else domain
 
 
 def names() -> list[str]:
@@ -139,18 +165,22 @@ def present(name: str, root: Path | None = None) -> bool:
         return False
 
 
-@functools.lru_cache(maxsize=4)
 def load(name: str, root: Path | None = None, view: View | None = None) -> Task:
     """The task `name`, its files under `root` (None: the environment's DA_BENCH_DATA), its pictures ready for `view`.
 
-    The class index is the sorted name over both domains. Arrays are read-only.
+    The class index is the sorted name over both domains. Arrays are read-only. While no file has changed, a task that
+    was asked for before is that very one.
 
     Raises:
         UserError: no such task; files missing or damaged; domains that do not fit together, or whose classes differ
             where the task's name does not declare it.
     """
     task = spec(name)
-    source, target = (domains.read(domain, root, view) for domain in (task.source, task.target))
+    return _joined(task, *(domains.read(domain, root, view) for domain in (task.source, task.target)))
+
+
+@functools.lru_cache(maxsize=4)
+def _joined(task: TaskSpec, source: Whole, target: Whole) -> Task:
     source, target, classes = _unite(task, source, target)
     inputs = alike(source.examples.inputs, target.examples.inputs)
     _check_shapes(task, *inputs)
@@ -159,7 +189,7 @@ def load(name: str, root: Path | None = None, view: View | None = None) -> Task:
         _splits(whole, values, cut(domain, whole.parts, task.protocol, role))
         for domain, whole, values, role in zip(names, wholes, inputs, ROLES, strict=True)
     ]
-    return Task(name, classes, splits[0], splits[1], task.citation, task.protocol)
+    return Task(task.name, classes, splits[0], splits[1], task.citation, task.protocol)
 
 
 ROLES: tuple[Role, Role] = ("source", "target")
@@ -220,10 +250,12 @@ def _declared(task: TaskSpec, ours: set[str], theirs: set[str]) -> tuple[set[str
 
 def _misfit(task: TaskSpec, ours: set[str], theirs: set[str]) -> str:
     stem = task.name.partition("+")[0].partition("@")[0]
+    alike = [(a, b) for a in sorted(ours - theirs) for b in sorted(theirs - ours) if folded(a) == folded(b)]
+    hint = f" ({alike[0][0]!a} and {alike[0][1]!a} look alike: rename one)" if alike else ""
     return (
         f"task '{task.name}': the domains' classes do not fit: only '{task.source}' has {_some(ours - theirs)}; only "
-        f"'{task.target}' has {_some(theirs - ours)}; both have {len(ours & theirs)}. Correct the folders, or declare "
-        f"it: '{stem}+shared' (only what both have), '+partial' (the target lacks some), '+open' (the target has more)"
+        f"'{task.target}' has {_some(theirs - ours)}; both have {len(ours & theirs)}{hint}. Correct the folders, or "
+        f"declare it: '{stem}+shared' (only what both have), '+partial' (the target lacks some), '+open' (it has more)"
     )
 
 

@@ -63,21 +63,31 @@ def render(digits: np.ndarray, *names: str) -> np.ndarray:
     return (_scan(ink, style) / BLOCK**2).astype(np.float32)[..., None]
 
 
+def file_of(face: str) -> Path:
+    """The file face.ttf of matplotlib.
+
+    Raises:
+        UserError: the installed matplotlib, some distribution's perhaps, does not bring it.
+    """
+    import matplotlib
+
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
+    if not path.is_file():
+        raise UserError(f"matplotlib's typeface '{path}' is missing; install matplotlib 3.10 or later from PyPI")
+    return path
+
+
 @functools.cache
 def glyph(face: str, digit: int) -> Glyph:
     """The outline of `digit` in the file face.ttf of matplotlib.
 
     Raises:
-        UserError: the installed matplotlib, some distribution's perhaps, does not bring the file.
+        UserError: the installed matplotlib does not bring the file.
     """
-    import matplotlib
     from matplotlib.ft2font import FT2Font, LoadFlags
     from matplotlib.path import Path as Outline
 
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
-    if not path.is_file():
-        raise UserError(f"matplotlib's typeface '{path}' is missing; install matplotlib 3.10 or later from PyPI")
-    font = FT2Font(str(path))
+    font = FT2Font(str(file_of(face)))
     font.load_char(ord(str(digit)), flags=LoadFlags.NO_SCALE | LoadFlags.IGNORE_TRANSFORM)
     contours: list[list[np.ndarray]] = []
     for points, code in Outline(*font.get_path()).iter_segments(simplify=False):

@@ -108,6 +108,16 @@ def test_arrays_are_checked_too():
     assert not report.exact
 
 
+def test_copies_across_parts_are_counted(tmp_path):
+    (tmp_path / "mine").mkdir()
+    train, test = np.eye(8), np.eye(8)[:2] * [[1], [2]]
+    parts = {"inputs_train": train, "labels_train": np.arange(8) % 2, "inputs_test": test, "labels_test": [0, 1]}
+    np.savez(tmp_path / "mine" / "a.npz", **parts)
+    report = check("table/mine", tmp_path)
+    assert report.exact == [["table/mine/a/train[0]", "table/mine/a/test[0]"]]
+    assert "1 groups, 0 of them across domains, 1 across parts of one, such as" in findings(report)[0]
+
+
 def test_groups_and_pairs_by_hand(rng):
     assert [group.tolist() for group in equal_groups(np.array(["b", "a", "b", "c", "c", "b"]))] == [[0, 2, 5], [3, 4]]
     hashes = rng.integers(1, 2**63, 5000, np.uint64)

@@ -18,6 +18,8 @@ def root(tmp_path, monkeypatch):
     folder(tmp_path / "data" / "mine", classes=("bee", "ant"))
     (tmp_path / "data" / "numbers").mkdir()
     np.savez(tmp_path / "data" / "numbers" / "a.npz", inputs=np.eye(6, dtype=np.float32), labels=[0, 1, 1, 0, 2, 2])
+    (tmp_path / "data" / "zipped").mkdir()
+    (tmp_path / "data" / "zipped" / "a.zip").write_bytes(b"")
     return tmp_path / "data"
 
 
@@ -70,6 +72,17 @@ def test_read_once_and_read_only(root):
             array[0] = 1
 
 
+def test_a_damaged_pack_is_not_trained_on(root, tmp_path):
+    read("mine/photos", root, View(pixels=28))
+    images = next((tmp_path / "cache" / "packs").glob("mine-photos-*/images.npy"))
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 255
+    images.write_bytes(content)
+    domains._read.cache_clear()
+    with pytest.raises(UserError, match=r"is damaged .*delete that folder, and it is made anew"):
+        read("mine/photos", root, View(pixels=28))
+
+
 def test_another_count_than_published_is_refused(monkeypatch):
     small = dataclasses.replace(FAMILIES["digits"], domains={"real": {"all": 7}})
     monkeypatch.setitem(FAMILIES._things, "digits", small)
@@ -84,7 +97,13 @@ def test_another_count_than_published_is_refused(monkeypatch):
         ("office31/amazom", r"unknown domain 'office31/amazom'; did you mean 'office31/amazon'\?"),
         ("mnis", r"unknown domain 'mnis'; did you mean 'mnist'\?"),
         ("digits", "unknown domain 'digits'"),
-        ("mine/paintings", r"'mine/paintings': missing in '.*mine': paintings"),
+        ("mine/paintings", r"'mine/paintings': missing in '.*mine': paintings .*; there are: photos, sketches"),
+        ("mine/sketch", r"missing in '.*mine': sketch .*; did you mean 'sketches'\?"),
+        ("mine/mnist", r"missing in '.*mine': mnist .*; the family is written 'mnist/mnist' here"),
+        ("zipped/a", r"missing in '.*zipped': a .*; archives are not unpacked, do so yourself: a.zip"),
+        ("numbers/a", r"missing in '.*numbers': a .*; of the .npz .* there, the name is 'table/numbers'"),
+        ("table/numbers/A", r"missing in '.*numbers': A.npz or A.mat .*; there are: a; if"),
+        ("table/mine/photos", r"photos.npz or photos.mat .*; photos is no file whose name ends in .npz or .mat"),
         ("table/numbers/b", r"'table/numbers/b': missing in '.*numbers': b.npz or b.mat \(to get them: your own"),
         ("office31/amazon", r"missing in '.*office31': amazon/images \(to get them: .*DA_BENCH_DATA"),
         ("tfds/gone", "'gone' is not prepared in"),
@@ -94,6 +113,26 @@ def test_what_is_not_there_is_named_with_its_remedy(domain, message, root, monke
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
     with pytest.raises(UserError, match=message):
         read(domain, root)
+
+
+@pytest.mark.parametrize(
+    "name", ["../data/mine/photos", "mine/../mine/photos", "mine//photos", "/mine/photos", "mine/", ".mine/photos"]
+)
+def test_a_domain_has_one_name(root, name):
+    for ask in (family_of, lambda name: domains_of(name, root)):
+        with pytest.raises(UserError, match="is no name under the data root: write FOLDER or FOLDER/DOMAIN"):
+            ask(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".cache", "table/", "table/.."])
+def test_the_data_root_is_no_folder_of_itself(root, name):
+    with pytest.raises(UserError, match="is no name under the data root"):
+        domains_of(name, root)
+
+
+def test_a_folder_of_tables_says_so(root):
+    with pytest.raises(UserError, match=r"holds no folders.*; of the .npz .* there, the name is 'table/numbers'"):
+        domains_of("numbers", root)
 
 
 def test_without_a_data_root_it_says_which_files_are_needed(root):

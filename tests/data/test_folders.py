@@ -97,9 +97,35 @@ def test_a_folder_of_class_folders_is_no_class(place):
     (place / "images").mkdir()
     (place / "cat").rename(place / "images" / "cat")
     (place / "dog").rename(place / "images" / "dog")
-    with pytest.raises(UserError, match=r"only the folder 'images', which has no picture right in it"):
+    with pytest.raises(UserError, match=r"the folders images, none of which has a picture right in it"):
         list_classes(place)
     assert set(list_classes(place / "images").labels) == {"cat", "dog"}
+
+
+def test_a_domain_of_published_parts_is_no_domain_of_classes(tmp_path):
+    for part in ("train", "test"):
+        classes_of(tmp_path / part, cat=2, dog=1)
+    message = "the folders test, train, none of which has a picture right in it: .*<domain>/<class>/.*; move them there"
+    with pytest.raises(UserError, match=message):
+        list_classes(tmp_path)
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "two\nlines"])
+def test_a_name_that_is_no_text_is_refused(place, name):
+    write(place / "cat" / f"{name}.jpg", b"")
+    with pytest.raises(UserError, match=r"'(caf\\udce9|two\\nlines)\.jpg' in '.*cat' is not UTF-8, .*: rename it"):
+        list_classes(place)
+    (place / "cat" / f"{name}.jpg").unlink()
+    write(place / name / "0.jpg", b"")
+    with pytest.raises(UserError, match="rename it"):
+        domains_of(place)
+
+
+@pytest.mark.parametrize(("link", "to"), [("dog/more", "../cat"), ("pet", "cat")])
+def test_a_folder_cannot_be_of_two_classes(place, link, to):
+    (place / link).symlink_to(to)
+    with pytest.raises(UserError, match=r"the classes 'cat' and '(dog|pet)' .* both hold the folder '.*cat': remove"):
+        list_classes(place)
 
 
 def test_one_class_of_one_picture_is_fine(tmp_path):
@@ -145,15 +171,18 @@ def test_pipe_is_not_waited_for(place):
 
 
 def test_other_links_are_followed(place, tmp_path):
-    elsewhere = classes_of(tmp_path / "elsewhere", bird=2)
+    elsewhere = classes_of(tmp_path / "elsewhere", bird=2, wolf=2)
     (place / "bird").symlink_to(elsewhere / "bird")
     (place / "dog" / "0b.png").symlink_to(elsewhere / "bird" / "0.png")
-    (place / "dog" / "more").symlink_to(elsewhere / "bird")  # twice, but in no loop
+    for name in ("again", "more"):
+        (place / "dog" / name).symlink_to(elsewhere / "wolf")  # twice, but in no loop
     listing = list_classes(place)
     assert listing.labels.count("bird") == 2
     assert [file for file in listing.files if file.startswith("dog")] == [
         "dog/0.png",
         "dog/0b.png",
+        "dog/again/0.png",
+        "dog/again/1.png",
         "dog/more/0.png",
         "dog/more/1.png",
     ]

@@ -210,7 +210,17 @@ def test_bad_picture_is_not_stepped_over_when_killed_after_it(place, cache, monk
         prepared(place, cache)
 
 
-@pytest.mark.parametrize("torn", ["half a line", "a line without its image", "images without lines", "half a header"])
+TORN = {
+    "half a line": 3,
+    "a line without its image": 2,
+    "a line of garbage": 1,
+    "a line of another picture": 1,
+    "images without lines": 0,
+    "half a header": 0,
+}
+
+
+@pytest.mark.parametrize("torn", TORN)
 def test_draft_that_a_power_cut_has_torn(place, cache, tmp_path, monkeypatch, torn):
     whole = prepared(place, tmp_path / "whole")
     monkeypatch.setattr(pack, "SAVE_EVERY", 2)
@@ -223,8 +233,7 @@ def test_draft_that_a_power_cut_has_torn(place, cache, tmp_path, monkeypatch, to
     rows = decoded(monkeypatch)
     again = prepared(place, cache)
     assert (again.digest, again.entries) == (whole.digest, whole.entries)
-    first = {"half a line": 3, "a line without its image": 2, "images without lines": 0, "half a header": 0}[torn]
-    assert sorted(rows) == list(range(first, 7))
+    assert sorted(rows) == list(range(TORN[torn], 7))
 
 
 def tear(images, index, torn):
@@ -233,6 +242,10 @@ def tear(images, index, torn):
         os.truncate(index, index.stat().st_size - 5)
     elif torn == "a line without its image":
         os.truncate(images, 128 + 3 * row - 1)
+    elif torn.startswith("a line of"):
+        lines = index.read_bytes().splitlines(keepends=True)
+        lines[1] = b"garbage\n" if torn == "a line of garbage" else lines[0]
+        index.write_bytes(b"".join(lines))
     elif torn == "images without lines":
         os.truncate(index, 0)
     else:
@@ -371,7 +384,7 @@ def test_disk_that_fills_up_meanwhile_is_said_and_lost_nothing(place, cache, mon
 
 
 def test_cache_that_is_a_file(place, tmp_path):
-    with pytest.raises(UserError, match=r"cannot write the pack '.*': .*DA_BENCH_CACHE"):
+    with pytest.raises(UserError, match=r"cannot write the pack '.*': .*; make sure .*DA_BENCH_CACHE"):
         prepared(place, write(tmp_path / "file", b""))
 
 

@@ -133,6 +133,8 @@ GOOD = {"inputs": X, "labels": Y}
         ),
         ({"X_train": X, "y_train": Y, "X_test": X, "y_test": ["a"] * 4}, "names in one part and numbers in another"),
         ({**GOOD, "labels": Y[:3]}, r"inputs is \(4, 3\), labels has 3; rows of inputs are the examples"),
+        ({**GOOD, "labels": []}, "is empty: leave the file out"),
+        ({**GOOD, "labels": [b"\xe9"] * 4}, "holds bytes that are not UTF-8: save it as strings"),
         ({**GOOD, "inputs": X.T}, r"inputs is \(3, 4\), labels has 4"),
         ({**GOOD, "inputs": X[:, 0]}, r"shape \(4,\): make it \[n, d\]"),
         ({"inputs": X[:0], "labels": Y[:0]}, r"is empty, of the shape \(0, 3\)"),
@@ -193,6 +195,28 @@ def test_a_domain_that_is_not_there_is_told_the_nearest(tmp_path):
     for outside in ("../mine/photos", "./photos", ""):
         with pytest.raises(UserError, match="there is no"):
             read(tmp_path / "mine", outside)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.NPZ", "A.npz", "a.npz"])
+def test_what_is_nearly_a_table_is_named(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"no 'a\.npz' or 'a\.mat' in '.*'; {name} is no file whose name ends in"):
+        read(tmp_path, "a")
+
+
+@pytest.mark.parametrize("bystander", [{"inputs": X[:0], "labels": Y[:0]}, {"labels": Y * 100 - 1}, {}])
+def test_a_broken_domain_is_no_matter_of_another(tmp_path, bystander):
+    save(tmp_path, "a", **GOOD)
+    save(tmp_path, "b", **bystander)
+    (tmp_path / "c.npz").write_bytes(b"bad")
+    assert whole(tmp_path).classes == ("0", "1", "2")
+
+
+def test_a_domain_whose_name_is_no_text_is_refused(tmp_path):
+    save(tmp_path, **GOOD)
+    (tmp_path / "two\nlines.npz").write_bytes(b"")
+    with pytest.raises(UserError, match=r"'two\\nlines.npz' in '.*' is not UTF-8, .*: rename it"):
+        domains_of(tmp_path)
 
 
 def test_a_domain_that_is_there_twice_is_refused(tmp_path):

@@ -1,15 +1,19 @@
+import dataclasses
+import os
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from pictures_on_disk import folder, picture
 
 from da_bench.data import domains, tasks
 from da_bench.data.base import FAMILIES, Examples
 from da_bench.data.domains import Whole
 from da_bench.data.tasks import load, names, present, spec
 from da_bench.settings import UserError
+from da_bench.view import View
 
 EMBEDDED = [
     name for name in names() if not any(domains.family_of(d)[0].folder for d in (spec(name).source, spec(name).target))
@@ -43,6 +47,11 @@ def test_every_name_is_a_task_between_two_domains(name):
         ("my_folder/a-to-b-to-c", "my_folder/a", "my_folder/b-to-c"),
         ("table/mine/a-to-b", "table/mine/a", "table/mine/b"),
         ("moons/35", "moons/0", "moons/35"),
+        ("my_digits/mnist-to-usps", "my_digits/mnist", "my_digits/usps"),
+        ("my_digits/mnist-to-usps/usps", "my_digits/mnist", "usps"),
+        ("table/mine/a-to-usps", "table/mine/a", "table/mine/usps"),
+        ("tfds/svhn_cropped-to-mnist", "tfds/svhn_cropped", "mnist"),
+        ("tfds/svhn_cropped-to-tfds/mnist", "tfds/svhn_cropped", "tfds/mnist"),
     ],
 )
 def test_names_are_read(name, source, target):
@@ -64,6 +73,8 @@ def test_endings_are_read():
         ("mnist-to-usps@inductive", "mnist-to-usps"),
         ("office31/amazon-to-webcam+same", "office31/amazon-to-webcam"),
         ("office31/amazon-to-office31/webcam+open", "office31/amazon-to-webcam+open"),
+        ("my_digits/mnist-to-my_digits/usps", "my_digits/mnist-to-usps"),
+        ("mnist/mnist-to-usps/usps", "mnist-to-usps"),
     ],
 )
 def test_a_task_has_one_name(name, known):
@@ -80,6 +91,7 @@ def test_a_task_has_one_name(name, known):
         ("digits/real-to-synthetik", r"did you mean 'digits/real-to-synthetic'\?"),
         ("moons/35@transduktive", r"no such ending 'transduktive'; did you mean 'transductive'\?"),
         ("moons/35+opn", r"no such ending 'opn'; did you mean 'open'\?"),
+        ("mine/../mine/a-to-b", r"^task 'mine/../mine/a-to-b': 'mine/../mine/a' is no name under the data root"),
         ("mnist-to-mnist", "adapts a domain to itself"),
     ],
 )
@@ -137,6 +149,44 @@ def test_an_unknown_family_may_be_a_folder_that_is_not_there(tmp_path):
         load("digitz/synthetic-to-real", tmp_path)
 
 
+def table(place, shift):
+    place.mkdir(parents=True, exist_ok=True)
+    for name in "ab":
+        np.savez(place / f"{name}.npz", inputs=np.arange(20.0).reshape(10, 2) + shift, labels=np.arange(10) % 2)
+
+
+def test_files_that_changed_are_read_again(tmp_path, monkeypatch):
+    for name, shift in (("one", 0), ("two", 100)):
+        table(tmp_path / name / "mine", shift)
+    loaded = []
+    for name in ("one", "two", "one"):
+        monkeypatch.setenv("DA_BENCH_DATA", str(tmp_path / name))
+        loaded.append(load("table/mine/a-to-b"))
+    assert loaded[0] is loaded[2]
+    assert loaded[1].source.train.inputs.min() == 100 + loaded[0].source.train.inputs.min()
+    table(tmp_path / "one" / "mine", 7)
+    assert load("table/mine/a-to-b").source.train.inputs.min() == 7 + loaded[0].source.train.inputs.min()
+
+
+def test_pictures_that_changed_are_read_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
+    folder(tmp_path / "mine")
+    first, again = (load("mine/photos-to-sketches", tmp_path, View(pixels=28)) for _ in range(2))
+    assert first is again
+    os.utime(tmp_path / "mine/photos/ant/0.png", ns=(0, 1))
+    assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint == first.fingerprint
+    picture(99).save(tmp_path / "mine/photos/ant/0.png")
+    assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint != first.fingerprint
+
+
+def test_a_family_does_not_stand_in_for_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
+    folder(tmp_path / "my_digits", ("mnist", "usps"))
+    task = load("my_digits/mnist-to-usps", tmp_path, View(pixels=28))
+    assert task.classes == ("ant", "bee", "cow")
+    assert task.target.train.inputs.shape[1:] == (32, 32, 3)
+
+
 def test_present_opens_no_file(tmp_path):
     for name in ("mnist", "usps"):
         (tmp_path / name).mkdir()
@@ -176,9 +226,16 @@ def test_classes_that_differ_must_be_declared():
         united("", ["ant", "cow"], ["bee", "cow"])
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("Bus", "bus"), ("caf\u00e9", "cafe\u0301")])
+def test_classes_that_look_alike_are_pointed_out(ours, theirs):
+    message = f"both have 1 ({ours!a} and {theirs!a} look alike: rename one). Correct"
+    with pytest.raises(UserError, match=re.escape(message)):
+        united("", [ours, "cow"], [theirs, "cow"])
+
+
 def test_a_class_without_an_example_is_a_class_that_is_missing():
     task, full = spec("table/mine/a-to-b"), whole(["ant", "cow"])
-    empty = full._replace(examples=full.examples._replace(labels=np.zeros(8, np.int32)))
+    empty = dataclasses.replace(full, examples=full.examples._replace(labels=np.zeros(8, np.int32)))
     with pytest.raises(UserError, match="only 'table/mine/a' has cow"):
         tasks._unite(task, full, empty)
 

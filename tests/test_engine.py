@@ -1,0 +1,212 @@
+"""Runs made launch by launch: stopped and resumed wherever that can be, they are what they are undisturbed."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+import da_bench as da
+from da_bench import engine, execute, resident
+from da_bench.checkpoints import Checkpoints
+from da_bench.methods import METHODS, Method
+from da_bench.progress import MODE, Sweep
+from da_bench.resident import Devices, Resident
+from da_bench.settings import StorageError
+from da_bench.stopping import Request, Stopped
+from da_bench.train import Training
+
+TRAINING = Training(steps=6, evaluations=2, batch_size=8, learning_rate=0.1)
+DEEP = [name for name, cls in METHODS.items() if issubclass(cls, Method)]
+SEEDS = 4
+
+
+@pytest.fixture(autouse=True)
+def step_by_step(monkeypatch):
+    """A launch is one step, after the first ones."""
+    monkeypatch.setattr(resident, "LAUNCH", 0.0)
+
+
+def experiments(name):
+    one = da.Experiment(task="moons/35", method=METHODS[name](), model=tiny.MODEL, training=TRAINING)
+    return da.over_seeds([one], SEEDS)
+
+
+@functools.cache
+def programs(name, devices=1, per_run=1, double=False):
+    """Compiled once for all tests."""
+    group, task = experiments(name), tiny.task()
+    runs, data = [execute._run(one) for one in group], execute._data(group[0], task)
+    where = Devices(jax.devices()[:devices], None, per_run)
+    built = Resident(runs, execute._network(group[0], task), data, None, where)
+    built.stride = 1
+    return built
+
+
+def session(folder, stop=False, said=None):
+    request, sweep = Request(), Sweep(SEEDS, 1)
+    request.signal = 15 if stop else None
+    sweep.note = print if said is None else said.append
+    return engine.Session(Checkpoints(folder, [str(i) for i in range(SEEDS)]), 0.0, sweep, request)
+
+
+def interrupted(built, folder):
+    """A run that is asked to stop after every launch: what it leaves, and how often it was stopped."""
+    stops = 0
+    while True:
+        try:
+            return engine.drive(next(built), TRAINING, session(folder, stop=True)), stops
+        except Stopped:
+            stops += 1
+
+
+def forever(one):
+    while True:
+        yield one
+
+
+def leaves(made):
+    return jax.tree.leaves(made._replace(states=None, seconds=None))
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_stopped_after_every_launch_a_run_is_the_undisturbed_one(name, tmp_path):
+    built = programs(name)
+    whole = engine.drive(built, TRAINING, session(tmp_path / "whole"))
+    pieces, stops = interrupted(forever(built), tmp_path / "pieces")
+    assert stops == TRAINING.steps - 1
+    assert len(set(whole.states)) == SEEDS
+    assert pieces.states == whole.states
+    for one, other in zip(leaves(pieces), leaves(whole), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_however_long_a_launch_is(tmp_path, monkeypatch):
+    short = engine.drive(programs("dann"), TRAINING, session(tmp_path / "short"))
+    monkeypatch.setattr(resident, "LAUNCH", 1e9)
+    built = programs("dann")
+    monkeypatch.setattr(built, "stride", 8)
+    long = engine.drive(built, TRAINING, session(tmp_path / "long"))
+    assert short.states == long.states
+
+
+def test_resumed_on_other_devices_it_is_the_same_but_for_the_rounding_of_sums(tmp_path, x64):
+    """One device, then four, then two that work on each run together, and all again."""
+    places = [programs("dann", *where, double=True) for where in ((1, 1), (4, 1), (2, 2))]
+    whole = engine.drive(places[0], TRAINING, session(tmp_path / "whole"))
+    pieces, stops = interrupted(iter([*places, *places]), tmp_path / "pieces")
+    assert stops == TRAINING.steps - 1
+    for one, other in zip(leaves(pieces), leaves(whole), strict=True):
+        assert one.dtype == np.float64
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
+def test_a_checkpoint_of_other_shapes_is_not_used_and_that_is_said(tmp_path):
+    with pytest.raises(Stopped):
+        engine.drive(programs("source_only"), TRAINING, session(tmp_path / "found", stop=True))
+    said = []
+    made = engine.drive(programs("dann"), TRAINING, session(tmp_path / "found", said=said))
+    assert said == [
+        "a checkpoint of other code or options is not used (its arrays have other shapes); the runs start anew"
+    ]
+    assert made.states == engine.drive(programs("dann"), TRAINING, session(tmp_path / "none")).states
+
+
+def test_what_was_going_on_is_said(tmp_path):
+    built, said = programs("source_only"), []
+    with pytest.raises(Stopped):
+        engine.drive(built, TRAINING, session(tmp_path, stop=True))
+    engine.drive(built, TRAINING, session(tmp_path, said=said))
+    assert said == ["going on from step 1"]
+
+
+def test_no_more_is_saved_than_asked_for(tmp_path):
+    asked = session(tmp_path)
+    asked.every = 1e9
+    engine.drive(programs("source_only"), TRAINING, asked)
+    assert [path.name for path in asked.checkpoints.own.iterdir()] == ["000000006"]  # for publishing
+
+
+@pytest.fixture
+def tiny_data(monkeypatch):
+    monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+
+
+def study(folder, name="source_only"):
+    return da.study(experiments(name), da.Options(results=folder, progress="none", checkpoint_seconds=0)).records
+
+
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_published_runs_leave_no_checkpoint_and_no_lock(tiny_data, tmp_path):
+    records = study(tmp_path)
+    assert listing(tmp_path) == ["runs"]
+    assert listing(tmp_path / "runs") == sorted(one.id for one in records)
+
+
+def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_is_left(
+    tiny_data, tmp_path, monkeypatch
+):
+    whole = study(tmp_path / "whole")
+    publish, published = execute.Records.publish, []
+
+    def killed(self, record, predictions):
+        if published:
+            raise ZeroDivisionError  # stands for the end of the process: nothing is caught or cleared
+        published.append(record.id)
+        return publish(self, record, predictions)
+
+    monkeypatch.setattr(execute.Records, "publish", killed)
+    with pytest.raises(ZeroDivisionError):
+        study(tmp_path / "killed")
+    monkeypatch.setattr(execute.Records, "publish", publish)
+    started = []
+    monkeypatch.setattr(
+        engine, "_launches", lambda reached, *rest: started.append(reached.step) or launches(reached, *rest)
+    )
+    again = study(tmp_path / "killed")
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
+    assert started == []  # nothing is computed again
+    assert listing(tmp_path / "killed") == ["runs"]
+
+
+launches = engine._launches
+
+
+def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(tiny_data, tmp_path, monkeypatch):
+    whole = study(tmp_path / "whole")
+    save, saves = Checkpoints.save, []
+
+    def full(self, saved):
+        saves.append(saved.step)
+        if len(saves) == 3:
+            raise StorageError("no room")
+        save(self, saved)
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(StorageError, match="no room"):
+        study(tmp_path / "full")
+    monkeypatch.setattr(Checkpoints, "save", save)
+    again = study(tmp_path / "full")
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
+
+
+def test_digests_tell_runs_apart_by_one_bit():
+    state = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros((2, 1), np.uint32)}
+    first = engine.digests(engine.Carry(state, {}))
+    state["a"][1, 2] = np.nextafter(np.float32(5), np.float32(6))
+    second = engine.digests(engine.Carry(state, {}))
+    assert first[0] == second[0]
+    assert first[1] != second[1]
+
+
+def test_progress_of_a_group_is_what_it_has_made(tiny_data, tmp_path, capsys):
+    token = MODE.set("json")
+    try:
+        da.study(experiments("source_only"), da.Options(results=tmp_path, progress="json"))
+    finally:
+        MODE.reset(token)
+    assert '"done": 4' in capsys.readouterr().out.splitlines()[-1]

@@ -1,0 +1,69 @@
+"""Two processes that make runs together leave what one does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+FILE = """import da_bench as da
+
+SHORT = da.Training(steps=20, evaluations=2, batch_size=16)
+METHODS = (da.methods.Dann(widths=(8,)), da.methods.Coral())
+EXPERIMENTS = da.over_seeds([da.Experiment(task="moons/35", method=one, training=SHORT) for one in METHODS], 3)
+"""
+ALONE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+TOGETHER = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_NUM_PROCESSES": "2"}
+
+
+def begun(folder, results, environment, *options):
+    command = [sys.executable, "-m", "da_bench", "run", "sweep.py", "--results", results, "--quiet", *options]
+    inherited = {**os.environ, "JAX_ENABLE_X64": "1", "XDG_CACHE_HOME": str(folder)}
+    pipes = {"stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=inherited | environment, **pipes)
+
+
+def ended(processes):
+    for process in processes:
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 0, said
+
+
+def records(folder):
+    return {path.name: json.loads((path / "curves.json").read_text()) for path in (folder / "runs").iterdir()}
+
+
+def states(folder):
+    return {path.name: json.loads((path / "result.json").read_text())["state"] for path in (folder / "runs").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Results of one process with four devices, of two with two each, and of two that work on each run with all."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "sweep.py").write_text(FILE)
+    ended([begun(folder, "alone", ALONE)])
+    for results, options in {"runs": (), "data": ("--devices-per-run", "4")}.items():
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"localhost:{free.getsockname()[1]}"
+        each = [{**TOGETHER, "JAX_COORDINATOR_ADDRESS": address, "JAX_PROCESS_ID": str(i)} for i in range(2)]
+        ended([begun(folder, results, one, "--distributed", *options) for one in each])
+    return folder
+
+
+def test_runs_spread_over_two_processes_are_the_same_to_the_bit(made):
+    assert len(states(made / "alone")) == 6
+    assert states(made / "runs") == states(made / "alone")
+
+
+def test_one_run_over_two_processes_is_the_same_but_for_rounding(made):
+    alone, together = records(made / "alone"), records(made / "data")
+    assert alone.keys() == together.keys()
+    for name, one in alone.items():
+        for metric, curve in one["metrics"].items():
+            np.testing.assert_allclose(together[name]["metrics"][metric], curve, atol=1e-12)
+        assert together[name]["target_accuracy"] == one["target_accuracy"]
