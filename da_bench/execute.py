@@ -370,8 +370,9 @@ def _attempts_placed(runs: list[Experiment], job: Job) -> list[list[Experiment]]
     options, free = job.options, [one for one in runs if _free(one, job)]
     need = cluster.Need(options.run_cpus, options.run_gpus)
     asked = [_asked(one, need, job) for one in free]
-    if free:
-        job.sweep.begin(f"{len(free)} on the cluster", len(free))
+    if not free:
+        return [[one] for one in runs]
+    job.sweep.begin("on the cluster", len(free))
     if not cluster.fits(job.ray, need):
         job.sweep.note(f"no node of the cluster has {need}, which each run asks for: they wait for one")
     with contextlib.closing(cluster.placed(job.ray, asked, need, job.request)) as over:
