@@ -211,7 +211,7 @@ def test_a_class_from_nowhere_is_refused():
 
 def test_a_process_whose_parent_is_gone_saves_and_ends(results):
     """The end of its standard input tells it so, however the parent ended."""
-    training = Training(steps=10**7, evaluations=10**4, batch_size=8)
+    training = Training(steps=10**6, evaluations=10, batch_size=8)
     run = Experiment(task="moons/35", method=da.methods.SourceOnly(), model=Mlp(hidden=(4,)), training=training)
     options = {"results": results, "progress": "none", "checkpoint_seconds": 600}
     with subprocess.Popen([sys.executable, "-m", "da_bench.child"], stdin=subprocess.PIPE, text=True) as process:
