@@ -46,9 +46,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# needs uv; resolves for every supported Python at once
+# needs uv; resolves for every supported Python at once; not Ray, which is for clusters and large
 lock:
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra tfds --extra wandb --extra stream --extra dev \
 		--custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
 
 clean:

@@ -43,7 +43,7 @@ WORKLOADS = {
         64,
         500,
         {"source_only": 40, "dann": 20, "coral": 25, "mmd": 25},
-        {"source_only": 20, "dann": 10},
+        {"source_only": 10, "dann": 5},
     ),
     "W2": Workload(
         (2048,),
@@ -51,7 +51,7 @@ WORKLOADS = {
         32,
         256,
         {"source_only": 400, "dann": 60, "coral": 250, "mmd": 250},
-        {"source_only": 200, "dann": 25},
+        {"source_only": 100, "dann": 15},
     ),
 }
 

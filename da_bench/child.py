@@ -2,8 +2,11 @@
 
 import importlib
 import json
+import os
 import runpy
+import signal
 import sys
+import threading
 import traceback
 from typing import Any
 
@@ -18,7 +21,8 @@ from da_bench.stopping import Stopped
 
 def main() -> int:
     """Make the run; the exit code is one of `isolate`'s, or 128 and the signal that stopped it."""
-    asked = json.load(sys.stdin)
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         make(asked)
     except UserError as error:
@@ -32,6 +36,13 @@ def main() -> int:
         print(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}", file=sys.stderr)
         return isolate.OUT_OF_MEMORY if _of_memory(error) else 1
     return 0
+
+
+def _end_with_parent() -> None:
+    """The parent never closes the standard input, so its end is the parent's: save, as nobody waits any more."""
+    while os.read(0, 1):  # not through sys.stdin, whose lock a thread must not hold when the process ends
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def make(asked: dict[str, Any]) -> None:

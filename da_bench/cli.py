@@ -53,6 +53,12 @@ class Run:
     """Make failed runs again."""
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints of what is being made, at least."""
+    executor: Literal["here", "ray"] = "here"
+    """Where: in this process, or each run in one of its own on a node of the Ray cluster that there is."""
+    run_cpus: float = 1.0
+    """CPUs that a run asks of a node of the cluster."""
+    run_gpus: float = 0.0
+    """GPUs that a run asks of a node of the cluster, 0.5 for two runs on each."""
     devices_per_run: int = 1
     """Devices over which the rows of each run's batches are spread."""
     distributed: bool = False
@@ -151,7 +157,7 @@ def _run_file(path: Path, arguments: list[str]) -> None:
     import tyro
 
     asked = tyro.cli(Run, args=arguments, prog=f"da-bench run {path}")
-    _use_devices(asked.isolate, asked.distributed)
+    _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
     from da_bench.execute import check_name, study
     from da_bench.experiment import from_file
     from da_bench.processes import leads
@@ -181,7 +187,8 @@ def _show(results: Any, asked: Run, written: Sequence[Path]) -> None:
 def _run_method(name: str, arguments: list[str]) -> None:
     import tyro
 
-    _use_devices("--isolate" in arguments, "--distributed" in arguments)
+    apart = not {"--isolate", "ray", "--executor=ray"}.isdisjoint(arguments)
+    _use_devices(apart, "--distributed" in arguments)
     from da_bench import models
     from da_bench.execute import run as run_study
     from da_bench.methods import METHODS, load_plugins

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 from pydantic import Field
 
-from da_bench import engine, isolate, models, stream, train
+from da_bench import cluster, engine, isolate, models, stream, train
 from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import load, present, spec
 from da_bench.engine import Session, drive
@@ -81,7 +82,9 @@ class Options:
     record ("offline" or "online"); progress: a live line, JSON lines on the standard output, or nothing;
     checkpoint_seconds: time between two checkpoints of what is being made, at least; shard: (i, n), make only the
     i-th of n equal shares, i from 1; isolate: every run in a process of its own, so that what kills it is recorded and
-    the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again.
+    the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again; executor: "ray",
+    every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
+    the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node.
     """
 
     results: Path = Path("results")
@@ -97,12 +100,20 @@ class Options:
     isolate: bool = False
     timeout: Positive | None = None
     retry: bool = False
+    executor: Literal["here", "ray"] = "here"
+    run_cpus: NonNegative = 1.0
+    run_gpus: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:
             raise UserError(f"Options.shard = {self.shard}: the first number goes from 1 to the second")
-        if self.timeout and not self.isolate:
+        if self.timeout and not self.apart:
             raise UserError("Options.timeout needs isolate: only a process of its own can be ended")
+
+    @property
+    def apart(self) -> bool:
+        """Whether every run is made in a process of its own."""
+        return self.isolate or self.executor == "ray"
 
     @property
     def checkpoints(self) -> Path:
@@ -162,16 +173,15 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
         _tidy_runs(store)
     if not missing:
         return
-    if leads():
-        store.prepare()
-    units = [[one] for one in missing] if options.isolate else groups
+    units = [[one] for one in missing] if options.apart else groups
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
-    with listening() as request, Sweep(len(missing), steps) as sweep:
-        job = Job(store, options, sweep, request)
-        held = [unit for unit in units if not _attempt(unit, job)]
-        for group in held:  # perhaps they are done by now
-            if not _attempt(group, job):
-                sweep.note(f"{_label(group)}: left to the process that is making them; this command shows them later")
+    # first the cluster: Ray would hear SIGTERM itself
+    with _cluster(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
+        if leads():
+            store.prepare()
+        job = Job(store, options, sweep, request, ray)
+        for unit in _attempts(_attempts(units, job), job):  # perhaps those that were held are done by now
+            sweep.note(f"{_label(unit)}: left to the process that is making them; this command shows them later")
     if leads():
         tidy(options.checkpoints, store.has)  # of groups of which a part was published before
 
@@ -183,17 +193,29 @@ def _tidy_runs(store: Records) -> None:
             store.clean(lock.stem.removeprefix("."))
 
 
+def _cluster(options: Options) -> contextlib.AbstractContextManager[Any]:
+    return cluster.connected() if options.executor == "ray" else contextlib.nullcontext()
+
+
 class Job(NamedTuple):
-    """What the groups of a study share."""
+    """What the groups of a study share. ray: the module, where it is to place the runs."""
 
     store: Records
     options: Options
     sweep: Sweep
     request: Request
+    ray: Any = None
 
 
 def _label(group: list[Experiment]) -> str:
     return f"{group[0].task}: {group[0].method.name} x {len(group)}"
+
+
+def _attempts(units: list[list[Experiment]], job: Job) -> list[list[Experiment]]:
+    """Make what is missing of units that are made together; those some of which another process is making."""
+    if job.ray:
+        return _attempts_placed([one for (one,) in units], job)
+    return [unit for unit in units if not _attempt(unit, job)]
 
 
 def _attempt(group: list[Experiment], job: Job) -> bool:
@@ -339,15 +361,58 @@ def _parameters(model: Network, example: Any) -> int:
 
 def _attempt_apart(one: Experiment, job: Job) -> bool:
     """Make one run in a process of its own; whatever becomes of it is on record, unless another is making it."""
-    alone = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False}
+    if not _free(one, job):
+        return False
+    found: cluster.Found = None
+    if not job.store.has(one.id):
+        job.sweep.begin(_label([one]), 1)
+        try:
+            found = isolate.apart(one, _alone(job.options), job.options.timeout, job.request)
+        except HeldError as error:
+            found = error
+    return _settled(one, found, job)
+
+
+def _attempts_placed(runs: list[Experiment], job: Job) -> list[list[Experiment]]:
+    """Make every run on the cluster, in a process of its own; those that another process is making."""
+    options, free = job.options, [one for one in runs if _free(one, job)]
+    need = cluster.Need(options.run_cpus, options.run_gpus)
+    asked = [_asked(one, need, job) for one in free]
+    if not free:
+        return [[one] for one in runs]
+    job.sweep.begin("on the cluster", len(free))
+    if not cluster.fits(job.ray, need):
+        job.sweep.note(f"no node of the cluster has {need}, which each run asks for: they wait for one")
+    with contextlib.closing(cluster.placed(job.ray, asked, need, job.request)) as over:
+        done = {free[i].id for i, found in over if _settled(free[i], found, job)}
+    return [[one] for one in runs if one.id not in done]
+
+
+def _asked(one: Experiment, need: cluster.Need, job: Job) -> cluster.Asked:
+    lock = Path(os.path.abspath(job.store.lock(one.id)))
+    message = isolate.described(one, _alone(job.options))
+    return cluster.Asked(message, lock, job.options.timeout, cluster.environ(need))
+
+
+def _alone(options: Options) -> dict[str, Any]:
+    """Options of a process that makes one run, wherever it is."""
+    plain = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False, "executor": "here"}
+    root = options.data_root and os.path.abspath(options.data_root)
+    return {**vars(options), **plain, "results": os.path.abspath(options.results), "data_root": root}
+
+
+def _free(one: Experiment, job: Job) -> bool:
+    """Whether no process is making the run at this moment."""
+    with contextlib.ExitStack() as stack:
+        return _held([one], job, stack)
+
+
+def _settled(one: Experiment, found: cluster.Found, job: Job) -> bool:
+    """Whether the run is on record now, if need be as failed; else another process is making it."""
     try:
-        with contextlib.ExitStack() as stack:
-            if not _held([one], job, stack):
-                return False
-        if not job.store.has(one.id):
-            job.sweep.begin(_label([one]), 1)
-            found = isolate.apart(one, {**vars(job.options), **alone}, job.options.timeout, job.request)
-            _settle(one, found, job)
+        if isinstance(found, HeldError):
+            return False
+        _settle(one, found, job)
     except HeldError:
         return False
     job.sweep.end(1, len(job.store.failures([one.id])))

@@ -1,5 +1,6 @@
 """A run in a process of its own: what kills it, or takes too long, is a finding and not the end of a sweep."""
 
+import contextlib
 import json
 import os
 import signal
@@ -38,13 +39,23 @@ def apart(one: Experiment, options: dict[str, Any], timeout: float | None, reque
         Stopped: on request, after the process has saved. UserError: it refused what it was asked for. HeldError:
             another process is making the run.
     """
+    return make(described(one, options), timeout, request)
+
+
+def described(one: Experiment, options: dict[str, Any]) -> str:
+    """A run as one line for a process that is to make it. options: fields of `Options` for that process."""
+    return json.dumps({"config": one.config(), "sources": sources(one), "options": options, **_devices()}, default=str)
+
+
+def make(message: str, timeout: float | None, request: Request) -> Failure | None:
+    """`apart`, of what `described` says."""
     with tempfile.TemporaryFile("w+") as said:
         command = [sys.executable, "-m", "da_bench.child"]
         # a session of its own: Ctrl-C in the terminal reaches this process only, which passes it on once
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stderr=said, text=True, start_new_session=True
         ) as process:
-            _tell(process, {"config": one.config(), "sources": sources(one), "options": options, **_devices()})
+            _tell(process, message)
             try:
                 late = _wait(process, timeout, request)
             except BaseException:  # a second Ctrl-C: nobody waits for it any more
@@ -54,13 +65,15 @@ def apart(one: Experiment, options: dict[str, Any], timeout: float | None, reque
         return _outcome(process.returncode, timeout if late else None, _last_line(said))
 
 
-def _tell(process: "subprocess.Popen[str]", message: dict[str, Any]) -> None:
+def _tell(process: "subprocess.Popen[str]", message: str) -> None:
+    """The standard input stays open: its end tells the process that this one is gone."""
     assert process.stdin
     try:
-        process.stdin.write(json.dumps(message, default=str))
-        process.stdin.close()
+        process.stdin.write(message + "\n")
+        process.stdin.flush()
     except BrokenPipeError:  # it died before it listened; how, says its exit code
-        return
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
 
 def _devices() -> dict[str, Any]:

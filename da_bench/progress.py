@@ -63,7 +63,7 @@ class Sweep:
 
     def end(self, runs: int, failed: int = 0) -> None:
         """`runs` runs are on record now, `failed` of them without a result."""
-        self.done, self.failed, self.running = self.done + runs, self.failed + failed, 0
+        self.done, self.failed, self.running = self.done + runs, self.failed + failed, max(self.running - runs, 0)
         self._show(forced=True)
 
     def note(self, text: str) -> None:

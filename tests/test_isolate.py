@@ -3,6 +3,9 @@
 import os
 import runpy
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -204,3 +207,19 @@ def test_a_class_from_nowhere_is_refused():
     exec("class Typed(Method):\n    def step(self, *_): ...", scope)
     with pytest.raises(UserError, match="Typed is not defined in a file"):
         isolate._source(scope["Typed"])
+
+
+def test_a_process_whose_parent_is_gone_saves_and_ends(results):
+    """The end of its standard input tells it so, however the parent ended."""
+    training = Training(steps=10**6, evaluations=10, batch_size=8)
+    run = Experiment(task="moons/35", method=da.methods.SourceOnly(), model=Mlp(hidden=(4,)), training=training)
+    options = {"results": results, "progress": "none", "checkpoint_seconds": 600}
+    with subprocess.Popen([sys.executable, "-m", "da_bench.child"], stdin=subprocess.PIPE, text=True) as process:
+        isolate._tell(process, isolate.described(run, options))
+        while not list(results.glob("runs/.*.lock")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.stdin.close()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert len(list(results.glob("checkpoints/*/0*"))) == 1
+    assert not list((results / "runs").iterdir())

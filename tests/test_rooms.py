@@ -24,6 +24,7 @@ ORDER = [
     {"records"},
     {"judge"},
     {"report", "isolate"},
+    {"cluster"},
     {"execute"},
     {"child"},
     {"cli_data"},
