@@ -181,7 +181,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         axes.bar(np.arange(len(cells)) + i * 0.8 / len(names), heights, 0.8 / len(names), label=NAMES.get(name, name))
     axes.set_xticks(np.arange(len(cells)) + 0.4, [" ".join(cell["cell"][1:]) for cell in cells], rotation=20)
     axes.set_ylabel("steps a second, ours = 1")
-    axes.legend()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, frameon=False)
     figure.savefig(path, dpi=120)
 
 
