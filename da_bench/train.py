@@ -197,7 +197,10 @@ def init(key: Array, method: Method, learner: Learner, example: Array) -> TrainS
     model, stats = initialise(learner.model, stream(key, "model"), example)
     own = method.init(stream(key, "method"), _zeros(shapes(learner.model, model, stats, example)))
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
-    params = jax.tree.map(lambda leaf: leaf.astype(jnp.result_type(float)), {"model": model, "method": own})
+    params, stats = jax.tree.map(
+        lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
+        ({"model": model, "method": own}, stats),
+    )
     memory = method.remember(params)
     opt_state = learner.optimizer.init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, stream(key, "steps"))
