@@ -1,6 +1,7 @@
 """Many runs as one program are the runs one by one, whatever the devices."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -122,18 +123,23 @@ class Normed(Network):
         return self.head(features)
 
 
+@functools.cache
+def normed(name, devices):
+    """One run of a method in double precision, by as many devices: what it leaves, and its program."""
+    model = Normed(classes=3)
+    runs = train.stack([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
+    mapped = train.over_runs(lambda *run: train.run(*run[:3], model, run[3]), jax.devices()[:devices], per_run=devices)
+    program = mapped.lower(runs, (data(),)).compile()
+    return program(runs, (data(),)), program.as_text()
+
+
 @pytest.mark.parametrize("per_run", [2, 4, 8])
 @pytest.mark.parametrize("name", DEEP)
 def test_one_run_over_several_devices_is_the_run_on_one(name, per_run, x64):
-    def one_run(key, method, training, data):
-        return train.run(key, method, training, Normed(classes=3), data)
-
-    runs = train.stack([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
-    spread = train.over_runs(one_run, jax.devices()[:per_run], per_run=per_run).lower(runs, (data(),)).compile()
-    assert "all-reduce" in spread.as_text()  # else its rows were not spread
-    alone = train.over_runs(one_run, jax.devices()[:1])(runs, (data(),))
+    (alone, _), (spread, text) = normed(name, 1), normed(name, per_run)
+    assert "all-reduce" in text  # else its rows were not spread
     assert alone.state.stats  # of the batch normalisation
-    for ours, theirs in zip(jax.tree.leaves(spread(runs, (data(),))), jax.tree.leaves(alone), strict=True):
+    for ours, theirs in zip(jax.tree.leaves(spread), jax.tree.leaves(alone), strict=True):
         if jax.numpy.issubdtype(theirs.dtype, jax.numpy.floating):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
