@@ -1,6 +1,7 @@
 """Streaming: data that a device does not hold are read a chunk of steps ahead, into the same steps in the same order.
 
-What is read when follows from the run's key alone, so the result is that of `train.run` but for rounding, and to the bit the same for any number of readers.
+What is read when follows from the run's key alone, so the result is the same to the bit for any number of readers, and
+that of `train.run` but for rounding.
 The reading is grain's: its threads, not its processes, as a memory-mapped file is copied without Python's lock and its
 pictures are decoded already. (Processes of grain 0.2.18 fail unless absl has parsed flags, and leak shared memory.)
 """
