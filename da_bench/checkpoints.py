@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from da_bench.settings import StorageError
+from da_bench.disk import flush
+from da_bench.settings import StorageError, first_line
 
 MANIFEST = "MANIFEST"
 KEPT = 2
@@ -56,11 +57,11 @@ class Checkpoints:
             place = self.own / f"{saved.step:09d}"
             _remove(place)  # only a damaged one can be there: else the run would be past it
             draft.rename(place)
-            _flush(self.own)
+            flush(self.own)
         except Exception as error:  # orbax raises many kinds; whatever it is, the run is not on disk
             shutil.rmtree(draft, ignore_errors=True)
             raise StorageError(
-                f"cannot save a checkpoint in '{self.own}': {_first_line(error)}; make room or give permission there, "
+                f"cannot save a checkpoint in '{self.own}': {first_line(error)}; make room or give permission there, "
                 "and the same command goes on from the checkpoint before, or from the start where there is none"
             ) from error
         self._drop_but(saved.step)
@@ -168,20 +169,12 @@ def _write_manifest(draft: Path, facts: dict[str, Any]) -> None:
     body = json.dumps({"format": FORMAT, **facts, "files": _digests(draft)}, sort_keys=True).encode()
     (draft / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     for path in [*draft.rglob("*"), draft]:
-        _flush(path)
+        flush(path)
 
 
 def _digests(place: Path) -> dict[str, str]:
     files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != MANIFEST)
     return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _write_arrays(place: Path, leaves: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -214,7 +207,3 @@ def _orbax() -> Any:
     )
     handler = orbax.checkpoint.PyTreeCheckpointHandler(multiprocessing_options=alone)
     return orbax.checkpoint.Checkpointer(handler, multiprocessing_options=alone)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from da_bench import isolate
 from da_bench.isolate import GRACE, Failure
 from da_bench.locks import HeldError, hold
-from da_bench.settings import UserError
+from da_bench.settings import UserError, first_line
 from da_bench.stopping import Request, Stopped, listening
 
 RETRIES = 3  # of a task whose worker or node died; what ends the run's own process is a finding, and final
@@ -121,9 +121,9 @@ def _found(ray: Any, ref: Any) -> Found:
     try:
         found: Found = ray.get(ref)
     except ray.exceptions.OutOfMemoryError as error:
-        return Failure("out_of_memory", _first_line(error))
+        return Failure("out_of_memory", first_line(error))
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
-        return Failure("killed", f"with its worker, {RETRIES + 1} times; {_first_line(error)}")
+        return Failure("killed", f"with its worker, {RETRIES + 1} times; {first_line(error)}")
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, HeldError):
@@ -140,10 +140,6 @@ def _cancel(ray: Any, going: list[Any]) -> None:
         ray.cancel(ref, recursive=False)
     if going:
         ray.wait(going, num_returns=len(going), timeout=PATIENCE)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _last_line(error: Exception) -> str:

@@ -41,6 +41,11 @@ class StorageError(UserError):
     code = 74
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The ending "; did you mean 'dann'?" for the nearest known name, else the list of what there is."""
     known = sorted(known)

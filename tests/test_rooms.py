@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "da_bench"
 ORDER = [
-    {"settings", "version", "progress", "stopping"},
+    {"settings", "version", "disk", "progress", "stopping"},
     {"locks", "checkpoints"},
     {"types"},
     {"view", "processes"},

@@ -24,6 +24,7 @@ import numpy as np
 
 from da_bench.data.base import Examples, Listing
 from da_bench.data.pictures import HOWS, How, decode_bytes, dhash, read_bytes, resize, strict_pillow
+from da_bench.disk import flush
 from da_bench.progress import bar
 from da_bench.settings import UserError, did_you_mean
 
@@ -291,7 +292,7 @@ def _publish(recipe: _Recipe, draft: Path, folder: Path) -> None:
         json.dump(summary, file, indent=2)
         _flush(file)
     draft.rename(folder)
-    _flush_folder(folder.parent)
+    flush(folder.parent)
 
 
 def _decoder() -> dict[str, Any]:
@@ -300,14 +301,6 @@ def _decoder() -> dict[str, Any]:
 
     codecs = {name: features.version(name) for name in ("libjpeg_turbo", "jpg", "zlib", "webp", "libtiff")}
     return {"pillow": PIL.__version__, **codecs, "filter": "bilinear", "exif_orientation": "ignored", "rules": RULES}
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def open_pack(folder: Path) -> Pack:
