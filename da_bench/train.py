@@ -300,7 +300,9 @@ def over_runs(
     mesh = mesh_of(devices or jax.devices(), per_run)
 
     def share(runs: Tree, shared: Tree) -> Tree:
-        return jax.lax.map(lambda one: fn(*one, *shared), runs, batch_size=at_once or _length(runs))
+        batch = at_once or _length(runs)
+        # a batch of one would be a batch still, whose convolutions and updates in place XLA does not see as such
+        return jax.lax.map(lambda one: fn(*one, *shared), runs, batch_size=batch if batch > 1 else None)
 
     split, whole = PartitionSpec("run"), PartitionSpec()
     # check_vma=False: a scan inside shard_map carries values that start unvarying and become varying

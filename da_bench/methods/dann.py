@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import jax.numpy as jnp
+
 from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Discriminator
@@ -37,7 +39,7 @@ class Dann(Penalty):
         """The domain classifier's loss, with the gradient reversed on its way to the features."""
         strength = self.weight * (ramp(progress) if self.schedule == "ramp" else 1.0)
         inside, outside = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
-        judge = Discriminator(self.widths).judge
-        on_source, on_target = (judge(params, reverse_gradient(x.features, inside)) for x in (source, target))
-        scale = outside if self.domain_loss == "sum" else outside / 2
-        return scale * domain_cross_entropy(on_source, on_target)
+        both = reverse_gradient(jnp.concatenate([source.features, target.features]), inside)
+        logits = Discriminator(self.widths).judge(params, both)
+        scale, n = outside if self.domain_loss == "sum" else outside / 2, len(source.features)
+        return scale * domain_cross_entropy(logits[:n], logits[n:])
