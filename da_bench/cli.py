@@ -238,7 +238,7 @@ def _view(asked: Any) -> Any:
 
 
 def _options(asked: Any) -> Any:
-    from da_bench.execute import Options
+    from da_bench.job import Options
 
     same = {
         field.name: getattr(asked, field.name) for field in dataclasses.fields(Options) if hasattr(asked, field.name)

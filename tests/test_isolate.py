@@ -10,11 +10,12 @@ import time
 import pytest
 
 import da_bench as da
-from da_bench import execute, isolate
+from da_bench import isolate, job
 from da_bench.experiment import Experiment
 from da_bench.locks import HeldError
 from da_bench.methods import METHODS
 from da_bench.models import Mlp
+from da_bench.records import Records
 from da_bench.settings import StorageError, UserError
 from da_bench.stopping import Request
 from da_bench.train import Training
@@ -151,18 +152,18 @@ def test_only_failed_runs_are_made_again(results, monkeypatch):
 
 def test_what_another_sweep_has_made_again_meanwhile_stands(results, monkeypatch):
     """Two sweeps with `retry` list the same failed run; the second one gets its lock when the first is done."""
-    run, hold, publish, published = one(da.methods.SourceOnly()), execute.hold, execute.Records.publish, []
+    run, hold, publish, published = one(da.methods.SourceOnly()), job.hold, Records.publish, []
     monkeypatch.setattr(isolate, "apart", lambda *_: isolate.Failure("killed", "no"))
     study([run], results)
     options = da.Options(results=results, progress="none", retry=True)
 
     def late(paths):
-        monkeypatch.setattr(execute, "hold", hold)
+        monkeypatch.setattr(job, "hold", hold)
         da.study([run], options)  # the other sweep
         return hold(paths)
 
-    monkeypatch.setattr(execute, "hold", late)
-    monkeypatch.setattr(execute.Records, "publish", lambda *all_: published.append(1) or publish(*all_))
+    monkeypatch.setattr(job, "hold", late)
+    monkeypatch.setattr(Records, "publish", lambda *all_: published.append(1) or publish(*all_))
     assert da.study([run], options).records[0].result["status"] == "ok"
     assert published == [1]
 
