@@ -26,7 +26,7 @@ from da_bench.methods import Method, Shallow
 from da_bench.models import Network
 from da_bench.processes import agree, leads, several
 from da_bench.progress import MODE, Sweep
-from da_bench.records import Record, Records, mirror
+from da_bench.records import Record, Records, checkout, mirror
 from da_bench.resident import Devices, Resident
 from da_bench.settings import UserError
 from da_bench.stopping import listening
@@ -276,18 +276,19 @@ def _parameters(model: Network, example: Any) -> int:
 def _run_group(group: list[Experiment], job: Job) -> None:
     for one in group if leads() else ():
         job.store.clean(one.id)
-    for record, predictions in _make(group, _load(group[0], job.options), job):
+    task = _load(group[0], job.options)
+    for record, predictions in _make(group, task, job):
         if not leads():
             continue
         job.store.publish(record, predictions)
         if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
             job.sweep.note(f"warning: {trouble}")
     if leads():
-        _checkpoints(group, job).clear()
+        _checkpoints(group, task, job).clear()
 
 
-def _checkpoints(group: list[Experiment], job: Job) -> Checkpoints:
-    return Checkpoints(job.options.checkpoints, [one.id for one in group])
+def _checkpoints(group: list[Experiment], task: Task, job: Job) -> Checkpoints:
+    return Checkpoints(job.options.checkpoints, [one.id for one in group], task.fingerprint)
 
 
 def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
@@ -318,7 +319,7 @@ def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]
     where = Devices(devices, at_once, options.devices_per_run)
     programs = Resident([_run(one) for one in group], model, data, view, where)
     compiled = time.monotonic() - start
-    made = drive(programs, group[0].training, _session(group, job))
+    made = drive(programs, group[0].training, _session(group, task, job))
     seconds = Seconds(compiled, made.seconds, len(group))
     return ((one, (_unpack(one, task, made, i), seconds)) for i, one in enumerate(group))
 
@@ -330,15 +331,16 @@ def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made
     programs = stream.build(runs[0], _network(group[0], task), data, group[0].view)
     compiled = (time.monotonic() - start) / len(group)
     for one, run in zip(group, runs, strict=True):
-        session = _session([one], job)
+        session = _session([one], task, job)
         job.sweep.begin(label([one]), 1)  # each goes from its first step to its last
         made = drive(stream.Streamed(run, programs, data, job.options.workers), one.training, session)
         yield one, (_unpack(one, task, made, 0), Seconds(compiled, made.seconds, 1))
         session.checkpoints.clear()
 
 
-def _session(group: list[Experiment], job: Job) -> Session:
-    return Session(_checkpoints(group, job), job.options.checkpoint_seconds, job.sweep, job.request)
+def _session(group: list[Experiment], task: Task, job: Job) -> Session:
+    checkpoints, every = _checkpoints(group, task, job), job.options.checkpoint_seconds
+    return Session(checkpoints, every, job.sweep, job.request, checkout()["commit"])
 
 
 def _run(one: Experiment) -> train.Run:

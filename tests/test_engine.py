@@ -44,11 +44,11 @@ def programs(name, devices=1, per_run=1, double=False):
     return built
 
 
-def session(folder, stop=False, said=None):
+def session(folder, stop=False, said=None, commit="c0ffee"):
     request, sweep = Request(), Sweep(SEEDS, 1)
     request.signal = 15 if stop else None
     sweep.note = print if said is None else said.append
-    return engine.Session(Checkpoints(folder, [str(i) for i in range(SEEDS)]), 0.0, sweep, request)
+    return engine.Session(Checkpoints(folder, [str(i) for i in range(SEEDS)], "data"), 0.0, sweep, request, commit)
 
 
 def interrupted(built, folder):
@@ -119,6 +119,18 @@ def test_what_was_going_on_is_said(tmp_path):
         engine.drive(built, TRAINING, session(tmp_path, stop=True))
     engine.drive(built, TRAINING, session(tmp_path, said=said))
     assert said == ["going on from step 1"]
+
+
+def test_of_another_commit_the_run_goes_on_and_says_with_which_it_was_begun(tmp_path):
+    """However many sessions ago that was."""
+    built, said = programs("source_only"), []
+    for commit in ("first", "second", None):
+        with pytest.raises(Stopped):
+            engine.drive(built, TRAINING, session(tmp_path, stop=True, said=said, commit=commit))
+    made = engine.drive(built, TRAINING, session(tmp_path, said=said, commit="first"))
+    begun = "; continues a run begun with commit first"
+    assert said == [f"going on from step 1{begun}", f"going on from step 2{begun}", "going on from step 3"]
+    assert made.states == engine.drive(built, TRAINING, session(tmp_path / "none")).states
 
 
 def test_no_more_is_saved_than_asked_for(tmp_path):
@@ -192,6 +204,32 @@ def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(tiny_data,
     monkeypatch.setattr(Checkpoints, "save", save)
     again = study(tmp_path / "full")
     assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
+
+
+def test_a_study_goes_on_from_no_checkpoint_of_other_data(tmp_path, monkeypatch, capsys):
+    """Data whose files change between two commands: the runs start anew, and are those of the new data."""
+
+    def shifted(by):
+        monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name, by))
+
+    def full(self, saved):
+        if saved.step > 3:
+            raise StorageError("no room")
+        save(self, saved)
+
+    save = Checkpoints.save
+    shifted(0.8)
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(StorageError):
+        study(tmp_path / "found")
+    assert len(list(tmp_path.glob("found/checkpoints/*/0*"))) == 1
+    monkeypatch.setattr(Checkpoints, "save", save)
+    shifted(0.1)
+    again, alone = study(tmp_path / "found"), study(tmp_path / "alone")
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in alone]
+    said = capsys.readouterr().err
+    assert said.count("is of other data") == 1
+    assert "going on" not in said
 
 
 def test_digests_tell_runs_apart_by_one_bit():

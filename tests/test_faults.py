@@ -52,12 +52,12 @@ def test_a_few(what, count, tmp_path):
 def state(step):
     generator = np.random.default_rng(step)
     shapes = {"carry/0": (2, 40), "carry/1": (2, 5, 4), "look/0/0": (2, 30)}
-    return Saved(step, 1.5, {name: generator.normal(size=shape) for name, shape in shapes.items()})
+    return Saved(step, 1.5, {name: generator.normal(size=shape) for name, shape in shapes.items()}, "commit")
 
 
 def damaged(count, folder):
     """One bit flipped or an end cut off, anywhere in the newer of two checkpoints: what comes back each time."""
-    store, generator = Checkpoints(folder, IDS), np.random.default_rng(0)
+    store, generator = Checkpoints(folder, IDS, "data"), np.random.default_rng(0)
     for step in (1, 2):
         store.save(state(step))
     files = sorted(path for path in (store.own / "000000002").rglob("*") if path.is_file())
