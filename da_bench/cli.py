@@ -263,6 +263,11 @@ def _use_devices(isolate: bool, distributed: bool) -> None:
     """
     import jax
 
+    if isolate and distributed:  # before it waits for the other processes
+        from da_bench.job import APART_TOGETHER
+        from da_bench.settings import UserError
+
+        raise UserError(APART_TOGETHER)
     if isolate:
         jax.config.update("jax_platforms", "cpu")
 

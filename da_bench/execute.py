@@ -19,7 +19,7 @@ from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import load, present, spec
 from da_bench.engine import Session, drive
 from da_bench.experiment import Experiment
-from da_bench.job import DEFAULTS, Job, Options, held, label
+from da_bench.job import APART_TOGETHER, DEFAULTS, Job, Options, held, label
 from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
@@ -80,8 +80,11 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
 
     Raises:
         UserError: before anything is compiled or written, for data that is missing or does not fit; or all runs are
-            being made by another process. StorageError: a folder cannot be written to. Stopped: by Ctrl-C or SIGTERM.
+            being made by another process; or one of several processes is to make runs apart. StorageError: a folder
+            cannot be written to. Stopped: by Ctrl-C or SIGTERM.
     """
+    if options.apart and several():
+        raise UserError(APART_TOGETHER)
     wanted = {experiment.id: experiment for experiment in experiments}
     if not wanted:
         raise UserError("no experiments to run: give at least one method, task and seed")
@@ -207,7 +210,7 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
     if isinstance(experiment.method, Shallow):
         return
     source, target = labelled(experiment, task).train, task.target.train
-    _check_devices(experiment.training.batch_size, options.devices_per_run)
+    _check_devices(experiment.training.batch_size, options)
     for name, rows in (("labelled training", len(source.labels)), ("target training", len(target.labels))):
         if (experiment.training.batch_size or 0) > rows:
             raise UserError(
@@ -239,8 +242,9 @@ def _check_data(experiments: list[Experiment], store: Records, options: Options)
             )
 
 
-def _check_devices(batch_size: int | None, per_run: int) -> None:
-    if per_run > len(jax.devices()):
+def _check_devices(batch_size: int | None, options: Options) -> None:
+    per_run = options.devices_per_run
+    if not options.apart and per_run > len(jax.devices()):  # else the process that makes the run looks at its own
         raise UserError(
             f"Options.devices_per_run = {per_run} is more than the {len(jax.devices())} devices that there are"
         )

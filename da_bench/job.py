@@ -14,6 +14,11 @@ from da_bench.records import Records
 from da_bench.settings import Count, NonNegative, Positive, UserError, setting
 from da_bench.stopping import Request
 
+APART_TOGETHER = (
+    'Options.isolate and Options.executor "ray" give every run a process of its own, and --distributed lets several '
+    "processes make it together: leave one of the two out"
+)
+
 
 @setting
 class Options:

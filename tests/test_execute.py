@@ -175,6 +175,18 @@ def test_a_batch_larger_than_a_domain_is_refused_before_anything_is_made(tiny_da
     assert not options.results.exists()
 
 
+def test_more_devices_than_there_are_are_refused(tiny_data, options):
+    with pytest.raises(UserError, match=r"Options\.devices_per_run = 16 is more than the 8 devices that there are"):
+        da.study(experiments(1), dataclasses.replace(options, devices_per_run=16))
+    assert not options.results.exists()
+
+
+def test_rows_that_do_not_divide_over_devices_are_refused(tiny_data, options):
+    with pytest.raises(UserError, match=r"Training\.batch_size = 8 must divide by Options\.devices_per_run = 3"):
+        da.study(experiments(1), dataclasses.replace(options, devices_per_run=3, isolate=True))
+    assert not options.results.exists()
+
+
 @pytest.mark.parametrize("name", ["small_cnn", "lenet"])
 def test_a_network_that_does_not_fit_is_refused_by_name(name, tiny_data, options):
     with pytest.raises(UserError, match=rf"model '{name}' cannot take the inputs of moons/35, of shape \(2,\).*'mlp'"):

@@ -6,8 +6,12 @@ import socket
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
+
+import da_bench as da
+from da_bench import cli, execute
 
 FILE = """import da_bench as da
 
@@ -67,3 +71,22 @@ def test_one_run_over_two_processes_is_the_same_but_for_rounding(made):
         for metric, curve in one["metrics"].items():
             np.testing.assert_allclose(together[name]["metrics"][metric], curve, atol=1e-12)
         assert together[name]["target_accuracy"] == one["target_accuracy"]
+
+
+@pytest.mark.parametrize("what", [["sweep.py"], ["dann", "--task", "moons/35"]], ids=["file", "method"])
+@pytest.mark.parametrize("apart", [["--isolate"], ["--executor", "ray"]], ids=["isolate", "ray"])
+def test_runs_apart_are_refused_before_the_processes_meet(what, apart, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jax.distributed, "initialize", None)  # would fail if called
+    assert cli.main(["run", *what, "--distributed", *apart]) == 2
+    assert "--distributed lets several processes make it together" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("apart", [{"isolate": True}, {"executor": "ray"}], ids=["isolate", "ray"])
+def test_runs_apart_are_refused_where_processes_have_met(apart, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "several", lambda: True)
+    options = da.Options(results=tmp_path / "results", progress="none", **apart)
+    with pytest.raises(da.UserError, match="leave one of the two out"):
+        da.run(da.methods.SourceOnly(), "moons/35", 1, options)
+    assert not options.results.exists()
