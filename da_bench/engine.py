@@ -89,6 +89,7 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
     reached = _resumed(engine, session)
     if reached.step < training.steps:
         _train(reached, engine, training, session)
+        reached.carry = fetch(reached.carry)  # once, for a checkpoint and for the digests
         if engine.count > 1:  # killed between publishing two runs, the other would be made alone, and round otherwise
             _save(reached, engine, session)
     metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)

@@ -88,13 +88,16 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
     wanted = {experiment.id: experiment for experiment in experiments}
     if not wanted:
         raise UserError("no experiments to run: give at least one method, task and seed")
-    store = Records(options.results)
+    store, share = Records(options.results), _share(list(wanted.values()), *options.shard)
+    there = _on_record(wanted, store)
+    stand = {run_id: one for run_id, one in there.items() if not (options.retry and one.result["status"] == "failed")}
     shown = MODE.set(options.progress if leads() else "none")
     try:
-        _make_missing(_share(list(wanted.values()), *options.shard), store, options)
+        _check_data(share, there, options)
+        _make_missing([one for one in share if one.id not in stand], store, options)
     finally:
         MODE.reset(shown)
-    return Results(_records(wanted, store), options.results)
+    return Results(_records(wanted, stand, store), options.results)
 
 
 def _share(experiments: list[Experiment], i: int, n: int) -> list[Experiment]:
@@ -104,17 +107,19 @@ def _share(experiments: list[Experiment], i: int, n: int) -> list[Experiment]:
     return ordered[bounds[i - 1] : bounds[i]]
 
 
-def _records(wanted: Iterable[str], store: Records) -> list[Record]:
-    there = [store.read(run_id) for run_id in wanted if store.has(run_id)]
+def _on_record(ids: Iterable[str], store: Records) -> dict[str, Record]:
+    return {run_id: store.read(run_id) for run_id in ids if store.has(run_id)}
+
+
+def _records(wanted: Iterable[str], stand: dict[str, Record], store: Records) -> list[Record]:
+    """Those that there are now; those that `stand` are not read again."""
+    there = stand | _on_record([run_id for run_id in wanted if run_id not in stand], store)
     if not there:
         raise HeldError(f"none of these runs is on record in '{store.folder}' yet: another process is making them")
-    return there
+    return [there[run_id] for run_id in wanted if run_id in there]
 
 
-def _make_missing(experiments: list[Experiment], store: Records, options: Options) -> None:
-    again = store.failures(one.id for one in experiments) if options.retry else []
-    missing = [one for one in experiments if not store.has(one.id) or one.id in again]
-    _check_data(experiments, store, options)
+def _make_missing(missing: list[Experiment], store: Records, options: Options) -> None:
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
@@ -228,17 +233,18 @@ def _check_streaming() -> None:
     stream.require_grain()
 
 
-def _check_data(experiments: list[Experiment], store: Records, options: Options) -> None:
+def _check_data(experiments: list[Experiment], there: dict[str, Record], options: Options) -> None:
     """Refuse records that were made of other data than are there now; without data they are taken as they are."""
     for group in _groups(experiments):
-        made = [store.read(one.id) for one in group if store.has(one.id)]
+        made = [there[one.id] for one in group if one.id in there]
         if not made or not present(group[0].task, options.data_root):
             continue
         now = _load(group[0], options).fingerprint
         if other := [record.id for record in made if record.environment["data"] != now]:
+            example = Records(options.results).folder / other[0]
             raise UserError(
                 f"'{group[0].task}' is not what {len(other)} of its records were made of, such as "
-                f"'{store.folder / other[0]}': its files have changed; give another folder for results, or remove those"
+                f"'{example}': its files have changed; give another folder for results, or remove those"
             )
 
 

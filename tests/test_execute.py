@@ -48,7 +48,10 @@ def compiled(monkeypatch):
 def test_a_run_on_record_is_not_made_again(tiny_data, options, monkeypatch):
     first = da.study(experiments(), options)
     monkeypatch.setattr(execute, "Resident", None)  # would fail if called
+    read, asked = Records.read, []
+    monkeypatch.setattr(Records, "read", lambda self, run_id: asked.append(run_id) or read(self, run_id))
     assert da.study(experiments(), options).records == first.records
+    assert asked == [one.id for one in experiments()]  # each once
 
 
 def test_an_interrupted_study_makes_what_is_missing(tiny_data, options, monkeypatch):
