@@ -93,7 +93,7 @@ def test_however_long_a_launch_is(tmp_path, monkeypatch):
 
 def test_resumed_on_other_devices_it_is_the_same_but_for_the_rounding_of_sums(tmp_path, x64):
     """One device, then four, then two that work on each run together, and all again."""
-    places = [programs("dann", *where, double=True) for where in ((1, 1), (4, 1), (2, 2))]
+    places = [programs("source_only", *where, double=True) for where in ((1, 1), (4, 1), (2, 2))]
     whole = engine.drive(places[0], TRAINING, session(tmp_path / "whole"))
     pieces, stops = interrupted(iter([*places, *places]), tmp_path / "pieces")
     assert stops == TRAINING.steps - 1
@@ -145,6 +145,15 @@ def tiny_data(monkeypatch):
     monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The results folder and records of an undisturbed study."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+        return folder, study(folder)
+
+
 def study(folder, name="source_only"):
     return da.study(experiments(name), da.Options(results=folder, progress="none", checkpoint_seconds=0)).records
 
@@ -153,16 +162,15 @@ def listing(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_published_runs_leave_no_checkpoint_and_no_lock(tiny_data, tmp_path):
-    records = study(tmp_path)
-    assert listing(tmp_path) == ["runs"]
-    assert listing(tmp_path / "runs") == sorted(one.id for one in records)
+def test_published_runs_leave_no_checkpoint_and_no_lock(whole):
+    folder, records = whole
+    assert listing(folder) == ["runs"]
+    assert listing(folder / "runs") == sorted(one.id for one in records)
 
 
 def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_is_left(
-    tiny_data, tmp_path, monkeypatch
+    whole, tiny_data, tmp_path, monkeypatch
 ):
-    whole = study(tmp_path / "whole")
     publish, published = execute.Records.publish, []
 
     def killed(self, record, predictions):
@@ -180,7 +188,7 @@ def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_i
         engine, "_launches", lambda reached, *rest: started.append(reached.step) or launches(reached, *rest)
     )
     again = study(tmp_path / "killed")
-    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole[1]]
     assert started == []  # nothing is computed again
     assert listing(tmp_path / "killed") == ["runs"]
 
@@ -188,8 +196,7 @@ def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_i
 launches = engine._launches
 
 
-def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(tiny_data, tmp_path, monkeypatch):
-    whole = study(tmp_path / "whole")
+def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(whole, tiny_data, tmp_path, monkeypatch):
     save, saves = Checkpoints.save, []
 
     def full(self, saved):
@@ -203,7 +210,7 @@ def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(tiny_data,
         study(tmp_path / "full")
     monkeypatch.setattr(Checkpoints, "save", save)
     again = study(tmp_path / "full")
-    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole[1]]
 
 
 def test_a_study_goes_on_from_no_checkpoint_of_other_data(tmp_path, monkeypatch, capsys):
