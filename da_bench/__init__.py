@@ -16,7 +16,7 @@ _PLACES = {
     "Training": "train",
     "View": "view",
     "UserError": "settings",
-    "Options": "execute",
+    "Options": "job",
     "over_seeds": "execute",
     "run": "execute",
     "study": "execute",

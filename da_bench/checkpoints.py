@@ -1,8 +1,9 @@
 """Checkpoints: what a group of runs has reached, on disk, so that a killed process loses little.
 
 A checkpoint is a folder DIGEST/STEP: orbax's files, and MANIFEST with the sha256 of each and of itself, as orbax has no
-checksum of the weights. It is written under a hidden name, flushed, and renamed; the last two are kept. One that is
-damaged is never used: the one before it is, or none.
+checksum of the weights, and with the code and data that the runs were begun with. It is written under a hidden name,
+flushed, and renamed; the last two are kept. One that is damaged, or of other data, is never used: the one before it is,
+or none.
 """
 
 import hashlib
@@ -21,23 +22,31 @@ from da_bench.settings import StorageError, first_line
 MANIFEST = "MANIFEST"
 KEPT = 2
 ROOM = 2**18  # bytes that orbax adds to the arrays, at most
-FORMAT = 1
+FORMAT = 2
 GROUPS = "[0-9a-f]*"  # their folders; hidden ones are being removed
 
 
 class Saved(NamedTuple):
-    """step: steps done; seconds: that they took; leaves: arrays [runs, ...] of those runs that were asked for."""
+    """step: steps done; seconds: that they took; leaves: arrays [runs, ...] of those runs that were asked for.
+
+    commit: of the code that the runs were begun with, None: not known.
+    """
 
     step: int
     seconds: float
     leaves: dict[str, np.ndarray]
+    commit: str | None
 
 
 class Checkpoints:
-    """Those of the runs `ids`, in `folder`; written for all of them together, read for all of them or some."""
+    """Those of the runs `ids`, in `folder`; written for all of them together, read for all of them or some.
 
-    def __init__(self, folder: Path, ids: Sequence[str]) -> None:
+    data: fingerprint of what the runs are made of; checkpoints of other data are not used.
+    """
+
+    def __init__(self, folder: Path, ids: Sequence[str], data: str) -> None:
         self.ids = list(ids)
+        self.data = data
         self.folder = Path(folder)
         self.own = self.folder / hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:16]
 
@@ -52,8 +61,7 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
             empty = _write_arrays(draft / "arrays", saved.leaves)
-            facts = {"step": saved.step, "seconds": saved.seconds, "ids": self.ids, "empty": empty}
-            _write_manifest(draft, facts)
+            _write_manifest(draft, self._facts(saved) | {"empty": empty})
             place = self.own / f"{saved.step:09d}"
             _remove(place)  # only a damaged one can be there: else the run would be past it
             draft.rename(place)
@@ -66,12 +74,25 @@ class Checkpoints:
             ) from error
         self._drop_but(saved.step)
 
+    def _facts(self, saved: Saved) -> dict[str, Any]:
+        return {
+            "step": saved.step,
+            "seconds": saved.seconds,
+            "ids": self.ids,
+            "commit": saved.commit,
+            "data": self.data,
+        }
+
     def latest(self, tell: Callable[[str], None]) -> Saved | None:
-        """The newest sound checkpoint that holds all the runs, or None; `tell` hears of damaged ones."""
+        """The newest sound checkpoint that holds all the runs, or None; `tell` hears of those that are not used."""
         for place in self._candidates():
             try:
-                if set(self.ids) <= set(_manifest(place)["ids"]):
+                manifest = _manifest(place)
+                if not set(self.ids) <= set(manifest["ids"]):
+                    continue
+                if manifest["data"] == self.data:
                     return self._read(place)
+                tell(f"the checkpoint '{place}' is of other data, whose files have changed since, and not used")
             except (OSError, ValueError) as error:
                 if place.exists():  # else its owner has just removed it
                     tell(f"the checkpoint '{place}' is damaged ({error}) and not used")
@@ -82,7 +103,8 @@ class Checkpoints:
         manifest = verified(place)
         leaves = _read_arrays(place / "arrays", manifest["empty"])
         rows = [manifest["ids"].index(one) for one in self.ids]
-        return Saved(manifest["step"], manifest["seconds"], {k: v[rows] for k, v in leaves.items()})
+        own = {name: leaf[rows] for name, leaf in leaves.items()}
+        return Saved(manifest["step"], manifest["seconds"], own, manifest["commit"])
 
     def clear(self) -> None:
         """Remove them: the runs are on record."""
@@ -94,7 +116,7 @@ class Checkpoints:
         return sorted((one for one in self.own.glob("[0-9]*") if one.is_dir()), reverse=True)
 
     def _drop_but(self, step: int) -> None:
-        """Keep the last ones up to `step`: those beyond it are damaged or of other code, or the runs would be past."""
+        """Keep the last ones up to `step`: those beyond it are damaged, or of other code or data."""
         places = self._steps()
         beyond = [one for one in places if int(one.name) > step]
         for one in [*beyond, *places[len(beyond) + KEPT :]]:

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 
 from da_bench import isolate
-from da_bench.execute import Options, study
+from da_bench.execute import study
 from da_bench.experiment import from_config
+from da_bench.job import Options
 from da_bench.settings import UserError
 from da_bench.stopping import Stopped
 

@@ -238,7 +238,7 @@ def _view(asked: Any) -> Any:
 
 
 def _options(asked: Any) -> Any:
-    from da_bench.execute import Options
+    from da_bench.job import Options
 
     same = {
         field.name: getattr(asked, field.name) for field in dataclasses.fields(Options) if hasattr(asked, field.name)
@@ -263,6 +263,11 @@ def _use_devices(isolate: bool, distributed: bool) -> None:
     """
     import jax
 
+    if isolate and distributed:  # before it waits for the other processes
+        from da_bench.job import APART_TOGETHER
+        from da_bench.settings import UserError
+
+        raise UserError(APART_TOGETHER)
     if isolate:
         jax.config.update("jax_platforms", "cpu")
 

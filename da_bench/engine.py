@@ -58,23 +58,25 @@ class Made(NamedTuple):
 
 @dataclasses.dataclass
 class Session:
-    """What a group of runs is made within."""
+    """What a group of runs is made within. commit: of the code, None: not known."""
 
     checkpoints: Checkpoints
     every: float  # seconds between two checkpoints, at least
     sweep: Sweep
     request: Request
+    commit: str | None
     saved: float = dataclasses.field(default_factory=time.monotonic)  # when the last one was
 
 
 @dataclasses.dataclass
 class _Reached:
-    """Where a group is: `looks` [(metrics, logits), ...] of its evaluations so far."""
+    """Where a group is: `looks` [(metrics, logits), ...] of its evaluations so far; `commit` that it was begun with."""
 
     step: int
     carry: Carry
     looks: list[tuple[dict[str, Any], Any]]
     seconds: float
+    commit: str | None
     features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))  # after the last step
 
 
@@ -87,6 +89,7 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
     reached = _resumed(engine, session)
     if reached.step < training.steps:
         _train(reached, engine, training, session)
+        reached.carry = fetch(reached.carry)  # once, for a checkpoint and for the digests
         if engine.count > 1:  # killed between publishing two runs, the other would be made alone, and round otherwise
             _save(reached, engine, session)
     metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
@@ -153,14 +156,15 @@ def _resumed(engine: Engine, session: Session) -> _Reached:
     carry = engine.start()
     saved = session.checkpoints.latest(session.sweep.note)
     if saved is None:
-        return _Reached(0, carry, [], 0.0)
+        return _Reached(0, carry, [], 0.0, session.commit)
     try:
         reached = _from_disk(saved, carry)
         reached.carry = engine.place(reached.carry, saved.step)
     except ValueError as error:
         session.sweep.note(f"a checkpoint of other code or options is not used ({error}); the runs start anew")
-        return _Reached(0, carry, [], 0.0)
-    session.sweep.note(f"going on from step {saved.step}")
+        return _Reached(0, carry, [], 0.0, session.commit)
+    other = "" if saved.commit == session.commit else f"; continues a run begun with commit {saved.commit or 'unknown'}"
+    session.sweep.note(f"going on from step {saved.step}{other}")
     return reached
 
 
@@ -177,7 +181,7 @@ def _to_disk(reached: _Reached, count: int) -> Saved:
     for i, look in enumerate(reached.looks):
         leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look))}
     leaves |= {"features": reached.features} if reached.features.size else {}
-    return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()})
+    return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()}, reached.commit)
 
 
 def _from_disk(saved: Saved, like: Carry) -> _Reached:
@@ -193,7 +197,8 @@ def _from_disk(saved: Saved, like: Carry) -> _Reached:
     while f"look/{len(looks)}/0" in saved.leaves:
         leaves = [saved.leaves[f"look/{len(looks)}/{j}"] for j in range(len(names) + 1)]
         looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1]))
-    return _Reached(saved.step, carry, looks, saved.seconds, saved.leaves.get("features", np.empty(0)))
+    features = saved.leaves.get("features", np.empty(0))
+    return _Reached(saved.step, carry, looks, saved.seconds, saved.commit, features)
 
 
 def _leaves(tree: Tree) -> list[np.ndarray]:

@@ -1,33 +1,35 @@
-"""A study: makes the runs of a list of experiments that are not yet on record, and reports all of them."""
+"""A study: makes the runs of a list of experiments that are not yet on record, and reports all of them.
+
+A group is made in this process; how runs are made in processes of their own is in `apart`.
+"""
 
 import contextlib
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from pydantic import Field
 
-from da_bench import cluster, engine, isolate, models, stream, train
+from da_bench import apart, engine, models, stream, train
 from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import load, present, spec
 from da_bench.engine import Session, drive
 from da_bench.experiment import Experiment
-from da_bench.judge import Predictions, Seconds, failed, judge, labelled, probes, skipped
+from da_bench.job import APART_TOGETHER, DEFAULTS, Job, Options, held, label
+from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
 from da_bench.models import Network
 from da_bench.processes import agree, leads, several
-from da_bench.progress import MODE, Mode, Sweep
-from da_bench.records import Record, Records, mirror
+from da_bench.progress import MODE, Sweep
+from da_bench.records import Record, Records, checkout, mirror
 from da_bench.resident import Devices, Resident
-from da_bench.settings import Count, NonNegative, Positive, UserError, setting
-from da_bench.stopping import Request, listening
+from da_bench.settings import UserError
+from da_bench.stopping import listening
 from da_bench.types import Task
 from da_bench.view import View, evaluation_input
 
@@ -70,60 +72,6 @@ def check_name(name: str) -> None:
         raise UserError(f"'{name}' is where the results folder keeps its records; give the experiment another name")
 
 
-@setting
-class Options:
-    """Where and how a study runs; nothing of it changes a result, but for the rounding of sums over several devices.
-
-    results: folder of the records; data_root: folder of the user's data sets (default: $DA_BENCH_DATA);
-    at_once: runs computed side by side on a device, None: what suits the network and the device; devices_per_run: over
-    which the rows of a run's batches are spread, for networks that are too large for one; resident_gib: GiB of
-    stored inputs up to which a task's data are held on every device, larger ones are streamed from disk, run by run
-    (`pip install "da-bench[stream]"`); workers: threads that read ahead of a streamed run, 0: none; wandb: mirror each
-    record ("offline" or "online"); progress: a live line, JSON lines on the standard output, or nothing;
-    checkpoint_seconds: time between two checkpoints of what is being made, at least; shard: (i, n), make only the
-    i-th of n equal shares, i from 1; isolate: every run in a process of its own, so that what kills it is recorded and
-    the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again; executor: "ray",
-    every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
-    the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node.
-    """
-
-    results: Path = Path("results")
-    data_root: Path | None = None
-    at_once: Count | None = None
-    devices_per_run: Count = 1
-    resident_gib: NonNegative = 4.0
-    workers: Annotated[int, Field(ge=0)] = 2
-    wandb: Literal["off", "offline", "online"] = "off"
-    progress: Mode = "line"
-    checkpoint_seconds: NonNegative = 30.0
-    shard: tuple[Count, Count] = (1, 1)
-    isolate: bool = False
-    timeout: Positive | None = None
-    retry: bool = False
-    executor: Literal["here", "ray"] = "here"
-    run_cpus: NonNegative = 1.0
-    run_gpus: NonNegative = 0.0
-
-    def __post_init__(self) -> None:
-        if self.shard[0] > self.shard[1]:
-            raise UserError(f"Options.shard = {self.shard}: the first number goes from 1 to the second")
-        if self.timeout and not self.apart:
-            raise UserError("Options.timeout needs isolate: only a process of its own can be ended")
-
-    @property
-    def apart(self) -> bool:
-        """Whether every run is made in a process of its own."""
-        return self.isolate or self.executor == "ray"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of what is being made."""
-        return self.results / "checkpoints"
-
-
-DEFAULTS = Options()
-
-
 def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Results:
     """Make every run that has no record yet, group by group in one compiled program each; return all records.
 
@@ -132,18 +80,24 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
 
     Raises:
         UserError: before anything is compiled or written, for data that is missing or does not fit; or all runs are
-            being made by another process. StorageError: a folder cannot be written to. Stopped: by Ctrl-C or SIGTERM.
+            being made by another process; or one of several processes is to make runs apart. StorageError: a folder
+            cannot be written to. Stopped: by Ctrl-C or SIGTERM.
     """
+    if options.apart and several():
+        raise UserError(APART_TOGETHER)
     wanted = {experiment.id: experiment for experiment in experiments}
     if not wanted:
         raise UserError("no experiments to run: give at least one method, task and seed")
-    store = Records(options.results)
+    store, share = Records(options.results), _share(list(wanted.values()), *options.shard)
+    there = _on_record(wanted, store)
+    stand = {run_id: one for run_id, one in there.items() if not (options.retry and one.result["status"] == "failed")}
     shown = MODE.set(options.progress if leads() else "none")
     try:
-        _make_missing(_share(list(wanted.values()), *options.shard), store, options)
+        _check_data(share, there, options)
+        _make_missing([one for one in share if one.id not in stand], store, options)
     finally:
         MODE.reset(shown)
-    return Results(_records(wanted, store), options.results)
+    return Results(_records(wanted, stand, store), options.results)
 
 
 def _share(experiments: list[Experiment], i: int, n: int) -> list[Experiment]:
@@ -153,17 +107,19 @@ def _share(experiments: list[Experiment], i: int, n: int) -> list[Experiment]:
     return ordered[bounds[i - 1] : bounds[i]]
 
 
-def _records(wanted: Iterable[str], store: Records) -> list[Record]:
-    there = [store.read(run_id) for run_id in wanted if store.has(run_id)]
+def _on_record(ids: Iterable[str], store: Records) -> dict[str, Record]:
+    return {run_id: store.read(run_id) for run_id in ids if store.has(run_id)}
+
+
+def _records(wanted: Iterable[str], stand: dict[str, Record], store: Records) -> list[Record]:
+    """Those that there are now; those that `stand` are not read again."""
+    there = stand | _on_record([run_id for run_id in wanted if run_id not in stand], store)
     if not there:
         raise HeldError(f"none of these runs is on record in '{store.folder}' yet: another process is making them")
-    return there
+    return [there[run_id] for run_id in wanted if run_id in there]
 
 
-def _make_missing(experiments: list[Experiment], store: Records, options: Options) -> None:
-    again = store.failures(one.id for one in experiments) if options.retry else []
-    missing = [one for one in experiments if not store.has(one.id) or one.id in again]
-    _check_data(experiments, store, options)
+def _make_missing(missing: list[Experiment], store: Records, options: Options) -> None:
     groups = _groups(missing)
     for group in groups:
         _check(group[0], _load(group[0], options), options)
@@ -176,12 +132,12 @@ def _make_missing(experiments: list[Experiment], store: Records, options: Option
     units = [[one] for one in missing] if options.apart else groups
     steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
     # first the cluster: Ray would hear SIGTERM itself
-    with _cluster(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
+    with apart.connected(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
         if leads():
             store.prepare()
         job = Job(store, options, sweep, request, ray)
         for unit in _attempts(_attempts(units, job), job):  # perhaps those that were held are done by now
-            sweep.note(f"{_label(unit)}: left to the process that is making them; this command shows them later")
+            sweep.note(f"{label(unit)}: left to the process that is making them; this command shows them later")
     if leads():
         tidy(options.checkpoints, store.has)  # of groups of which a part was published before
 
@@ -193,28 +149,10 @@ def _tidy_runs(store: Records) -> None:
             store.clean(lock.stem.removeprefix("."))
 
 
-def _cluster(options: Options) -> contextlib.AbstractContextManager[Any]:
-    return cluster.connected() if options.executor == "ray" else contextlib.nullcontext()
-
-
-class Job(NamedTuple):
-    """What the groups of a study share. ray: the module, where it is to place the runs."""
-
-    store: Records
-    options: Options
-    sweep: Sweep
-    request: Request
-    ray: Any = None
-
-
-def _label(group: list[Experiment]) -> str:
-    return f"{group[0].task}: {group[0].method.name} x {len(group)}"
-
-
 def _attempts(units: list[list[Experiment]], job: Job) -> list[list[Experiment]]:
     """Make what is missing of units that are made together; those some of which another process is making."""
     if job.ray:
-        return _attempts_placed([one for (one,) in units], job)
+        return apart.attempts_placed([one for (one,) in units], job)
     return [unit for unit in units if not _attempt(unit, job)]
 
 
@@ -222,33 +160,17 @@ def _attempt(group: list[Experiment], job: Job) -> bool:
     """Make what is missing of a group; False if another process is making some of it."""
     job.request.raise_if_made()
     if job.options.isolate:
-        return _attempt_apart(group[0], job)
+        return apart.attempt(group[0], job)
     with contextlib.ExitStack() as stack:
-        if not agree(_held(group, job, stack)):
+        if not agree(held(group, job, stack)):
             return False
         left = [one for one in group if not job.store.has(one.id)]
         agree(True)  # all processes have looked
         if left:
-            job.sweep.begin(_label(left), len(left))
+            job.sweep.begin(label(left), len(left))
             _run_group(left, job)
         job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
         agree(True)  # the lead has published
-    return True
-
-
-def _held(group: list[Experiment], job: Job, stack: contextlib.ExitStack) -> bool:
-    """Whether the locks of a group's runs are held until the stack ends; the lead's business.
-
-    Failed runs are forgotten only here: without the lock, one that another process has just made would be.
-    """
-    if not leads():
-        return True
-    try:
-        stack.enter_context(hold([job.store.lock(one.id) for one in group]))
-    except HeldError:
-        return False
-    for run_id in job.store.failures(one.id for one in group) if job.options.retry else []:
-        job.store.forget(run_id)
     return True
 
 
@@ -293,7 +215,7 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
     if isinstance(experiment.method, Shallow):
         return
     source, target = labelled(experiment, task).train, task.target.train
-    _check_devices(experiment.training.batch_size, options.devices_per_run)
+    _check_devices(experiment.training.batch_size, options)
     for name, rows in (("labelled training", len(source.labels)), ("target training", len(target.labels))):
         if (experiment.training.batch_size or 0) > rows:
             raise UserError(
@@ -311,22 +233,24 @@ def _check_streaming() -> None:
     stream.require_grain()
 
 
-def _check_data(experiments: list[Experiment], store: Records, options: Options) -> None:
+def _check_data(experiments: list[Experiment], there: dict[str, Record], options: Options) -> None:
     """Refuse records that were made of other data than are there now; without data they are taken as they are."""
     for group in _groups(experiments):
-        made = [store.read(one.id) for one in group if store.has(one.id)]
+        made = [there[one.id] for one in group if one.id in there]
         if not made or not present(group[0].task, options.data_root):
             continue
         now = _load(group[0], options).fingerprint
         if other := [record.id for record in made if record.environment["data"] != now]:
+            example = Records(options.results).folder / other[0]
             raise UserError(
                 f"'{group[0].task}' is not what {len(other)} of its records were made of, such as "
-                f"'{store.folder / other[0]}': its files have changed; give another folder for results, or remove those"
+                f"'{example}': its files have changed; give another folder for results, or remove those"
             )
 
 
-def _check_devices(batch_size: int | None, per_run: int) -> None:
-    if per_run > len(jax.devices()):
+def _check_devices(batch_size: int | None, options: Options) -> None:
+    per_run = options.devices_per_run
+    if not options.apart and per_run > len(jax.devices()):  # else the process that makes the run looks at its own
         raise UserError(
             f"Options.devices_per_run = {per_run} is more than the {len(jax.devices())} devices that there are"
         )
@@ -359,91 +283,22 @@ def _parameters(model: Network, example: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
-def _attempt_apart(one: Experiment, job: Job) -> bool:
-    """Make one run in a process of its own; whatever becomes of it is on record, unless another is making it."""
-    if not _free(one, job):
-        return False
-    found: cluster.Found = None
-    if not job.store.has(one.id):
-        job.sweep.begin(_label([one]), 1)
-        try:
-            found = isolate.apart(one, _alone(job.options), job.options.timeout, job.request)
-        except HeldError as error:
-            found = error
-    return _settled(one, found, job)
-
-
-def _attempts_placed(runs: list[Experiment], job: Job) -> list[list[Experiment]]:
-    """Make every run on the cluster, in a process of its own; those that another process is making."""
-    options, free = job.options, [one for one in runs if _free(one, job)]
-    need = cluster.Need(options.run_cpus, options.run_gpus)
-    asked = [_asked(one, need, job) for one in free]
-    if not free:
-        return [[one] for one in runs]
-    job.sweep.begin("on the cluster", len(free))
-    if not cluster.fits(job.ray, need):
-        job.sweep.note(f"no node of the cluster has {need}, which each run asks for: they wait for one")
-    with contextlib.closing(cluster.placed(job.ray, asked, need, job.request)) as over:
-        done = {free[i].id for i, found in over if _settled(free[i], found, job)}
-    return [[one] for one in runs if one.id not in done]
-
-
-def _asked(one: Experiment, need: cluster.Need, job: Job) -> cluster.Asked:
-    lock = Path(os.path.abspath(job.store.lock(one.id)))
-    message = isolate.described(one, _alone(job.options))
-    return cluster.Asked(message, lock, job.options.timeout, cluster.environ(need))
-
-
-def _alone(options: Options) -> dict[str, Any]:
-    """Options of a process that makes one run, wherever it is."""
-    plain = {"isolate": False, "timeout": None, "shard": (1, 1), "progress": "none", "retry": False, "executor": "here"}
-    root = options.data_root and os.path.abspath(options.data_root)
-    return {**vars(options), **plain, "results": os.path.abspath(options.results), "data_root": root}
-
-
-def _free(one: Experiment, job: Job) -> bool:
-    """Whether no process is making the run at this moment."""
-    with contextlib.ExitStack() as stack:
-        return _held([one], job, stack)
-
-
-def _settled(one: Experiment, found: cluster.Found, job: Job) -> bool:
-    """Whether the run is on record now, if need be as failed; else another process is making it."""
-    try:
-        if isinstance(found, HeldError):
-            return False
-        _settle(one, found, job)
-    except HeldError:
-        return False
-    job.sweep.end(1, len(job.store.failures([one.id])))
-    return True
-
-
-def _settle(one: Experiment, found: isolate.Failure | None, job: Job) -> None:
-    """Record why a process left no result; not where another process is making the run by now."""
-    with hold([job.store.lock(one.id)]):
-        if job.store.has(one.id):
-            return
-        found = found or isolate.Failure("error", "its process ended well, and left no result")
-        job.sweep.note(f"{_label([one])}, seed {one.seed}: {found.cause}: {found.reason}")
-        job.store.publish(*failed(one, _load(one, job.options), *found))
-
-
 def _run_group(group: list[Experiment], job: Job) -> None:
     for one in group if leads() else ():
         job.store.clean(one.id)
-    for record, predictions in _make(group, _load(group[0], job.options), job):
+    task = _load(group[0], job.options)
+    for record, predictions in _make(group, task, job):
         if not leads():
             continue
         job.store.publish(record, predictions)
         if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
             job.sweep.note(f"warning: {trouble}")
     if leads():
-        _checkpoints(group, job).clear()
+        _checkpoints(group, task, job).clear()
 
 
-def _checkpoints(group: list[Experiment], job: Job) -> Checkpoints:
-    return Checkpoints(job.options.checkpoints, [one.id for one in group])
+def _checkpoints(group: list[Experiment], task: Task, job: Job) -> Checkpoints:
+    return Checkpoints(job.options.checkpoints, [one.id for one in group], task.fingerprint)
 
 
 def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
@@ -474,7 +329,7 @@ def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]
     where = Devices(devices, at_once, options.devices_per_run)
     programs = Resident([_run(one) for one in group], model, data, view, where)
     compiled = time.monotonic() - start
-    made = drive(programs, group[0].training, _session(group, job))
+    made = drive(programs, group[0].training, _session(group, task, job))
     seconds = Seconds(compiled, made.seconds, len(group))
     return ((one, (_unpack(one, task, made, i), seconds)) for i, one in enumerate(group))
 
@@ -486,15 +341,16 @@ def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made
     programs = stream.build(runs[0], _network(group[0], task), data, group[0].view)
     compiled = (time.monotonic() - start) / len(group)
     for one, run in zip(group, runs, strict=True):
-        session = _session([one], job)
-        job.sweep.begin(_label([one]), 1)  # each goes from its first step to its last
+        session = _session([one], task, job)
+        job.sweep.begin(label([one]), 1)  # each goes from its first step to its last
         made = drive(stream.Streamed(run, programs, data, job.options.workers), one.training, session)
         yield one, (_unpack(one, task, made, 0), Seconds(compiled, made.seconds, 1))
         session.checkpoints.clear()
 
 
-def _session(group: list[Experiment], job: Job) -> Session:
-    return Session(_checkpoints(group, job), job.options.checkpoint_seconds, job.sweep, job.request)
+def _session(group: list[Experiment], task: Task, job: Job) -> Session:
+    checkpoints, every = _checkpoints(group, task, job), job.options.checkpoint_seconds
+    return Session(checkpoints, every, job.sweep, job.request, checkout()["commit"])
 
 
 def _run(one: Experiment) -> train.Run:

@@ -168,7 +168,7 @@ def environment(fingerprint: str, seed: int) -> dict[str, Any]:
 
     device = jax.devices()[0]
     return {
-        **_checkout(),
+        **checkout(),
         "command": " ".join([Path(sys.argv[0]).name, *map(_relative, sys.argv[1:])]),
         "packages": {name: importlib.metadata.version(name) for name in ("da-bench", *PACKAGES)},
         "python": platform.python_version(),
@@ -186,7 +186,7 @@ def _relative(argument: str) -> str:
 
 
 @functools.cache
-def _checkout() -> dict[str, Any]:
+def checkout() -> dict[str, Any]:
     """The commit of the checkout that this package lies in, and whether its code was changed since; else None."""
     root = Path(__file__).parent.parent
 

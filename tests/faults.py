@@ -1,8 +1,9 @@
 """Faults, made on purpose: processes that are killed, disks that are full, files that are damaged, starts at once.
 
 A driver imports everything once and never computes, so that it has no threads and may fork: each victim is a fork of
-it that runs `da-bench run METHOD` in earnest. `python tests/faults.py kills|full|starts COUNT FOLDER` prints its
-counts as one line of JSON; test_faults.py starts it, in a short form always and in a long one on request.
+it that runs `da-bench run METHOD` in earnest. `python tests/faults.py FOLDER kills=200 full=50 starts=100` tries some
+or all of these and prints what came of each as one line of JSON; test_faults.py starts it, in a short form always and
+in a long one on request.
 """
 
 import collections
@@ -201,33 +202,31 @@ def left(results: Path) -> dict[str, object]:
     return {"runs": found, "hidden": names, "others": [one.name for one in results.iterdir() if one.name != "runs"]}
 
 
-def undisturbed(folder: Path, methods: list[str]) -> tuple[dict[str, object], dict[str, dict[str, int]], float]:
-    """Of each method: what its runs leave, and how many events and calls they take; the seconds of the last."""
-    whole, counts, begun = {}, {}, 0.0
+WHOLE: dict[str, dict[str, object]] = {}
+COUNTS: dict[str, dict[str, int]] = {}
+
+
+def undisturbed(folder: Path, methods: list[str]) -> None:
+    """Of each method what its runs leave, in WHOLE, and how many events and calls they take, in COUNTS."""
 
     def job(name):
-        nonlocal begun
-        begun = time.monotonic()
-        for _ in range(2):  # the first one fills the cache of compiled programs
-            shutil.rmtree(folder / f"whole-{name}", ignore_errors=True)
-            code, said, counted = yield name, folder / f"whole-{name}", Fault()
-            assert code == 0, said
-        whole[name], counts[name] = left(folder / f"whole-{name}"), counted
+        code, said, counted = yield name, folder / f"whole-{name}", Fault()
+        assert code == 0, said
+        WHOLE[name], COUNTS[name] = left(folder / f"whole-{name}"), counted
 
-    run_all(map(job, methods))
-    return whole, counts, begun
+    run_all(job(name) for name in methods if name not in WHOLE)
 
 
 def kills(count: int, folder: Path) -> dict[str, object]:
     """SIGKILLs at random moments, of processes that are then started again, until `count` of them have hit."""
     methods = list(METHODS)
-    whole, counts, _ = undisturbed(folder, methods)
+    undisturbed(folder, methods)
     generator, tally = np.random.default_rng(0), collections.Counter()
 
     def job(number):
         name, results = methods[number % len(methods)], folder / f"kill-{number}"
         for attempt in itertools.count():
-            fault = moment(generator, counts[name]["events"]) if attempt < 8 and tally["kills"] < count else Fault()
+            fault = moment(generator, COUNTS[name]["events"]) if attempt < 8 and tally["kills"] < count else Fault()
             code, said, _ = yield name, results, fault
             tally["kills"] += code == -signal.SIGKILL
             tally["at an event" if fault.event else "at a time"] += code == -signal.SIGKILL
@@ -241,9 +240,9 @@ def kills(count: int, folder: Path) -> dict[str, object]:
         found = left(results)
         tally["sequences"] += 1
         tally["resumed"] += "going on from step" in said
-        tally["lost"] += len(whole[name]["runs"].keys() - found["runs"].keys())
-        tally["twice"] += len(found["runs"].keys() - whole[name]["runs"].keys())
-        tally["different"] += found["runs"] != whole[name]["runs"]
+        tally["lost"] += len(WHOLE[name]["runs"].keys() - found["runs"].keys())
+        tally["twice"] += len(found["runs"].keys() - WHOLE[name]["runs"].keys())
+        tally["different"] += found["runs"] != WHOLE[name]["runs"]
         tally["left over"] += len(found["hidden"]) + len(found["others"])
         shutil.rmtree(results)
 
@@ -265,13 +264,13 @@ def moment(generator, events: int) -> Fault:
 def full(count: int, folder: Path) -> dict[str, object]:
     """No room, half of the times for files beyond some size, half for the n-th call; then the same command again."""
     methods = [name for name in METHODS if issubclass(METHODS[name], da.methods.Method)]
-    whole, counts, _ = undisturbed(folder, methods)
+    undisturbed(folder, methods)
     tally = collections.Counter()
 
     def job(number):
         name, results = methods[number % len(methods)], folder / f"full-{number}"
         share = (number // 2 + 0.5) / (count / 2)
-        size, call = int(300_000**share) - 1, 1 + int(share * counts[name]["calls"])
+        size, call = int(300_000**share) - 1, 1 + int(share * COUNTS[name]["calls"])
         code, said, _ = yield name, results, Fault(size=size) if number % 2 else Fault(call=call)
         tally["points"] += 1
         tally["hit"] += code != 0
@@ -281,11 +280,11 @@ def full(count: int, folder: Path) -> dict[str, object]:
         tally["unclear"] += not clear
         if not clear:
             print(f"{name} {'size' if number % 2 else 'call'} {size} {call}: {code} {said}", file=sys.stderr)
-        tally["half-written"] += half_written(results, whole[name]["runs"])
+        tally["half-written"] += half_written(results, WHOLE[name]["runs"])
         code, said, _ = yield name, results, Fault()
         found = left(results) if code == 0 else None
         tally["not completed"] += code != 0
-        tally["different"] += found != whole[name]
+        tally["different"] += found != WHOLE[name]
         shutil.rmtree(results)
 
     run_all(map(job, range(count)))
@@ -361,12 +360,15 @@ def attempt(one: da.Experiment, options: da.Options) -> str:
 
 
 def main() -> None:
-    what, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]).absolute()
+    folder, asked = Path(sys.argv[1]).absolute(), [one.split("=") for one in sys.argv[2:]]
     load_plugins()
-    folder.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".cache" / "faults"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    print(json.dumps({"kills": kills, "full": full, "starts": starts}[what](count, folder)))
+    found = {}
+    for what, count in asked:
+        (folder / what).mkdir(parents=True, exist_ok=True)
+        found[what] = {"kills": kills, "full": full, "starts": starts}[what](int(count), folder / what)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from da_bench import checkpoints
 from da_bench.checkpoints import MANIFEST, Checkpoints, Saved, tidy, verified
 from da_bench.settings import StorageError
 
-IDS = ["aa", "bb", "cc"]
+IDS, DATA = ["aa", "bb", "cc"], "fingerprint"
 
 
 def saved(step, runs=3):
@@ -22,18 +22,18 @@ def saved(step, runs=3):
         "carry/2": generator.normal(size=(runs,)),
         "look/0/0": generator.normal(size=(runs, 2, 5)).astype(np.float32),
     }
-    return Saved(step, step / 3, leaves)
+    return Saved(step, step / 3, leaves, "c0ffee")
 
 
 def same(one, other):
     """Bit for bit, types and shapes too."""
     kinds = [{k: (v.dtype, v.shape, v.tobytes()) for k, v in each.leaves.items()} for each in (one, other)]
-    return one[:2] == other[:2] and kinds[0] == kinds[1]
+    return (one[:2], one.commit) == (other[:2], other.commit) and kinds[0] == kinds[1]
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Checkpoints(tmp_path, IDS)
+    return Checkpoints(tmp_path, IDS, DATA)
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def test_what_is_saved_comes_back(store, told):
 @pytest.mark.parametrize("kind", ["float64", "bfloat16", "bool", "int32"])
 def test_every_type_of_array_comes_back(kind, store, told):
     leaves = {"carry/0": np.arange(6).reshape(3, 2).astype(kind), "carry/1": np.zeros((3, 0, 2), kind)}
-    store.save(Saved(1, 0.5, leaves))
-    assert same(store.latest(told.append), Saved(1, 0.5, leaves))
+    store.save(Saved(1, 0.5, leaves, None))
+    assert same(store.latest(told.append), Saved(1, 0.5, leaves, None))
 
 
 def test_the_last_two_are_kept_and_nothing_else(store):
@@ -103,15 +103,36 @@ def test_runs_that_start_anew_are_not_held_up_by_what_they_cannot_use(first, sto
 @pytest.mark.parametrize("ids", [["cc"], ["cc", "aa"], ["bb", "cc", "aa"]])
 def test_some_of_a_group_are_served_by_the_checkpoint_of_all(ids, store, told):
     store.save(saved(5))
-    found = Checkpoints(store.folder, ids).latest(told.append)
+    found = Checkpoints(store.folder, ids, DATA).latest(told.append)
     rows = [IDS.index(one) for one in ids]
-    assert same(found, Saved(5, 5 / 3, {name: leaf[rows] for name, leaf in saved(5).leaves.items()}))
+    assert same(found, Saved(5, 5 / 3, {name: leaf[rows] for name, leaf in saved(5).leaves.items()}, "c0ffee"))
 
 
 def test_runs_of_another_group_are_not_served(store, told):
     store.save(saved(5))
-    assert Checkpoints(store.folder, ["cc", "dd"]).latest(told.append) is None
+    assert Checkpoints(store.folder, ["cc", "dd"], DATA).latest(told.append) is None
     assert told == []
+
+
+@pytest.mark.parametrize("ids", [IDS, ["bb"]], ids=["all", "some"])
+def test_one_of_other_data_is_not_used_and_that_is_said(ids, store, told):
+    store.save(saved(5))
+    assert Checkpoints(store.folder, ids, "other").latest(told.append) is None
+    (line,) = told
+    assert "000000005' is of other data, whose files have changed since, and not used" in line
+
+
+def test_one_of_these_data_is_used_behind_one_of_other_data(store, told):
+    store.save(saved(3))
+    Checkpoints(store.folder, IDS, "other").save(saved(5))
+    assert same(store.latest(told.append), saved(3))
+    assert len(told) == 1
+
+
+def test_the_manifest_says_what_the_runs_were_begun_with(store):
+    store.save(saved(5))
+    manifest = verified(store.own / "000000005")
+    assert (manifest["commit"], manifest["data"]) == ("c0ffee", DATA)
 
 
 def test_what_its_owner_is_removing_is_no_damage(store, told, monkeypatch):
@@ -123,12 +144,12 @@ def test_what_its_owner_is_removing_is_no_damage(store, told, monkeypatch):
         return digests(place)
 
     monkeypatch.setattr(checkpoints, "_digests", late)
-    assert Checkpoints(store.folder, ["aa"]).latest(told.append) is None
+    assert Checkpoints(store.folder, ["aa"], DATA).latest(told.append) is None
     assert told == []
 
 
 def test_cleared_nothing_is_left(store, tmp_path):
-    other = Checkpoints(tmp_path, ["dd"])
+    other = Checkpoints(tmp_path, ["dd"], DATA)
     store.save(saved(5))
     other.save(saved(5, 1))
     store.clear()
@@ -151,7 +172,7 @@ def test_killed_while_removing_the_rest_goes_with_the_next_tidying(store, tmp_pa
 
 
 def test_tidy_removes_those_whose_runs_are_all_on_record(store, tmp_path):
-    other = Checkpoints(tmp_path, ["dd"])
+    other = Checkpoints(tmp_path, ["dd"], DATA)
     store.save(saved(5))
     other.save(saved(5, 1))
     tidy(tmp_path, {"aa", "bb", "dd"}.__contains__)
@@ -185,7 +206,7 @@ def test_a_full_disk_is_one_message_and_costs_nothing(place, store, told, monkey
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot save a checkpoint"):
-        Checkpoints(tmp_path / "file", IDS).save(saved(3))
+        Checkpoints(tmp_path / "file", IDS, DATA).save(saved(3))
 
 
 def test_a_draft_that_a_killed_process_left_is_no_checkpoint(store, told):
@@ -206,7 +227,7 @@ def test_a_manifest_of_another_step_is_refused(store):
 def test_a_manifest_of_another_format_is_refused(store):
     store.save(saved(3))
     path = store.own / "000000003" / MANIFEST
-    body = json.dumps({**json.loads(path.read_bytes().partition(b"\n")[2]), "format": 2}).encode()
+    body = json.dumps({**json.loads(path.read_bytes().partition(b"\n")[2]), "format": checkpoints.FORMAT + 1}).encode()
     path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     with pytest.raises(ValueError, match="of another checkpoint"):
         verified(path.parent)

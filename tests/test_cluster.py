@@ -1,6 +1,7 @@
 """Runs on a Ray cluster: what is asked of it, what comes back, and a real one whose worker is killed on the way."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -159,6 +160,17 @@ def test_what_is_asked_is_plain_and_the_same_from_everywhere(outcomes, ray, tmp_
     assert (message["options"]["executor"], message["options"]["isolate"]) == ("here", False)
     assert first.lock == tmp_path / "results" / "runs" / f".{experiments(1)[0].id}.lock"
     assert first.timeout == 9
+
+
+def test_devices_are_counted_where_the_run_is_made(outcomes, ray, options):
+    """A node may have more of them than the machine that asks, or fewer."""
+    asking = dataclasses.replace(options, devices_per_run=16)
+    outcomes.append(isolate.Failure("killed", "by signal 9"))
+    assert da.study(experiments(1), asking).records[0].result["cause"] == "killed"
+    (_, (first,)), *_ = ray.tasks
+    there = json.loads(first.message)["options"] | {"results": options.results.with_name("there"), "shard": (1, 1)}
+    with pytest.raises(UserError, match="16 is more than the 8 devices"):
+        da.study(experiments(1), da.Options(**there))
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,11 @@ def programs(name, devices=1, per_run=1, double=False):
     return built
 
 
-def session(folder, stop=False, said=None):
+def session(folder, stop=False, said=None, commit="c0ffee"):
     request, sweep = Request(), Sweep(SEEDS, 1)
     request.signal = 15 if stop else None
     sweep.note = print if said is None else said.append
-    return engine.Session(Checkpoints(folder, [str(i) for i in range(SEEDS)]), 0.0, sweep, request)
+    return engine.Session(Checkpoints(folder, [str(i) for i in range(SEEDS)], "data"), 0.0, sweep, request, commit)
 
 
 def interrupted(built, folder):
@@ -93,7 +93,7 @@ def test_however_long_a_launch_is(tmp_path, monkeypatch):
 
 def test_resumed_on_other_devices_it_is_the_same_but_for_the_rounding_of_sums(tmp_path, x64):
     """One device, then four, then two that work on each run together, and all again."""
-    places = [programs("dann", *where, double=True) for where in ((1, 1), (4, 1), (2, 2))]
+    places = [programs("source_only", *where, double=True) for where in ((1, 1), (4, 1), (2, 2))]
     whole = engine.drive(places[0], TRAINING, session(tmp_path / "whole"))
     pieces, stops = interrupted(iter([*places, *places]), tmp_path / "pieces")
     assert stops == TRAINING.steps - 1
@@ -121,6 +121,18 @@ def test_what_was_going_on_is_said(tmp_path):
     assert said == ["going on from step 1"]
 
 
+def test_of_another_commit_the_run_goes_on_and_says_with_which_it_was_begun(tmp_path):
+    """However many sessions ago that was."""
+    built, said = programs("source_only"), []
+    for commit in ("first", "second", None):
+        with pytest.raises(Stopped):
+            engine.drive(built, TRAINING, session(tmp_path, stop=True, said=said, commit=commit))
+    made = engine.drive(built, TRAINING, session(tmp_path, said=said, commit="first"))
+    begun = "; continues a run begun with commit first"
+    assert said == [f"going on from step 1{begun}", f"going on from step 2{begun}", "going on from step 3"]
+    assert made.states == engine.drive(built, TRAINING, session(tmp_path / "none")).states
+
+
 def test_no_more_is_saved_than_asked_for(tmp_path):
     asked = session(tmp_path)
     asked.every = 1e9
@@ -133,6 +145,15 @@ def tiny_data(monkeypatch):
     monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The results folder and records of an undisturbed study."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+        return folder, study(folder)
+
+
 def study(folder, name="source_only"):
     return da.study(experiments(name), da.Options(results=folder, progress="none", checkpoint_seconds=0)).records
 
@@ -141,16 +162,15 @@ def listing(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_published_runs_leave_no_checkpoint_and_no_lock(tiny_data, tmp_path):
-    records = study(tmp_path)
-    assert listing(tmp_path) == ["runs"]
-    assert listing(tmp_path / "runs") == sorted(one.id for one in records)
+def test_published_runs_leave_no_checkpoint_and_no_lock(whole):
+    folder, records = whole
+    assert listing(folder) == ["runs"]
+    assert listing(folder / "runs") == sorted(one.id for one in records)
 
 
 def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_is_left(
-    tiny_data, tmp_path, monkeypatch
+    whole, tiny_data, tmp_path, monkeypatch
 ):
-    whole = study(tmp_path / "whole")
     publish, published = execute.Records.publish, []
 
     def killed(self, record, predictions):
@@ -168,7 +188,7 @@ def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_i
         engine, "_launches", lambda reached, *rest: started.append(reached.step) or launches(reached, *rest)
     )
     again = study(tmp_path / "killed")
-    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole[1]]
     assert started == []  # nothing is computed again
     assert listing(tmp_path / "killed") == ["runs"]
 
@@ -176,8 +196,7 @@ def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_i
 launches = engine._launches
 
 
-def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(tiny_data, tmp_path, monkeypatch):
-    whole = study(tmp_path / "whole")
+def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(whole, tiny_data, tmp_path, monkeypatch):
     save, saves = Checkpoints.save, []
 
     def full(self, saved):
@@ -191,7 +210,33 @@ def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(tiny_data,
         study(tmp_path / "full")
     monkeypatch.setattr(Checkpoints, "save", save)
     again = study(tmp_path / "full")
-    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in whole[1]]
+
+
+def test_a_study_goes_on_from_no_checkpoint_of_other_data(tmp_path, monkeypatch, capsys):
+    """Data whose files change between two commands: the runs start anew, and are those of the new data."""
+
+    def shifted(by):
+        monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name, by))
+
+    def full(self, saved):
+        if saved.step > 3:
+            raise StorageError("no room")
+        save(self, saved)
+
+    save = Checkpoints.save
+    shifted(0.8)
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(StorageError):
+        study(tmp_path / "found")
+    assert len(list(tmp_path.glob("found/checkpoints/*/0*"))) == 1
+    monkeypatch.setattr(Checkpoints, "save", save)
+    shifted(0.1)
+    again, alone = study(tmp_path / "found"), study(tmp_path / "alone")
+    assert [one.result["state"] for one in again] == [one.result["state"] for one in alone]
+    said = capsys.readouterr().err
+    assert said.count("is of other data") == 1
+    assert "going on" not in said
 
 
 def test_digests_tell_runs_apart_by_one_bit():

@@ -48,7 +48,10 @@ def compiled(monkeypatch):
 def test_a_run_on_record_is_not_made_again(tiny_data, options, monkeypatch):
     first = da.study(experiments(), options)
     monkeypatch.setattr(execute, "Resident", None)  # would fail if called
+    read, asked = Records.read, []
+    monkeypatch.setattr(Records, "read", lambda self, run_id: asked.append(run_id) or read(self, run_id))
     assert da.study(experiments(), options).records == first.records
+    assert asked == [one.id for one in experiments()]  # each once
 
 
 def test_an_interrupted_study_makes_what_is_missing(tiny_data, options, monkeypatch):
@@ -172,6 +175,18 @@ def test_a_batch_larger_than_a_domain_is_refused_before_anything_is_made(tiny_da
     training = train.Training(steps=12, evaluations=3, batch_size=31)
     with pytest.raises(UserError, match=r"batch_size = 31 is more than the 30 rows of the labelled training split"):
         da.run(SourceOnly(), task="moons/35", training=training, options=options)
+    assert not options.results.exists()
+
+
+def test_more_devices_than_there_are_are_refused(tiny_data, options):
+    with pytest.raises(UserError, match=r"Options\.devices_per_run = 16 is more than the 8 devices that there are"):
+        da.study(experiments(1), dataclasses.replace(options, devices_per_run=16))
+    assert not options.results.exists()
+
+
+def test_rows_that_do_not_divide_over_devices_are_refused(tiny_data, options):
+    with pytest.raises(UserError, match=r"Training\.batch_size = 8 must divide by Options\.devices_per_run = 3"):
+        da.study(experiments(1), dataclasses.replace(options, devices_per_run=3, isolate=True))
     assert not options.results.exists()
 
 

@@ -1,5 +1,6 @@
 """A run in a process of its own: whatever becomes of it is recorded, and the runs after it are made."""
 
+import io
 import os
 import runpy
 import signal
@@ -10,18 +11,19 @@ import time
 import pytest
 
 import da_bench as da
-from da_bench import execute, isolate
+from da_bench import child, isolate, job
 from da_bench.experiment import Experiment
 from da_bench.locks import HeldError
 from da_bench.methods import METHODS
 from da_bench.models import Mlp
+from da_bench.records import Records
 from da_bench.settings import StorageError, UserError
 from da_bench.stopping import Request
 from da_bench.train import Training
 
 # a file as a user may have it: no package, not on Python's path
 METHOD = '''
-import os, signal, sys, time
+import os, time
 from typing import Literal
 import jax
 from da_bench.methods import Method, register
@@ -39,26 +41,17 @@ class Unlucky(Method):
 def error():
     raise ValueError("the step is wrong\\nand so on")
 
-def memory():
-    raise MemoryError
-
-def exhausted():
-    raise RuntimeError("RESOURCE_EXHAUSTED: 3 GiB more than there are")
-
 def sleep():
     time.sleep(600)
 
 FAULTS = {
-    "well": lambda: None, "error": error, "memory": memory, "exhausted": exhausted, "sleep": sleep, "abort": os.abort,
-    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL), "exit": lambda: os._exit(0), "sys_exit": lambda: sys.exit(3),
+    "well": lambda: None, "error": error, "sleep": sleep, "abort": os.abort,
+    "exit": lambda: os._exit(0),
 }
 '''
 FOUND = {
     "error": ("error", "ValueError: the step is wrong"),
     "abort": ("aborted", "by signal 6 (SIGABRT)"),
-    "kill": ("killed", "by signal 9"),
-    "memory": ("out_of_memory", "MemoryError"),
-    "exhausted": ("out_of_memory", "RESOURCE_EXHAUSTED: 3 GiB more"),
     "exit": ("error", "left no result"),
 }
 TRAINING = Training(steps=2, evaluations=1, batch_size=8)
@@ -96,6 +89,31 @@ def test_what_kills_a_run_is_recorded_and_the_others_are_made(unlucky, results, 
     assert fine.result["status"] == "ok"
     assert [line.split(": ")[2] for line in capsys.readouterr().err.splitlines()] == [one[0] for one in FOUND.values()]
     assert [path for path in (results / "runs").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: 3 GiB more than there are\nand so on")]
+)
+def test_what_takes_more_memory_than_there_is_says_so_with_its_exit_code(error, monkeypatch, capsys):
+    """The other side, but for its process: what it returns and says last is what is recorded."""
+
+    def make(_):
+        raise error
+
+    monkeypatch.setattr(child, "make", make)
+    monkeypatch.setattr(child, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("{}\n"))
+    code, last = child.main(), capsys.readouterr().err.splitlines()[-1]
+    found = isolate._outcome(code, None, last)
+    assert (found.cause, found.reason) == (
+        "out_of_memory",
+        f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+    )
+
+
+def test_a_process_that_the_system_killed_may_have_taken_too_much_memory():
+    found = isolate._outcome(-signal.SIGKILL, None, "")
+    assert found == ("killed", "by signal 9, as systems do with what takes too much memory")
 
 
 def test_a_run_that_takes_too_long_is_ended_and_made_again_when_asked_to(unlucky, results, monkeypatch):
@@ -151,18 +169,18 @@ def test_only_failed_runs_are_made_again(results, monkeypatch):
 
 def test_what_another_sweep_has_made_again_meanwhile_stands(results, monkeypatch):
     """Two sweeps with `retry` list the same failed run; the second one gets its lock when the first is done."""
-    run, hold, publish, published = one(da.methods.SourceOnly()), execute.hold, execute.Records.publish, []
+    run, hold, publish, published = one(da.methods.SourceOnly()), job.hold, Records.publish, []
     monkeypatch.setattr(isolate, "apart", lambda *_: isolate.Failure("killed", "no"))
     study([run], results)
     options = da.Options(results=results, progress="none", retry=True)
 
     def late(paths):
-        monkeypatch.setattr(execute, "hold", hold)
+        monkeypatch.setattr(job, "hold", hold)
         da.study([run], options)  # the other sweep
         return hold(paths)
 
-    monkeypatch.setattr(execute, "hold", late)
-    monkeypatch.setattr(execute.Records, "publish", lambda *all_: published.append(1) or publish(*all_))
+    monkeypatch.setattr(job, "hold", late)
+    monkeypatch.setattr(Records, "publish", lambda *all_: published.append(1) or publish(*all_))
     assert da.study([run], options).records[0].result["status"] == "ok"
     assert published == [1]
 

@@ -48,7 +48,7 @@ def resident(run, data, view):
 
 
 def streamed(run, programs, data, workers, folder):
-    session = engine.Session(Checkpoints(folder, ["one"]), 1e9, Sweep(1, 1), Request())
+    session = engine.Session(Checkpoints(folder, ["one"], "data"), 1e9, Sweep(1, 1), Request(), None)
     return engine.drive(stream.Streamed(run, programs, data, workers), run.training, session)
 
 

@@ -45,8 +45,8 @@ def logits(seed, weight):
     return jax.jit(one_run)(*arguments(seed, weight), data()).logits
 
 
-@pytest.mark.parametrize("at_once", [None, 1, 2])
-@pytest.mark.parametrize("devices", [1, 8])
+# all at once on eight devices is held against pmap below
+@pytest.mark.parametrize(("devices", "at_once"), [(1, None), (1, 2), (8, 1), (8, 2)])
 def test_runs_together_equal_runs_one_by_one(devices, at_once, x64):
     runs = train.stack([arguments(*point) for point in GRID], devices)
     mapped = train.over_runs(one_run, jax.devices()[:devices], at_once)
@@ -125,15 +125,18 @@ class Normed(Network):
 
 @functools.cache
 def normed(name, devices):
-    """One run of a method in double precision, by as many devices: what it leaves, and its program."""
+    """One run of a method in double precision, by as many devices: what it leaves, and its program.
+
+    How rows are spread is settled before machine code is made of it, which is slow to make well.
+    """
     model = Normed(classes=3)
     runs = train.stack([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
     mapped = train.over_runs(lambda *run: train.run(*run[:3], model, run[3]), jax.devices()[:devices], per_run=devices)
-    program = mapped.lower(runs, (data(),)).compile()
+    program = mapped.lower(runs, (data(),)).compile({"xla_backend_optimization_level": 0})
     return program(runs, (data(),)), program.as_text()
 
 
-@pytest.mark.parametrize("per_run", [2, 4, 8])
+@pytest.mark.parametrize("per_run", [2, 8])
 @pytest.mark.parametrize("name", DEEP)
 def test_one_run_over_several_devices_is_the_run_on_one(name, per_run, x64):
     (alone, _), (spread, text) = normed(name, 1), normed(name, per_run)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from da_bench import execute
+from da_bench.job import Job, Options
 from da_bench.models import Mlp
 from da_bench.progress import Sweep
 from da_bench.stopping import Request
@@ -33,6 +34,6 @@ def task(name="moons/35", shift=0.8):
 
 def made(experiment, task, **options):
     """What one deep run leaves, on data of the test's own."""
-    job = execute.Job(None, execute.Options(progress="none", **options), Sweep(1, 1), Request())
+    job = Job(None, Options(progress="none", **options), Sweep(1, 1), Request())
     ((_, (found, _)),) = execute.train_group([experiment], task, job)
     return found
