@@ -169,7 +169,7 @@ def flops_of(workload: str, method: str) -> dict[str, float]:
     work = WORKLOADS[workload]
     settings, held = training(work, 10), jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data(work))
     learner = Learner(network(work), settings.optimiser(), settings.steps)
-    state = train.init(jax.random.key(0), CONTEST[method], learner, held.inputs[:2])
+    state = train.init(jax.random.key(0), CONTEST[method], learner, held.inputs[:2], len(held.target))
     rows = jnp.arange(work.batch)
     batch = train.take(held, train.Draw(jnp.zeros((), jnp.int32), rows, rows))
     step = jax.jit(lambda state, batch: CONTEST[method].step(learner, state, batch))

@@ -367,7 +367,8 @@ def _side_by_side(model: Network, example: Any) -> int | None:
 def _data(experiment: Experiment, task: Task) -> train.Data:
     """What a run may see, not yet read. Of the target, inputs only."""
     held_out = [probe.inputs for probe in probes(experiment, task).values()]
-    return train.gather(labelled(experiment, task).train, task.target.train.inputs, held_out)
+    of_target = experiment.labels_from == "target", True, False, True
+    return train.gather(labelled(experiment, task).train, task.target.train.inputs, held_out, of_target)
 
 
 def _unpack(experiment: Experiment, task: Task, made: engine.Made, i: int) -> Predictions:

@@ -13,7 +13,7 @@ from da_bench import train
 from da_bench.methods import Method
 from da_bench.models import Network
 from da_bench.processes import put, several
-from da_bench.train import Carry, Data, Draw, Run, Training, mesh_of, order, over_runs, predict, stack, take
+from da_bench.train import Asked, Carry, Data, Draw, Run, Training, mesh_of, order, over_runs, predict, stack, take
 from da_bench.types import Array, Output, Tree, is_key
 from da_bench.view import View
 
@@ -61,7 +61,8 @@ class Resident:
             return jax.lax.fori_loop(start, until, body, carry)
 
         def look(run: Run, carry: Carry, data: Data) -> Output:
-            return predict(train.learner(run, model), carry.state, data.inputs, data.probes, view)
+            asked = Asked(data.inputs, data.probes, data.of_target)
+            return predict(train.learner(run, model), run.method.deployed(carry.state), asked, view)
 
         begun = mapped(start, self.runs, (self.data,))
         self._first, self._draws = begun(self.runs, (self.data,))

@@ -16,7 +16,7 @@ import numpy as np
 from da_bench import train
 from da_bench.models import Network
 from da_bench.settings import UserError
-from da_bench.train import Carry, Data, Draw, Run, Training, evaluation_chunk, order, predict, take
+from da_bench.train import Asked, Carry, Data, Draw, Run, Training, evaluation_chunk, order, predict, take
 from da_bench.types import Array, Batch, Output, Tree, is_key
 from da_bench.view import View
 
@@ -27,13 +27,13 @@ class Programs(NamedTuple):
     """What the runs of a group share, compiled once; a carry is [1, ...], of one run.
 
     order: run -> its draws; start: run -> its first carry; advance: run, carry, (draws, what they drew) -> carry after
-    those `steps`; look: for each length of a chunk of probes, carry, inputs -> output.
+    those `steps`; look: for each length of a chunk of probes, carry, inputs, whether each is the target's -> output.
     """
 
     order: Callable[[Run], Draw]
     start: Callable[[Run], Carry]
     advance: Callable[[Run, Carry, tuple[Draw, Batch]], Carry]
-    look: dict[int, Callable[[Carry, Array], Output]]
+    look: dict[int, Callable[[Carry, Array, Array], Output]]
     steps: int
 
 
@@ -50,9 +50,10 @@ def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
 
         return _stacked(jax.lax.scan(next_step, _first(carry), drawn)[0])
 
-    def look(carry: Carry, inputs: Array) -> Output:
-        learner = train.learner(one, model)
-        return _stacked(predict(learner, _first(carry).state, inputs, jnp.arange(len(inputs)), view))
+    def look(carry: Carry, inputs: Array, of_target: Array) -> Output:
+        deployed = one.method.deployed(_first(carry).state)
+        asked = Asked(inputs, jnp.arange(len(inputs)), of_target)
+        return _stacked(predict(train.learner(one, model), deployed, asked, view))
 
     ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(one).compile()
     carry, chunk = jax.eval_shape(start, one), _chunk_of(ordered(one), data, steps)
@@ -61,7 +62,7 @@ def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
         order=ordered,
         start=jax.jit(start).lower(one).compile(),
         advance=jax.jit(advance).lower(one, carry, chunk).compile(),
-        look={n: jax.jit(look).lower(carry, _like(data, n)).compile() for n in lengths},
+        look={n: jax.jit(look).lower(carry, _like(data, n), _flags(n)).compile() for n in lengths},
         steps=steps,
     )
 
@@ -95,15 +96,19 @@ def _like(data: Data, *shape: int) -> Any:
     return jax.ShapeDtypeStruct((*shape, *data.inputs.shape[1:]), data.inputs.dtype)
 
 
+def _flags(n: int) -> Any:
+    return jax.ShapeDtypeStruct((n,), bool)
+
+
 def _chunk_of(drawn: Draw, data: Data, steps: int) -> Tree:
     draws = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[1:]), leaf.dtype), drawn)
     labels: Any = jax.ShapeDtypeStruct(draws.source.shape, data.labels.dtype)
-    return draws, Batch(_like(data, *draws.source.shape), labels, _like(data, *draws.target.shape))
+    return draws, Batch(_like(data, *draws.source.shape), labels, _like(data, *draws.target.shape), draws.target)
 
 
 def _probe_chunks(data: Data, most: int) -> list[np.ndarray]:
-    """Rows of the probes, as `train.predict` takes them: `most` at a time, then the rest."""
-    return np.split(data.probes, range(most, len(data.probes), most))
+    """Places of the probes, as `train.predict` takes them: `most` at a time, then the rest."""
+    return np.split(np.arange(len(data.probes)), range(most, len(data.probes), most))
 
 
 class Streamed:
@@ -141,13 +146,16 @@ class Streamed:
 
     def look(self, carry: Carry) -> Output:
         """The network's output for the probes."""
-        rows = _probe_chunks(self.data, max(self.programs.look))
+        places = _probe_chunks(self.data, max(self.programs.look))
         found: list[Output] = []
-        for inputs in _read(lambda i: self.data.inputs[rows[i]], len(rows), self.workers):
-            placed = jax.device_put(inputs)
+        for asked in _read(lambda i: self._asked(places[i]), len(places), self.workers):
+            placed = jax.device_put(asked)
             jax.block_until_ready(found[-1:])
-            found.append(self.programs.look[len(inputs)](carry, placed))
+            found.append(self.programs.look[len(asked[0])](carry, *placed))
         return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *found)
+
+    def _asked(self, places: np.ndarray) -> tuple[Array, Array]:
+        return self.data.inputs[self.data.probes[places]], self.data.of_target[places]
 
 
 def _key(numbers: np.ndarray) -> Array:

@@ -14,7 +14,7 @@ import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from da_bench.data.rows import pool
-from da_bench.methods import Learner, Method
+from da_bench.methods import BatchNorm, Learner, Method
 from da_bench.models import Network, Precision, initialise, shapes
 from da_bench.settings import Count, Fraction, NonNegative, Positive, UserError, setting
 from da_bench.types import Array, Batch, Domain, Output, TrainState, Tree, stream
@@ -33,6 +33,7 @@ class Training:
     progress p is mu_0 / (1 + a p)^b, by default DANN's (Ganin et al., JMLR 2016, Section 5.2.2); a = 0 is constant.
     momentum: of "sgd" and "nesterov". weight_decay: added to the gradient before the momentum, as in SGD papers.
     precision: of what the network computes, see `models.forward`; alignment terms and parameters are always float32.
+    batch_norm: how batch normalisation treats the two domains of a step, see `Learner.both`.
     """
 
     steps: Count = 1000
@@ -45,6 +46,7 @@ class Training:
     momentum: Fraction = 0.9
     weight_decay: NonNegative = 0.0
     precision: Precision = "float32"
+    batch_norm: BatchNorm = "joint"
 
     def __post_init__(self) -> None:
         if self.steps % self.evaluations:
@@ -66,8 +68,8 @@ class Training:
 class Data(NamedTuple):
     """All that a run may see, every input once: inputs [N, ...], and which rows of them are what, int32.
 
-    source [n], with labels [n]; target [m], to train on; probes [p], to predict. inputs are an array, or, to be
-    streamed, `Joined`.
+    source [n], with labels [n]; target [m], to train on; probes [p], to predict, and of which of the two domains each
+    is, of_target [p] bool. inputs are an array, or, to be streamed, `Joined`.
     """
 
     inputs: Any
@@ -75,15 +77,19 @@ class Data(NamedTuple):
     labels: Array
     target: Array
     probes: Array
+    of_target: Array
 
 
-def gather(source: Domain, target: Array, probes: Sequence[Array]) -> Data:
+def gather(source: Domain, target: Array, probes: Sequence[Array], of_target: Sequence[bool] = ()) -> Data:
     """The data of a run on a labelled source and target inputs [m, ...] that predicts `probes`, one after another.
 
+    of_target: for each of the probes whether it comes from the target; default: all do.
     Arrays may be `Rows` of larger ones; a row that several of them share is held once, and none is read yet.
     """
-    inputs, (of_source, of_target, *of_probes) = pool([source.inputs, target, *probes])
-    return Data(inputs, of_source, source.labels, of_target, np.concatenate(of_probes))
+    inputs, (rows_source, rows_target, *of_probes) = pool([source.inputs, target, *probes])
+    origin = of_target or [True] * len(probes)
+    flags = [np.full(len(rows), flag) for rows, flag in zip(of_probes, origin, strict=True)]
+    return Data(inputs, rows_source, source.labels, rows_target, np.concatenate(of_probes), np.concatenate(flags))
 
 
 class Draw(NamedTuple):
@@ -137,7 +143,8 @@ def run(
 
     def segment(carry: tuple[Carry, Array], drawn: Draw) -> tuple[Any, Any]:
         after, _ = jax.lax.scan(next_step, carry[0], drawn)
-        output = predict(learner(one, model), after.state, data.inputs, data.probes, view)
+        asked = Asked(data.inputs, data.probes, data.of_target)
+        output = predict(learner(one, model), one.method.deployed(after.state), asked, view)
         return (after, output.features), (means(after.sums, every), output.logits)
 
     first = begin(one, step, model, data, view)
@@ -165,7 +172,7 @@ def stepper(model: Network, view: View | None) -> Step:
 
 def begin(one: Run, step: Step, model: Network, data: Data, view: View | None) -> Carry:
     """What the first step of a run is handed. Of the data only two inputs are read."""
-    state = init(one.key, one.method, learner(one, model), _example(data, view))
+    state = init(one.key, one.method, learner(one, model), _example(data, view), len(data.target))
     _, metrics = jax.eval_shape(step, one, state, *drawn_like(one.training, data))
     return Carry(state, jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), metrics))
 
@@ -185,23 +192,25 @@ def means(sums: dict[str, Array], steps: int) -> dict[str, Array]:
 
 def learner(one: Run, model: Network) -> Learner:
     """What every step of a run is given."""
-    return Learner(model, one.training.optimiser(), one.training.steps, one.training.precision)
+    settings = one.training
+    return Learner(model, settings.optimiser(), settings.steps, settings.precision, settings.batch_norm)
 
 
 def _example(data: Data, view: View | None) -> Array:
     return evaluation_input(view, data.inputs[data.source[:2]])
 
 
-def init(key: Array, method: Method, learner: Learner, example: Array) -> TrainState:
-    """The state before the first step, for inputs of the network like `example` [n, ...]."""
+def init(key: Array, method: Method, learner: Learner, example: Array, targets: int) -> TrainState:
+    """The state before the first step, for inputs of the network like `example` [n, ...] and so many target rows."""
     model, stats = initialise(learner.model, stream(key, "model"), example)
-    own = method.init(stream(key, "method"), _zeros(shapes(learner.model, model, stats, example)))
+    output = _zeros(shapes(learner.model, model, stats, example))
+    own = method.init(stream(key, "method"), output)
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
     params, stats = jax.tree.map(
         lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
-        ({"model": model, "method": own}, stats),
+        ({"model": model, "method": own}, learner.separate(stats)),
     )
-    memory = method.remember(params)
+    memory = method.remember(params, output, targets)
     opt_state = learner.optimizer.init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, stream(key, "steps"))
 
@@ -234,7 +243,8 @@ def draws(key: Array, n: int, training: Training) -> Array:
 
 def take(data: Data, draw: Draw) -> Batch:
     """The rows of a draw as they are stored."""
-    return Batch(data.inputs[data.source[draw.source]], data.labels[draw.source], data.inputs[data.target[draw.target]])
+    inputs, rows = data.inputs, draw.target
+    return Batch(inputs[data.source[draw.source]], data.labels[draw.source], inputs[data.target[rows]], rows)
 
 
 def drawn_like(training: Training, data: Data) -> tuple[Draw, Batch]:
@@ -246,7 +256,7 @@ def drawn_like(training: Training, data: Data) -> tuple[Draw, Batch]:
 
     stored = [like((rows, *data.inputs.shape[1:]), data.inputs.dtype) for rows in (source, target)]
     draw = Draw(like((), jnp.int32), like((source,), jnp.int32), like((target,), jnp.int32))
-    return draw, Batch(stored[0], like((source,), data.labels.dtype), stored[1])
+    return draw, Batch(stored[0], like((source,), data.labels.dtype), stored[1], draw.target)
 
 
 def see(key: Array, view: View | None, draw: Draw, stored: Batch) -> Batch:
@@ -256,7 +266,7 @@ def see(key: Array, view: View | None, draw: Draw, stored: Batch) -> Batch:
         return training_input(view, jax.random.fold_in(stream(key, name), draw.step), rows, inputs)
 
     source = seen("source view", draw.source, stored.source)
-    return spread(Batch(source, stored.labels, seen("target view", draw.target, stored.target)))
+    return spread(stored._replace(source=source, target=seen("target view", draw.target, stored.target)))
 
 
 def spread(batch: Batch) -> Batch:
@@ -270,15 +280,24 @@ def spread(batch: Batch) -> Batch:
     return jax.tree.map(lambda rows: jax.lax.with_sharding_constraint(rows, PartitionSpec("data")), batch)
 
 
-def predict(learner: Learner, state: TrainState, inputs: Array, rows: Array, view: View | None = None) -> Output:
-    """The network's output for rows [n] of stored inputs in evaluation mode: no row depends on another."""
+class Asked(NamedTuple):
+    """What is to be predicted: rows [n] of stored inputs, and whether each comes from the target, [n] bool."""
 
-    def one(row: Array) -> Output:
-        seen = evaluation_input(view, inputs[row][None])
-        output, _ = learner.forward(state.params["model"], state.stats, seen)
+    inputs: Array
+    rows: Array
+    of_target: Array
+
+
+def predict(learner: Learner, deployed: tuple[Tree, Tree], asked: Asked, view: View | None = None) -> Output:
+    """The network's output in evaluation mode, with (parameters, statistics): no row depends on another."""
+
+    def one(place: tuple[Array, Array]) -> Output:
+        row, of_target = place
+        output = learner.predict(*deployed, evaluation_input(view, asked.inputs[row][None]), of_target)
         return jax.tree.map(lambda x: x[0], output)
 
-    return jax.lax.map(one, rows, batch_size=min(evaluation_chunk(inputs, view), len(rows)))
+    chunk = min(evaluation_chunk(asked.inputs, view), len(asked.rows))
+    return jax.lax.map(one, (asked.rows, asked.of_target), batch_size=chunk)
 
 
 def evaluation_chunk(inputs: Array, view: View | None = None) -> int:

@@ -59,11 +59,15 @@ class Task:
 
 
 class Batch(NamedTuple):
-    """One draw: source [b, ...], labels [b] of the source, target [b', ...]. There are no target labels to hold."""
+    """One draw: source [b, ...], labels [b] of the source, target [b', ...]. There are no target labels to hold.
+
+    rows: [b'] which of the target's rows they are, counted from 0, by which a memory finds what it keeps of them.
+    """
 
     source: Array
     labels: Array
     target: Array
+    rows: Array
 
 
 class Output(NamedTuple):

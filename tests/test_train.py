@@ -165,7 +165,7 @@ def test_the_data_of_a_run_are_held_once(rng):
 def test_a_step_sees_rows_augmented_by_step_and_row_alone(rng):
     """Equal (key, step, row): equal pictures, in whatever place; another step or domain: another crop."""
     grey, view = np.repeat(rng.integers(0, 256, (1, 12, 12, 3)).astype(np.uint8), 4, axis=0), View(pixels=8)
-    stored = Batch(grey, np.zeros(4, int), grey)
+    stored = Batch(grey, np.zeros(4, int), grey, np.arange(4))
 
     def seen(step, source, target):
         draw = train.Draw(jnp.asarray(step), jnp.asarray(source), jnp.asarray(target))
@@ -198,11 +198,13 @@ def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng
     model = tiny.MODEL.clone(classes=3)
     inputs = jnp.asarray(rng.normal(size=(9, 2)), jnp.float32)
     learner = train.Learner(model, tiny.TRAINING.optimiser(), 1)
-    state = train.init(jax.random.key(0), SourceOnly(), learner, inputs[:2])
+    state = train.init(jax.random.key(0), SourceOnly(), learner, inputs[:2], 1)
     wanted = jnp.arange(rows)[::-1]
     plain = model.apply({"params": state.params["model"]}, inputs[wanted], train=False)
     monkeypatch.setattr(train, "EVALUATION_CHUNK", chunk)
-    np.testing.assert_allclose(train.predict(learner, state, inputs, wanted).logits, plain.logits, atol=1e-6)
+    asked = train.Asked(inputs, wanted, jnp.ones(rows, bool))
+    found = train.predict(learner, (state.params["model"], state.stats), asked)
+    np.testing.assert_allclose(found.logits, plain.logits, atol=1e-6)
 
 
 def test_large_pictures_are_predicted_a_few_at_a_time():

@@ -2,10 +2,10 @@
 
 from importlib.metadata import entry_points
 
-from da_bench.methods.base import METHODS, Learner, Method, Penalty, Shallow, register
+from da_bench.methods.base import METHODS, BatchNorm, Learner, Method, Penalty, Shallow, register
 from da_bench.settings import export_all
 
-__all__ = ["METHODS", "Learner", "Method", "Penalty", "Shallow", "load_plugins", "register"]
+__all__ = ["METHODS", "BatchNorm", "Learner", "Method", "Penalty", "Shallow", "load_plugins", "register"]
 
 export_all(__name__, METHODS)
 

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,30 +16,61 @@ METHODS: Registry[type["Named"]] = Registry("method")
 Kind = TypeVar("Kind", bound="Named")
 
 Metrics = dict[str, Array]
+BatchNorm = Literal["joint", "split", "domain_specific"]
+DomainName = Literal["source", "target"]
 WIDEST = 10_000  # inputs a row of a shallow method
 
 
 class Learner(NamedTuple):
     """What a step is given besides its state: the network, the optimizer, and how many steps the run takes.
 
-    precision: of what the network computes, see `forward`; a method's own terms are always in full.
+    precision: of what the network computes, see `forward`; a method's own terms are always in full. batch_norm: see
+    `both`.
     """
 
     model: Network
     optimizer: optax.GradientTransformation
     steps: int
     precision: Precision = "float32"
+    batch_norm: BatchNorm = "joint"
 
     def progress(self, state: TrainState) -> Array:
         """p of the papers: 0 at the first step, almost 1 at the last."""
         return state.step / self.steps
 
-    def forward(self, params: Tree, stats: Tree, inputs: Array, key: Array | None = None) -> tuple[Output, Tree]:
-        """One pass of the network: see `models.forward`."""
-        return forward(self.model, params, stats, inputs, key, self.precision)
+    def forward(
+        self, params: Tree, stats: Tree, inputs: Array, key: Array | None = None, domain: DomainName = "source"
+    ) -> tuple[Output, Tree]:
+        """One pass of the network over inputs of one domain: see `models.forward`; its own statistics are updated."""
+        if self.batch_norm != "domain_specific":
+            return forward(self.model, params, stats, inputs, key, self.precision)
+        output, own = forward(self.model, params, stats[domain], inputs, key, self.precision)
+        return output, {**stats, domain: own}
+
+    def predict(self, params: Tree, stats: Tree, inputs: Array, of_target: Array) -> Output:
+        """The output in evaluation mode; of_target: bool scalar, of which domain the inputs are."""
+        source, _ = self.forward(params, stats, inputs)
+        if self.batch_norm != "domain_specific":
+            return source
+        target, _ = self.forward(params, stats, inputs, domain="target")
+        return jax.tree.map(lambda ours, theirs: jnp.where(of_target, theirs, ours), source, target)
+
+    def separate(self, stats: Tree) -> Tree:
+        """A network's statistics as these settings hold them."""
+        return {"source": stats, "target": stats} if self.batch_norm == "domain_specific" else stats
 
     def both(self, params: Tree, stats: Tree, batch: Batch, key: Array) -> tuple[Output, Output, Tree]:
-        """(source output, target output, stats) of one joint forward pass in training mode."""
+        """(source output, target output, stats) in training mode.
+
+        Batch normalisation, by `batch_norm`: "joint", one pass, so that both domains are normalised by the statistics
+        of all rows (most suites on Office-31); "split", a pass a domain, each by its own statistics, with one running
+        average over both; "domain_specific", that with a running average each, by which a domain's rows are predicted.
+        References: Chang, You, Seo, Kwak and Han, Domain-Specific Batch Normalization, CVPR 2019. arXiv:1906.03950.
+        """
+        if self.batch_norm != "joint":
+            source, stats = self.forward(params, stats, batch.source, stream(key, "source"), "source")
+            target, stats = self.forward(params, stats, batch.target, stream(key, "target"), "target")
+            return source, target, stats
         n = batch.source.shape[0]
         inputs = jnp.concatenate([batch.source, batch.target])
         output, stats = self.forward(params, stats, inputs, key)
@@ -74,9 +105,17 @@ class Method(Named, abc.ABC):
         """The method's own trainable parameters, given the shapes of the network's output for one batch."""
         return {}
 
-    def remember(self, params: Tree) -> Tree:
-        """The method's memory at the start: what it keeps from step to step without a gradient."""
+    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+        """The method's memory at the start: what it keeps from step to step without a gradient.
+
+        params: {"model": ..., "method": ...}; output: shapes of the network's for one batch; targets: how many rows the
+        target has to train on, `Batch.rows` of which a step is handed.
+        """
         return {}
+
+    def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
+        """(parameters, statistics) of the network that predicts; a teacher's, for example."""
+        return state.params["model"], state.stats
 
     @abc.abstractmethod
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -23,3 +23,8 @@ class SourceOnly(Method):
 
         (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         return learner.descend(state, gradients, stats), {"loss": task, "task": task}
+
+    def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
+        """The source's statistics for both domains: there are no others."""
+        stats = state.stats
+        return state.params["model"], {**stats, "target": stats["source"]} if "source" in stats else stats

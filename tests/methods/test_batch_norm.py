@@ -1,0 +1,75 @@
+"""How batch normalisation treats two domains, by its running averages after one pass."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench import train
+from da_bench.methods import Learner, SourceOnly
+from da_bench.models import Network
+from da_bench.types import Batch, Output
+
+KEY = jax.random.key(0)
+
+
+class Plain(Network):
+    """Batch normalisation of the inputs, whose running averages are the last batch's."""
+
+    def setup(self):
+        self.norm = nn.BatchNorm(momentum=0.0, use_bias=False, use_scale=False)
+        self.head = nn.Dense(self.classes)
+
+    def __call__(self, inputs, train):
+        features = self.norm(inputs, use_running_average=not train)
+        return Output(features, self.classify(features))
+
+    def classify(self, features):
+        return self.head(features)
+
+
+def passed(rng, batch_norm):
+    """(batch, learner, params, source and target output, statistics) of one pass in training mode."""
+    source, target = rng.normal(size=(6, 3)), 3 * rng.normal(size=(4, 3)) + 5
+    batch = Batch(*map(jnp.asarray, (source, np.zeros(6, int), target, np.arange(4))))
+    learner = Learner(Plain(classes=2), train.Training().optimiser(), 1, batch_norm=batch_norm)
+    state = train.init(KEY, SourceOnly(), learner, batch.source, 4)
+    return batch, learner, state.params["model"], *learner.both(state.params["model"], state.stats, batch, KEY)
+
+
+def standardised(x, like):
+    x, like = np.asarray(x), np.asarray(like)
+    return (x - like.mean(axis=0)) / np.sqrt(like.var(axis=0) + 1e-5)
+
+
+def test_joint_normalises_both_domains_by_all_rows(rng, x64):
+    batch, _, _, source, target, stats = passed(rng, "joint")
+    rows = np.concatenate([batch.source, batch.target])
+    np.testing.assert_allclose(source.features, standardised(batch.source, rows), rtol=1e-9)
+    np.testing.assert_allclose(target.features, standardised(batch.target, rows), rtol=1e-9)
+    np.testing.assert_allclose(stats["batch_stats"]["norm"]["mean"], rows.mean(axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_norm", ["split", "domain_specific"])
+def test_apart_each_domain_is_normalised_by_its_own_rows(batch_norm, rng, x64):
+    batch, _, _, source, target, _ = passed(rng, batch_norm)
+    np.testing.assert_allclose(source.features, standardised(batch.source, batch.source), rtol=1e-9)
+    np.testing.assert_allclose(target.features, standardised(batch.target, batch.target), rtol=1e-9)
+
+
+def test_domain_specific_rows_are_predicted_by_their_own_domains_averages(rng, x64):
+    batch, learner, params, _, _, stats = passed(rng, "domain_specific")
+    asked = train.Asked(jnp.concatenate([batch.source, batch.target]), jnp.arange(10), jnp.arange(10) >= 6)
+    found = train.predict(learner, (params, stats), asked).features
+    np.testing.assert_allclose(found[:6], standardised(batch.source, batch.source), rtol=1e-9)
+    np.testing.assert_allclose(found[6:], standardised(batch.target, batch.target), rtol=1e-9)
+
+
+def test_source_only_predicts_every_domain_by_the_sources_averages(rng, x64):
+    batch, learner, *_ = passed(rng, "domain_specific")
+    state = train.init(KEY, SourceOnly(), learner, batch.source, 4)
+    state, _ = SourceOnly().step(learner, state, batch)
+    asked = train.Asked(batch.target, jnp.arange(4), jnp.ones(4, bool))
+    found = train.predict(learner, SourceOnly().deployed(state), asked).features
+    np.testing.assert_allclose(found, standardised(batch.target, batch.source), rtol=1e-9)
