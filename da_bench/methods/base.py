@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
 from da_bench.models import Network, Precision, forward
 from da_bench.settings import Registry, setting, snake_case
 from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
@@ -116,6 +117,17 @@ class Method(Named, abc.ABC):
     def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
         """(parameters, statistics) of the network that predicts; a teacher's, for example."""
         return state.params["model"], state.stats
+
+    def discrepancy(self, source: Output, target: Output) -> Array:
+        """What adapting is to lower, a scalar of the outputs for source [n, ...] and target [m, ...] in evaluation.
+
+        `da-bench check` holds a method to it. By default the squared MMD between the features, as for methods that
+        align them.
+        """
+        pooled = jnp.concatenate([source.features, target.features])
+        distances = squared_distances(pooled, pooled)
+        kernel = gaussian_family(distances, jnp.mean(distances), (0.5, 1.0, 2.0))
+        return mmd(kernel, source.features.shape[0], "biased")
 
     @abc.abstractmethod
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
