@@ -17,6 +17,7 @@ _PLACES = {
     "View": "view",
     "UserError": "settings",
     "Options": "job",
+    "check_method": "conformance",
     "over_seeds": "execute",
     "run": "execute",
     "study": "execute",
@@ -25,7 +26,7 @@ _PLACES = {
     "Domain": "types",
     "Task": "types",
 }
-_ROOMS = ("methods", "models", "losses", "transferability", "evaluate", "select", "report")
+_ROOMS = ("methods", "models", "losses", "conformance", "transferability", "evaluate", "select", "report")
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]  # noqa: PLE0604  (one list, not two)
 

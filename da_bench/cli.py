@@ -23,6 +23,7 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   table                   tables of the records in a results folder
   plot                    plots of the records in a results folder
   list KIND               methods, tasks, models or validators, with --json for programs
+  check my_method.py      a method, yours or ours, against all that every method is held to
   data WHAT               list, check, prepare and preview data sets: da-bench data --help
 
 da-bench VERB --help says more. Data sets of your own: --data-root, or the variable DA_BENCH_DATA.
@@ -111,8 +112,8 @@ class List:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb.
 
-    0: it is done; 2: what was asked for is wrong; 74: a folder cannot be written to; 75: another process is making the
-    runs; 128 and more: stopped by that signal, what was reached being saved.
+    0: it is done; 1: a method fails a check; 2: what was asked for is wrong; 74: a folder cannot be written to;
+    75: another process is making the runs; 128 and more: stopped by that signal, what was reached being saved.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
@@ -129,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "plot": plot,
         "list": list_,
         "data": data,
+        "check": check,
     }
     try:
         if given[0] not in verbs:
@@ -332,6 +334,13 @@ def data(arguments: list[str]) -> None:
     from da_bench.cli_data import data as data_verb
 
     data_verb(arguments)
+
+
+def check(arguments: list[str]) -> None:
+    """`da-bench check`."""
+    from da_bench.cli_check import check as check_verb
+
+    check_verb(arguments)
 
 
 def _names(kind: str) -> list[str]:

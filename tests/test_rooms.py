@@ -27,8 +27,9 @@ ORDER = [
     {"cluster"},
     {"apart"},
     {"execute"},
+    {"conformance"},
     {"child"},
-    {"cli_data"},
+    {"cli_data", "cli_check"},
     {"cli"},
     {"__main__"},
 ]

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -88,11 +89,15 @@ class Learner(NamedTuple):
 class Named:
     """What deep and shallow methods share.
 
-    name: the class name in snake case; adapts: False for a reference that uses no target input.
+    name: the class name in snake case; adapts: False for a reference that uses no target input. For `da-bench check`:
+    checked_with, fields other than the defaults on its small problem; expected_failed_checks, those that the method
+    cannot pass, with the reasons.
     """
 
     name: ClassVar[str]
     adapts: ClassVar[bool] = True
+    checked_with: ClassVar[Mapping[str, Any]] = {}
+    expected_failed_checks: ClassVar[Mapping[str, str]] = {}
 
     def skip(self, task: Task) -> str | None:
         """Why this method cannot run on `task`, in words for the table; None if it can."""

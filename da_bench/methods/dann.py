@@ -1,6 +1,6 @@
 """Domain-adversarial training of neural networks."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 
@@ -24,6 +24,11 @@ class Dann(Penalty):
     References: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial
     Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Sections 4 and 5.2.2, Algorithm 1.
     """
+
+    checked_with: ClassVar = {"widths": (16,)}
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features"
+    }
 
     weight: NonNegative = 1.0
     schedule: Literal["ramp", "constant"] = "ramp"

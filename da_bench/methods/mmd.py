@@ -1,6 +1,6 @@
 """Multi-kernel maximum mean discrepancy in a deep network."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ class Mmd(Penalty):
     References: Long, Cao, Wang and Jordan, Learning Transferable Features with Deep Adaptation Networks, ICML 2015.
     arXiv:1502.02791, Section 3.
     """
+
+    expected_failed_checks: ClassVar = {"gradient_is_that_of_finite_differences": "the bandwidth carries no gradient"}
 
     weight: NonNegative = 1.0
     layers: tuple[Literal["features", "logits"], ...] = ("features", "logits")
