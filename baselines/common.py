@@ -74,7 +74,9 @@ class Aligned(Shallow, abc.ABC):
         turn = to_span(source, target)
         embedded, embed = self.embed(Domains(turn(source), given.labels, turn(target)))
         if not embedded.shape[1]:
-            raise UserError(f"{self.name}: one domain's training rows are all the same, and span no subspace; give more")
+            raise UserError(
+                f"{self.name}: one domain's training rows are all the same, and span no subspace; give more"
+            )
         return Fitted(lambda rows: embed(turn(of_target(rows))), head(self.classifier, embedded, given.labels))
 
     @abc.abstractmethod

@@ -156,10 +156,14 @@ class Bda(Projection):
         guessed = head("1nn", rows.source, rows.labels)(rows.target).argmax(axis=1)
         balance = estimated_balance(rows, guessed) if self.estimate else self.balance
         whole = np.sqrt(1 - balance) * marginal_contrast(len(rows.source), len(rows.target))
-        for i in range(self.iterations):
-            guessed = self.guess(rows, space, weights) if i else guessed
+
+        def solved(guessed: np.ndarray) -> np.ndarray:
             classes = np.sqrt(balance) * class_contrasts(rows.labels, guessed)
-            weights = self.solve(space, np.concatenate([whole, classes], axis=1))
+            return self.solve(space, np.concatenate([whole, classes], axis=1))
+
+        weights = solved(guessed)
+        for _ in range(self.iterations - 1):
+            weights = solved(self.guess(rows, space, weights))
         return weights
 
 

@@ -101,7 +101,6 @@ class SinkhornOt(Aligned):
     def embed(self, rows: Domains) -> tuple[np.ndarray, Map]:
         """The source carried onto the target, [n, d]; the target as it is."""
         costs = cost(rows.source, rows.target)
-        costs = costs / max(costs.max(), np.finfo(float).tiny)
         if self.classes == "none":
             plan = entropic_plan(costs, self.entropy)
         elif self.classes == "lp":
@@ -126,10 +125,11 @@ def pot() -> Any:
 
 
 def cost(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Squared distances [n, m] between rows [n, d] and [m, d]."""
+    """Squared distances [n, m] between rows [n, d] and [m, d], divided by the largest: the solvers' tolerances."""
     from scipy.spatial.distance import cdist
 
-    return cdist(source, target, "sqeuclidean")
+    distances = cdist(source, target, "sqeuclidean")
+    return distances / max(distances.max(), np.finfo(float).tiny)
 
 
 def masses(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
