@@ -183,7 +183,7 @@ def principal(rows: np.ndarray, k: int) -> np.ndarray:
     centred = rows - rows.mean(axis=0)
     if len(rows) >= rows.shape[1]:
         return leading(centred.T @ centred, min(k, rows.shape[1]))[1]
-    values, vectors = leading(centred @ centred.T, min(k, len(rows) - 1))
+    values, vectors = leading(centred @ centred.T, min(k, len(rows)))
     return centred.T @ vectors / np.sqrt(values)
 
 

@@ -38,10 +38,10 @@ def test_of_one_sample_twice_every_weight_is_one(rng):
     np.testing.assert_allclose(matching_weights(kernel, kernel.sum(axis=1), 1000.0, 0.5), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("total", [2.0, 5.0, 9.0])
+@pytest.mark.parametrize("total", [2.0, 5.0, 8.5])
 def test_into_limits_is_the_nearest_point(total, rng):
     """Karush, Kuhn and Tucker: every entry that is free is shifted by the same amount."""
-    weights = 3 * rng.normal(size=10)
+    weights = rng.normal(size=10)
     found = into_limits(weights, 1.0, total, total)
     assert found.sum() == pytest.approx(total, abs=1e-9)
     assert found.min() >= 0
@@ -74,10 +74,10 @@ def test_the_sizes_of_the_domains_do_not_matter(rng):
 
 @pytest.mark.parametrize("method", [KernelMeanMatching(), DensityRatio()])
 def test_it_fits_the_classes_where_the_target_is(method, rng):
-    """The class is whether |x| > 1, which no line tells on [-3, 3]; on [0, 3], where the target is, one does."""
-    source, target = rng.uniform(-3, 3, (600, 1)), np.abs(rng.normal(size=(300, 1)) * 0.6 + 1.2)
+    """The class is whether |x| > 1, which no line tells around 0; around 1.5, where the target is, one does."""
+    source, target = rng.normal(size=(2000, 1)), rng.normal(size=(1000, 1)) + 1.5
     labels, truth = (np.abs(x[:, 0]) > 1 for x in (source, target))
     plain = LogisticRegression().fit(source, labels.astype(int), target).predict(target)
     adapted = method.fit(source, labels.astype(int), target).predict(target)
-    assert (plain == truth).mean() < 0.75
-    assert (adapted == truth).mean() > 0.85
+    assert (plain == truth).mean() < 0.6
+    assert (adapted == truth).mean() > 0.9
