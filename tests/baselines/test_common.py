@@ -128,16 +128,17 @@ def test_predictions_are_finite_log_probabilities(name, kind, rng):
         np.testing.assert_array_equal(given, before)
 
 
-@pytest.mark.parametrize("name", CLASSICAL)
-def test_a_target_of_one_row_is_predicted_or_refused_in_a_sentence(name, rng):
+@pytest.mark.parametrize("name", [name for name in CLASSICAL if name not in ("subspace_alignment", "gfk")])
+def test_a_target_of_one_row_is_predicted(name, rng):
     source, labels, target = blobs(rng)
-    try:
-        found = METHODS[name]().fit(source, labels, target[:1]).predict_log_proba(target)
-    except UserError as error:
-        assert name in ("subspace_alignment", "gfk")
-        assert f"{name}: one domain's training rows are all the same" in str(error)
-    else:
-        assert np.isfinite(found).all()
+    assert np.isfinite(METHODS[name]().fit(source, labels, target[:1]).predict_log_proba(target)).all()
+
+
+@pytest.mark.parametrize("name", ["subspace_alignment", "gfk"])
+def test_a_target_of_one_row_has_no_subspace(name, rng):
+    source, labels, target = blobs(rng)
+    with pytest.raises(UserError, match=f"{name}: one domain's training rows are all the same"):
+        METHODS[name]().fit(source, labels, target[:1])
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
