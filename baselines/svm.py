@@ -1,5 +1,7 @@
 """A linear support vector machine without adaptation."""
 
+import warnings
+
 import numpy as np
 
 from baselines.common import Fitted, Map, all_classes, checked, standardiser
@@ -34,10 +36,15 @@ class Svm(Shallow):
 
 
 def margins(rows: np.ndarray, labels: np.ndarray, c: float) -> Map:
-    """Scores [., c] of one machine a class, fitted on rows [n, d] and labels [n]."""
+    """Scores [., c] of one machine a class, fitted on rows [n, d] and labels [n]; at most 1000 n d steps a class."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    fitted = LinearSVC(C=c, dual=False).fit(rows, labels)  # the primal by Newton's method, which draws nothing
+    # the primal problem, by Newton's method, is the quicker only where rows far outnumber columns
+    machine = LinearSVC(C=c, dual=len(rows) < 10 * rows.shape[1], random_state=0)
+    with warnings.catch_warnings():  # of separable classes, the last digits of the margins take for ever
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = machine.fit(rows, labels)
 
     def scores(new: np.ndarray) -> np.ndarray:
         margin = fitted.decision_function(new)

@@ -75,7 +75,7 @@ def test_the_sizes_of_the_domains_do_not_matter(rng):
 @pytest.mark.parametrize("method", [KernelMeanMatching(), DensityRatio()])
 def test_it_fits_the_classes_where_the_target_is(method, rng):
     """The class is whether |x| > 1, which no line tells around 0; around 1.5, where the target is, one does."""
-    source, target = rng.normal(size=(2000, 1)), rng.normal(size=(1000, 1)) + 1.5
+    source, target = rng.normal(size=(800, 1)), rng.normal(size=(500, 1)) + 1.5
     labels, truth = (np.abs(x[:, 0]) > 1 for x in (source, target))
     plain = LogisticRegression().fit(source, labels.astype(int), target).predict(target)
     adapted = method.fit(source, labels.astype(int), target).predict(target)
