@@ -83,11 +83,12 @@ class Tca(Projection):
     dimensions: of the projection, at most. penalty: of the weights' squares, as a multiple of the Frobenius norm of
     the matrix of differences between means (1 / n + 1 / m; the paper's mu is the product). directions: "unit",
     weights of length 1, or "whitened", equal variance along all, as the paper's constraint has it. unit_rows: make
-    each row of length 1, before and after the projection. normalise, scaling: of the inputs. classifier: "1nn" as
-    in the paper, or "logistic". The defaults of `penalty`, `directions` and `unit_rows` are those of the code that
-    the published tables come from. Costs O((n + m) r^2 + r^3) once, r = d or, of "rbf", n + m, and O(k r^2) an
-    iteration where r is large. The paper's own formulation is kernel="linear" or "rbf", directions="whitened",
-    unit_rows=False.
+    each row of length 1, before and after the projection. normalise: "l1" or "l2" divides each row by that norm
+    first of all. scaling: "each" z-scores the domains on their own, as is the custom, "none" does not. classifier:
+    "1nn" as in the paper, or "logistic". The defaults of `penalty`, `directions` and `unit_rows` are those of the
+    code that the published tables come from. Costs O((n + m) r^2 + r^3) once, r = d or, of "rbf", n + m, and O(k
+    r^2) an iteration where r is large. The paper's own formulation is kernel="linear" or "rbf",
+    directions="whitened", unit_rows=False.
 
     References: Pan, Tsang, Kwok and Yang, Domain Adaptation via Transfer Component Analysis, IEEE Transactions on
     Neural Networks 22(2), 2011. doi:10.1109/TNN.2010.2091281, Eq. 4-8.
@@ -107,11 +108,13 @@ class Jda(Projection):
     dimensions: of the projection, at most. penalty: of the weights' squares, as a multiple of the Frobenius norm of
     the matrix of differences between means (the paper's lambda is the product). directions: "unit", weights of
     length 1, or "whitened", equal variance along all, as the paper's constraint has it. unit_rows: make each row of
-    length 1, before and after the projection. normalise, scaling: of the inputs. classifier: "1nn" as in the paper,
-    or "logistic". The defaults of `penalty`, `directions` and `unit_rows` are those of the code that the published
-    tables come from. Costs O((n + m) r^2 + r^3) once, r = d or, of "rbf", n + m, and O(k r^2) an iteration where r
-    is large. iterations: how often the projection is found: first without labels of the target, as TCA's, then with
-    those that the classifier on the projected source guesses; a class that is guessed nowhere is left out.
+    length 1, before and after the projection. normalise: "l1" or "l2" divides each row by that norm first of all.
+    scaling: "each" z-scores the domains on their own, as is the custom, "none" does not. classifier: "1nn" as in
+    the paper, or "logistic". The defaults of `penalty`, `directions` and `unit_rows` are those of the code that the
+    published tables come from. Costs O((n + m) r^2 + r^3) once, r = d or, of "rbf", n + m, and O(k r^2) an
+    iteration where r is large. iterations: how often the projection is found: first without labels of the target,
+    as TCA's, then with those that the classifier on the projected source guesses; a class that is guessed nowhere
+    is left out.
 
     References: Long, Wang, Ding, Sun and Yu, Transfer Feature Learning with Joint Distribution Adaptation, ICCV
     2013. doi:10.1109/ICCV.2013.274, Eq. 8 and Algorithm 1.
@@ -138,13 +141,15 @@ class Bda(Projection):
     dimensions: of the projection, at most. penalty: of the weights' squares, as a multiple of the Frobenius norm of
     the matrix of differences between means (the paper's lambda is the product). directions: "unit", weights of
     length 1, or "whitened", equal variance along all, as the paper's constraint has it. unit_rows: make each row of
-    length 1, before and after the projection. normalise, scaling: of the inputs. classifier: "1nn" as in the paper,
-    or "logistic". The defaults of `penalty`, `directions` and `unit_rows` are those of the code that the published
-    tables come from. Costs O((n + m) r^2 + r^3) once, r = d or, of "rbf", n + m, and O(k r^2) an iteration where r
-    is large. iterations: how often the projection is found; the target's labels are guessed by the nearest source
-    row first, then by the classifier on the projected source. balance: the paper's mu, 0 only the domains' means, 1
-    only the classes'. estimate: in the place of `balance`, take the share of the classes' mean proxy A-distance in
-    the sum of it and the domains', from the first guess; minutes where there are thousands of inputs.
+    length 1, before and after the projection. normalise: "l1" or "l2" divides each row by that norm first of all.
+    scaling: "each" z-scores the domains on their own, as is the custom, "none" does not. classifier: "1nn" as in
+    the paper, or "logistic". The defaults of `penalty`, `directions` and `unit_rows` are those of the code that the
+    published tables come from. Costs O((n + m) r^2 + r^3) once, r = d or, of "rbf", n + m, and O(k r^2) an
+    iteration where r is large. iterations: how often the projection is found; the target's labels are guessed by
+    the nearest source row first, then by the classifier on the projected source. balance: the paper's mu, 0 only
+    the domains' means, 1 only the classes'. estimate: in the place of `balance`, take the share of the classes'
+    mean proxy A-distance in the sum of it and the domains', from the first guess; minutes where there are thousands
+    of inputs.
 
     References: Wang, Chen, Hao, Feng and Shen, Balanced Distribution Adaptation for Transfer Learning, ICDM 2017.
     arXiv:1807.00516, Eq. 5-10.

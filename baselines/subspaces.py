@@ -11,10 +11,11 @@ from da_bench.settings import Count
 class SubspaceAlignment(Aligned):
     """SA: the source's principal directions, turned onto the target's by the matrix that brings them closest.
 
-    dimensions: of both subspaces, fewer where a domain varies in fewer; the paper chooses them by cross-validation on
-    the source, below a bound that its Theorem 2 gives. normalise, scaling: of the inputs; the paper's are z-scored on
-    their own. classifier: "1nn" as in the paper, or "logistic". The source becomes X_s P_s P_s^T P_t, the target,
-    training rows and new ones alike, X_t P_t. Costs O((n + m) d^2).
+    dimensions: of both subspaces, fewer where a domain varies in fewer; the paper chooses them by cross-validation
+    on the source, below a bound that its Theorem 2 gives. normalise: "l1" or "l2" divides each row by that norm
+    first. scaling: "each" z-scores the domains on their own, as in the paper, "none" does not. classifier: "1nn" as
+    in the paper, or "logistic". The source becomes X_s P_s P_s^T P_t, the target, training rows and new ones alike,
+    X_t P_t. Costs O((n + m) d^2).
 
     References: Fernando, Habrard, Sebban and Tuytelaars, Unsupervised Visual Domain Adaptation Using Subspace
     Alignment, ICCV 2013. doi:10.1109/ICCV.2013.368, Eq. 1-3 and Algorithm 1.
@@ -32,11 +33,12 @@ class SubspaceAlignment(Aligned):
 class Gfk(Aligned):
     """GFK: inner products over all subspaces on the geodesic from the source's to the target's, in closed form.
 
-    dimensions: of both subspaces, fewer where a domain varies in fewer, and at most half of the inputs' in the paper,
-    which chooses them by a measure of how far the subspaces disagree. normalise, scaling: of the inputs; the paper's
-    are z-scored on their own. classifier: "1nn" as in the paper, by the distance that the kernel induces, or
-    "logistic". With G = F F^T, a row x of either domain becomes x F [2 k]; new target rows likewise. Costs
-    O((n + m) d^2), without the d x d matrix G.
+    dimensions: of both subspaces, fewer where a domain varies in fewer, and at most half of the inputs' in the
+    paper, which chooses them by a measure of how far the subspaces disagree. normalise: "l1" or "l2" divides each
+    row by that norm first. scaling: "each" z-scores the domains on their own, as in the paper, "none" does not.
+    classifier: "1nn" as in the paper, by the distance that the kernel induces, or "logistic". With G = F F^T, a row
+    x of either domain becomes x F [2 k]; new target rows likewise. Costs O((n + m) d^2), without the d x d matrix
+    G.
 
     References: Gong, Shi, Sha and Grauman, Geodesic Flow Kernel for Unsupervised Domain Adaptation, CVPR 2012.
     doi:10.1109/CVPR.2012.6247911, Eq. 3-6.

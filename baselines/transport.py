@@ -36,9 +36,9 @@ class LinearOt(Aligned):
     """Linear Monge map: the optimal transport between two Gaussian distributions of the domains' moments.
 
     ridge: added to the diagonal of both covariances, as a share of the mean variance of the target's columns.
-    normalise, scaling: of the inputs; not scaled by default, as the map aligns means and covariances itself.
-    classifier: "1nn", or "logistic". Source rows become A (x - mean_s) + mean_t, A = C_s^(-1/2) (C_s^(1/2) C_t
-    C_s^(1/2))^(1/2) C_s^(-1/2). Costs O(d^3).
+    normalise: "l1" or "l2" divides each row by that norm first. scaling: "each" z-scores the domains on their own;
+    "none" by default, as the map aligns means and covariances itself. classifier: "1nn", or "logistic". Source rows
+    become A (x - mean_s) + mean_t, A = C_s^(-1/2) (C_s^(1/2) C_t C_s^(1/2))^(1/2) C_s^(-1/2). Costs O(d^3).
 
     References: Flamary, Lounici and Ferrari, Concentration bounds for linear Monge mapping estimation and optimal
     transport domain adaptation, 2019. arXiv:1905.10155, Eq. 3.
@@ -66,9 +66,10 @@ def monge_matrix(source: np.ndarray, target: np.ndarray, ridge: float) -> np.nda
 class EmdOt(Aligned):
     """Exact optimal transport of the source's rows onto the target's, each to the mean of where it is sent.
 
-    normalise, scaling: of the inputs; not scaled by default, as in the paper. classifier: "1nn" as in the paper, or
-    "logistic". The cost is the squared distance, every row weighs the same. Costs O(n m) memory, and about
-    O((n + m)^3) time at worst: seconds for 1000 rows a domain, minutes for 5000. Needs POT.
+    normalise: "l1" or "l2" divides each row by that norm first. scaling: "each" z-scores the domains on their own;
+    "none" as in the paper. classifier: "1nn" as in the paper, or "logistic". The cost is the squared distance,
+    every row weighs the same. Costs O(n m) memory, and about O((n + m)^3) time at worst: seconds for 1000 rows a
+    domain, minutes for 5000. Needs POT.
 
     References: Courty, Flamary, Tuia and Rakotomamonjy, Optimal Transport for Domain Adaptation, TPAMI 2017.
     arXiv:1507.00504, Eq. 5 and 14 (OT-exact).
@@ -85,12 +86,13 @@ class EmdOt(Aligned):
 class SinkhornOt(Aligned):
     """Optimal transport with an entropy, and on request a term against sending two classes to one target row.
 
-    entropy: weight of the entropy (the paper's lambda), the cost being divided by its largest entry. classes: "none"
-    (the paper's OT-IT), "group_lasso" (OT-GL, its Eq. 12 and 17), or "lp" (OT-LAB, the concave sum of square roots of
-    Courty et al., ECML 2014). class_weight: weight of that term (the paper's eta), unused by "none". normalise,
-    scaling: of the inputs; not scaled by default, as in the paper, which finds both weights by cross-validation.
-    classifier: "1nn" as in the paper, or "logistic". Costs O(n m) memory and an iteration, of which there are at most
-    1000, times 10 with a class term. Needs POT.
+    entropy: weight of the entropy (the paper's lambda), the cost being divided by its largest entry. classes:
+    "none" (the paper's OT-IT), "group_lasso" (OT-GL, its Eq. 12 and 17), or "lp" (OT-LAB, the concave sum of square
+    roots of Courty et al., ECML 2014). class_weight: weight of that term (the paper's eta), unused by "none".
+    normalise: "l1" or "l2" divides each row by that norm first. scaling: "each" z-scores the domains on their own;
+    "none" as in the paper, which finds both weights by cross-validation. classifier: "1nn" as in the paper, or
+    "logistic". Costs O(n m) memory and an iteration, of which there are at most 1000, times 10 with a class term.
+    Needs POT.
 
     References: Courty, Flamary, Tuia and Rakotomamonjy, Optimal Transport for Domain Adaptation, TPAMI 2017.
     arXiv:1507.00504.
