@@ -91,7 +91,7 @@ class Tca(Projection):
     directions="whitened", unit_rows=False.
 
     References: Pan, Tsang, Kwok and Yang, Domain Adaptation via Transfer Component Analysis, IEEE Transactions on
-    Neural Networks 22(2), 2011. doi:10.1109/TNN.2010.2091281, Eq. 4-8.
+    Neural Networks 22(2), 2011. doi:10.1109/TNN.2010.2091281.
     """
 
     def weights(self, rows: Domains, space: Space) -> np.ndarray:
@@ -117,7 +117,7 @@ class Jda(Projection):
     is left out.
 
     References: Long, Wang, Ding, Sun and Yu, Transfer Feature Learning with Joint Distribution Adaptation, ICCV
-    2013. doi:10.1109/ICCV.2013.274, Eq. 8 and Algorithm 1.
+    2013. doi:10.1109/ICCV.2013.274, Algorithm 1.
     """
 
     iterations: Count = 10
@@ -152,7 +152,7 @@ class Bda(Projection):
     of inputs.
 
     References: Wang, Chen, Hao, Feng and Shen, Balanced Distribution Adaptation for Transfer Learning, ICDM 2017.
-    arXiv:1807.00516, Eq. 5-10.
+    arXiv:1807.00516.
     """
 
     iterations: Count = 10
@@ -192,7 +192,7 @@ def feature_map(kernel: Kernel, rows: np.ndarray, bandwidth: float) -> Map:
 
 
 def marginal_contrast(n: int, m: int) -> np.ndarray:
-    """E [n + m, 1] of L = E E^T: phi^T E is the difference between the domains' means (TCA, Eq. 4)."""
+    """E [n + m, 1] of L = E E^T: phi^T E is the difference between the domains' means."""
     return np.repeat([1 / n, -1 / m], [n, m])[:, None]
 
 

@@ -23,7 +23,7 @@ class KernelMeanMatching(Shallow):
     by the source, for the map between them is the identity. Costs O(n (n + m)) memory and an iteration.
 
     References: Huang, Smola, Gretton, Borgwardt and Schoelkopf, Correcting Sample Selection Bias by Unlabeled Data,
-    NIPS 2006. doi:10.7551/mitpress/7503.003.0080, Eq. 5.
+    NIPS 2006. doi:10.7551/mitpress/7503.003.0080.
     """
 
     bandwidth: Positive = 1.0
@@ -97,7 +97,7 @@ class DensityRatio(Shallow):
     separated, as in many dimensions, few rows bear all the weight.
 
     References: Bickel, Brueckner and Scheffer, Discriminative Learning Under Covariate Shift, JMLR 10, 2009.
-    doi:10.5555/1577069.1755858, Section 4.
+    doi:10.5555/1577069.1755858.
     """
 
     domain_c: Positive = 1.0

@@ -18,7 +18,7 @@ class SubspaceAlignment(Aligned):
     X_t P_t. Costs O((n + m) d^2).
 
     References: Fernando, Habrard, Sebban and Tuytelaars, Unsupervised Visual Domain Adaptation Using Subspace
-    Alignment, ICCV 2013. doi:10.1109/ICCV.2013.368, Eq. 1-3 and Algorithm 1.
+    Alignment, ICCV 2013. doi:10.1109/ICCV.2013.368, Algorithm 1.
     """
 
     dimensions: Count = 20
@@ -41,7 +41,7 @@ class Gfk(Aligned):
     G.
 
     References: Gong, Shi, Sha and Grauman, Geodesic Flow Kernel for Unsupervised Domain Adaptation, CVPR 2012.
-    doi:10.1109/CVPR.2012.6247911, Eq. 3-6.
+    doi:10.1109/CVPR.2012.6247911.
     """
 
     dimensions: Count = 20

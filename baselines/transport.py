@@ -41,7 +41,7 @@ class LinearOt(Aligned):
     become A (x - mean_s) + mean_t, A = C_s^(-1/2) (C_s^(1/2) C_t C_s^(1/2))^(1/2) C_s^(-1/2). Costs O(d^3).
 
     References: Flamary, Lounici and Ferrari, Concentration bounds for linear Monge mapping estimation and optimal
-    transport domain adaptation, 2019. arXiv:1905.10155, Eq. 3.
+    transport domain adaptation, 2019. arXiv:1905.10155.
     """
 
     ridge: Positive = 1e-3
@@ -72,7 +72,7 @@ class EmdOt(Aligned):
     domain, minutes for 5000. Needs POT.
 
     References: Courty, Flamary, Tuia and Rakotomamonjy, Optimal Transport for Domain Adaptation, TPAMI 2017.
-    arXiv:1507.00504, Eq. 5 and 14 (OT-exact).
+    arXiv:1507.00504.
     """
 
     scaling: Literal["each", "none"] = "none"
@@ -87,7 +87,7 @@ class SinkhornOt(Aligned):
     """Optimal transport with an entropy, and on request a term against sending two classes to one target row.
 
     entropy: weight of the entropy (the paper's lambda), the cost being divided by its largest entry. classes:
-    "none" (the paper's OT-IT), "group_lasso" (OT-GL, its Eq. 12 and 17), or "lp" (OT-LAB, the concave sum of square
+    "none" (the paper's OT-IT), "group_lasso" (OT-GL), or "lp" (OT-LAB, the concave sum of square
     roots of Courty et al., ECML 2014). class_weight: weight of that term (the paper's eta), unused by "none".
     normalise: "l1" or "l2" divides each row by that norm first. scaling: "each" z-scores the domains on their own;
     "none" as in the paper, which finds both weights by cross-validation. classifier: "1nn" as in the paper, or
@@ -171,7 +171,7 @@ def lp_plan(costs: np.ndarray, labels: np.ndarray, entropy: float, weight: float
 def group_lasso_plan(costs: np.ndarray, labels: np.ndarray, entropy: float, weight: float) -> np.ndarray:
     """The plan [n, m] with weight times the sum over classes and target rows of the length of the mass between them.
 
-    By generalised conditional gradients, the paper's Algorithm 1: ten times, the convex term is replaced by its
+    By generalised conditional gradients: ten times, the convex term is replaced by its
     tangent, and the best plan is taken between the last one and that of the tangent.
     """
     one_hot = (labels[:, None] == np.unique(labels)).astype(float)
@@ -185,7 +185,7 @@ def group_lasso_plan(costs: np.ndarray, labels: np.ndarray, entropy: float, weig
 
 
 def class_objective(plan: np.ndarray, costs: np.ndarray, one_hot: np.ndarray, weights: tuple[float, float]) -> float:
-    """<P, C> + entropy <P, log P> + weight sum |P_(class, column)|, Eq. 12, of a plan P [n, m], classes [n, c]."""
+    """<P, C> + entropy <P, log P> + weight sum |P_(class, column)| of a plan P [n, m], classes [n, c]."""
     entropy, weight = weights
     lengths = np.sqrt(one_hot.T @ plan**2)
     return float((plan * costs).sum() + entropy * scipy.special.xlogy(plan, plan).sum() + weight * lengths.sum())

@@ -102,7 +102,7 @@ def test_jda_of_one_iteration_is_tca(rng):
 
 
 def test_jda_of_two_iterations_is_the_papers_second_problem(rng):
-    """M_0 + sum M_c of the labels that TCA guesses, in primal form: (X M X^T + lambda I) A = X H X^T A Phi, Eq. 8."""
+    """M_0 + sum M_c of the labels that TCA guesses, in primal form: (X M X^T + lambda I) A = X H X^T A Phi."""
     rows = domains(rng)
     first, embed = Tca(dimensions=2, **PLAIN).embed(rows)
     apart = ((embed(rows.target)[:, None] - first) ** 2).sum(axis=2)

@@ -62,7 +62,7 @@ def centred_domains(rng, n=40, m=30, d=8):
 
 
 def test_subspace_alignment_compares_rows_as_the_paper_does(rng):
-    """Sim(y_s, y_t) = y_s A y_t^T with A = P_s P_s^T P_t P_t^T: Eq. 4."""
+    """Sim(y_s, y_t) = y_s A y_t^T with A = P_s P_s^T P_t P_t^T."""
     rows = centred_domains(rng)
     embedded, embed = SubspaceAlignment(dimensions=3).embed(rows)
     of_source, of_target = (np.linalg.svd(x)[2][:3].T for x in (rows.source, rows.target))
