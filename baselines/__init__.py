@@ -3,7 +3,29 @@
 da_bench finds this package by its entry point ("da_bench.methods" in pyproject.toml) and never imports it by name.
 """
 
+from baselines.components import Bda, Jda, Tca
+from baselines.knn import NearestNeighbour
+from baselines.reweighting import DensityRatio, KernelMeanMatching
 from baselines.shallow import LogisticRegression, ShallowCoral
+from baselines.subspaces import Gfk, SubspaceAlignment
+from baselines.svm import Svm
 from baselines.target_only import target_only
+from baselines.transport import EmdOt, LinearOt, SinkhornOt
 
-__all__ = ["LogisticRegression", "ShallowCoral", "target_only"]
+__all__ = [
+    "Bda",
+    "DensityRatio",
+    "EmdOt",
+    "Gfk",
+    "Jda",
+    "KernelMeanMatching",
+    "LinearOt",
+    "LogisticRegression",
+    "NearestNeighbour",
+    "ShallowCoral",
+    "SinkhornOt",
+    "SubspaceAlignment",
+    "Svm",
+    "Tca",
+    "target_only",
+]

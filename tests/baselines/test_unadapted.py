@@ -1,0 +1,57 @@
+"""Nearest neighbours and the linear SVM by hand."""
+
+import numpy as np
+import pytest
+from sklearn.svm import LinearSVC
+
+from baselines.knn import NearestNeighbour
+from baselines.svm import Svm
+from da_bench.settings import UserError
+
+
+def data(rng, classes=3):
+    labels = np.arange(60) % classes
+    return rng.normal(size=(60, 4)) * [1, 10, 0.1, 1] + np.outer(labels, [2, 0, 0, 1]), labels
+
+
+def test_the_nearest_row_in_units_of_the_sources_spread(rng):
+    source, labels = data(rng)
+    new = rng.normal(size=(9, 4)) * [1, 10, 0.1, 1]
+    apart = (((new[:, None] - source) / source.std(axis=0)) ** 2).sum(axis=2)
+    found = NearestNeighbour().fit(source, labels, new).predict(new)
+    np.testing.assert_array_equal(found, labels[apart.argmin(axis=1)])
+
+
+def test_log_probabilities_are_shares_of_votes(rng):
+    source, labels = data(rng)
+    new = rng.normal(size=(9, 4)) * [1, 10, 0.1, 1]
+    apart = (((new[:, None] - source) / source.std(axis=0)) ** 2).sum(axis=2)
+    votes = np.eye(3)[labels[np.argsort(apart, axis=1)[:, :5]]].sum(axis=1)
+    found = NearestNeighbour(k=5).fit(source, labels, new).predict_log_proba(new)
+    np.testing.assert_allclose(np.exp(found), (votes + 1 / 3) / 6)
+
+
+def test_more_neighbours_than_rows_are_refused(rng):
+    source, labels = data(rng)
+    with pytest.raises(UserError, match=r"NearestNeighbour\.k = 61 is more than the source's 60 training rows"):
+        NearestNeighbour(k=61).fit(source, labels, source)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_machine_ranks_by_margin_and_its_scores_are_their_softmax(classes, rng):
+    source, labels = data(rng, classes)
+    scaled = (source - source.mean(axis=0)) / source.std(axis=0)
+    machine = LinearSVC(dual=False).fit(scaled, labels)
+    margins = machine.decision_function(scaled)
+    margins = np.stack([-margins, margins], axis=1) if classes == 2 else margins
+    fitted = Svm().fit(source, labels, source)
+    expected = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.exp(fitted.predict_log_proba(source)), expected, atol=1e-9)
+    np.testing.assert_array_equal(fitted.predict(source), machine.predict(scaled))
+
+
+@pytest.mark.parametrize("method", [NearestNeighbour(), Svm()])
+def test_the_target_is_not_used(method, rng):
+    source, labels = data(rng)
+    first, second = (method.fit(source, labels, rng.normal(size=(9, 4))).predict_log_proba(source) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
