@@ -48,7 +48,7 @@ lint: $(READY)
 
 # needs uv; resolves for every supported Python at once; not Ray, which is for clusters and large
 lock:
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra tfds --extra wandb --extra stream --extra dev \
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra tfds --extra wandb --extra stream --extra ot --extra dev \
 		--custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
 
 clean:
