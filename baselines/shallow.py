@@ -1,22 +1,13 @@
 """Methods without a network: correlation alignment of the inputs, and a logistic regression."""
 
-from typing import Any
-
 import numpy as np
 import scipy.linalg
 
+from baselines.common import Fitted, checked, logistic, standardiser
 from da_bench.methods import Shallow, register
 from da_bench.methods.base import Classifier
-from da_bench.settings import Positive
+from da_bench.settings import Positive, UserError
 from da_bench.types import Array
-
-
-def _logistic_regression(c: float) -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
 
 
 @register
@@ -31,8 +22,14 @@ class LogisticRegression(Shallow):
     c: Positive = 1.0
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
-        """Fit on source [n, d], labels [n]."""
-        return _logistic_regression(self.c).fit(source_inputs, source_labels)
+        """Fit on source [n, d], labels [n].
+
+        Raises:
+            UserError: inputs that are not finite, or a source of one class.
+        """
+        source, labels, _ = checked(self.name, source_inputs, source_labels, target_inputs)
+        scale = standardiser(source)
+        return Fitted(scale, logistic(scale(source), labels, self.c))
 
 
 @register
@@ -51,16 +48,18 @@ class ShallowCoral(Shallow):
     c: Positive = 1.0
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
-        """Fit on source [n, d], labels [n] and unlabelled target [m, d]."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+        """Fit on source [n, d], labels [n] and unlabelled target [m, d].
 
-        scaler = StandardScaler().fit(target_inputs)  # of new inputs too: they come from the target
-        source = StandardScaler().fit_transform(source_inputs)
-        aligned = source @ recolouring(source, scaler.transform(target_inputs), self.ridge)
-        classifier = LogisticRegression(C=self.c, max_iter=1000).fit(aligned, source_labels)
-        return make_pipeline(scaler, classifier)
+        Raises:
+            UserError: inputs that are not finite, a source of one class, or one row of a domain, which has no spread.
+        """
+        given = checked(self.name, source_inputs, source_labels, target_inputs)
+        if min(len(given.source), len(given.target)) < 2:
+            raise UserError(f"{self.name}: a covariance needs 2 training rows of each domain; give more")
+        of_source, of_target = standardiser(given.source), standardiser(given.target)  # new inputs are the target's
+        source, target = of_source(given.source), of_target(given.target)
+        aligned = source @ recolouring(source, target, self.ridge)
+        return Fitted(of_target, logistic(aligned, given.labels, self.c))
 
 
 def recolouring(source: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarray:

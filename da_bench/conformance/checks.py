@@ -283,7 +283,7 @@ def _target_accuracy(subject: Subject, moved: bool) -> tuple[float, float]:
         return accuracy(subject.trained(moved)), accuracy(source_only(moved))
     from da_bench.conformance.shallow import accuracies
 
-    return accuracies(subject, given(moved))
+    return accuracies(subject, moved)
 
 
 @check("deep")

@@ -1,5 +1,6 @@
 """Checks of methods without a training loop."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -12,6 +13,8 @@ from da_bench.conformance.subject import Subject, given
 from da_bench.settings import UserError
 from da_bench.types import Task
 
+FURTHER = (1.2, 0.0)
+
 
 def fitted(subject: Subject, source: Any, labels: Any, target: Any) -> Any:
     """The classifier of these inputs, as double rows."""
@@ -22,12 +25,19 @@ def _of(subject: Subject, task: Task) -> Any:
     return fitted(subject, *task.source.train, task.target.train.inputs)
 
 
-def accuracies(subject: Subject, task: Task) -> tuple[float, float]:
-    """On the target's test set, and of a nearest neighbour there without adapting."""
+def accuracies(subject: Subject, moved: bool) -> tuple[float, float]:
+    """On the target's test set, and of a nearest neighbour there without adapting; moved: whether domains differ."""
+    task = _further(given(True)) if moved else given(False)
     inputs, labels = task.target.test
     own = np.asarray(_of(subject, task).predict_log_proba(inputs.astype(float))).argmax(axis=1)
     nearest = np.linalg.norm(inputs[:, None] - task.source.train.inputs[None], axis=2).argmin(axis=1)
     return float((own == labels).mean()), float((task.source.train.labels[nearest] == labels).mean())
+
+
+def _further(task: Task) -> Task:
+    """Its target shifted by more, which a nearest neighbour does not stand."""
+    parts = [part._replace(inputs=np.asarray(part.inputs) + np.array(FURTHER, np.float32)) for part in task.target]
+    return dataclasses.replace(task, target=type(task.target)(*parts))
 
 
 @check("shallow")
