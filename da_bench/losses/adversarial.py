@@ -1,10 +1,15 @@
 """Gradient reversal and the domain classifier's loss (Ganin et al., JMLR 2016, arXiv:1505.07818)."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from da_bench.types import Array
+
+Schedule = Literal["ramp", "constant"]
 
 
 @jax.custom_vjp
@@ -41,3 +46,17 @@ def domain_cross_entropy(source: Array, target: Array) -> Array:
 def ramp(progress: Array, rate: float = 10.0) -> Array:
     """2 / (1 + exp(-rate p)) - 1, from 0 to almost 1 as `progress` p goes from 0 to 1: Section 5.2.2."""
     return 2.0 / (1.0 + jnp.exp(-rate * progress)) - 1.0
+
+
+def scheduled(weight: Array, schedule: Schedule, progress: Array) -> Array:
+    """`weight` at `progress` in [0, 1): times the `ramp`, or constant."""
+    return weight * ramp(progress) if schedule == "ramp" else weight
+
+
+def domain_confusion(judge: Callable[[Array], Array], source: Array, target: Array, weight: Array) -> Array:
+    """`domain_cross_entropy` of a domain classifier, its gradient times `-weight` on its way to what it judges.
+
+    judge: [n + m, d] -> logits [n + m]; source [n, d], target [m, d].
+    """
+    logits = judge(reverse_gradient(jnp.concatenate([source, target]), weight))
+    return domain_cross_entropy(logits[: source.shape[0]], logits[source.shape[0] :])

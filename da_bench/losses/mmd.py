@@ -9,6 +9,7 @@ from da_bench.settings import UserError
 from da_bench.types import Array
 
 Estimator = Literal["unbiased", "biased", "linear"]
+Centre = Literal["median", "mean"]
 
 
 def squared_distances(x: Array, y: Array) -> Array:
@@ -44,6 +45,13 @@ def gaussian_family(distances: Array, bandwidth: Array, factors: tuple[float, ..
     bandwidth = jnp.maximum(bandwidth, jnp.finfo(distances.dtype).eps)  # features that collapsed are 0 apart
     first, *others = (jnp.exp(-distances / (factor * bandwidth)) for factor in factors)
     return sum(others, start=first) / len(factors)
+
+
+def gaussian_kernel(x: Array, centre: Centre, factors: tuple[float, ...]) -> Array:
+    """`gaussian_family` [n, n] of x [n, d] around the median or mean of its squared distances, without a gradient."""
+    distances = squared_distances(x, x)
+    apart = jax.lax.stop_gradient(distances)[jnp.triu_indices(x.shape[0], k=1)]
+    return gaussian_family(distances, lower_median(apart) if centre == "median" else jnp.mean(apart), factors)
 
 
 def mmd(kernel: Array, sources: int, estimator: Estimator) -> Array:
