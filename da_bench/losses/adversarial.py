@@ -13,7 +13,7 @@ Schedule = Literal["ramp", "constant"]
 
 
 @jax.custom_vjp
-def reverse_gradient(x: Array, weight: Array) -> Array:
+def reverse_gradient(x: Array, weight: Array | float) -> Array:
     """`x` going forward, its gradient times `-weight` going back: the layer of Section 4.2.
 
     x [...]; weight scalar >= 0, which itself receives no gradient.
@@ -48,12 +48,12 @@ def ramp(progress: Array, rate: float = 10.0) -> Array:
     return 2.0 / (1.0 + jnp.exp(-rate * progress)) - 1.0
 
 
-def scheduled(weight: Array, schedule: Schedule, progress: Array) -> Array:
+def scheduled(weight: Array | float, schedule: Schedule, progress: Array) -> Array | float:
     """`weight` at `progress` in [0, 1): times the `ramp`, or constant."""
     return weight * ramp(progress) if schedule == "ramp" else weight
 
 
-def domain_confusion(judge: Callable[[Array], Array], source: Array, target: Array, weight: Array) -> Array:
+def domain_confusion(judge: Callable[[Array], Array], source: Array, target: Array, weight: Array | float) -> Array:
     """`domain_cross_entropy` of a domain classifier, its gradient times `-weight` on its way to what it judges.
 
     judge: [n + m, d] -> logits [n + m]; source [n, d], target [m, d].

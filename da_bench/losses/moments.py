@@ -56,7 +56,7 @@ def mean_gap(source: Array, target: Array) -> Array:
     return jnp.sum((source.mean(axis=0) - target.mean(axis=0)) ** 2)
 
 
-def central_moment_gap(source: Array, target: Array, moments: int, interval: Array) -> Array:
+def central_moment_gap(source: Array, target: Array, moments: int, interval: Array | float) -> Array:
     """Central moment discrepancy of source [n, d] and target [m, d], whose entries lie in an interval so long.
 
     ||mean_s - mean_t|| / interval + the sum over k = 2 .. `moments` of ||c_k,s - c_k,t|| / interval^k, with c_k the

@@ -17,7 +17,9 @@ def outputs(rng, rows=(6, 6)):
 
 
 def term(method, source, target, progress=0.5, key=0):
-    return method.loss({}, source, target, jnp.zeros(len(source.logits), int), jnp.asarray(progress), jax.random.key(key))
+    return method.loss(
+        {}, source, target, jnp.zeros(len(source.logits), int), jnp.asarray(progress), jax.random.key(key)
+    )
 
 
 @pytest.mark.parametrize("layer", ["features", "logits"])
@@ -52,7 +54,9 @@ def estimated(k, n, estimator):
     if estimator == "biased":
         return source.mean() + target.mean() - 2 * cross.mean()
     if estimator == "unbiased":
-        within = [sum(part[i, j] for i in range(n) for j in range(n) if i != j) / (n * (n - 1)) for part in (source, target)]
+        within = [
+            sum(part[i, j] for i in range(n) for j in range(n) if i != j) / (n * (n - 1)) for part in (source, target)
+        ]
         return sum(within) - 2 * cross.mean()
     pairs = [(2 * i, 2 * i + 1) for i in range(n // 2)]
     return np.mean([source[i, j] + target[i, j] - cross[i, j] - cross[j, i] for i, j in pairs])
@@ -100,8 +104,8 @@ def test_homm_is_the_mean_over_the_moment_tensor(moments, rng, x64):
     source, target = outputs(rng, (6, 4))
     tensors = []
     for x in (np.asarray(source.features), np.asarray(target.features)):
-        x = x - x.mean(axis=0) if moments == "central" else x
-        tensors.append(np.mean([np.multiply.outer(np.multiply.outer(row, row), row) for row in x], axis=0))
+        rows = x - x.mean(axis=0) if moments == "central" else x
+        tensors.append(np.mean([np.multiply.outer(np.multiply.outer(row, row), row) for row in rows], axis=0))
     expected = 3.0 * np.mean((tensors[0] - tensors[1]) ** 2)
     assert term(Homm(weight=3.0, moments=moments), source, target) == pytest.approx(expected, rel=1e-10)
 
