@@ -60,7 +60,8 @@ def central_moment_gap(source: Array, target: Array, moments: int, interval: Arr
     """Central moment discrepancy of source [n, d] and target [m, d], whose entries lie in an interval so long.
 
     ||mean_s - mean_t|| / interval + the sum over k = 2 .. `moments` of ||c_k,s - c_k,t|| / interval^k, with c_k the
-    means of (x - mean)^k by dimension. Norms, not squared: the CMD regularizer of Zellinger et al. 2017, arXiv:1702.08811.
+    means of (x - mean)^k by dimension. Norms, not squared: the CMD regularizer (Zellinger et al. 2017,
+    arXiv:1702.08811).
     """
     ours, theirs = (x / interval for x in (source, target))
     means = [x.mean(axis=0, keepdims=True) for x in (ours, theirs)]

@@ -19,8 +19,8 @@ class Afn(Penalty):
     weight: lambda. variant: "stepwise" (SAFN), each row's norm is to be `delta` more than it is, or "hard" (HAFN), each
     domain's mean norm is to be `radius`. delta: Delta r, 1 in the paper, 0.3 on VisDA. radius: R. average: of SAFN,
     over all "rows" of both domains (the paper), or the sum of both "domains" means, twice as much where they are
-    equally many (the authors' code). entropy_weight: of the target's conditional entropy, 0.1 in the paper's SAFN+ENT; it is
-    not multiplied by weight.
+    equally many (the authors' code). entropy_weight: of the target's conditional entropy, 0.1 in the paper's
+    SAFN+ENT; it is not multiplied by weight.
 
     References: Xu, Li, Yang and Lin, Larger Norm More Transferable: An Adaptive Feature Norm Approach for Unsupervised
     Domain Adaptation, ICCV 2019. arXiv:1811.07456.
