@@ -41,3 +41,9 @@ def nuclear_norm(x: Array) -> Array:
     values = jnp.linalg.svd(x, compute_uv=False)
     floor = max(x.shape) * jnp.finfo(x.dtype).eps * values[0]
     return jnp.sum(jnp.where(values > floor, values, 0.0))
+
+
+def divergence(fixed: Array, logits: Array) -> Array:
+    """Mean over rows of KL(p || q) in nats, p the softmax of `fixed` [n, c], without a gradient, q that of logits."""
+    log_p = jax.nn.log_softmax(jax.lax.stop_gradient(fixed))
+    return jnp.sum(jnp.exp(log_p) * (log_p - jax.nn.log_softmax(logits)), axis=1).mean()

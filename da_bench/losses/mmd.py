@@ -90,3 +90,16 @@ def _linear(source: Array, target: Array, cross: Array) -> Array:
     second = first + 1
     terms = source[first, second] + target[first, second] - cross[first, second] - cross[second, first]
     return terms.mean()
+
+
+def local_mmd(kernel: Array, source: Array, target: Array, counted: Array) -> Array:
+    """Local MMD: the mean over `counted` classes of the squared MMD between what the two domains have of a class.
+
+    kernel [n + m, n + m] of the pooled sample; source [n, c] and target [m, c]: how far a row belongs to a class, >= 0,
+    divided here by the class's sum and without a gradient; counted [c] bool; 0 where none is (Zhu et al. 2020,
+    arXiv:2106.09144).
+    """
+    shares = [x / jnp.where(x.sum(axis=0) > 0, x.sum(axis=0), 1.0)[None, :] for x in (source, target)]
+    weights = jax.lax.stop_gradient(jnp.concatenate([shares[0], -shares[1]]))
+    gaps = jnp.sum(weights * jnp.matmul(kernel, weights, precision=jax.lax.Precision.HIGHEST), axis=0)
+    return jnp.sum(jnp.where(counted, gaps, 0.0)) / jnp.maximum(counted.sum(), 1)
