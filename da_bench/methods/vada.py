@@ -78,10 +78,10 @@ class Vada(Method):
         moved: of the network's parameters and of offsets like `inputs`, the mean KL by which predictions move.
         """
         noise = [jax.random.normal(stream(key, name), x.shape) for name, x in zip(DOMAINS, inputs, strict=True)]
-        probes = tuple(_of_length(x, self.probe) for x in noise)
         frozen = jax.lax.stop_gradient(model)
-        steepest = jax.grad(lambda offsets: sum(moved(frozen, offsets)))(probes)
-        return moved(model, tuple(_of_length(jax.lax.stop_gradient(x), self.radius) for x in steepest))
+        probes = _of_length(noise[0], self.probe), _of_length(noise[1], self.probe)
+        ours, theirs = jax.lax.stop_gradient(jax.grad(lambda offsets: sum(moved(frozen, offsets)))(probes))
+        return moved(model, (_of_length(ours, self.radius), _of_length(theirs, self.radius)))
 
     def _added(self, params: Tree, outputs: tuple[Output, Output], rough: Pair) -> Array:
         source, target = outputs

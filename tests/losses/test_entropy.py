@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.losses.entropy import class_confusion, conditional_entropy, nuclear_norm, row_entropies
+from da_bench.losses.entropy import class_confusion, conditional_entropy, divergence, nuclear_norm, row_entropies
 
 
 def softmax(logits):
@@ -87,3 +87,14 @@ def test_the_nuclear_norm_of_equal_rows_has_the_least_subgradient():
     row = np.array([3.0, 4.0])
     gradient = jax.grad(nuclear_norm)(jnp.asarray(np.tile(row, (4, 1)), jnp.float32))
     np.testing.assert_allclose(gradient, np.tile(row / 10, (4, 1)), atol=1e-6)
+
+
+def test_divergence_is_kl_with_the_first_distribution_fixed(rng, x64):
+    fixed, logits = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    p, q = softmax(fixed), softmax(logits)
+    assert divergence(jnp.asarray(fixed), jnp.asarray(logits)) == pytest.approx(
+        np.mean([sum(a * np.log(a / b) for a, b in zip(*rows, strict=True)) for rows in zip(p, q, strict=True)])
+    )
+    of_fixed, of_logits = jax.grad(divergence, (0, 1))(jnp.asarray(fixed), jnp.asarray(logits))
+    assert (of_fixed == 0).all()
+    np.testing.assert_allclose(of_logits, (q - p) / 5, atol=1e-12)

@@ -161,7 +161,7 @@ def test_the_term_alone_moves_the_encoder(name, rng):
     """
     source, target, labels = outputs(rng)
     value = functools.partial(term, METHODS[name](), labels=labels)
-    of_source, of_target = jax.grad(lambda s, t: value(s, t), argnums=(0, 1))(source, target)
+    of_source, of_target = jax.grad(value, argnums=(0, 1))(source, target)
     assert largest(of_target) > 1e-6
     unseen = value(jax.tree.map(lambda x: 2 * x[::-1] - 1, source), target) == value(source, target)
     assert largest(of_source) > 1e-6 or (largest(of_source) == 0 and unseen)
