@@ -119,6 +119,13 @@ class Method(Named, abc.ABC):
         """
         return {}
 
+    def drawn(self, key: Array, output: Output) -> Tree:
+        """What of the memory is drawn at random at the start, by its names: fixed projections, a critic.
+
+        A `Penalty` is handed it with its parameters.
+        """
+        return {}
+
     def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
         """(parameters, statistics) of the network that predicts; a teacher's, for example."""
         return state.params["model"], state.stats
@@ -146,8 +153,8 @@ class Penalty(Method):
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """The added term, a scalar, already times its weight.
 
-        params: the method's own, from `init`; source and target: the network's outputs, [b, ...] and [b', ...];
-        labels [b] of the source; progress in [0, 1); key: fresh randomness of this step.
+        params: the method's own, from `init`, and what was `drawn`; source and target: the network's outputs, [b, ...]
+        and [b', ...]; labels [b] of the source; progress in [0, 1); key: fresh randomness of this step.
         """
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -158,7 +165,8 @@ class Penalty(Method):
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
             source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
-            gap = self.loss(params["method"], source, target, batch.labels, progress, stream(key, "loss"))
+            own = {**params["method"], **state.memory}
+            gap = self.loss(own, source, target, batch.labels, progress, stream(key, "loss"))
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)

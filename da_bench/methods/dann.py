@@ -1,10 +1,9 @@
 """Domain-adversarial training of neural networks."""
 
+import functools
 from typing import ClassVar, Literal
 
-import jax.numpy as jnp
-
-from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Discriminator
 from da_bench.settings import NonNegative
@@ -31,7 +30,7 @@ class Dann(Penalty):
     }
 
     weight: NonNegative = 1.0
-    schedule: Literal["ramp", "constant"] = "ramp"
+    schedule: Schedule = "ramp"
     widths: tuple[int, ...] = (1024, 1024)
     scaled: Literal["encoder", "both"] = "encoder"
     domain_loss: Literal["sum", "mean"] = "sum"
@@ -42,9 +41,8 @@ class Dann(Penalty):
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """The domain classifier's loss, with the gradient reversed on its way to the features."""
-        strength = self.weight * (ramp(progress) if self.schedule == "ramp" else 1.0)
+        strength = scheduled(self.weight, self.schedule, progress)
         inside, outside = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
-        both = reverse_gradient(jnp.concatenate([source.features, target.features]), inside)
-        logits = Discriminator(self.widths).judge(params, both)
-        scale, n = outside if self.domain_loss == "sum" else outside / 2, len(source.features)
-        return scale * domain_cross_entropy(logits[:n], logits[n:])
+        judge = functools.partial(Discriminator(self.widths).judge, params)
+        scale = outside if self.domain_loss == "sum" else outside / 2
+        return scale * domain_confusion(judge, source.features, target.features, inside)

@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 
-from da_bench.losses.mmd import Estimator, gaussian_family, lower_median, mmd, squared_distances
+from da_bench.losses.mmd import Centre, Estimator, gaussian_kernel, mmd
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative, Positive
 from da_bench.types import Array, Output, Tree
@@ -30,7 +29,7 @@ class Mmd(Penalty):
     weight: NonNegative = 1.0
     layers: tuple[Literal["features", "logits"], ...] = ("features", "logits")
     estimator: Estimator = "unbiased"
-    bandwidth: Literal["median", "mean"] = "median"
+    bandwidth: Centre = "median"
     factors: tuple[Positive, ...] = tuple(2.0 ** (power / 2) for power in range(-16, 17))
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
@@ -40,11 +39,5 @@ class Mmd(Penalty):
 
     def gap(self, source: Array, target: Array) -> Array:
         """Squared MMD between source [n, d] and target [m, d]."""
-        pooled = jnp.concatenate([source, target])
-        distances = squared_distances(pooled, pooled)
-        kernel = gaussian_family(distances, self._centre(distances), self.factors)
+        kernel = gaussian_kernel(jnp.concatenate([source, target]), self.bandwidth, self.factors)
         return mmd(kernel, source.shape[0], self.estimator)
-
-    def _centre(self, distances: Array) -> Array:
-        apart = jax.lax.stop_gradient(distances)[jnp.triu_indices(distances.shape[0], k=1)]
-        return lower_median(apart) if self.bandwidth == "median" else jnp.mean(apart)

@@ -3,7 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.losses.adversarial import (
+    domain_cross_entropy,
+    gradient_penalty,
+    log_of_the_others,
+    outer_products,
+    ramp,
+    random_products,
+    reverse_gradient,
+    weighted_domain_cross_entropy,
+)
 
 
 def test_reversal_is_the_identity_forward_and_minus_weight_backward(rng, x64):
@@ -39,3 +48,45 @@ def test_ramp_starts_at_zero_and_has_the_papers_values(x64):
     assert ramp(jnp.asarray(0.0)) == 0
     assert ramp(jnp.asarray(0.5)) == pytest.approx(0.986614298151430, abs=1e-12)
     assert ramp(jnp.asarray(1.0)) == pytest.approx(0.999909204262595, abs=1e-12)
+
+
+def test_weights_multiply_each_rows_loss(rng, x64):
+    logits, weights = rng.normal(size=7), rng.uniform(size=7)
+    signs = np.array([1] * 4 + [-1] * 3)
+    losses = weights * np.log1p(np.exp(-signs * logits))
+    found = weighted_domain_cross_entropy(jnp.asarray(logits), jnp.asarray(weights), 4)
+    assert found == pytest.approx(losses[:4].mean() + losses[4:].mean(), rel=1e-12)
+
+
+def test_random_products_keep_inner_products_of_outer_products_on_average(rng, x64):
+    """Their mean over 4000 draws of 50 projections, against <f, f'> <g, g'>."""
+    features, predictions = jnp.asarray(rng.normal(size=(2, 3))), jnp.asarray(rng.uniform(size=(2, 2)))
+    exact = outer_products(features, predictions)
+
+    def one(key):
+        keys = jax.random.split(key)
+        maps = jax.random.normal(keys[0], (3, 50)), jax.random.normal(keys[1], (2, 50))
+        products = random_products(features, predictions, *maps)
+        return products @ products.T
+
+    mean = jax.vmap(one)(jax.random.split(jax.random.key(0), 4000)).mean(axis=0)
+    np.testing.assert_allclose(mean, exact @ exact.T, rtol=0.05)
+
+
+def test_log_of_the_others_by_its_definition_and_far_out(rng, x64):
+    logits = rng.normal(size=(4, 3))
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    classes = np.array([0, 2, 1, 1])
+    found = log_of_the_others(jnp.asarray(logits), jnp.asarray(classes))
+    np.testing.assert_allclose(found, np.log(1 - p[np.arange(4), classes]), rtol=1e-12)
+    value, gradient = jax.value_and_grad(lambda z: log_of_the_others(z, jnp.asarray([0])).sum())(
+        jnp.asarray([[1e4, 0.0, 0.0]])
+    )
+    assert value == pytest.approx(np.log(2) - 1e4)
+    np.testing.assert_allclose(gradient, [[-1, 0.5, 0.5]], atol=1e-12)
+
+
+def test_gradient_penalty_of_a_quadratic(x64):
+    """|x|^2 has the slope 2 |x|: at (3, 4) 10 and at 0 none, (9^2 + 1) / 2."""
+    points = jnp.asarray([[3.0, 4.0], [0.0, 0.0]])
+    assert gradient_penalty(lambda x: jnp.sum(x**2, axis=1), points) == pytest.approx(41)

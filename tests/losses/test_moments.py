@@ -1,9 +1,18 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.losses.moments import covariance, covariance_gap
+from da_bench.losses.moments import (
+    central_moment_gap,
+    covariance,
+    covariance_gap,
+    mean_gap,
+    sampled_moment_gap,
+    tensor_moment_gap,
+)
 from da_bench.settings import UserError
 
 
@@ -41,3 +50,54 @@ def test_one_row_has_no_covariance():
 
 def test_covariance_of_a_rank_one_sample_stays_finite():
     assert np.isfinite(covariance(jnp.ones((2, 3)))).all()
+
+
+def test_mean_gap_by_hand(x64):
+    """Means (1, 0) and (4, 4): 3^2 + 4^2."""
+    source, target = jnp.asarray([[0.0, 0.0], [2.0, 0.0]]), jnp.asarray([[4.0, 4.0]])
+    assert mean_gap(source, target) == 25
+
+
+def cmd_by_loops(source, target, moments, interval):
+    total = np.linalg.norm(source.mean(axis=0) - target.mean(axis=0)) / interval
+    for k in range(2, moments + 1):
+        both = []
+        for x in (source, target):
+            both.append([np.mean([(row[j] - x[:, j].mean()) ** k for row in x]) for j in range(x.shape[1])])
+        total += np.linalg.norm(np.subtract(*both)) / interval**k
+    return total
+
+
+@pytest.mark.parametrize(("moments", "interval"), [(1, 1.0), (3, 2.0), (5, 0.7)])
+def test_central_moment_discrepancy_by_its_definition(moments, interval, rng, x64):
+    source, target = rng.uniform(size=(7, 3)), rng.uniform(size=(4, 3)) ** 2
+    found = central_moment_gap(jnp.asarray(source), jnp.asarray(target), moments, interval)
+    assert found == pytest.approx(cmd_by_loops(source, target, moments, interval), rel=1e-12)
+
+
+def test_central_moments_of_equal_samples_have_a_finite_gradient():
+    x = jnp.ones((3, 2))
+    value, gradient = jax.value_and_grad(lambda s: central_moment_gap(s, x, 5, 1.0))(x)
+    assert value == 0
+    assert jnp.isfinite(gradient).all()
+
+
+def moment_tensor(x, order):
+    """The mean over rows of the outer products, entry by entry."""
+    d = x.shape[1]
+    return {i: np.mean([np.prod([row[j] for j in i]) for row in x]) for i in itertools.product(range(d), repeat=order)}
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_tensor_moment_gap_equals_the_sum_over_all_entries(order, rng, x64):
+    source, target = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)) + 0.3
+    ours, theirs = moment_tensor(source, order), moment_tensor(target, order)
+    expected = sum((ours[i] - theirs[i]) ** 2 for i in ours) / 3**order
+    assert tensor_moment_gap(jnp.asarray(source), jnp.asarray(target), order) == pytest.approx(expected, rel=1e-10)
+
+
+def test_sampled_at_every_place_it_is_the_whole_gap(rng, x64):
+    source, target = (jnp.asarray(rng.normal(size=(n, 3))) for n in (6, 4))
+    places = jnp.asarray(list(itertools.product(range(3), repeat=3)))
+    found = sampled_moment_gap(source, target, places)
+    assert found == pytest.approx(float(tensor_moment_gap(source, target, 3)), rel=1e-10)

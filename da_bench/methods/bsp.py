@@ -1,0 +1,45 @@
+"""Batch spectral penalisation."""
+
+import functools
+
+import jax.numpy as jnp
+
+from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
+from da_bench.methods.base import Penalty, register
+from da_bench.models import Discriminator
+from da_bench.settings import Count, NonNegative
+from da_bench.types import Array, Output, Tree
+
+
+@register
+class Bsp(Penalty):
+    """Batch spectral penalisation (BSP) on DANN: the largest singular values of each domain's features are kept small.
+
+    weight: of all of it: lambda of the domain classifier and a factor of the spectral term. schedule: of the domain
+    classifier's lambda, DANN's "ramp" or "constant". widths: hidden layers of the domain classifier. spectral_weight:
+    beta. values: k, how many singular values of each domain are penalised, all where there are fewer.
+
+    References: Chen, Wang, Long and Wang, Transferability vs. Discriminability: Batch Spectral Penalization for
+    Adversarial Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html; DANN: arXiv:1505.07818.
+    """
+
+    weight: NonNegative = 1.0
+    schedule: Schedule = "ramp"
+    widths: tuple[int, ...] = (1024, 1024)
+    spectral_weight: NonNegative = 1e-4
+    values: Count = 1
+
+    def init(self, key: Array, output: Output) -> Tree:
+        """The domain classifier's parameters."""
+        return Discriminator(self.widths).parameters(key, output.features)
+
+    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+        """DANN's term + weight * beta * sum of the squared largest singular values."""
+        judge = functools.partial(Discriminator(self.widths).judge, params)
+        strength = scheduled(self.weight, self.schedule, progress)
+        confusion = domain_confusion(judge, source.features, target.features, strength)
+        spectra = self._largest(source.features) + self._largest(target.features)
+        return confusion + self.weight * self.spectral_weight * spectra
+
+    def _largest(self, features: Array) -> Array:
+        return jnp.sum(jnp.linalg.svd(features, compute_uv=False)[: self.values] ** 2)

@@ -1,0 +1,27 @@
+"""Entropy minimisation."""
+
+from da_bench.losses.entropy import conditional_entropy
+from da_bench.methods.base import Penalty, register
+from da_bench.settings import NonNegative
+from da_bench.types import Array, Output, Tree
+
+
+@register
+class EntropyMinimisation(Penalty):
+    """Mean entropy of the target's predictions: no decision where target rows are dense.
+
+    weight: lambda; 0.1 is what later methods add it with. Entropies are in nats.
+
+    References: Grandvalet and Bengio, Semi-supervised Learning by Entropy Minimization, NIPS 2004; on a target domain,
+    Long, Zhu, Wang and Jordan, Residual Transfer Networks, NIPS 2016. arXiv:1602.04433.
+    """
+
+    weight: NonNegative = 0.1
+
+    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+        """weight * H(Y|X) of the target."""
+        return self.weight * conditional_entropy(target.logits)
+
+    def discrepancy(self, source: Output, target: Output) -> Array:
+        """H(Y|X) of the target."""
+        return conditional_entropy(target.logits)

@@ -1,0 +1,37 @@
+"""Minimum discrepancy estimation."""
+
+import jax.numpy as jnp
+
+from da_bench.losses.entropy import conditional_entropy
+from da_bench.losses.mmd import gaussian_kernel, mmd
+from da_bench.losses.moments import covariance_gap
+from da_bench.methods.base import Penalty, register
+from da_bench.settings import NonNegative
+from da_bench.types import Array, Output, Tree
+
+
+@register
+class Mmda(Penalty):
+    """Minimum discrepancy estimation (MMDA): MMD and CORAL of the features, and the entropy of target predictions.
+
+    weight: of all three terms together. mmd_weight: of the squared MMD (biased, the mean of five Gaussians around the
+    mean squared distance). coral_weight: of Deep CORAL's distance. entropy_weight: of the conditional entropy of the
+    target's predictions; it is one of the softmax of logits (one well-known suite takes that of the features).
+
+    References: Rahman, Fookes, Baktashmotlagh and Sridharan, On Minimum Discrepancy Estimation for Deep Domain
+    Adaptation, 2019. arXiv:1901.00282; the entropy as in Ragab et al., AdaTime, TKDD 2023. arXiv:2203.08321.
+    """
+
+    weight: NonNegative = 1.0
+    mmd_weight: NonNegative = 1.0
+    coral_weight: NonNegative = 1.0
+    entropy_weight: NonNegative = 0.1
+
+    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+        """weight * (MMD^2 + CORAL + H(Y|X) of the target, each times its own weight)."""
+        kernel = gaussian_kernel(
+            jnp.concatenate([source.features, target.features]), "mean", (0.25, 0.5, 1.0, 2.0, 4.0)
+        )
+        gap = self.mmd_weight * mmd(kernel, source.features.shape[0], "biased")
+        gap += self.coral_weight * covariance_gap(source.features, target.features)
+        return self.weight * (gap + self.entropy_weight * conditional_entropy(target.logits))

@@ -1,0 +1,71 @@
+"""Batches that training does meet: one row, unequal domains, huge logits, dead features. Terms stay finite."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench.methods import METHODS, Penalty
+from da_bench.settings import UserError
+from da_bench.types import Output
+
+PENALTIES = [name for name, cls in METHODS.items() if issubclass(cls, Penalty)]
+
+
+def value_and_gradients(name, source, target, labels):
+    method = METHODS[name]()
+    params = {**method.init(jax.random.key(0), source), **method.drawn(jax.random.key(1), source)}
+
+    def term(params, source, target):
+        return method.loss(params, source, target, labels, jnp.asarray(0.5), jax.random.key(2))
+
+    return jax.value_and_grad(term, (0, 1, 2))(params, source, target)
+
+
+def drawn(rng, rows, features=1.0, logits=1.0):
+    widths = {"features": features, "logits": logits}
+    return [
+        Output(*(scale * jnp.asarray(rng.normal(size=(n, 4)), jnp.float32) for scale in widths.values())) for n in rows
+    ]
+
+
+def finite(tree):
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("scales", [(1.0, 1e4), (0.0, 0.0), (100.0, 100.0)])
+def test_huge_logits_and_dead_features(name, scales, rng):
+    pair = drawn(rng, (6, 6), *scales)
+    assert finite(value_and_gradients(name, *pair, jnp.arange(6) % 3))
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("rows", [(1, 1), (1, 5), (3, 2)])
+def test_few_and_unequal_rows_give_numbers_or_a_reason(name, rows, rng):
+    try:
+        found, reason = value_and_gradients(name, *drawn(rng, rows), jnp.zeros(rows[0], int)), ""
+    except UserError as error:
+        found, reason = (), str(error)
+    assert finite(found)
+    assert not reason or (min(rows) == 1 and "2 rows of each domain" in reason)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_every_row_the_same_within_a_domain(name, rng):
+    pair = [jax.tree.map(lambda x: jnp.tile(x[:1], (6, 1)), one) for one in drawn(rng, (6, 6))]
+    assert finite(value_and_gradients(name, *pair, jnp.arange(6) % 3))
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_the_term_does_not_depend_on_the_order_of_target_rows(name, rng):
+    """Of the defaults; a linear-time estimate would."""
+    source, target = drawn(rng, (6, 7))
+    order = np.random.default_rng(1).permutation(7)
+    turned = jax.tree.map(lambda x: x[order], target)
+    labels = jnp.arange(6) % 3
+    value, gradients = value_and_gradients(name, source, target, labels)
+    again, others = value_and_gradients(name, source, turned, labels)
+    assert again == pytest.approx(float(value), rel=1e-4, abs=1e-6)
+    for one, other in zip(jax.tree.leaves(gradients[2]), jax.tree.leaves(others[2]), strict=True):
+        np.testing.assert_allclose(other, one[order], rtol=1e-3, atol=1e-5 * max(1.0, float(jnp.abs(one).max())))

@@ -1,0 +1,76 @@
+"""WDGRL: the critic's loss by hand, and that each of the two players moves its own parameters only."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from da_bench import train
+from da_bench.methods import Learner, SourceOnly, Wdgrl
+from da_bench.models import Mlp
+from da_bench.types import Batch
+
+KEY = jax.random.key(0)
+
+
+def prepared(rng, method, sources=6, targets=4):
+    learner = Learner(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).optimiser(), 10)
+    arrays = (
+        rng.normal(size=(sources, 2)),
+        np.arange(sources) % 3,
+        rng.normal(size=(targets, 2)) + 1,
+        np.arange(targets),
+    )
+    batch = Batch(*map(jnp.asarray, arrays))
+    return learner, batch, train.init(KEY, method, learner, batch.source, targets)
+
+
+def test_of_a_linear_critic_the_loss_is_known_in_closed_form(rng, x64):
+    """Its slope is |w| at every point, wherever the random ones lie; 4 target rows, 6 of the source."""
+    source, target, w = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)), rng.normal(size=3)
+    critic = {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([0.4])}}
+    found = Wdgrl(widths=(), penalty=7.0).critic_loss(critic, jnp.asarray(source), jnp.asarray(target), KEY)
+    expected = 7 * (np.linalg.norm(w) - 1) ** 2 - (source.mean(axis=0) - target.mean(axis=0)) @ w
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_penalised_critic_finds_the_distance_of_two_points(rng, x64):
+    """Rows all at 0 and all at (3, 4) are 5 apart; a penalty gamma lets the slope be 1 + 5 / (2 gamma)."""
+    method = Wdgrl(widths=(), penalty=10.0, critic_steps=3000, critic_rate=0.003)
+    source, target = jnp.tile(jnp.asarray([[3.0, 4.0]]), (4, 1)), jnp.zeros((4, 2))
+    critic = {"Dense_0": {"kernel": jnp.asarray([[0.5], [0.1]]), "bias": jnp.zeros(1)}}
+    memory = {"critic": critic, "optimizer": optax.adam(0.003).init(critic)}
+    sharper = method.sharpen(memory, source, target, KEY)
+    assert method.distance(sharper["critic"], source, target) == pytest.approx(5 * (1 + 5 / 20), rel=1e-3)
+
+
+def test_one_step_moves_the_critic_up_and_the_features_down_its_slope(rng, x64):
+    """The network's gradient is the task's + weight * that of the sharpened critic, held where it is."""
+    method = Wdgrl(weight=0.7, critic_steps=2, critic_rate=0.01, widths=())
+    learner, batch, state = prepared(rng, method)
+    after, metrics = method.step(learner, state, batch)
+    w = after.memory["critic"]["Dense_0"]["kernel"][:, 0]
+    assert not np.array_equal(w, state.memory["critic"]["Dense_0"]["kernel"][:, 0])
+
+    def objective(model):
+        outputs = [learner.forward(model, {}, inputs)[0] for inputs in (batch.source, batch.target)]
+        task = optax.softmax_cross_entropy_with_integer_labels(outputs[0].logits, batch.labels).mean()
+        means = [output.features.mean(axis=0) for output in outputs]
+        return task + 0.7 * (means[0] - means[1]) @ w
+
+    value, gradients = jax.value_and_grad(objective)(state.params["model"])
+    assert metrics["loss"] == pytest.approx(float(value), rel=1e-10)
+    expected = jax.tree.map(lambda x, g: x - 0.1 * g, state.params["model"], gradients)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), after.params["model"], expected)
+
+
+def test_without_weight_the_network_learns_the_source_alone(rng, x64):
+    learner, batch, state = prepared(rng, Wdgrl())
+    plain = train.init(KEY, SourceOnly(), learner, batch.source, 4)
+    for _ in range(3):
+        state, _ = Wdgrl(weight=0.0).step(learner, state, batch)
+        plain, _ = SourceOnly().step(learner, plain, batch)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), state.params["model"], plain.params["model"]
+    )
