@@ -135,11 +135,13 @@ def _schedules(theirs: Tree, opt_state: Tree) -> Tree:
 class Named:
     """What deep and shallow methods share.
 
-    name: the class name in snake case; adapts: False for a reference that uses no target input.
+    name: the class name in snake case; adapts: False for a reference that uses no target input; needs_batch_norm: True
+    for one that adapts batch normalisation, whose first step raises a UserError where the network has none.
     """
 
     name: ClassVar[str]
     adapts: ClassVar[bool] = True
+    needs_batch_norm: ClassVar[bool] = False
 
     def skip(self, task: Task) -> str | None:
         """Why this method cannot run on `task`, in words for the table; None if it can."""

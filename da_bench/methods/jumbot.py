@@ -18,7 +18,7 @@ class Jumbot(Penalty):
     different ones. This one pays tau for what it leaves out. Minimised is <plan, cost> of the cost
     eta1 ||f_i - f_j||^2 + eta2 CE(y_i, p_j), at a fixed plan.
 
-    weight: of the whole term, the paper's eta_3. eta1, eta2: of features and classes in the cost. tau: of the
+    weight: of the whole term, the paper's eta_3. eta1: of features in the cost; eta2: of classes. tau: of the
     Kullback-Leibler divergences of the plan's marginals from equal weights. epsilon: of the plan's entropy. Defaults
     are the paper's on digits; on Office-Home 0.01, 0.5, 0.5 and 0.01. iterations: of Sinkhorn's algorithm.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.methods.base import Learner, Metrics
+from da_bench.settings import UserError
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 Phase = Callable[[TrainState], tuple[TrainState, Metrics]]
@@ -46,3 +47,11 @@ def smoothed_cross_entropy(output: Output, labels: Array, smoothing: Array | flo
     hard = optax.softmax_cross_entropy_with_integer_labels(output.logits, labels).mean()
     even = -jax.nn.log_softmax(output.logits).mean()
     return (1 - smoothing) * hard + smoothing * even
+
+
+def require_batch_norm(method: str, state: TrainState) -> None:
+    """UserError where the network of a run has no batch normalisation."""
+    if not jax.tree.leaves(state.stats):
+        raise UserError(
+            f"{method} adapts batch normalisation, and this network has none: take a model with it, or another method"
+        )

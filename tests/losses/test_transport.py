@@ -82,7 +82,7 @@ def test_the_unbalanced_plan_minimises_its_objective(epsilon, tau, rng, x64):
     best = minimize(objective, np.full(12, -3.0), method="BFGS", options={"gtol": 1e-9})
     plan = np.asarray(unbalanced_sinkhorn(jnp.asarray(cost), epsilon, tau, 500))
     assert objective(np.log(plan)) <= best.fun + 1e-10
-    np.testing.assert_allclose(plan, np.exp(best.x).reshape(3, 4), atol=1e-5)
+    np.testing.assert_allclose(plan, np.exp(best.x).reshape(3, 4), atol=1e-4)
     assert plan.sum() < 1
 
 

@@ -32,7 +32,7 @@ def permuted_target(task):
 
 
 def predictions(method, task, seed=0):
-    experiment = Experiment(task=task.name, method=method, model=tiny.MODEL, training=tiny.TRAINING, seed=seed)
+    experiment = Experiment(task=task.name, method=method, model=tiny.model_for(method), training=tiny.TRAINING, seed=seed)
     if isinstance(method, Shallow):
         return execute.fit(experiment, task)[0]
     return tiny.made(experiment, task)
@@ -89,7 +89,8 @@ def test_same_seed_same_bits_other_seed_other_bits(name):
 def test_it_learns_the_source(name):
     task = tiny.task()
     training = train.Training(steps=60, evaluations=1, batch_size=15, learning_rate=0.3)
-    experiment = Experiment(task=task.name, method=METHODS[name](), model=tiny.MODEL, training=training)
+    method = METHODS[name]()
+    experiment = Experiment(task=task.name, method=method, model=tiny.model_for(method), training=training)
     deep = isinstance(experiment.method, Method)
     found = tiny.made(experiment, task, at_once=1) if deep else execute.fit(experiment, task)[0]
     logits = found.logits["source_test"][-1]
@@ -199,5 +200,5 @@ def test_no_key_is_used_twice(name):
     training = train.Training(steps=2, evaluations=1, batch_size=8)
     with jax.debug_key_reuse(True):
         jax.jit(train.run, static_argnums=3)(
-            jax.random.key(0), METHODS[name](), training, tiny.MODEL.clone(classes=3), data
+            jax.random.key(0), METHODS[name](), training, tiny.model_for(METHODS[name]).clone(classes=3), data
         )
