@@ -12,7 +12,6 @@ from da_bench.train import Training
 from da_bench.types import Domain, Output, Splits, Task
 
 
-
 class Normed(Network):
     """With statistics of the batch, which are of the whole batch wherever its rows are."""
 

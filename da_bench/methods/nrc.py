@@ -16,10 +16,10 @@ from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 class Nrc(Method):
     """First the source; then, without it, target rows are to be predicted as their neighbours are.
 
-    With p_i the prediction of a row and S_k what is remembered of another, the second phase lowers
-    - sum_k A_ik S_k'p_i over the nearest `neighbours`, A_ik = 1 if i is also one of the `extended` nearest of k and r if
-    not; - sum_k sum_m r S_m'p_i over the `extended` nearest m of those k; - S_i'p_i; each the mean over the batch; and
-    KL(mean p || uniform). No gradient passes through S.
+    With p_i the prediction of a row and S_k what is remembered of another, the second phase lowers KL(mean p ||
+    uniform) less the mean over the batch of three agreements: the sum of A_ik S_k'p_i over the nearest `neighbours` k,
+    where A_ik = 1 if i is also one of the `extended` nearest of k, and r if not; the sum of r S_m'p_i over the
+    `extended` nearest m of each of those k; and S_i'p_i. No gradient passes through S.
 
     weight: of the second phase's loss, 1 in the paper. pretrain: share of the run that learns the source. smoothing: of
     the source's labels. neighbours: K, and extended: M, 3 and 2, of many rows (VisDA) 5 and 5. r: affinity of what is
