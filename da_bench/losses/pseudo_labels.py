@@ -7,7 +7,7 @@ import optax
 from da_bench.types import Array
 
 
-def confident_cross_entropy(logits: Array, probabilities: Array, threshold: Array) -> Array:
+def confident_cross_entropy(logits: Array, probabilities: Array, threshold: Array | float) -> Array:
     """Mean over all rows of the cross-entropy of logits [n, c] with the likeliest class of `probabilities` [n, c].
 
     Rows whose largest probability is below `threshold` count as 0. No gradient passes through the probabilities.

@@ -10,7 +10,7 @@ from da_bench.types import Array
 COOLING = 0.7  # factor of epsilon from one iteration to the next, from the range of the costs down
 
 
-def sinkhorn(cost: Array, epsilon: Array, iterations: int) -> Array:
+def sinkhorn(cost: Array, epsilon: Array | float, iterations: int) -> Array:
     """[n, m] plan that nearly minimises <plan, cost> + epsilon KL(plan | 1/n 1/m); its rows sum to 1/n, columns to 1/m.
 
     cost [n, m]; epsilon > 0, in the units of the cost: <plan, cost> exceeds the least by epsilon log(min(n, m)) at
@@ -32,7 +32,7 @@ def sinkhorn(cost: Array, epsilon: Array, iterations: int) -> Array:
     return _with_exact_marginals(_plan(cost, (rows, columns), smallest))
 
 
-def unbalanced_sinkhorn(cost: Array, epsilon: Array, tau: Array, iterations: int) -> Array:
+def unbalanced_sinkhorn(cost: Array, epsilon: Array | float, tau: Array | float, iterations: int) -> Array:
     """[n, m] plan that minimises <plan, cost> + epsilon KL(plan | 1/n 1/m) + tau (KL(rows | 1/n) + KL(columns | 1/m)).
 
     rows, columns: the plan's sums along them. cost [n, m]; epsilon, tau > 0, in the units of the cost. It leaves out
@@ -50,7 +50,7 @@ def unbalanced_sinkhorn(cost: Array, epsilon: Array, tau: Array, iterations: int
     return jnp.exp(_log_plan(cost, jax.lax.fori_loop(0, iterations, improve, _zeros(cost)), epsilon))
 
 
-def _range(cost: Array, epsilon: Array) -> tuple[Array, Array]:
+def _range(cost: Array, epsilon: Array | float) -> tuple[Array, Array]:
     """(epsilon that rounding leaves, the range of the costs), each above 0."""
     spread, info = jnp.max(cost) - jnp.min(cost), jnp.finfo(cost.dtype)
     smallest = jnp.maximum(epsilon, 8 * info.eps * spread + info.tiny)

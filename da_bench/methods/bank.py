@@ -11,9 +11,9 @@ from da_bench.types import Array, Output
 class Bank(NamedTuple):
     """Of the N target rows: features [N, d], predictions [N, c] that sum to 1, and whether they were seen, [N] bool."""
 
-    features: Array
-    predictions: Array
-    seen: Array
+    features: jax.Array
+    predictions: jax.Array
+    seen: jax.Array
 
 
 def empty(output: Output, targets: int) -> Bank:

@@ -11,7 +11,7 @@ from da_bench.types import Array, stream
 Augment = Literal["noise", "cutout"]
 
 
-def perturbed(key: Array, inputs: Array, augment: Augment, strength: Array) -> Array:
+def perturbed(key: Array, inputs: Array, augment: Augment, strength: Array | float) -> Array:
     """Inputs [n, ...] disturbed by `augment`, whose strength is >= 0; 0 leaves them as they are.
 
     noise: Gaussian, of `strength` standard deviations of all the values of the batch; cutout: in each picture a square,
@@ -28,7 +28,7 @@ def perturbed(key: Array, inputs: Array, augment: Augment, strength: Array) -> A
     return jnp.where(_squares(key, inputs.shape[:3], strength), inputs.mean(), inputs)
 
 
-def _squares(key: Array, shape: tuple[int, ...], strength: Array) -> Array:
+def _squares(key: Array, shape: tuple[int, ...], strength: Array | float) -> Array:
     n, height, width = shape
     half = strength * min(height, width) / 2
     down = jax.random.uniform(stream(key, "down"), (n, 1, 1, 1), maxval=float(height))

@@ -14,7 +14,7 @@ Phase = Callable[[TrainState], tuple[TrainState, Metrics]]
 
 
 def in_turn(
-    learner: Learner, state: TrainState, pretrain: Array, first: Phase, then: Phase
+    learner: Learner, state: TrainState, pretrain: Array | float, first: Phase, then: Phase
 ) -> tuple[TrainState, Metrics]:
     """A step of `first` while progress < `pretrain`, of `then` afterwards; both return the same metrics.
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from da_bench.types import Array, Tree
 
 
-def averaged(teacher: Tree, student: Tree, step: Array, decay: Array) -> Tree:
+def averaged(teacher: Tree, student: Tree, step: Array, decay: Array | float) -> Tree:
     """The teacher after the student's `step`-th update, counted from 0: d * teacher + (1 - d) * student.
 
     d = min(decay, step / (step + 1)), so that it is the plain mean of the first 1 / (1 - decay) students and holds

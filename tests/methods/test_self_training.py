@@ -106,7 +106,7 @@ def test_the_average_of_the_students_predicts(method, rng, x64):
         state, _ = method.step(learner, state, batch)
         students.append(np.asarray(state.params["model"]["head"]["kernel"]))
     deployed, _ = method.deployed(state)
-    np.testing.assert_allclose(deployed["head"]["kernel"], np.mean(students, axis=0), rtol=1e-10)
+    np.testing.assert_allclose(deployed["head"]["kernel"], np.mean(students, axis=0), rtol=1e-6)
 
 
 def test_alignment_gives_the_target_the_sources_class_shares(rng, x64):
