@@ -269,6 +269,14 @@ def test_wrong_settings_are_refused_by_name(field, value, says):
         train.Training(**{field: value})
 
 
+def test_statistics_of_each_domain_go_through_a_whole_run():
+    training = dataclasses.replace(tiny.TRAINING, batch_norm="domain_specific")
+    arguments = jax.random.key(0), SourceOnly(), training, tiny.NORMED.clone(classes=3), data()
+    found = jax.jit(train.run, static_argnums=3)(*arguments)
+    assert found.state.stats.keys() == {"source", "target"}
+    assert np.isfinite(found.logits).all()
+
+
 def test_methods_that_need_nothing_of_their_own_train_alike():
     """A zero-weight penalty is source only, to the last bit that fusion leaves."""
     run = jax.jit(one_run)
