@@ -148,7 +148,8 @@ def run(
         return (after, output.features), (means(after.sums, every), output.logits)
 
     first = begin(one, step, model, data, view)
-    expected = shapes(model, first.state.params["model"], first.state.stats, _example(data, view)).features
+    asked = _example(data, view), jnp.asarray(False)
+    expected = jax.eval_shape(learner(one, model).predict, *one.method.deployed(first.state), *asked).features
     start = first, jnp.zeros((len(data.probes), *expected.shape[1:]), expected.dtype)
     draws = jax.tree.map(
         lambda leaf: leaf.reshape(training.evaluations, every, *leaf.shape[1:]), order(key, training, data)

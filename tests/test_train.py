@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +12,8 @@ import tiny
 from da_bench import train
 from da_bench.data.rows import Rows
 from da_bench.methods import METHODS, Coral, Dann, Method, SourceOnly, load_plugins
-from da_bench.models import Network
 from da_bench.settings import UserError
-from da_bench.types import Batch, Domain, Output
+from da_bench.types import Batch, Domain
 from da_bench.view import View
 
 load_plugins()
@@ -107,29 +105,13 @@ def test_runs_share_nothing_across_devices():
     assert not any(word in text for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute"))
 
 
-class Normed(Network):
-    """With statistics of the batch, which are of the whole batch wherever its rows are."""
-
-    def setup(self):
-        self.hidden = nn.Dense(6)
-        self.norm = nn.BatchNorm(momentum=0.9)
-        self.head = nn.Dense(self.classes)
-
-    def __call__(self, inputs, train):
-        features = nn.tanh(self.norm(self.hidden(inputs), use_running_average=not train))
-        return Output(features, self.classify(features))
-
-    def classify(self, features):
-        return self.head(features)
-
-
 @functools.cache
 def normed(name, devices):
     """One run of a method in double precision, by as many devices: what it leaves, and its program.
 
     How rows are spread is settled before machine code is made of it, which is slow to make well.
     """
-    model = Normed(classes=3)
+    model = tiny.NORMED.clone(classes=3)
     runs = train.stack([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
     mapped = train.over_runs(lambda *run: train.run(*run[:3], model, run[3]), jax.devices()[:devices], per_run=devices)
     program = mapped.lower(runs, (data(),)).compile({"xla_backend_optimization_level": 0})
@@ -285,6 +267,14 @@ def test_rate_is_the_papers_annealing(x64):
 def test_wrong_settings_are_refused_by_name(field, value, says):
     with pytest.raises(UserError, match=says):
         train.Training(**{field: value})
+
+
+def test_statistics_of_each_domain_go_through_a_whole_run():
+    training = dataclasses.replace(tiny.TRAINING, batch_norm="domain_specific")
+    arguments = jax.random.key(0), SourceOnly(), training, tiny.NORMED.clone(classes=3), data()
+    found = jax.jit(train.run, static_argnums=3)(*arguments)
+    assert found.state.stats.keys() == {"source", "target"}
+    assert np.isfinite(found.logits).all()
 
 
 def test_methods_that_need_nothing_of_their_own_train_alike():

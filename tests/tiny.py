@@ -1,16 +1,35 @@
 """Shapes so small that a test compiles in a second: three classes of two-dimensional blobs, the target shifted."""
 
+import flax.linen as nn
 import numpy as np
 
 from da_bench import execute
 from da_bench.job import Job, Options
-from da_bench.models import Mlp
+from da_bench.models import Mlp, Network
 from da_bench.progress import Sweep
 from da_bench.stopping import Request
 from da_bench.train import Training
-from da_bench.types import Domain, Splits, Task
+from da_bench.types import Domain, Output, Splits, Task
+
+
+class Normed(Network):
+    """With statistics of the batch, which are of the whole batch wherever its rows are."""
+
+    def setup(self):
+        self.hidden = nn.Dense(6)
+        self.norm = nn.BatchNorm(momentum=0.9)
+        self.head = nn.Dense(self.classes)
+
+    def __call__(self, inputs, train):
+        features = nn.tanh(self.norm(self.hidden(inputs), use_running_average=not train))
+        return Output(features, self.classify(features))
+
+    def classify(self, features):
+        return self.head(features)
+
 
 MODEL = Mlp(hidden=(6,), activation="tanh")
+NORMED = Normed()
 TRAINING = Training(steps=12, evaluations=3, batch_size=8, learning_rate=0.1)
 
 
@@ -30,6 +49,11 @@ def splits(seed, shift):
 def task(name="moons/35", shift=0.8):
     """A small task under the name of a registered one."""
     return Task(name, ("a", "b", "c"), splits(0, 0.0), splits(1, shift))
+
+
+def model_for(method):
+    """The smallest network that a method, or its class, can train."""
+    return NORMED if method.needs_batch_norm else MODEL
 
 
 def made(experiment, task, **options):

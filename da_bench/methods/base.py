@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
-from da_bench.models import Network, Precision, forward
+from da_bench.models import Network, Precision, classify, forward, head, normalisation
 from da_bench.settings import Registry, setting, snake_case
 from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
 
@@ -79,25 +79,74 @@ class Learner(NamedTuple):
         source, target = (Output(output.features[rows], output.logits[rows]) for rows in (slice(n), slice(n, None)))
         return source, target, stats
 
-    def descend(self, state: TrainState, gradients: Tree, stats: Tree) -> TrainState:
-        """The state after one optimizer step along `gradients`, which are shaped like `state.params`."""
+    def classify(self, params: Tree, features: Array) -> Array:
+        """Logits [n, c] of features [n, d], by the network's own last layers."""
+        return classify(self.model, params, features, self.precision)
+
+    def head(self, params: Tree, features: Array) -> Tree:
+        """Like params (the network's), bools: which of them make logits of features [n, d]."""
+        return head(self.model, params, features)
+
+    def normalisation(self, params: Tree, stats: Tree) -> Tree:
+        """Like params (the network's), bools: which are scales and shifts of batch normalisation."""
+        return normalisation(params, stats["target"] if self.batch_norm == "domain_specific" else stats)
+
+    def follow(self, stats: Tree) -> Tree:
+        """The statistics, the target's made the source's: while a method trains on the source alone."""
+        return {**stats, "target": stats["source"]} if self.batch_norm == "domain_specific" else stats
+
+    def descend(self, state: TrainState, gradients: Tree, stats: Tree, moves: Tree | None = None) -> TrainState:
+        """The state after one optimizer step along `gradients`, which are shaped like `state.params`.
+
+        moves: bools, a prefix of `state.params`: parameters where it is False stay as they are, to the bit, and so does
+        what the optimizer remembers of them; None: all move.
+        """
+        return self._updated(state, gradients, moves)._replace(step=state.step + 1, stats=stats)
+
+    def move(self, state: TrainState, gradients: Tree, moves: Tree | None = None) -> TrainState:
+        """As `descend`, within a step that is not over: neither the step nor the learning rate's schedule goes on."""
+        updated = self._updated(state, gradients, moves)
+        return updated._replace(opt_state=_schedules(state.opt_state, updated.opt_state))
+
+    def _updated(self, state: TrainState, gradients: Tree, moves: Tree | None) -> TrainState:
         updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state._replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
+        if moves is not None:
+            moving = jax.tree.broadcast(moves, params)
+            remembered = optax.tree_map_params(
+                self.optimizer, lambda _, one: one, opt_state, moving, transform_non_params=lambda _: True
+            )
+            params, opt_state = _chosen(moving, params, state.params), _chosen(remembered, opt_state, state.opt_state)
+        return state._replace(params=params, opt_state=opt_state)
+
+
+def _chosen(which: Tree, new: Tree, old: Tree) -> Tree:
+    return jax.tree.map(lambda one, ours, theirs: ours if one else theirs, which, new, old)
+
+
+def _schedules(theirs: Tree, opt_state: Tree) -> Tree:
+    """The optimizer's state, but for its schedules' counts, which are those of `theirs`."""
+
+    def is_schedule(leaf: Any) -> bool:
+        return isinstance(leaf, optax.ScaleByScheduleState)
+
+    return jax.tree.map(lambda own, other: other if is_schedule(own) else own, opt_state, theirs, is_leaf=is_schedule)
 
 
 class Named:
     """What deep and shallow methods share.
 
-    name: the class name in snake case; adapts: False for a reference that uses no target input. For `da-bench check`:
-    checked_with, fields other than the defaults on its small problem; expected_failed_checks, those that the method
-    cannot pass, with the reasons.
+    name: the class name in snake case; adapts: False for a reference that uses no target input; needs_batch_norm: True
+    for one that adapts batch normalisation, whose first step raises a UserError where the network has none. For
+    `da-bench check`: checked_with, fields other than the defaults on its small problem; expected_failed_checks, those
+    that the method cannot pass, with the reasons.
     """
 
     name: ClassVar[str]
     adapts: ClassVar[bool] = True
     checked_with: ClassVar[Mapping[str, Any]] = {}
     expected_failed_checks: ClassVar[Mapping[str, str]] = {}
+    needs_batch_norm: ClassVar[bool] = False
 
     def skip(self, task: Task) -> str | None:
         """Why this method cannot run on `task`, in words for the table; None if it can."""

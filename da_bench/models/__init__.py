@@ -1,7 +1,21 @@
 """Networks, one a file. Importing this room imports every file of the folder, so adding one touches one file."""
 
-from da_bench.models.base import MODELS, Network, Precision, build, describe, forward, initialise, register, shapes
+from da_bench.models.base import (
+    MODELS,
+    Network,
+    Precision,
+    build,
+    classify,
+    describe,
+    forward,
+    head,
+    initialise,
+    normalisation,
+    register,
+    shapes,
+)
 from da_bench.models.discriminator import Discriminator
+from da_bench.models.second import SecondHead
 from da_bench.settings import export_all
 
 __all__ = [
@@ -9,10 +23,14 @@ __all__ = [
     "Discriminator",
     "Network",
     "Precision",
+    "SecondHead",
     "build",
+    "classify",
     "describe",
     "forward",
+    "head",
     "initialise",
+    "normalisation",
     "register",
     "shapes",
 ]

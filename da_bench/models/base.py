@@ -89,6 +89,30 @@ def forward(
     return _restored(output), {**stats, **updated}
 
 
+def classify(model: Network, params: Tree, features: Array, precision: Precision = "float32") -> Array:
+    """Logits [n, classes] of features [n, d], by the network's own last layers; precision: see `forward`."""
+    apply: Any = model.apply
+    if precision == "bfloat16":
+        params, features = _halved(params), _halved(features)
+    with jax.default_matmul_precision(PRODUCTS[precision]):
+        logits = apply({"params": params}, features, method="classify")
+    return logits.astype(jnp.float32) if logits.dtype == jnp.bfloat16 else logits
+
+
+def head(model: Network, params: Tree, features: Array) -> Tree:
+    """Like params, bools: which of them `classify` uses; features: shaped like the network's [n, d]."""
+    like = jax.ShapeDtypeStruct(features.shape, features.dtype)
+    own = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, method="classify"), like)["params"]
+    paths = {path for path, _ in jax.tree_util.tree_leaves_with_path(own)}
+    return jax.tree_util.tree_map_with_path(lambda path, _: path in paths, params)
+
+
+def normalisation(params: Tree, stats: Tree) -> Tree:
+    """Like params, bools: which are the scales and shifts of layers that keep batch statistics."""
+    layers = {path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(stats.get("batch_stats", {}))}
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[:-1] in layers, params)
+
+
 PRODUCTS = {"float32": "highest", "tensorfloat32": "tensorfloat32", "bfloat16": "bfloat16"}
 
 

@@ -1,0 +1,38 @@
+"""Adaptive batch normalisation."""
+
+import jax
+
+from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.phases import require_batch_norm, smoothed_cross_entropy
+from da_bench.types import Array, Batch, TrainState, Tree, stream
+
+
+@register
+class AdaBn(Method):
+    """The network learns the source alone; the batch statistics by which it predicts are the target's.
+
+    There is nothing to weigh: parameters are those of source only. Running averages are made of target batches, in a
+    pass of their own, without a gradient; the paper computes them from all of the target at the end. With
+    `batch_norm` = "domain_specific" each domain is predicted by its own, as in the paper; else both by the target's.
+
+    Raises a UserError where the network has no batch normalisation.
+
+    References: Li, Wang, Shi, Liu and Hou, Revisiting Batch Normalization For Practical Domain Adaptation, ICLR
+    Workshop 2017. arXiv:1603.04779, Algorithm 1.
+    """
+
+    needs_batch_norm = True
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One optimizer step on the source cross-entropy, and one pass over the target for its statistics."""
+        require_batch_norm("AdaBn", state)
+        key = jax.random.fold_in(state.key, state.step)
+
+        def objective(params: Tree) -> tuple[Array, Tree]:
+            output, stats = learner.forward(params["model"], state.stats, batch.source, stream(key, "dropout"))
+            return smoothed_cross_entropy(output, batch.labels, 0.0), stats
+
+        (task, ours), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        held = ours if learner.batch_norm == "domain_specific" else state.stats
+        _, stats = learner.forward(state.params["model"], held, batch.target, stream(key, "target"), "target")
+        return learner.descend(state, gradients, stats), {"loss": task, "task": task}

@@ -1,0 +1,76 @@
+"""Adversarial discriminative domain adaptation."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from da_bench.losses.adversarial import domain_cross_entropy
+from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.phases import in_turn, source_step
+from da_bench.models import Discriminator
+from da_bench.settings import Fraction, NonNegative
+from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
+
+
+@register
+class Adda(Method):
+    """A target encoder, begun as the source's, that learns to pass for it before a domain classifier.
+
+    First the network learns the source. Then its encoder is copied; the copy stays, and encodes the source, while the
+    network's own learns to encode the target so that a domain classifier takes its features for the copy's: inverted
+    labels, not a reversed gradient. Its last layers stay too. Encoder and domain classifier move in one optimizer step,
+    each on its own loss.
+
+    weight: of the encoder's loss, Eq. 8 (1 in the paper). pretrain: share of the run that learns the source. widths:
+    hidden layers of the domain classifier, the paper's on digits.
+
+    The optimizer goes on from the first phase to the second, as does its learning rate; the paper begins another. What
+    predicts, both domains, is the target encoder, from the first step of the second phase.
+
+    References: Tzeng, Hoffman, Saenko and Darrell, Adversarial Discriminative Domain Adaptation, CVPR 2017.
+    arXiv:1702.05464, Section 4, Eq. 9; Section 5.1.
+    """
+
+    weight: NonNegative = 1.0
+    pretrain: Fraction = 0.5
+    widths: tuple[int, ...] = (500, 500)
+
+    def init(self, key: Array, output: Output) -> Tree:
+        """The domain classifier's parameters."""
+        return Discriminator(self.widths).parameters(key, output.features)
+
+    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+        """The network that encodes the source."""
+        return {"source": params["model"]}
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One step of the phase in which the run is."""
+
+        def first(state: TrainState) -> tuple[TrainState, Metrics]:
+            after, metrics = source_step(learner, state, batch)
+            return after._replace(memory={"source": after.params["model"]}), metrics
+
+        return in_turn(learner, state, self.pretrain, first, lambda state: self._adapt(learner, state, batch))
+
+    def _adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        theirs = learner.forward(state.memory["source"], state.stats, batch.source, stream(key, "source"))[0].features
+
+        def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
+            dropout = stream(key, "target")
+            target, stats = learner.forward(params["model"], state.stats, batch.target, dropout, "target")
+            domain, alignment = self.losses(params["method"], theirs, target.features)
+            loss = domain + alignment
+            return loss, (stats, {"loss": loss, "task": jnp.zeros_like(loss), "alignment": alignment})
+
+        gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
+        encoder = jax.tree.map(lambda of_head: not of_head, learner.head(state.params["model"], theirs))
+        return learner.descend(state, gradients, stats, {"model": encoder, "method": True}), metrics
+
+    def losses(self, params: Tree, source: Array, target: Array) -> tuple[Array, Array]:
+        """(the domain classifier's, the encoder's) for features [n, d] and [m, d], each with a gradient to its own."""
+        judge = Discriminator(self.widths).judge
+        of_source = judge(params, jax.lax.stop_gradient(source))
+        domain = domain_cross_entropy(of_source, judge(params, jax.lax.stop_gradient(target)))
+        taken_for = judge(jax.lax.stop_gradient(params), target)
+        return domain, self.weight * optax.sigmoid_binary_cross_entropy(taken_for, jnp.ones_like(taken_for)).mean()

@@ -1,0 +1,58 @@
+"""FixMatch, from an unlabelled set to a target domain."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from da_bench.losses.entropy import conditional_entropy
+from da_bench.losses.pseudo_labels import confident_cross_entropy
+from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.perturb import Augment, perturbed
+from da_bench.settings import Fraction, NonNegative
+from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
+
+
+@register
+class FixMatch(Method):
+    """What is predicted with confidence of a target row is to be predicted of it when it is disturbed.
+
+    Minimised is the source cross-entropy + weight * the mean over target rows of the cross-entropy between the
+    disturbed row's prediction and the likeliest class of the row as it is, 0 where that is not confident.
+
+    weight: lambda_u. threshold: tau, least confidence for a row to count. augment: what disturbs, "noise" or, of
+    pictures, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of the
+    inputs, of cutout as a share of the side. The paper's strong augmentations (RandAugment, CTAugment) are of
+    photographs, and its unlabelled batch is mu = 7 times the labelled one; here it is the run's.
+
+    References: Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin, Zhang and Raffel, FixMatch: Simplifying
+    Semi-Supervised Learning with Consistency and Confidence, NeurIPS 2020. arXiv:2001.07685, Eq. 3-4; for domain
+    adaptation as in AdaMatch, arXiv:2106.04732.
+    """
+
+    weight: NonNegative = 1.0
+    threshold: Fraction = 0.95
+    augment: Augment = "noise"
+    strength: NonNegative = 0.5
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One optimizer step on the source cross-entropy + weight * that of the disturbed target."""
+        key, m = jax.random.fold_in(state.key, state.step), len(batch.target)
+        strong = perturbed(stream(key, "strong"), batch.target, self.augment, self.strength)
+        seen = batch._replace(target=jnp.concatenate([batch.target, strong]))
+
+        def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
+            source, target, stats = learner.both(params["model"], state.stats, seen, stream(key, "dropout"))
+            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            gap = self.loss(target.logits[:m], target.logits[m:])
+            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+
+        gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
+        return learner.descend(state, gradients, stats), metrics
+
+    def loss(self, weak: Array, strong: Array) -> Array:
+        """weight * the confident cross-entropy, of logits [n, c] of rows as they are and disturbed."""
+        return self.weight * confident_cross_entropy(strong, jax.nn.softmax(weak), self.threshold)
+
+    def discrepancy(self, source: Output, target: Output) -> Array:
+        """The mean entropy of the target's predictions."""
+        return conditional_entropy(target.logits)

@@ -1,0 +1,112 @@
+"""Maximum classifier discrepancy."""
+
+from collections.abc import Callable
+
+import jax
+import optax
+
+from da_bench.losses.disagreement import absolute_gap
+from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.models import SecondHead
+from da_bench.settings import Count, NonNegative
+from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
+
+Gap = Callable[[Array, Array, Array], Array]  # two classifiers' probabilities [n, c] and a key -> scalar
+
+
+@register
+class Mcd(Method):
+    """Two classifiers that learn to disagree about the target, and an encoder that learns to make them agree.
+
+    Each step is the paper's three, on one draw. A: encoder and both classifiers on the sum of their cross-entropies on
+    the source. B: the classifiers alone on that sum less weight * the mean |p_1 - p_2| on the target. C, `num_k` times:
+    the encoder alone on weight * that mean.
+
+    weight: of the disagreement, in B and in C; the paper has none, so 1. num_k: how often C is made, the paper's n.
+
+    The first classifier is the network's own, and the one that predicts; the second is linear, as that is. The
+    optimizer is one for all three (the authors' code has one for the encoder, one for the classifiers), its memory of
+    what a step does not move stays as it was, and the learning rate goes on once a step. A passes the source alone and
+    C the target alone, as in the authors' code, so that `batch_norm` = "joint" concerns B.
+
+    References: Saito, Watanabe, Ushiku and Harada, Maximum Classifier Discrepancy for Unsupervised Domain Adaptation,
+    CVPR 2018. arXiv:1712.02560, Section 3.3, Eq. 2-6.
+    """
+
+    weight: NonNegative = 1.0
+    num_k: Count = 4
+
+    def init(self, key: Array, output: Output) -> Tree:
+        """The second classifier's parameters."""
+        return second_head(key, output)
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Steps A, B and C."""
+        return three_steps(learner, state, batch, lambda p, q, _: self.weight * absolute_gap(p, q), self.num_k)
+
+
+def second_head(key: Array, output: Output) -> Tree:
+    """Parameters of a second classifier for outputs shaped like `output`."""
+    return SecondHead(output.logits.shape[1]).parameters(key, output.features)
+
+
+def three_steps(learner: Learner, state: TrainState, batch: Batch, gap: Gap, num_k: int) -> tuple[TrainState, Metrics]:
+    """A, B and `num_k` times C; gap: how far the classifiers disagree about target rows, times its weight."""
+    key = jax.random.fold_in(state.key, state.step)
+    learned, task = _learn_source(learner, state, batch, stream(key, "a"))
+    heads, disagreement = _disagree(learner, learned, batch, gap, stream(key, "b"))
+    keys = jax.random.split(stream(key, "c"), num_k)
+    last = jax.lax.fori_loop(0, num_k, lambda k, now: _agree(learner, now, batch, gap, keys[k]), heads)
+    # A's update is the one that the schedule counts
+    return last, {"loss": task - disagreement, "task": task, "alignment": disagreement}
+
+
+def _learn_source(learner: Learner, state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Array]:
+    def objective(params: Tree) -> tuple[Array, Tree]:
+        source, stats = learner.forward(params["model"], state.stats, batch.source, key)
+        return _task(params, source, batch.labels), stats
+
+    (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+    return learner.descend(state, gradients, stats), task
+
+
+def _disagree(learner: Learner, state: TrainState, batch: Batch, gap: Gap, key: Array) -> tuple[TrainState, Array]:
+    def objective(params: Tree) -> tuple[Array, tuple[Tree, Array]]:
+        source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))
+        disagreement = gap(*_probabilities(params, target), stream(key, "gap"))
+        return _task(params, source, batch.labels) - disagreement, (stats, disagreement)
+
+    gradients, (stats, disagreement) = jax.grad(objective, has_aux=True)(state.params)
+    moves = {"model": _own_head(learner, state, batch), "method": True}
+    return learner.move(state, gradients, moves)._replace(stats=stats), disagreement
+
+
+def _agree(learner: Learner, state: TrainState, batch: Batch, gap: Gap, key: Array) -> TrainState:
+    def objective(params: Tree) -> tuple[Array, Tree]:
+        dropout = stream(key, "dropout")
+        target, stats = learner.forward(params["model"], state.stats, batch.target, dropout, "target")
+        return gap(*_probabilities(params, target), stream(key, "gap")), stats
+
+    gradients, stats = jax.grad(objective, has_aux=True)(state.params)
+    encoder = jax.tree.map(lambda of_head: not of_head, _own_head(learner, state, batch))
+    return learner.move(state, gradients, {"model": encoder, "method": False})._replace(stats=stats)
+
+
+def _task(params: Tree, source: Output, labels: Array) -> Array:
+    both = source.logits, _second(params, source)
+    first, second = (optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean() for logits in both)
+    return first + second
+
+
+def _second(params: Tree, output: Output) -> Array:
+    return SecondHead(output.logits.shape[1]).logits(params["method"], output.features)
+
+
+def _probabilities(params: Tree, target: Output) -> tuple[Array, Array]:
+    return jax.nn.softmax(target.logits), jax.nn.softmax(_second(params, target))
+
+
+def _own_head(learner: Learner, state: TrainState, batch: Batch) -> Tree:
+    params = state.params["model"]
+    output = jax.eval_shape(lambda p: learner.forward(p, state.stats, batch.target)[0], params)
+    return learner.head(params, output.features)

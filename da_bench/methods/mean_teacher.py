@@ -1,0 +1,93 @@
+"""Self-ensembling: a teacher that is the average of its student."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from da_bench.losses.entropy import conditional_entropy
+from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.perturb import Augment, perturbed
+from da_bench.methods.teacher import averaged
+from da_bench.settings import Fraction, NonNegative
+from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
+
+
+@register
+class MeanTeacher(Method):
+    """The student learns the source and, on the target, what its average predicts of the same rows seen otherwise.
+
+    Minimised is the source cross-entropy + weight * (the mean over target rows of |p - q|^2 / c, where the teacher's q
+    is confident, 0 where not; + balance * the class balance loss).
+
+    weight: 3, as the authors' code. decay: alpha of the teacher's moving average. threshold: least confidence of the
+    teacher for a row to count, Section 3.3; it takes the place of a ramp of the weight. balance: of the sum over
+    classes of the binary cross-entropy between the mean prediction and 1 / c, times the share of confident rows
+    (Section 3.4). augment: "noise" or "cutout", for student (both domains) and teacher independently, on top of the
+    view. strength: of the noise 0.1 standard deviations (the paper), of cutout the share of the side.
+
+    The teacher predicts, by the student's running averages of batch statistics; the paper's has its own. Its average
+    forgets the random start, see `teacher.averaged`.
+
+    References: French, Mackiewicz and Fisher, Self-ensembling for visual domain adaptation, ICLR 2018.
+    arXiv:1706.05208, Section 3; authors' code.
+    """
+
+    weight: NonNegative = 3.0
+    decay: Fraction = 0.99
+    threshold: Fraction = 0.968
+    balance: NonNegative = 0.005
+    augment: Augment = "noise"
+    strength: NonNegative = 0.1
+
+    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+        """The teacher."""
+        return {"teacher": params["model"]}
+
+    def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
+        """The teacher."""
+        return state.memory["teacher"], state.stats
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One step of the student, after which the teacher follows."""
+        key = jax.random.fold_in(state.key, state.step)
+        seen, other = self._views(key, batch)
+        teacher, dropout = state.memory["teacher"], stream(key, "teacher dropout")
+        judged, _ = learner.forward(teacher, state.stats, other, dropout, "target")
+
+        def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
+            source, target, stats = learner.both(params["model"], state.stats, seen, stream(key, "dropout"))
+            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            gap = self.loss(target.logits, judged.logits)
+            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+
+        gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
+        after = learner.descend(state, gradients, stats)
+        followed = averaged(teacher, after.params["model"], state.step, self.decay)
+        return after._replace(memory={"teacher": followed}), metrics
+
+    def _views(self, key: Array, batch: Batch) -> tuple[Batch, Array]:
+        """(what the student sees, what the teacher sees of the target)."""
+        given = {"source": batch.source, "target": batch.target, "teacher": batch.target}
+        seen = {
+            name: perturbed(stream(key, f"{name} noise"), inputs, self.augment, self.strength)
+            for name, inputs in given.items()
+        }
+        return batch._replace(source=seen["source"], target=seen["target"]), seen["teacher"]
+
+    def loss(self, student: Array, teacher: Array) -> Array:
+        """weight * (consistency + balance) of logits [n, c] of the same rows."""
+        p, q = jax.nn.softmax(student), jax.lax.stop_gradient(jax.nn.softmax(teacher))
+        confident = (q.max(axis=1) > self.threshold).astype(p.dtype)
+        consistency = jnp.mean(confident * jnp.mean((p - q) ** 2, axis=1))
+        return self.weight * (consistency + self.balance * confident.mean() * class_balance(student))
+
+    def discrepancy(self, source: Output, target: Output) -> Array:
+        """The mean entropy of the target's predictions."""
+        return conditional_entropy(target.logits)
+
+
+def class_balance(logits: Array) -> Array:
+    """Sum over classes of the binary cross-entropy between the mean prediction of logits [n, c] and 1 / c."""
+    c = logits.shape[1]
+    mean = jnp.clip(jax.nn.softmax(logits).mean(axis=0), 1e-6, 1 - 1e-6)
+    return -jnp.sum(jnp.log(mean) / c + (1 - 1 / c) * jnp.log1p(-mean))

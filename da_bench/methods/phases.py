@@ -1,0 +1,57 @@
+"""Methods of two phases in one run: the source first, then the target."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from da_bench.methods.base import Learner, Metrics
+from da_bench.settings import UserError
+from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
+
+Phase = Callable[[TrainState], tuple[TrainState, Metrics]]
+
+
+def in_turn(
+    learner: Learner, state: TrainState, pretrain: Array | float, first: Phase, then: Phase
+) -> tuple[TrainState, Metrics]:
+    """A step of `first` while progress < `pretrain`, of `then` afterwards; both return the same metrics.
+
+    Of runs that are computed side by side both phases are, in every step, and one is chosen.
+    """
+    return jax.lax.cond(learner.progress(state) < pretrain, first, then, state)
+
+
+def source_step(
+    learner: Learner, state: TrainState, batch: Batch, smoothing: Array | float = 0.0
+) -> tuple[TrainState, Metrics]:
+    """A step of the network on the source's cross-entropy alone, with labels smoothed by so much, in [0, 1].
+
+    Domain-specific statistics of the target are the source's. The method's own parameters stay.
+    """
+    key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+
+    def objective(params: Tree) -> tuple[Array, Tree]:
+        output, stats = learner.forward(params["model"], state.stats, batch.source, key)
+        return smoothed_cross_entropy(output, batch.labels, smoothing), stats
+
+    (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+    moves = {"model": True, "method": False}
+    after = learner.descend(state, gradients, learner.follow(stats), moves)
+    return after, {"loss": task, "task": task, "alignment": jnp.zeros_like(task)}
+
+
+def smoothed_cross_entropy(output: Output, labels: Array, smoothing: Array | float) -> Array:
+    """Mean over the rows of the cross-entropy with (1 - smoothing) of the label + smoothing / c of every class."""
+    hard = optax.softmax_cross_entropy_with_integer_labels(output.logits, labels).mean()
+    even = -jax.nn.log_softmax(output.logits).mean()
+    return (1 - smoothing) * hard + smoothing * even
+
+
+def require_batch_norm(method: str, state: TrainState) -> None:
+    """UserError where the network of a run has no batch normalisation."""
+    if not jax.tree.leaves(state.stats):
+        raise UserError(
+            f"{method} adapts batch normalisation, and this network has none: take a model with it, or another method"
+        )

@@ -1,0 +1,62 @@
+"""Test entropy minimisation."""
+
+import jax
+import jax.numpy as jnp
+
+from da_bench.losses.entropy import conditional_entropy
+from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.phases import in_turn, require_batch_norm, source_step
+from da_bench.settings import Fraction, NonNegative
+from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
+
+
+@register
+class Tent(Method):
+    """First the source; then only the scales and shifts of batch normalisation move, towards certain predictions.
+
+    The second phase sees the target alone, normalised by its batches' statistics, and lowers the mean entropy of its
+    predictions.
+
+    weight: of the entropy (1 in the paper), by which its step is longer than a step on the source. pretrain: share of
+    the run that learns the source.
+
+    The paper adapts while it predicts, with the statistics of the batch that it predicts; here no prediction depends
+    on another row, so it is by running averages of the target batches seen. The optimizer and its learning rate go on
+    from the first phase; the paper begins Adam at 1e-3.
+
+    Raises a UserError where the network has no batch normalisation.
+
+    References: Wang, Shelhamer, Liu, Olshausen and Darrell, Tent: Fully Test-Time Adaptation by Entropy Minimization,
+    ICLR 2021. arXiv:2006.10726, Section 3.
+    """
+
+    needs_batch_norm = True
+    weight: NonNegative = 1.0
+    pretrain: Fraction = 0.5
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One step of the phase in which the run is."""
+        require_batch_norm("Tent", state)
+        return in_turn(
+            learner,
+            state,
+            self.pretrain,
+            lambda state: source_step(learner, state, batch),
+            lambda state: self._adapt(learner, state, batch),
+        )
+
+    def _adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+
+        def objective(params: Tree) -> tuple[Array, Tree]:
+            target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")
+            return self.weight * conditional_entropy(target.logits), stats
+
+        (loss, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        moves = {"model": learner.normalisation(state.params["model"], state.stats), "method": False}
+        metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
+        return learner.descend(state, gradients, stats, moves), metrics
+
+    def discrepancy(self, source: Output, target: Output) -> Array:
+        """The mean entropy of the target's predictions."""
+        return conditional_entropy(target.logits)

@@ -1,0 +1,27 @@
+"""A second classifier beside the network's own, of methods in which two disagree."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from da_bench.models.layers import Dense
+from da_bench.types import Array, Tree
+
+
+class SecondHead(nn.Module):
+    """Features [n, d] -> logits [n, classes]: linear, as the networks' own classifiers are."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """[n, d] -> [n, classes]."""
+        return Dense(self.classes)(features)
+
+    def parameters(self, key: Array, features: Array) -> Tree:
+        """Fresh parameters for features shaped like `features` [n, d]."""
+        return self.init(jnp.asarray(key), jnp.asarray(features))["params"]
+
+    def logits(self, params: Tree, features: Array) -> Array:
+        """Logits [n, classes] of features [n, d] under `params`."""
+        logits: Array = self.apply({"params": params}, features)  # type: ignore[assignment]
+        return logits

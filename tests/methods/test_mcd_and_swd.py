@@ -1,0 +1,123 @@
+"""The three steps of MCD and SWD: what moves in each, against gradients by hand, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from da_bench import train
+from da_bench.methods import Learner, Mcd, Swd, mcd
+from da_bench.types import Batch
+
+RATE = 0.1
+
+
+def begun(rng, method, **training):
+    """(learner, state, batch) of a run with plain gradient descent, unless told."""
+    settings = train.Training(
+        steps=4, evaluations=1, learning_rate=RATE, **{"decay_rate": 0.0, "momentum": 0.0, **training}
+    )
+    source, target = rng.normal(size=(7, 2)), rng.normal(size=(5, 2)) + 1
+    batch = Batch(*map(jnp.asarray, (source, np.arange(7) % 3, target, np.arange(5))))
+    learner = Learner(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
+    return learner, train.init(jax.random.key(0), method, learner, batch.source, 5), batch
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def parts(state):
+    """(encoder W, b, first classifier W, b, second W, b) as numpy."""
+    model, second = state.params["model"], state.params["method"]["Dense_0"]
+    layers = model["layers_0"], model["head"], second
+    return [np.asarray(layer[name]) for layer in layers for name in ("kernel", "bias")]
+
+
+def by_hand(weights, batch, weight):
+    """(source loss, disagreement, gradients of each along `parts`), by the chain rule."""
+    w, b, w1, b1, w2, b2 = weights
+    x, y, t = (np.asarray(one) for one in batch[:3])
+    h, ht = np.tanh(x @ w + b), np.tanh(t @ w + b)
+    hot = np.eye(3)[y]
+    task, of_task, dh = 0.0, [], 0.0
+    for head, bias in ((w1, b1), (w2, b2)):
+        p = softmax(h @ head + bias)
+        task -= np.log(p[np.arange(len(y)), y]).mean()
+        dz = (p - hot) / len(y)
+        of_task += [h.T @ dz, dz.sum(axis=0)]
+        dh = dh + dz @ head.T
+    da = dh * (1 - h**2)
+    of_task = [x.T @ da, da.sum(axis=0), *of_task]
+    p1, p2 = softmax(ht @ w1 + b1), softmax(ht @ w2 + b2)
+    sign = weight * np.sign(p1 - p2) / p1.size
+    of_gap, dh = [], 0.0
+    for p, g, head in ((p1, sign, w1), (p2, -sign, w2)):
+        dz = p * (g - (g * p).sum(axis=1, keepdims=True))
+        of_gap += [ht.T @ dz, dz.sum(axis=0)]
+        dh = dh + dz @ head.T
+    da = dh * (1 - ht**2)
+    return task, weight * np.abs(p1 - p2).mean(), of_task, [t.T @ da, da.sum(axis=0), *of_gap]
+
+
+def test_three_steps_equal_gradient_descent_by_hand(rng, x64):
+    method = Mcd(weight=2.0, num_k=2)
+    learner, state, batch = begun(rng, method)
+    after, metrics = method.step(learner, state, batch)
+
+    weights = parts(state)
+    task, _, of_task, _ = by_hand(weights, batch, 2.0)
+    weights = [w - RATE * g for w, g in zip(weights, of_task, strict=True)]  # A: everything
+    _, gap, of_task, of_gap = by_hand(weights, batch, 2.0)
+    weights[2:] = [w - RATE * (g - d) for w, g, d in zip(weights[2:], of_task[2:], of_gap[2:], strict=True)]  # B: heads
+    for _ in range(2):  # C: the encoder
+        *_, of_gap = by_hand(weights, batch, 2.0)
+        weights[:2] = [w - RATE * g for w, g in zip(weights[:2], of_gap[:2], strict=True)]
+    for ours, theirs in zip(parts(after), weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    assert metrics["task"] == pytest.approx(task, rel=1e-10)
+    assert metrics["alignment"] == pytest.approx(gap, rel=1e-10)
+    assert after.step == 1
+
+
+@pytest.mark.parametrize("method", [Mcd(num_k=1), Swd(num_k=1, projections=8)], ids=["mcd", "swd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_what_a_step_does_not_move_stays_to_the_bit(method, optimizer, rng, x64):
+    """Momentum and weight decay would move it; and the optimizer's memory of it stays too."""
+    learner, state, batch = begun(rng, method, momentum=0.9, weight_decay=0.1, optimizer=optimizer)
+    state, _ = method.step(learner, state, batch)  # so that there is momentum
+
+    def gap(p, q, key):
+        return jnp.mean(jnp.abs(p - q))
+
+    heads, _ = mcd._disagree(learner, state, batch, gap, jax.random.key(1))
+    encoder = mcd._agree(learner, state, batch, gap, jax.random.key(1))
+    for moved, still in ((heads, slice(0, 2)), (encoder, slice(2, 6))):
+        for i, (before, after) in enumerate(zip(parts(state), parts(moved), strict=True)):
+            assert np.array_equal(before, after) == (i in range(*still.indices(6)))
+    memories = [
+        jax.tree.leaves(s.opt_state, is_leaf=lambda x: isinstance(x, dict) and "model" in x) for s in (state, heads)
+    ]
+    kept = [[m["model"]["layers_0"]["kernel"] for m in one if isinstance(m, dict)] for one in memories]
+    assert kept[0]
+    assert all(np.array_equal(a, b) for a, b in zip(*kept, strict=True))
+
+
+def test_the_learning_rate_goes_on_once_a_step(rng, x64):
+    method = Mcd(num_k=3)
+    learner, state, batch = begun(rng, method)
+    for _ in range(2):
+        state, _ = method.step(learner, state, batch)
+    assert state.opt_state[-1].count == 2
+
+
+@pytest.mark.parametrize("method", [Mcd(), Swd()], ids=["mcd", "swd"])
+@pytest.mark.parametrize("scale", [0.0, 1e4])
+def test_extreme_logits_and_one_row_stay_finite(method, scale, rng):
+    learner, state, batch = begun(rng, method)
+    state = state._replace(params=jax.tree.map(lambda x: (scale * x).astype(jnp.float32), state.params))
+    one = Batch(*(x[:1].astype(jnp.float32 if x.dtype.kind == "f" else jnp.int32) for x in batch))
+    after, metrics = method.step(learner, state, one)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after.params, metrics)))

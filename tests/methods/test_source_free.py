@@ -1,0 +1,190 @@
+"""SHOT and NRC: their losses by loops over rows, in float64; what they move; what they do not look at."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from da_bench import train
+from da_bench.losses.clusters import centroids, nearest
+from da_bench.losses.information import information_maximisation, marginal_divergence
+from da_bench.losses.neighbours import neighbours
+from da_bench.methods import Learner, Nrc, Shot
+from da_bench.methods.bank import Bank, empty, written
+from da_bench.methods.shot import pseudo_labels
+from da_bench.settings import UserError
+from da_bench.types import Batch, Output
+
+ROWS = np.array([4, 1, 6])
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def filled(rng, rows=8, width=4, classes=3):
+    """A bank in which two rows were never seen, and a batch of three others."""
+    seen = np.ones(rows, bool)
+    seen[[0, 5]] = False
+    bank = Bank(*map(jnp.asarray, (rng.normal(size=(rows, width)), rng.dirichlet(np.ones(classes), size=rows), seen)))
+    target = Output(jnp.asarray(rng.normal(size=(3, width))), jnp.asarray(rng.normal(size=(3, classes))))
+    return bank, target, written(bank, ROWS, target.features, jax.nn.softmax(target.logits))
+
+
+def cosine(x, y):
+    return x @ y / np.sqrt((x @ x) * (y @ y))
+
+
+def test_information_maximisation_by_hand(rng, x64):
+    logits = rng.normal(size=(5, 3))
+    p = softmax(logits)
+    mean = p.mean(axis=0)
+    divergence = sum(m * np.log(m / (1 / 3)) for m in mean)
+    assert marginal_divergence(jnp.asarray(logits)) == pytest.approx(divergence, rel=1e-10)
+    entropy = -np.mean([sum(q * np.log(q) for q in row) for row in p])
+    assert information_maximisation(jnp.asarray(logits)) == pytest.approx(entropy + divergence, rel=1e-10)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e4])
+def test_information_maximisation_stays_finite(scale, rng):
+    logits = jnp.asarray(scale * rng.normal(size=(4, 3)), jnp.float32)
+    value, gradient = jax.value_and_grad(information_maximisation)(logits)
+    assert np.isfinite(value)
+    assert np.isfinite(np.asarray(gradient)).all()
+
+
+def shots_labels(bank, classes=3):
+    """Section 3.3 with loops: two rounds of centroids over the rows that were seen."""
+    features, p, seen = map(np.asarray, bank)
+    known = np.flatnonzero(seen)
+    weights = p.copy()
+    for _ in range(2):
+        centres = {
+            k: sum(weights[i, k] * features[i] for i in known) for k in range(classes) if weights[known, k].sum()
+        }
+        labels = [max(centres, key=lambda k, f=f: cosine(f, centres[k])) for f in features]
+        weights = np.eye(classes)[labels]
+    return np.array(labels)
+
+
+def test_shots_pseudo_labels_are_the_papers(rng, x64):
+    for _ in range(20):
+        *_, bank = filled(rng)
+        np.testing.assert_array_equal(pseudo_labels(bank, ROWS), shots_labels(bank)[ROWS])
+
+
+def test_a_class_without_members_takes_no_row(rng, x64):
+    """Its centroid would be 0, whose cosine 0 beats every negative one."""
+    centres, present = centroids(jnp.asarray([[-1.0, 0.1], [-1.0, -0.1]]), jnp.asarray([[1.0, 0.0], [1.0, 0.0]]))
+    assert present.tolist() == [True, False]
+    assert nearest(jnp.asarray([[1.0, 0.0], [0.0, 0.0]]), centres, present).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("variant", ["shot", "im"])
+def test_shots_loss_and_that_labels_carry_no_gradient(variant, rng, x64):
+    bank, target, new = filled(rng)
+    method = Shot(weight=1.5, beta=0.4, variant=variant)
+    loss, memory = method.loss(target, bank, ROWS)
+    p, labels = softmax(np.asarray(target.logits)), shots_labels(new)[ROWS]
+    expected = float(information_maximisation(target.logits))
+    if variant == "shot":
+        expected -= 0.4 * np.log(p[np.arange(3), labels]).mean()
+        np.testing.assert_array_equal(memory.features, new.features)
+    assert loss == pytest.approx(1.5 * expected, rel=1e-10)
+    of_features = jax.grad(lambda f: method.loss(Output(f, target.logits), bank, ROWS)[0])(target.features)
+    assert np.abs(of_features).max() == 0
+
+
+def nearest_by_sorting(features, seen, i, count):
+    others = [j for j in range(len(features)) if j != i and seen[j]]
+    return sorted(others, key=lambda j: -cosine(features[i], features[j]))[:count]
+
+
+def nrcs_loss(method, logits, bank):
+    """Eq. 3, 6, 7 and the two regularisers, with loops."""
+    features, s, seen = map(np.asarray, bank)
+    p = softmax(logits)
+    total = 0.0
+    for own, i in zip(p, ROWS, strict=True):
+        total -= s[i] @ own
+        for k in nearest_by_sorting(features, seen, i, method.neighbours):
+            theirs = nearest_by_sorting(features, seen, k, method.extended)
+            total -= (1.0 if i in theirs else method.r) * (s[k] @ own)
+            total -= sum(method.r * (s[m] @ own) for m in theirs)
+    mean = p.mean(axis=0)
+    return method.weight * (total / len(p) + np.sum(mean * np.log(3 * mean)))
+
+
+@pytest.mark.parametrize(("near", "extended"), [(3, 2), (1, 1), (7, 6)])
+def test_nrcs_loss_is_the_papers(near, extended, rng, x64):
+    """With 7 neighbours more are asked for than were seen."""
+    _, target, bank = filled(rng)
+    method = Nrc(weight=1.5, neighbours=near, extended=extended, r=0.2)
+    loss = method.loss(target, bank, ROWS)
+    assert loss == pytest.approx(nrcs_loss(method, np.asarray(target.logits), bank), rel=1e-10)
+    gradient = jax.grad(lambda z: method.loss(Output(target.features, z), bank, ROWS))(target.logits)
+    nudge = np.zeros((3, 3))
+    nudge[1, 2] = 1e-6
+    up, down = (nrcs_loss(method, np.asarray(target.logits) + sign * nudge, bank) for sign in (1, -1))
+    assert gradient[1, 2] == pytest.approx((up - down) / 2e-6, rel=1e-5)
+
+
+def test_too_few_rows_for_the_neighbours_are_refused(rng):
+    features = jnp.ones((3, 2))
+    with pytest.raises(UserError, match="3 neighbours of a target row need more than 3 target rows, not 3"):
+        neighbours(features, jnp.arange(3), (features, jnp.ones(3, bool)), 3)
+
+
+def begun(rng, method):
+    settings = train.Training(steps=4, evaluations=1, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
+    batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
+    learner = Learner(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
+    return learner, train.init(jax.random.key(0), method, learner, batch.source, 9), batch
+
+
+def same(tree, other):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True))
+
+
+@pytest.mark.parametrize(("method", "head_moves"), [(Shot(), False), (Nrc(), True)], ids=["shot", "nrc"])
+def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x64):
+    learner, state, batch = begun(rng, method)
+    other_target, other_source = batch._replace(target=batch.target + 1), batch._replace(source=batch.source + 1)
+    state, _ = method.step(learner, state, batch)
+    assert same(method.step(learner, state, batch)[0].params, method.step(learner, state, other_target)[0].params)
+    state, _ = method.step(learner, state, batch)
+    assert same(state.memory, empty(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
+    after, _ = method.step(learner, state, batch)
+    assert same(after.params, method.step(learner, state, other_source)[0].params)
+    assert same(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
+    assert not same(after.params["model"]["layers_0"], state.params["model"]["layers_0"])
+    assert after.memory.seen.tolist() == [True] * 5 + [False] * 4
+
+
+def test_the_sources_labels_are_smoothed(rng, x64):
+    """(1 - a) of the label and a / c of every class."""
+    method = Shot(smoothing=0.3)
+    learner, state, batch = begun(rng, method)
+    _, metrics = method.step(learner, state, batch)
+    output, _ = learner.forward(state.params["model"], state.stats, batch.source)
+    q = 0.7 * np.eye(3)[np.asarray(batch.labels)] + 0.1
+    assert metrics["task"] == pytest.approx(-np.sum(q * np.log(softmax(np.asarray(output.logits)))) / 7, rel=1e-10)
+
+
+@pytest.mark.parametrize("method", [Shot(), Nrc(neighbours=1, extended=1)], ids=["shot", "nrc"])
+@pytest.mark.parametrize("scale", [0.0, 1e4])
+def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
+    target = Output(jnp.zeros((1, 4)), jnp.asarray(scale * rng.normal(size=(1, 3)), jnp.float32))
+    bank = empty(target, 4)
+    rows = jnp.asarray([2])
+
+    def loss(target):
+        if isinstance(method, Shot):
+            return method.loss(target, bank, rows)[0]
+        return method.loss(target, written(bank, rows, target.features, jax.nn.softmax(target.logits)), rows)
+
+    value, gradients = jax.value_and_grad(loss)(target)
+    assert np.isfinite(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
