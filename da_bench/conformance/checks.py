@@ -186,7 +186,11 @@ def _term(subject: Subject, source: Output, target: Output, labels: Array) -> Ar
 
 
 def _term_at(subject: Subject, params: Tree, source: Output, target: Output, labels: Array) -> Array:
-    term: Array = subject.method.loss(params, source, target, labels, jnp.asarray(0.5), jax.random.key(1))
+    fixed = jax.tree.map(
+        lambda leaf: leaf.astype(source.features.dtype), subject.method.drawn(jax.random.key(2), source)
+    )
+    given_ = {**params, **fixed}
+    term: Array = subject.method.loss(given_, source, target, labels, jnp.asarray(0.5), jax.random.key(1))
     return term
 
 
