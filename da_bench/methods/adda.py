@@ -21,8 +21,9 @@ class Adda(Method):
     labels, not a reversed gradient. Its last layers stay too. Encoder and domain classifier move in one optimizer step,
     each on its own loss.
 
-    weight: of the encoder's loss, Eq. 8 (1 in the paper). pretrain: share of the run that learns the source. widths:
-    hidden layers of the domain classifier, the paper's on digits.
+    weight: of the encoder's loss: 1 in the paper, whose second phase has another optimizer and rate; at the first
+    phase's rate 1 can make the encoder pass for the source with the classes exchanged. pretrain: share of the run that
+    learns the source. widths: hidden layers of the domain classifier, the paper's on digits.
 
     The optimizer goes on from the first phase to the second, as does its learning rate; the paper begins another. What
     predicts, both domains, is the target encoder, from the first step of the second phase.
@@ -31,7 +32,7 @@ class Adda(Method):
     arXiv:1702.05464, Section 4, Eq. 9; Section 5.1.
     """
 
-    weight: NonNegative = 1.0
+    weight: NonNegative = 0.1
     pretrain: Fraction = 0.5
     widths: tuple[int, ...] = (500, 500)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
-from da_bench.models import Network, Precision, classify, forward, head, normalisation
+from da_bench.models import Network, Precision, forward, head, normalisation
 from da_bench.settings import Registry, setting, snake_case
 from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
 
@@ -78,10 +78,6 @@ class Learner(NamedTuple):
         output, stats = self.forward(params, stats, inputs, key)
         source, target = (Output(output.features[rows], output.logits[rows]) for rows in (slice(n), slice(n, None)))
         return source, target, stats
-
-    def classify(self, params: Tree, features: Array) -> Array:
-        """Logits [n, c] of features [n, d], by the network's own last layers."""
-        return classify(self.model, params, features, self.precision)
 
     def head(self, params: Tree, features: Array) -> Tree:
         """Like params (the network's), bools: which of them make logits of features [n, d]."""

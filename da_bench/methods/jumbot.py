@@ -38,7 +38,15 @@ class Jumbot(Penalty):
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """weight * <plan, cost>."""
+        return self.weight * self.transport(source, target, labels)
+
+    def transport(self, source: Output, target: Output, labels: Array) -> Array:
+        """The cost of the best plan."""
         cost = self.eta1 * squared_distances(source.features, target.features)
         cost += self.eta2 * label_cross_entropies(labels, target.logits)
         plan = unbalanced_sinkhorn(cost, self.epsilon, self.tau, self.iterations)
-        return self.weight * jnp.sum(plan * cost)
+        return jnp.sum(plan * cost)
+
+    def discrepancy(self, source: Output, target: Output) -> Array:
+        """The cost of the best plan, the source's classes being those predicted."""
+        return self.transport(source, target, source.logits.argmax(axis=1))

@@ -21,6 +21,7 @@ def perturbed(key: Array, inputs: Array, augment: Augment, strength: Array | flo
     Raises:
         UserError: cutout of inputs that are no pictures [n, h, w, c].
     """
+    inputs = inputs.astype(jnp.result_type(float))  # x64 makes whole runs double
     if augment == "noise":
         return inputs + strength * inputs.std() * jax.random.normal(key, inputs.shape, inputs.dtype)
     if inputs.ndim != 4:

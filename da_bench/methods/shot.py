@@ -80,10 +80,6 @@ class Shot(Method):
         loss += self.beta * optax.softmax_cross_entropy_with_integer_labels(target.logits, labels).mean()
         return self.weight * loss, bank
 
-    def discrepancy(self, source: Output, target: Output) -> Array:
-        """The information maximisation loss of the target."""
-        return information_maximisation(target.logits)
-
 
 def pseudo_labels(bank: Bank, rows: Array) -> Array:
     """[b] classes of target rows [b], by the centroids of all that were seen."""

@@ -89,16 +89,6 @@ def forward(
     return _restored(output), {**stats, **updated}
 
 
-def classify(model: Network, params: Tree, features: Array, precision: Precision = "float32") -> Array:
-    """Logits [n, classes] of features [n, d], by the network's own last layers; precision: see `forward`."""
-    apply: Any = model.apply
-    if precision == "bfloat16":
-        params, features = _halved(params), _halved(features)
-    with jax.default_matmul_precision(PRODUCTS[precision]):
-        logits = apply({"params": params}, features, method="classify")
-    return logits.astype(jnp.float32) if logits.dtype == jnp.bfloat16 else logits
-
-
 def head(model: Network, params: Tree, features: Array) -> Tree:
     """Like params, bools: which of them `classify` uses; features: shaped like the network's [n, d]."""
     like = jax.ShapeDtypeStruct(features.shape, features.dtype)

@@ -50,7 +50,7 @@ def test_deep_jdot_is_the_cost_of_the_best_pairing(plan_label, rng, x64):
 def test_deep_jdot_moves_features_along_the_fixed_plan(rng, x64):
     """d/df_i of sum_ij plan_ij alpha ||f_i - f_j||^2: of the best pairing, 2 alpha (f_i - f_j(i)) / n."""
     source, target = outputs(rng)
-    method = DeepJdot(alpha=0.3, epsilon=1e-4, iterations=4000)
+    method = DeepJdot(alpha=0.3, label=1.0, epsilon=1e-4, iterations=4000)
     features, classes = costs(source, target)
     _, partner = linear_sum_assignment(0.3 * features + classes)
     gradient = jax.grad(lambda f: term(method, Output(f, source.logits), target))(source.features)
