@@ -32,11 +32,6 @@ class Subject:
         self.method: Any = cls(**self.fields)
         self.deep = isinstance(self.method, Method)
 
-    @functools.cached_property
-    def long(self) -> Callable[..., train.Finished]:
-        """(method, data) -> several seeds, trained for long in single precision, side by side."""
-        return _long()
-
     def trained(self, moved: bool = True, **fields: Any) -> train.Finished:
         """After a long training, [seeds, ...]; moved: whether the domains differ."""
         return self._trained(moved, tuple(sorted(fields.items())))
@@ -44,11 +39,11 @@ class Subject:
     @functools.cache  # noqa: B019  (a subject lives as long as its checks)
     def _trained(self, moved: bool, fields: tuple[tuple[str, Any], ...]) -> train.Finished:
         method = self.cls(**{**self.fields, **dict(fields)})
-        return self.long(method, on_device(problem.gathered(given(moved))))
+        return long(jnp.arange(SEEDS), method, on_device(problem.gathered(given(moved))))
 
-    def state(self, method: Any = None, targets: int = 8) -> TrainState:
+    def state(self, method: Any = None, targets: int = 8, seed: int = 0) -> TrainState:
         """Before the first step."""
-        return _state(method or self.method, targets)
+        return _state(method or self.method, targets, seed)
 
     def step(self, one: Batch, method: Any = None, state: TrainState | None = None) -> Any:
         """(state, metrics) after a step."""
@@ -61,11 +56,6 @@ class Subject:
         found = jax.make_jaxpr(lambda state, one: method.step(learner(), state, one))(state, batch())
         return str(found.jaxpr), [np.asarray(each) for each in found.consts]
 
-    @functools.cached_property
-    def short(self) -> Any:
-        """(key, method, SHORT, data) -> one run of a few steps."""
-        return compiled(functools.partial(short))  # a function of its own: counted apart
-
 
 def compiled(fn: Callable[..., Any]) -> Any:
     """jax.jit, whose machine code is made quickly: what is computed is small."""
@@ -73,8 +63,8 @@ def compiled(fn: Callable[..., Any]) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=1, compiler_options=QUICKLY)
-def _state(method: Method, targets: int) -> TrainState:
-    return train.init(jax.random.key(0), method, learner(), jnp.zeros((8, 2)), targets)
+def _state(method: Method, targets: int, seed: int) -> TrainState:
+    return train.init(jax.random.key(seed), method, learner(), jnp.zeros((8, 2)), targets)
 
 
 @compiled
@@ -82,17 +72,11 @@ def _step(method: Method, state: TrainState, one: Batch) -> Any:
     return method.step(learner(), state, one)
 
 
-@functools.cache
-def _long() -> Callable[..., train.Finished]:
-    def one(seed: Array, method: Method, data: train.Data) -> train.Finished:
-        return train.run(jax.random.key(seed), method, LONG, NETWORK, data)
-
-    return functools.partial(compiled(jax.vmap(one, in_axes=(0, None, None))), jnp.arange(SEEDS))
-
-
-def short(key: Array, method: Any, training: train.Training, data: train.Data) -> train.Finished:
-    """One run."""
-    return train.run(key, method, training, NETWORK, data)
+@compiled
+@functools.partial(jax.vmap, in_axes=(0, None, None))
+def long(seed: Array, method: Method, data: train.Data) -> train.Finished:
+    """Several seeds, trained for long in single precision, side by side."""
+    return train.run(jax.random.key(seed), method, LONG, NETWORK, data)
 
 
 @functools.cache
@@ -104,7 +88,7 @@ def given(moved: bool) -> Task:
 @functools.cache
 def source_only(moved: bool) -> train.Finished:
     """What the method is read against."""
-    return _long()(SourceOnly(), on_device(problem.gathered(given(moved))))
+    return long(jnp.arange(SEEDS), SourceOnly(), on_device(problem.gathered(given(moved))))
 
 
 def on_device(data: train.Data) -> train.Data:
