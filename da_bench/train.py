@@ -211,7 +211,8 @@ def init(key: Array, method: Method, learner: Learner, example: Array, targets: 
         lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
         ({"model": model, "method": own}, learner.separate(stats)),
     )
-    memory = {**method.drawn(stream(key, "memory"), output), **method.remember(params, output, targets)}
+    drawn, memory = method.drawn(stream(key, "memory"), output), method.remember(params, output, targets)
+    memory = {**drawn, **memory} if drawn else memory
     opt_state = learner.optimizer.init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, stream(key, "steps"))
 
