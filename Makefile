@@ -32,7 +32,7 @@ benchmark: $(READY) $(PEERS)/.ready
 	$(BIN)/python benchmarks/engine.py --peers $(PEERS)/bin/python
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

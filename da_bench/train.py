@@ -207,11 +207,11 @@ def init(key: Array, method: Method, learner: Learner, example: Array, targets: 
     output = _zeros(shapes(learner.model, model, stats, example))
     own = method.init(stream(key, "method"), output)
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
-    params, stats = jax.tree.map(
+    params, stats, drawn = jax.tree.map(
         lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
-        ({"model": model, "method": own}, learner.separate(stats)),
+        ({"model": model, "method": own}, learner.separate(stats), method.drawn(stream(key, "memory"), output)),
     )
-    drawn, memory = method.drawn(stream(key, "memory"), output), method.remember(params, output, targets)
+    memory = method.remember(params, output, targets)
     memory = {**drawn, **memory} if drawn else memory
     opt_state = learner.optimizer.init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, stream(key, "steps"))

@@ -38,7 +38,7 @@ class Subject:
 
     @functools.cache  # noqa: B019  (a subject lives as long as its checks)
     def _trained(self, moved: bool, fields: tuple[tuple[str, Any], ...]) -> train.Finished:
-        method = self.cls(**{**self.fields, **dict(fields)})
+        method = jax.tree.map(jnp.asarray, self.cls(**{**self.fields, **dict(fields)}))
         return long(jnp.arange(SEEDS), method, on_device(problem.gathered(given(moved))))
 
     def state(self, method: Any = None, targets: int = 8, seed: int = 0) -> TrainState:
@@ -149,4 +149,5 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
 
 def _numbers(leaf: Any) -> np.ndarray:
     key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if key else leaf)
+    numbers = np.asarray(jax.random.key_data(leaf) if key else leaf)
+    return numbers.astype(int) if numbers.dtype == bool else numbers

@@ -1,5 +1,7 @@
 """Adaptive batch normalisation."""
 
+from typing import ClassVar
+
 import jax
 
 from da_bench.methods.base import Learner, Method, Metrics, register
@@ -20,6 +22,10 @@ class AdaBn(Method):
     References: Li, Wang, Shi, Liu and Hou, Revisiting Batch Normalization For Practical Domain Adaptation, ICLR
     Workshop 2017. arXiv:1603.04779, Algorithm 1.
     """
+
+    expected_failed_checks: ClassVar = {
+        "lowers_what_it_says": "but for batch_norm domain_specific, the target's averages predict the source too",
+    }
 
     needs_batch_norm = True
 

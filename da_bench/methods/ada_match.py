@@ -1,5 +1,7 @@
 """AdaMatch."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -34,6 +36,12 @@ class AdaMatch(Method):
     References: Berthelot, Roelofs, Sohn, Carlini and Kurakin, AdaMatch: A Unified Approach to Semi-Supervised Learning
     and Domain Adaptation, ICLR 2022. arXiv:2106.04732, Section 3.
     """
+
+    expected_failed_checks: ClassVar = {
+        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
+        "weight_zero_is_source_only": "the source too is augmented and interpolated",
+        "lowers_what_it_says": "it seeks sure and stable predictions, not features that are alike",
+    }
 
     weight: NonNegative = 1.0
     threshold: Fraction = 0.9

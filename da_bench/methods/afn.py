@@ -1,6 +1,6 @@
 """Adaptive feature norm."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,11 @@ class Afn(Penalty):
     References: Xu, Li, Yang and Lin, Larger Norm More Transferable: An Adaptive Feature Norm Approach for Unsupervised
     Domain Adaptation, ICCV 2019. arXiv:1811.07456.
     """
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the norm that is aimed at carries no gradient",
+        "gains_on_moved_domains": "larger norms move no cluster",
+    }
 
     weight: NonNegative = 0.05
     variant: Literal["stepwise", "hard"] = "stepwise"

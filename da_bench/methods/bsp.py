@@ -1,6 +1,7 @@
 """Batch spectral penalisation."""
 
 import functools
+from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -22,6 +23,12 @@ class Bsp(Penalty):
     References: Chen, Wang, Long and Wang, Transferability vs. Discriminability: Batch Spectral Penalization for
     Adversarial Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html; DANN: arXiv:1505.07818.
     """
+
+    checked_with: ClassVar = {"widths": (16,)}
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
+    }
 
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"

@@ -1,6 +1,6 @@
 """Conditional adversarial domain adaptation."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,12 @@ class Cdan(Penalty):
 
     References: Long, Cao, Wang and Jordan, Conditional Adversarial Domain Adaptation, NeurIPS 2018. arXiv:1705.10667.
     """
+
+    checked_with: ClassVar = {"widths": (16,)}
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the gradient is reversed, and the predictions carry none",
+    }
 
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"

@@ -1,6 +1,6 @@
 """Joint distribution optimal transport in a deep network."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,10 @@ class DeepJdot(Penalty):
     References: Damodaran, Kellenberger, Flamary, Tuia and Courty, DeepJDOT: Deep Joint Distribution Optimal Transport
     for Unsupervised Domain Adaptation, ECCV 2018. arXiv:1803.10081, Eq. 5-8.
     """
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the plan carries no gradient",
+    }
 
     weight: NonNegative = 1.0
     alpha: NonNegative = 0.1

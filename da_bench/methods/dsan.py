@@ -1,6 +1,6 @@
 """Deep subdomain adaptation network."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,10 @@ class Dsan(Penalty):
     References: Zhu, Zhuang, Wang, Ke, Chen, Bian, Xiong and He, Deep Subdomain Adaptation Network for Image
     Classification, IEEE TNNLS 2020. arXiv:2106.09144.
     """
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "bandwidths and pseudo-labels carry no gradient",
+    }
 
     weight: NonNegative = 0.5
     schedule: Schedule = "ramp"

@@ -1,5 +1,7 @@
 """FixMatch, from an unlabelled set to a target domain."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -28,6 +30,12 @@ class FixMatch(Method):
     Semi-Supervised Learning with Consistency and Confidence, NeurIPS 2020. arXiv:2001.07685, Eq. 3-4; for domain
     adaptation as in AdaMatch, arXiv:2106.04732.
     """
+
+    expected_failed_checks: ClassVar = {
+        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
+        "weight_zero_is_source_only": "the target's rows take part in the pass, augmented",
+        "gains_on_moved_domains": "its pseudo-labels are those of source only, and here some are wrong",
+    }
 
     weight: NonNegative = 1.0
     threshold: Fraction = 0.95

@@ -1,6 +1,6 @@
 """Joint adaptation networks."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,10 @@ class Jan(Penalty):
     References: Long, Zhu, Wang and Jordan, Deep Transfer Learning with Joint Adaptation Networks, ICML 2017.
     arXiv:1605.06636.
     """
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "bandwidths carry no gradient",
+    }
 
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"

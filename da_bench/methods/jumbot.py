@@ -1,5 +1,7 @@
 """Unbalanced minibatch optimal transport of features and classes."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 
 from da_bench.losses.joint_cost import label_cross_entropies
@@ -28,6 +30,10 @@ class Jumbot(Penalty):
     References: Fatras, Sejourne, Flamary and Courty, Unbalanced minibatch Optimal Transport; applications to Domain
     Adaptation, ICML 2021. arXiv:2103.03606, Section 4.
     """
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the plan carries no gradient",
+    }
 
     weight: NonNegative = 1.0
     eta1: NonNegative = 0.1

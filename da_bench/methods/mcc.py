@@ -1,5 +1,7 @@
 """Minimum class confusion."""
 
+from typing import ClassVar
+
 from da_bench.losses.entropy import class_confusion
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative, Positive
@@ -16,6 +18,10 @@ class Mcc(Penalty):
     References: Jin, Wang, Long and Wang, Minimum Class Confusion for Versatile Domain Adaptation, ECCV 2020.
     arXiv:1912.03699.
     """
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the weights of the rows carry no gradient",
+    }
 
     weight: NonNegative = 1.0
     temperature: Positive = 2.5

@@ -1,6 +1,7 @@
 """Maximum classifier discrepancy."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import optax
@@ -32,6 +33,10 @@ class Mcd(Method):
     References: Saito, Watanabe, Ushiku and Harada, Maximum Classifier Discrepancy for Unsupervised Domain Adaptation,
     CVPR 2018. arXiv:1712.02560, Section 3.3, Eq. 2-6.
     """
+
+    expected_failed_checks: ClassVar = {
+        "weight_zero_is_source_only": "two classifiers learn the source, and the network from both",
+    }
 
     weight: NonNegative = 1.0
     num_k: Count = 4

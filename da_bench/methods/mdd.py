@@ -1,5 +1,7 @@
 """Margin disparity discrepancy."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 import optax
 
@@ -22,6 +24,12 @@ class Mdd(Penalty):
     References: Zhang, Liu, Long and Jordan, Bridging Theory and Algorithm for Domain Adaptation, ICML 2019.
     arXiv:1904.05801.
     """
+
+    checked_with: ClassVar = {"widths": (16,)}
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
+    }
 
     weight: NonNegative = 0.1
     schedule: Schedule = "ramp"

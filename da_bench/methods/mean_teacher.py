@@ -1,5 +1,7 @@
 """Self-ensembling: a teacher that is the average of its student."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -31,6 +33,11 @@ class MeanTeacher(Method):
     References: French, Mackiewicz and Fisher, Self-ensembling for visual domain adaptation, ICLR 2018.
     arXiv:1706.05208, Section 3; authors' code.
     """
+
+    expected_failed_checks: ClassVar = {
+        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
+        "weight_zero_is_source_only": "the source too is augmented",
+    }
 
     weight: NonNegative = 3.0
     decay: Fraction = 0.99

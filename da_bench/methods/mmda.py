@@ -1,5 +1,7 @@
 """Minimum discrepancy estimation."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 
 from da_bench.losses.entropy import conditional_entropy
@@ -21,6 +23,10 @@ class Mmda(Penalty):
     References: Rahman, Fookes, Baktashmotlagh and Sridharan, On Minimum Discrepancy Estimation for Deep Domain
     Adaptation, 2019. arXiv:1901.00282; the entropy as in Ragab et al., AdaTime, TKDD 2023. arXiv:2203.08321.
     """
+
+    expected_failed_checks: ClassVar = {
+        "gradient_is_that_of_finite_differences": "the bandwidth carries no gradient",
+    }
 
     weight: NonNegative = 1.0
     mmd_weight: NonNegative = 1.0

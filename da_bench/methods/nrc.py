@@ -1,5 +1,7 @@
 """Neighbourhood reciprocity clustering."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
@@ -32,6 +34,10 @@ class Nrc(Method):
     References: Yang, Wang, van de Weijer, Herranz and Jui, Exploiting the Intrinsic Neighborhood Structure for
     Source-free Domain Adaptation, NeurIPS 2021. arXiv:2110.04202, Eq. 2-9.
     """
+
+    expected_failed_checks: ClassVar = {
+        "weight_zero_is_source_only": "the source's labels are smoothed",
+    }
 
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5

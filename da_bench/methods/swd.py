@@ -1,5 +1,7 @@
 """Sliced Wasserstein discrepancy."""
 
+from typing import ClassVar
+
 from da_bench.losses.disagreement import random_directions, sliced_wasserstein_gap
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.methods.mcd import second_head, three_steps
@@ -21,6 +23,10 @@ class Swd(Method):
     References: Lee, Batra, Baig and Ulbricht, Sliced Wasserstein Discrepancy for Unsupervised Domain Adaptation, CVPR
     2019. arXiv:1903.04064, Section 3, Algorithm 1.
     """
+
+    expected_failed_checks: ClassVar = {
+        "weight_zero_is_source_only": "two classifiers learn the source, and the network from both",
+    }
 
     weight: NonNegative = 1.0
     num_k: Count = 4
