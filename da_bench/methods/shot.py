@@ -1,6 +1,6 @@
 """Source hypothesis transfer."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,10 @@ class Shot(Method):
     References: Liang, Hu and Feng, Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation, ICML 2020. arXiv:2002.08546, Section 3.
     """
+
+    expected_failed_checks: ClassVar = {
+        "weight_zero_is_source_only": "the source's labels are smoothed",
+    }
 
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,12 @@ class Vada(Method):
     References: Shu, Bui, Narui and Ermon, A DIRT-T Approach to Unsupervised Domain Adaptation, ICLR 2018.
     arXiv:1802.08735; virtual adversarial training: Miyato, Maeda, Koyama and Ishii, 2017. arXiv:1704.03976.
     """
+
+    checked_with: ClassVar = {"radius": 0.5}
+
+    expected_failed_checks: ClassVar = {
+        "order_within_a_batch_does_not_matter": "every row is probed in a direction of its own, by its place in the batch",
+    }
 
     weight: NonNegative = 1.0
     domain_weight: NonNegative = 0.01
