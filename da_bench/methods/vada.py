@@ -41,7 +41,8 @@ class Vada(Method):
     checked_with: ClassVar = {"radius": 0.5}
 
     expected_failed_checks: ClassVar = {
-        "order_within_a_batch_does_not_matter": "every row is probed in a direction of its own, by its place in the batch",
+        "order_within_a_batch_does_not_matter": "every row is probed in a direction of its own, by its place",
+        "lowers_what_it_says": "it seeks sure and smooth predictions, and aligns at a hundredth of their weight",
     }
 
     weight: NonNegative = 1.0
