@@ -24,6 +24,7 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   plot                    plots of the records in a results folder
   list KIND               methods, tasks, models or validators, with --json for programs
   check my_method.py      a method, yours or ours, against all that every method is held to
+  new-method NAME         a file with a method that works, to be made into your own
   data WHAT               list, check, prepare and preview data sets: da-bench data --help
 
 da-bench VERB --help says more. Data sets of your own: --data-root, or the variable DA_BENCH_DATA.
@@ -131,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "list": list_,
         "data": data,
         "check": check,
+        "new-method": new_method,
     }
     try:
         if given[0] not in verbs:
@@ -341,6 +343,13 @@ def check(arguments: list[str]) -> None:
     from da_bench.cli_check import check as check_verb
 
     check_verb(arguments)
+
+
+def new_method(arguments: list[str]) -> None:
+    """`da-bench new-method`."""
+    from da_bench.cli_new import new_method as new_method_verb
+
+    new_method_verb(arguments)
 
 
 def _names(kind: str) -> list[str]:

@@ -29,7 +29,7 @@ ORDER = [
     {"execute"},
     {"conformance"},
     {"child"},
-    {"cli_data", "cli_check"},
+    {"cli_data", "cli_check", "cli_new"},
     {"cli"},
     {"__main__"},
 ]
