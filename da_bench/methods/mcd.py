@@ -8,7 +8,7 @@ import optax
 
 from da_bench.losses.disagreement import absolute_gap
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.models import SecondHead
+from da_bench.models import Head
 from da_bench.settings import Count, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
@@ -52,7 +52,7 @@ class Mcd(Method):
 
 def second_head(key: Array, output: Output) -> Tree:
     """Parameters of a second classifier for outputs shaped like `output`."""
-    return SecondHead(output.logits.shape[1]).parameters(key, output.features)
+    return Head((), output.logits.shape[1]).parameters(key, output.features)
 
 
 def three_steps(learner: Learner, state: TrainState, batch: Batch, gap: Gap, num_k: int) -> tuple[TrainState, Metrics]:
@@ -104,7 +104,7 @@ def _task(params: Tree, source: Output, labels: Array) -> Array:
 
 
 def _second(params: Tree, output: Output) -> Array:
-    return SecondHead(output.logits.shape[1]).logits(params["method"], output.features)
+    return Head((), output.logits.shape[1]).logits(params["method"], output.features)
 
 
 def _probabilities(params: Tree, target: Output) -> tuple[Array, Array]:

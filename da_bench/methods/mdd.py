@@ -7,7 +7,7 @@ import optax
 
 from da_bench.losses.adversarial import Schedule, log_of_the_others, reverse_gradient, scheduled
 from da_bench.methods.base import Penalty, register
-from da_bench.models.heads import Head
+from da_bench.models import Head
 from da_bench.settings import NonNegative, Positive
 from da_bench.types import Array, Output, Tree
 

@@ -14,15 +14,15 @@ from da_bench.models.base import (
     shapes,
 )
 from da_bench.models.discriminator import Discriminator
-from da_bench.models.second import SecondHead
+from da_bench.models.heads import Head
 from da_bench.settings import export_all
 
 __all__ = [
     "MODELS",
     "Discriminator",
+    "Head",
     "Network",
     "Precision",
-    "SecondHead",
     "build",
     "describe",
     "forward",
