@@ -14,6 +14,13 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 os.environ["MPLBACKEND"] = "agg"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_programs():
+    """A process that holds many thousand compiled programs runs into the system's limit of mapped memory."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

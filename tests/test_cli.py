@@ -85,7 +85,7 @@ def test_every_verb_explains_itself(verb, capsys):
     ("arguments", "says"),
     [
         (["rnu"], "unknown verb 'rnu'; did you mean 'run'?"),
-        (["run", "dan", "--task", "moons/35"], "unknown method 'dan'; did you mean 'dann'?"),
+        (["run", "dannn", "--task", "moons/35"], "unknown method 'dannn'; did you mean 'dann'?"),
         (["run", "dann", "--task", "moon/35"], "unknown task 'moon/35'; did you mean 'moons/35'?"),
         (["run", "dann", "--task", "moons/35", "--model", "mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
         (["run", "dann", "--task", "moons/35", "--weigth", "2"], "--weight FLOAT"),

@@ -29,7 +29,8 @@ def step_by_step(monkeypatch):
 
 
 def experiments(name):
-    one = da.Experiment(task="moons/35", method=METHODS[name](), model=tiny.MODEL, training=TRAINING)
+    method = METHODS[name]()
+    one = da.Experiment(task="moons/35", method=method, model=tiny.model_for(method), training=TRAINING)
     return da.over_seeds([one], SEEDS)
 
 
