@@ -9,7 +9,7 @@ import optax
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import aligned, confident_cross_entropy
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.perturb import Augment, perturbed
+from da_bench.methods.perturb import Perturbation, perturbed
 from da_bench.methods.teacher import averaged
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
@@ -26,9 +26,9 @@ class AdaMatch(Method):
     mean of both; target rows are labelled as they are and learned disturbed.
 
     weight: of the target's cross-entropy, times mu = 1/2 - cos(min(pi, 2 pi p)) / 2: full from the middle of the run.
-    threshold: tau. decay: of the moving average of the network, which predicts. augment: what disturbs, "noise" or, of
-    pictures, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of the
-    inputs, of cutout as a share of the side.
+    threshold: tau. decay: of the moving average of the network, which predicts. perturbation: what disturbs, "noise"
+    or, of pictures, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of
+    the inputs, of cutout as a share of the side.
 
     Both means are of the batch; the authors' code keeps running ones. The average forgets the random start, see
     `teacher.averaged`. The paper's unlabelled batch is 3 times the labelled one; here it is the run's.
@@ -46,7 +46,7 @@ class AdaMatch(Method):
     weight: NonNegative = 1.0
     threshold: Fraction = 0.9
     decay: Fraction = 0.999
-    augment: Augment = "noise"
+    perturbation: Perturbation = "noise"
     strength: NonNegative = 0.5
 
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
@@ -81,7 +81,7 @@ class AdaMatch(Method):
         """All rows as they are, then disturbed."""
 
         def doubled(name: str, inputs: Array) -> Array:
-            return jnp.concatenate([inputs, perturbed(stream(key, name), inputs, self.augment, self.strength)])
+            return jnp.concatenate([inputs, perturbed(stream(key, name), inputs, self.perturbation, self.strength)])
 
         source, target = doubled("source", batch.source), doubled("target", batch.target)
         return Batch(source, jnp.tile(batch.labels, 2), target, jnp.tile(batch.rows, 2))

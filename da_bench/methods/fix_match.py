@@ -9,7 +9,7 @@ import optax
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import confident_cross_entropy
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.perturb import Augment, perturbed
+from da_bench.methods.perturb import Perturbation, perturbed
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
@@ -21,7 +21,7 @@ class FixMatch(Method):
     Minimised is the source cross-entropy + weight * the mean over target rows of the cross-entropy between the
     disturbed row's prediction and the likeliest class of the row as it is, 0 where that is not confident.
 
-    weight: lambda_u. threshold: tau, least confidence for a row to count. augment: what disturbs, "noise" or, of
+    weight: lambda_u. threshold: tau, least confidence for a row to count. perturbation: what disturbs, "noise" or, of
     pictures, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of the
     inputs, of cutout as a share of the side. The paper's strong augmentations (RandAugment, CTAugment) are of
     photographs, and its unlabelled batch is mu = 7 times the labelled one; here it is the run's.
@@ -39,13 +39,13 @@ class FixMatch(Method):
 
     weight: NonNegative = 1.0
     threshold: Fraction = 0.95
-    augment: Augment = "noise"
+    perturbation: Perturbation = "noise"
     strength: NonNegative = 0.5
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy + weight * that of the disturbed target."""
         key, m = jax.random.fold_in(state.key, state.step), len(batch.target)
-        strong = perturbed(stream(key, "strong"), batch.target, self.augment, self.strength)
+        strong = perturbed(stream(key, "strong"), batch.target, self.perturbation, self.strength)
         seen = batch._replace(target=jnp.concatenate([batch.target, strong]))
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:

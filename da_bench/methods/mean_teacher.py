@@ -8,7 +8,7 @@ import optax
 
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.perturb import Augment, perturbed
+from da_bench.methods.perturb import Perturbation, perturbed
 from da_bench.methods.teacher import averaged
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
@@ -24,8 +24,8 @@ class MeanTeacher(Method):
     weight: 3, as the authors' code. decay: alpha of the teacher's moving average. threshold: least confidence of the
     teacher for a row to count, Section 3.3; it takes the place of a ramp of the weight. balance: of the sum over
     classes of the binary cross-entropy between the mean prediction and 1 / c, times the share of confident rows
-    (Section 3.4). augment: "noise" or "cutout", for student (both domains) and teacher independently, on top of the
-    view. strength: of the noise 0.1 standard deviations (the paper), of cutout the share of the side.
+    (Section 3.4). perturbation: "noise" or "cutout", for student (both domains) and teacher independently, on top of
+    the view. strength: of the noise 0.1 standard deviations (the paper), of cutout the share of the side.
 
     The teacher predicts, by the student's running averages of batch statistics; the paper's has its own. Its average
     forgets the random start, see `teacher.averaged`.
@@ -43,7 +43,7 @@ class MeanTeacher(Method):
     decay: Fraction = 0.99
     threshold: Fraction = 0.968
     balance: NonNegative = 0.005
-    augment: Augment = "noise"
+    perturbation: Perturbation = "noise"
     strength: NonNegative = 0.1
 
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
@@ -76,7 +76,7 @@ class MeanTeacher(Method):
         """(what the student sees, what the teacher sees of the target)."""
         given = {"source": batch.source, "target": batch.target, "teacher": batch.target}
         seen = {
-            name: perturbed(stream(key, f"{name} noise"), inputs, self.augment, self.strength)
+            name: perturbed(stream(key, f"{name} noise"), inputs, self.perturbation, self.strength)
             for name, inputs in given.items()
         }
         return batch._replace(source=seen["source"], target=seen["target"]), seen["teacher"]

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from da_bench.settings import UserError
 from da_bench.types import Array, stream
 
-Augment = Literal["noise", "cutout"]
+Perturbation = Literal["noise", "cutout"]
 
 
-def perturbed(key: Array, inputs: Array, augment: Augment, strength: Array | float) -> Array:
-    """Inputs [n, ...] disturbed by `augment`, whose strength is >= 0; 0 leaves them as they are.
+def perturbed(key: Array, inputs: Array, perturbation: Perturbation, strength: Array | float) -> Array:
+    """Inputs [n, ...] disturbed by `perturbation`, whose strength is >= 0; 0 leaves them as they are.
 
     noise: Gaussian, of `strength` standard deviations of all the values of the batch; cutout: in each picture a square,
     of `strength` times the shorter side, is painted in the batch's mean value. Its centre is anywhere in the picture,
@@ -22,10 +22,12 @@ def perturbed(key: Array, inputs: Array, augment: Augment, strength: Array | flo
         UserError: cutout of inputs that are no pictures [n, h, w, c].
     """
     inputs = inputs.astype(jnp.result_type(float))  # x64 makes whole runs double
-    if augment == "noise":
+    if perturbation == "noise":
         return inputs + strength * inputs.std() * jax.random.normal(key, inputs.shape, inputs.dtype)
     if inputs.ndim != 4:
-        raise UserError(f"cutout is for pictures [n, h, w, c], not inputs {list(inputs.shape)}: take augment = 'noise'")
+        raise UserError(
+            f"cutout is for pictures [n, h, w, c], not inputs {list(inputs.shape)}: take perturbation = 'noise'"
+        )
     return jnp.where(_squares(key, inputs.shape[:3], strength), inputs.mean(), inputs)
 
 

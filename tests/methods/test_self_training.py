@@ -217,7 +217,7 @@ def test_cutout_paints_squares_in_the_mean(rng, x64):
 
 
 def test_cutout_of_what_is_no_picture_is_refused():
-    with pytest.raises(UserError, match=r"cutout is for pictures .* not inputs \[5, 2\]: take augment = 'noise'"):
+    with pytest.raises(UserError, match=r"cutout is for pictures .* not inputs \[5, 2\]: take perturbation = 'noise'"):
         perturbed(KEY, jnp.ones((5, 2)), "cutout", 0.5)
 
 
