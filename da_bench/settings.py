@@ -143,13 +143,23 @@ def leaf_names(cls: type) -> list[str]:
 
 
 def as_dict(value: Any) -> Any:
-    """A setting as JSON-able values, with its class's registered `name` first where it has one."""
+    """A setting as JSON-able values, with its class's registered `name` first where it has one.
+
+    Of fields that a class calls LATER, as it got them after runs were on record, only what is not their default, so
+    that those runs keep their ids.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: as_dict(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        later = getattr(value, "LATER", ())
+        told = [field for field in dataclasses.fields(value) if field.name not in later or _given(value, field)]
+        fields = {field.name: as_dict(getattr(value, field.name)) for field in told}
         return {"name": value.name, **fields} if hasattr(value, "name") else fields
     if isinstance(value, (list, tuple)):
         return [as_dict(item) for item in value]
     return value
+
+
+def _given(value: Any, field: dataclasses.Field[Any]) -> bool:
+    return bool(getattr(value, field.name) != field.default)
 
 
 def snake_case(name: str) -> str:

@@ -26,12 +26,12 @@ CHUNK = 2**26  # bytes of stored inputs read at a time, unless one step needs mo
 class Programs(NamedTuple):
     """What the runs of a group share, compiled once; a carry is [1, ...], of one run.
 
-    order: run -> its draws; start: run -> its first carry; advance: run, carry, (draws, what they drew) -> carry after
+    order: run -> its draws; start: run and what its network starts from -> its first carry; advance: run, carry, (draws, what they drew) -> carry after
     those `steps`; look: for each length of a chunk of probes, carry, inputs, whether each is the target's -> output.
     """
 
     order: Callable[[Run], Draw]
-    start: Callable[[Run], Carry]
+    start: Callable[[Run, Tree], Carry]
     advance: Callable[[Run, Carry, tuple[Draw, Batch]], Carry]
     look: dict[int, Callable[[Carry, Array, Array], Output]]
     steps: int
@@ -41,8 +41,8 @@ def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
     """The programs of a run, and of all that are alike but for their keys and float fields."""
     one, steps, step = _arrays(one), _steps_a_chunk(one.training, data), train.stepper(model, view)
 
-    def start(run: Run) -> Carry:
-        return _stacked(train.begin(run, step, model, data, view))
+    def start(run: Run, pretrained: Tree) -> Carry:
+        return _stacked(train.begin(run, step, model, data._replace(pretrained=pretrained), view))
 
     def advance(run: Run, carry: Carry, drawn: tuple[Draw, Batch]) -> Carry:
         def next_step(carry: Carry, drawn: tuple[Draw, Batch]) -> tuple[Carry, None]:
@@ -56,11 +56,11 @@ def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
         return _stacked(predict(train.learner(one, model), deployed, asked, view))
 
     ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(one).compile()
-    carry, chunk = jax.eval_shape(start, one), _chunk_of(ordered(one), data, steps)
+    carry, chunk = jax.eval_shape(start, one, data.pretrained), _chunk_of(ordered(one), data, steps)
     lengths = set(map(len, _probe_chunks(data, evaluation_chunk(data.inputs, view))))
     return Programs(
         order=ordered,
-        start=jax.jit(start).lower(one).compile(),
+        start=jax.jit(start).lower(one, data.pretrained).compile(),
         advance=jax.jit(advance).lower(one, carry, chunk).compile(),
         look={n: jax.jit(look).lower(carry, _like(data, n), _flags(n)).compile() for n in lengths},
         steps=steps,
@@ -122,7 +122,7 @@ class Streamed:
 
     def start(self) -> Carry:
         """Before the first step."""
-        return self.programs.start(self.run)
+        return self.programs.start(self.run, self.data.pretrained)
 
     def place(self, carry: Tree, step: int) -> Carry:
         """Numpy arrays [1, ...] back on the device; ValueError where no chunk begins at `step`."""

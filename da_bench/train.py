@@ -69,7 +69,8 @@ class Data(NamedTuple):
     """All that a run may see, every input once: inputs [N, ...], and which rows of them are what, int32.
 
     source [n], with labels [n]; target [m], to train on; probes [p], to predict, and of which of the two domains each
-    is, of_target [p] bool. inputs are an array, or, to be streamed, `Joined`.
+    is, of_target [p] bool. inputs are an array, or, to be streamed, `Joined`. pretrained: arrays that the network
+    starts from, {"params": ..., "batch_stats": ...} with any part of its own; the rest starts at random.
     """
 
     inputs: Any
@@ -78,6 +79,7 @@ class Data(NamedTuple):
     target: Array
     probes: Array
     of_target: Array
+    pretrained: Tree = {}  # noqa: RUF012 - of a tuple, which nobody changes
 
 
 def gather(source: Domain, target: Array, probes: Sequence[Array], of_target: Sequence[bool] = ()) -> Data:
@@ -173,7 +175,7 @@ def stepper(model: Network, view: View | None) -> Step:
 
 def begin(one: Run, step: Step, model: Network, data: Data, view: View | None) -> Carry:
     """What the first step of a run is handed. Of the data only two inputs are read."""
-    state = init(one.key, one.method, learner(one, model), _example(data, view), len(data.target))
+    state = init(one.key, one.method, learner(one, model), _example(data, view), len(data.target), data.pretrained)
     _, metrics = jax.eval_shape(step, one, state, *drawn_like(one.training, data))
     return Carry(state, jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), metrics))
 
@@ -201,9 +203,16 @@ def _example(data: Data, view: View | None) -> Array:
     return evaluation_input(view, data.inputs[data.source[:2]])
 
 
-def init(key: Array, method: Method, learner: Learner, example: Array, targets: int) -> TrainState:
-    """The state before the first step, for inputs of the network like `example` [n, ...] and so many target rows."""
+def init(
+    key: Array, method: Method, learner: Learner, example: Array, targets: int, pretrained: Tree | None = None
+) -> TrainState:
+    """The state before the first step, for inputs of the network like `example` [n, ...] and so many target rows.
+
+    pretrained: see `Data`.
+    """
     model, stats = initialise(learner.model, stream(key, "model"), example)
+    begun = laid_over({"params": model, **stats}, pretrained or {})
+    model, stats = begun.pop("params"), begun
     output = _zeros(shapes(learner.model, model, stats, example))
     own = method.init(stream(key, "method"), output)
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
@@ -215,6 +224,13 @@ def init(key: Array, method: Method, learner: Learner, example: Array, targets: 
     memory = {**drawn, **memory} if drawn else memory
     opt_state = learner.optimizer.init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, stream(key, "steps"))
+
+
+def laid_over(own: Tree, given: Tree) -> Tree:
+    """A nested dict of arrays, with those that are `given` in place of its own."""
+    if not isinstance(given, dict):
+        return given
+    return {**own, **{name: laid_over(own[name], part) for name, part in given.items()}}
 
 
 def _zeros(output: Output) -> Output:

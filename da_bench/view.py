@@ -5,7 +5,7 @@ published numbers were made, each picture's draw a pure function of (key, row): 
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,13 @@ class View:
 
     pixels: side of the input; resize: how files of any shape became stored squares, "squash" (straight to the square,
     as the code of most papers does) or "centre" (the central square); augment: of training inputs only, random crops,
-    horizontal flips, both or none; mean, std: of the three channels, subtracted from and divided into values in [0, 1],
-    by default ImageNet's; area: least and greatest share of the stored square that a crop covers; ratio: least and
-    greatest width / height of a crop.
+    horizontal flips, both or none; mean, std: of the three channels, in the order that the network sees them in,
+    subtracted from and divided into values in [0, 1], by default ImageNet's; area: least and greatest share of the
+    stored square that a crop covers; ratio: least and greatest width / height of a crop; channels: their order, "bgr"
+    for networks that were trained by Caffe; stored: side of the stored squares, None: the custom of 256 for 224 seen.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("channels", "stored")
 
     pixels: Count = 224
     resize: Literal["squash", "centre"] = "squash"
@@ -37,6 +40,8 @@ class View:
     std: Triple = (0.229, 0.224, 0.225)
     area: Range = (0.08, 1.0)
     ratio: Range = (3 / 4, 4 / 3)
+    channels: Literal["rgb", "bgr"] = "rgb"
+    stored: Count | None = None
 
     def __post_init__(self) -> None:
         if min(self.std) <= 0:
@@ -45,11 +50,13 @@ class View:
             raise UserError(f"View.area = {self.area}: must be two shares of the picture, 0 < least <= greatest <= 1")
         if not 0 < self.ratio[0] <= 1 <= self.ratio[1]:
             raise UserError(f"View.ratio = {self.ratio}: must be 0 < least <= 1 <= greatest, as the whole is a crop")
+        if self.stored is not None and self.stored < self.pixels:
+            raise UserError(f"View.stored = {self.stored} is less than View.pixels = {self.pixels}, a part of it")
 
     @property
     def pack_side(self) -> int:
-        """Side of the stored squares: the custom of 256 stored for 224 seen."""
-        return round(self.pixels * 8 / 7)
+        """Side of the stored squares."""
+        return self.stored or round(self.pixels * 8 / 7)
 
 
 def evaluation_input(view: View | None, inputs: Array) -> Array:
@@ -112,6 +119,7 @@ def _check(view: View, inputs: Array) -> None:
 
 def _normalised(view: View, grey: Array) -> Array:
     """Of grey levels, 0 to 255. Difference, then product: no compiler rounds that in two ways."""
+    grey = grey[..., ::-1] if view.channels == "bgr" else grey
     mean, std = (np.asarray(one, np.float64).reshape(1, 1, 1, 3) for one in (view.mean, view.std))
     return (grey - jnp.asarray(255 * mean, jnp.float32)) * jnp.asarray(1 / (255 * std), jnp.float32)
 

@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from da_bench import disk
 from da_bench.data.base import Examples, Listing
 from da_bench.data.pictures import HOWS, How, decode_bytes, dhash, read_bytes, resize, strict_pillow
 from da_bench.disk import flush
@@ -74,11 +75,8 @@ class _Recipe(NamedTuple):
 
 
 def cache_root() -> Path:
-    """The folder of the packs, under $DA_BENCH_CACHE, else $XDG_CACHE_HOME/da-bench, else ~/.cache/da-bench."""
-    if given := os.environ.get("DA_BENCH_CACHE"):
-        return Path(given).expanduser() / "packs"
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (shared if shared.is_absolute() else Path.home() / ".cache") / "da-bench" / "packs"
+    """The folder of the packs, see `disk.cache`."""
+    return disk.cache("packs")
 
 
 def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progress: bool = False) -> Pack:

@@ -1,8 +1,8 @@
 """A network whose trunk may be pretrained, and how the trunk's arrays are called in the files that others publish."""
 
 import abc
-from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -35,6 +35,8 @@ class Backbone(Network):
     STAGES: ClassVar[tuple[str, ...]]  # the trunk's parameters by their first name's beginning, from the input upwards
     CONVENTIONS: ClassVar[tuple[str, ...]]  # whose files `published` knows the names of: "torchvision", "timm", "keras"
     SIDE: ClassVar[int] = 224  # pixels that it was published for
+    FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # by convention, those that its files need, {"padding": ...}
+    IGNORED: ClassVar[tuple[str, ...]] = ()  # how names in files begin that are no part of this network
 
     weights: str = ""
     bottleneck: int | None = 256

@@ -132,3 +132,42 @@ def _layer(kind: str, kernel: np.ndarray, bias: np.ndarray) -> Layer:
     """TensorFlow Lite keeps kernels as [out, h, w, c], [1, h, w, c] and [out, c]."""
     turns = {"conv": (1, 2, 3, 0), "depthwise": (1, 2, 3, 0), "dense": (1, 0)}
     return Layer(kind, kernel.transpose(turns[kind]), bias)
+
+
+def mobilenet_v2(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a MobileNetV2's `.tflite` file, called as in Keras' files.
+
+    There, batch normalisation is part of the convolutions: what is left of it, the bias, becomes the shift of a batch
+    normalisation that does nothing else: scale 1, mean 0, and a variance that is 1 with the epsilon added. That is the
+    same function in evaluation; in training, a batch's own statistics make another of it.
+
+    Raises:
+        UserError: as `read`; or it is another network.
+    """
+    layers, names = read(path), _mobilenet_v2_names()
+    kinds = ["depthwise" if "depthwise" in name else "conv" for name, _ in names]
+    if [layer.kind for layer in layers[:-1]] != kinds or layers[-1].kernel.size != 1280 * len(layers[-1].bias):
+        raise unusable(path, f"its {len(layers)} layers are not those of 'mobilenet_v2'", "give that network's file")
+    found: dict[str, np.ndarray] = {}
+    for layer, (name, norm) in zip(layers, names, strict=False):
+        found[f"{name}/{'depthwise_' if layer.kind == 'depthwise' else ''}kernel"] = layer.kernel
+        found |= {f"{norm}/{array}": values for array, values in _shift(layer.bias).items()}
+    last = layers[-1]
+    return found | {"predictions/kernel": last.kernel.reshape(-1, len(last.bias)), "predictions/bias": last.bias}
+
+
+EPSILON = 1e-3  # of batch normalisation in Keras' MobileNetV2
+
+
+def _shift(bias: np.ndarray) -> dict[str, np.ndarray]:
+    """A batch normalisation that adds `bias`."""
+    ones = np.ones_like(bias)
+    return {"gamma": ones, "beta": bias, "moving_mean": 0 * ones, "moving_variance": ones - np.float32(EPSILON)}
+
+
+def _mobilenet_v2_names() -> list[tuple[str, str]]:
+    """Each convolution and its batch normalisation, in the order of computation."""
+    blocks = ["expanded_conv", *(f"block_{i}" for i in range(1, 17))]
+    parts = [("expand", "depthwise", "project") if i else ("depthwise", "project") for i in range(len(blocks))]
+    inner = [f"{block}_{part}" for block, own in zip(blocks, parts, strict=True) for part in own]
+    return [("Conv1", "bn_Conv1"), *((name, f"{name}_BN") for name in inner), ("Conv_1", "Conv_1_bn")]
