@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from da_bench import apart, engine, models, stream, train
+from da_bench import apart, engine, models, stream, train, weights
 from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import load, present, spec
 from da_bench.engine import Session, drive
@@ -222,6 +222,7 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
                 f"Training.batch_size = {experiment.training.batch_size} is more than the {rows} rows of the {name} "
                 f"split of {task.name}; give at most {rows}, or None for all rows"
             )
+    weights.check(_network(experiment, task), experiment.view)
     _check_network(experiment, task, evaluation_input(experiment.view, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
         _check_streaming()
@@ -323,7 +324,7 @@ def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]
     options = job.options
     places = min(len(group), len(jax.devices()) // options.devices_per_run)
     devices = jax.devices()[: places * options.devices_per_run]
-    model, view, data = _network(group[0], task), group[0].view, _data(group[0], task)
+    model, view, data = _network(group[0], task), group[0].view, _begun(group[0], task)
     at_once = options.at_once or _side_by_side(model, evaluation_input(view, data.inputs[:2]))
     start = time.monotonic()
     where = Devices(devices, at_once, options.devices_per_run)
@@ -336,7 +337,7 @@ def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]
 
 def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
     """All runs of a group by the same compiled programs, one run after another, their data read as they go."""
-    data, runs = _data(group[0], task), [_run(one) for one in group]
+    data, runs = _begun(group[0], task), [_run(one) for one in group]
     start = time.monotonic()
     programs = stream.build(runs[0], _network(group[0], task), data, group[0].view)
     compiled = (time.monotonic() - start) / len(group)
@@ -369,6 +370,11 @@ def _data(experiment: Experiment, task: Task) -> train.Data:
     held_out = [probe.inputs for probe in probes(experiment, task).values()]
     of_target = experiment.labels_from == "target", True, False, True
     return train.gather(labelled(experiment, task).train, task.target.train.inputs, held_out, of_target)
+
+
+def _begun(experiment: Experiment, task: Task) -> train.Data:
+    """What a run may see, and what its network starts from."""
+    return _data(experiment, task)._replace(pretrained=weights.start(experiment.network))
 
 
 def _unpack(experiment: Experiment, task: Task, made: engine.Made, i: int) -> Predictions:

@@ -24,8 +24,8 @@ class Experiment:
     """What to run once.
 
     task: a pair of domains by name; method; model: None is the task's own network; training: unused by a shallow
-    method; view: how pictures become inputs, None where the inputs are not pictures on disk;
-    labels_from: "source", or "target" for the upper bound that trains on the target's labelled training split and is
+    method; view: how pictures become inputs, None where the inputs are not pictures on disk, by
+    default as the weights have it that the network starts from; labels_from: "source", or "target" for the upper bound that trains on the target's labelled training split and is
     marked as such wherever it is shown; seed: of everything random in the run.
     """
 

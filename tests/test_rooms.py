@@ -15,6 +15,7 @@ ORDER = [
     {"view", "processes"},
     {"losses"},
     {"models", "data"},
+    {"weights"},
     {"methods"},
     {"train"},
     {"engine", "resident", "stream"},

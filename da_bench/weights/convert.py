@@ -1,6 +1,6 @@
 """From a file's arrays to a network's: every one by its name, none left over, all of the right shape."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +82,9 @@ def _check_names(
     headless = not any(one.name in there for one in wanted if is_head(one.path))
     missing = [one.name for one in wanted if one.name not in there and not (headless and is_head(one.path))]
     ignored = backbone(arch).IGNORED
-    surplus = [n for n in arrays if n not in there and not n.endswith(COUNTERS) and not n.startswith(ignored or ("\0",))]
+    surplus = [
+        n for n in arrays if n not in there and not n.endswith(COUNTERS) and not n.startswith(ignored or ("\0",))
+    ]
     if missing or surplus:
         lists = [("missing", missing), ("in it but no part of the network", surplus)]
         told = "; ".join(f"{len(names)} {what}: {', '.join(sorted(names))}" for what, names in lists if names)
@@ -170,8 +172,3 @@ def nested(leaves: Mapping[tuple[str, ...], Any]) -> Tree:
             place = place.setdefault(key, {})
         place[path[-1]] = leaf
     return tree
-
-
-def trunk(arrays: Mapping[tuple[str, ...], np.ndarray]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
-    """Those that are not of the classifier."""
-    yield from ((path, array) for path, array in arrays.items() if not is_head(path))

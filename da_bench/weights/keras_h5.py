@@ -48,7 +48,7 @@ def require_h5py() -> Any:
         import h5py
     except ImportError:
         raise UserError(
-            "Keras' .h5 files need a package that is not installed: pip install \"da-bench[weights]\""
+            'Keras\' .h5 files need a package that is not installed: pip install "da-bench[weights]"'
         ) from None
     return h5py
 

@@ -26,5 +26,7 @@ def read(path: Path, arch: str) -> dict[str, np.ndarray]:
     if start[4:] != b"TFL3":
         return safetensors.read(path).arrays
     if arch != "mobilenet_v2":
-        raise unusable(path, f"TensorFlow Lite files are read for 'mobilenet_v2' alone, not for '{arch}'", "give another")
+        raise unusable(
+            path, f"TensorFlow Lite files are read for 'mobilenet_v2' alone, not for '{arch}'", "give another"
+        )
     return tflite.mobilenet_v2(path)

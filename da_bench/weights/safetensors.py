@@ -111,7 +111,11 @@ def written(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> Itera
     header: dict[str, Any] = {"__metadata__": dict(words)}
     end = 0
     for name, array in sorted(arrays.items()):
-        header[name] = {"dtype": CODES[array.dtype], "shape": list(array.shape), "data_offsets": [end, end + array.nbytes]}
+        header[name] = {
+            "dtype": CODES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [end, end + array.nbytes],
+        }
         end += array.nbytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the arrays are aligned

@@ -57,7 +57,7 @@ class _Tensor(NamedTuple):
     stride: tuple[int, ...]
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The file asks for something else than tensors."""
 
 
@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     content = read_bytes(path)
     try:
         return _zipped(path) if content[:4] == b"PK\x03\x04" else _before(content)
-    except _Refused as error:
+    except _RefusedError as error:
         raise unusable(
             path, str(error), "save the network's state_dict() with torch.save, and give that file"
         ) from None
@@ -85,11 +85,11 @@ def _zipped(path: Path) -> dict[str, np.ndarray]:
         infos = {info.filename.partition("/")[2]: info for info in archive.infolist()}
         for info in infos.values():
             if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-                raise _Refused(f"'{info.filename}' in it is compressed, as torch never does")
+                raise _RefusedError(f"'{info.filename}' in it is compressed, as torch never does")
         if "data.pkl" not in infos:
-            raise _Refused("it is a zip file without the 'data.pkl' of a state dict")
+            raise _RefusedError("it is a zip file without the 'data.pkl' of a state dict")
         if "byteorder" in infos and archive.read(infos["byteorder"]) != b"little":
-            raise _Refused("its numbers are big-endian")
+            raise _RefusedError("its numbers are big-endian")
         described = Machine(archive.read(infos["data.pkl"])).run()
         return _state(described, lambda key: archive.read(infos[f"data/{key}"]))
 
@@ -98,7 +98,7 @@ def _before(content: bytes) -> dict[str, np.ndarray]:
     """Four descriptions one after another, the keys of the storages, and these: a length each, and its numbers."""
     machine = Machine(content)
     if machine.run() != MAGIC or machine.run() != VERSION:
-        raise _Refused("it is no PyTorch file of a known form")
+        raise _RefusedError("it is no PyTorch file of a known form")
     machine.run()  # of the machine that wrote it
     described, keys, at = machine.run(), machine.run(), 0
     storages, at = {}, machine.at
@@ -121,10 +121,10 @@ def _tensors(described: Any) -> dict[str, _Tensor]:
         if isinstance(described, dict) and isinstance(described.get(key), dict):
             described = described[key]
     if not isinstance(described, dict) or not described:
-        raise _Refused(f"it holds a {type(described).__name__}, not the tensors of a state dict")
+        raise _RefusedError(f"it holds a {type(described).__name__}, not the tensors of a state dict")
     for name, one in described.items():
         if not isinstance(one, _Tensor):
-            raise _Refused(f"'{name}' in it is a {type(one).__name__}, not a tensor")
+            raise _RefusedError(f"'{name}' in it is a {type(one).__name__}, not a tensor")
     return described
 
 
@@ -144,7 +144,7 @@ def _array(tensor: _Tensor, numbers: bytes) -> np.ndarray:
 def _storage(kind: str, of: _Name, key: str, _place: str, _count: int, view: Any = None) -> _Storage:
     """The persistent ids of a file; view: (key, first number, count), of the old form alone."""
     if kind != "storage" or of.name not in DTYPES:
-        raise _Refused(f"its numbers are of the unknown kind '{of.name}'")
+        raise _RefusedError(f"its numbers are of the unknown kind '{of.name}'")
     return _Storage(key, DTYPES[of.name], 0 if view is None else view[1])
 
 
@@ -183,7 +183,7 @@ class Machine:
         self.stack, self.marks, self.memo = [], [], {}
         while (code := self.take(1)) != b".":
             if code not in INSTRUCTIONS:
-                raise _Refused(f"it holds the instruction {code!r}, which no state dict needs")
+                raise _RefusedError(f"it holds the instruction {code!r}, which no state dict needs")
             INSTRUCTIONS[code](self)
         return self.stack.pop()
 
@@ -222,7 +222,7 @@ class Machine:
         """A function or type: put there by its name, if it is one of those known."""
         name = f"{self.line()} {self.line()}"
         if name not in BUILDERS and name not in DTYPES:
-            raise _Refused(f"it asks for '{name.replace(' ', '.')}', which is no part of a state dict; nothing was run")
+            raise _RefusedError(f"it asks for '{name.replace(' ', '.')}', which is no part of a state dict; nothing was run")
         self.stack.append(_Name(name))
 
     def call(self) -> None:
@@ -302,4 +302,4 @@ INSTRUCTIONS: dict[bytes, Callable[[Machine], None]] = {
 
 def _check_protocol(version: int) -> None:
     if version != 2:
-        raise _Refused(f"it is written in protocol {version}, not in torch's own, 2")
+        raise _RefusedError(f"it is written in protocol {version}, not in torch's own, 2")
