@@ -4,6 +4,7 @@ da_bench finds this package by its entry point ("da_bench.methods" in pyproject.
 """
 
 from baselines.components import Bda, Jda, Tca
+from baselines.fine_tuning import StagedFineTuning, feature_extraction, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
 from baselines.reweighting import DensityRatio, KernelMeanMatching
 from baselines.shallow import LogisticRegression, ShallowCoral
@@ -24,8 +25,12 @@ __all__ = [
     "NearestNeighbour",
     "ShallowCoral",
     "SinkhornOt",
+    "StagedFineTuning",
     "SubspaceAlignment",
     "Svm",
     "Tca",
+    "feature_extraction",
+    "full_fine_tuning",
+    "staged_fine_tuning",
     "target_only",
 ]

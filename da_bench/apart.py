@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from da_bench import cluster, isolate
-from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
-from da_bench.job import Job, Options, held, label
+from da_bench.job import Job, Options, held, label, task_of
 from da_bench.judge import failed
 from da_bench.locks import HeldError, hold
 
@@ -85,4 +84,4 @@ def _settle(one: Experiment, found: isolate.Failure | None, job: Job) -> None:
             return
         found = found or isolate.Failure("error", "its process ended well, and left no result")
         job.sweep.note(f"{label([one])}, seed {one.seed}: {found.cause}: {found.reason}")
-        job.store.publish(*failed(one, load(one.task, job.options.data_root, one.view), *found))
+        job.store.publish(*failed(one, task_of(one, job.options), *found))

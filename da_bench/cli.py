@@ -200,7 +200,8 @@ def _run_method(name: str, arguments: list[str]) -> None:
     load_plugins()
     asked = tyro.cli(_one_method(METHODS[name]), args=arguments, prog=f"da-bench run {name}")
     model = None if asked.model is None else models.build(asked.model)
-    settings = {"training": asked.training, "labels_from": asked.labels_from, "model": model, "view": _view(asked)}
+    same = {name: getattr(asked, name) for name in ("training", "labels_from", "shots", "features")}
+    settings = {**same, "model": model, "view": _view(asked)}
     _show(run_study(asked.method, asked.task, asked.seeds, _options(asked), **settings), asked, [])
 
 
@@ -223,7 +224,9 @@ def _one_method(cls: Any) -> Any:
             ("model", explained(str | None, "A network; default: the task's own."), None),
             ("pixels", explained(int | None, "Side of the pictures that the network sees, default 224."), None),
             ("augment", explained(AUGMENT | None, "Of training pictures, default crop_flip."), None),
-            ("labels_from", explained(Literal["source", "target"], "target: an upper bound, not a method."), "source"),
+            ("labels_from", explained(LABELS, "target: an upper bound, not a method; both: with --shots."), "source"),
+            ("shots", explained(int | None, "Only so many labels of the target, of each class."), None),
+            ("features", explained(str, "Imported weights whose features take the place of pictures."), ""),
         ],
         bases=(Run,),
         frozen=True,

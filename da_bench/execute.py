@@ -16,10 +16,10 @@ import numpy as np
 
 from da_bench import apart, engine, models, stream, train, weights
 from da_bench.checkpoints import Checkpoints, tidy
-from da_bench.data.tasks import load, present, spec
+from da_bench.data.tasks import present, spec
 from da_bench.engine import Session, drive
 from da_bench.experiment import Experiment
-from da_bench.job import APART_TOGETHER, DEFAULTS, Job, Options, held, label
+from da_bench.job import APART_TOGETHER, DEFAULTS, Job, Options, held, label, task_of
 from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
@@ -122,7 +122,7 @@ def _records(wanted: Iterable[str], stand: dict[str, Record], store: Records) ->
 def _make_missing(missing: list[Experiment], store: Records, options: Options) -> None:
     groups = _groups(missing)
     for group in groups:
-        _check(group[0], _load(group[0], options), options)
+        _check(group[0], task_of(group[0], options), options)
     agree(True)  # all processes have looked, before the first of them writes
     if leads():
         tidy(options.checkpoints, store.has)
@@ -199,12 +199,9 @@ def _groups(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
     for one in experiments:
         deep = isinstance(one.method, Method)
         shape = jax.tree.structure((one.method, one.training)) if deep else one.id
-        groups.setdefault((one.task, one.labels_from, one.view, deep and one.network, shape), []).append(one)
+        data = one.task, one.labels_from, one.shots, one.view, one.features
+        groups.setdefault((data, deep and one.network, shape), []).append(one)
     return list(groups.values())
-
-
-def _load(experiment: Experiment, options: Options) -> Task:
-    return load(experiment.task, options.data_root, experiment.view)
 
 
 def _check(experiment: Experiment, task: Task, options: Options) -> None:
@@ -222,8 +219,8 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
                 f"Training.batch_size = {experiment.training.batch_size} is more than the {rows} rows of the {name} "
                 f"split of {task.name}; give at most {rows}, or None for all rows"
             )
-    weights.check(_network(experiment, task), experiment.view)
-    _check_network(experiment, task, evaluation_input(experiment.view, source.inputs[:2]))
+    weights.check(_network(experiment, task), experiment.seen)
+    _check_network(experiment, task, evaluation_input(experiment.seen, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
         _check_streaming()
 
@@ -240,7 +237,7 @@ def _check_data(experiments: list[Experiment], there: dict[str, Record], options
         made = [there[one.id] for one in group if one.id in there]
         if not made or not present(group[0].task, options.data_root):
             continue
-        now = _load(group[0], options).fingerprint
+        now = task_of(group[0], options).fingerprint
         if other := [record.id for record in made if record.environment["data"] != now]:
             example = Records(options.results).folder / other[0]
             raise UserError(
@@ -287,7 +284,7 @@ def _parameters(model: Network, example: Any) -> int:
 def _run_group(group: list[Experiment], job: Job) -> None:
     for one in group if leads() else ():
         job.store.clean(one.id)
-    task = _load(group[0], job.options)
+    task = task_of(group[0], job.options)
     for record, predictions in _make(group, task, job):
         if not leads():
             continue
@@ -324,7 +321,7 @@ def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]
     options = job.options
     places = min(len(group), len(jax.devices()) // options.devices_per_run)
     devices = jax.devices()[: places * options.devices_per_run]
-    model, view, data = _network(group[0], task), group[0].view, _begun(group[0], task)
+    model, view, data = _network(group[0], task), group[0].seen, _begun(group[0], task)
     at_once = options.at_once or _side_by_side(model, evaluation_input(view, data.inputs[:2]))
     start = time.monotonic()
     where = Devices(devices, at_once, options.devices_per_run)
@@ -339,7 +336,7 @@ def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made
     """All runs of a group by the same compiled programs, one run after another, their data read as they go."""
     data, runs = _begun(group[0], task), [_run(one) for one in group]
     start = time.monotonic()
-    programs = stream.build(runs[0], _network(group[0], task), data, group[0].view)
+    programs = stream.build(runs[0], _network(group[0], task), data, group[0].seen)
     compiled = (time.monotonic() - start) / len(group)
     for one, run in zip(group, runs, strict=True):
         session = _session([one], task, job)
@@ -391,7 +388,7 @@ def _unpack(experiment: Experiment, task: Task, made: engine.Made, i: int) -> Pr
 def fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:
     """One run of a shallow method."""
     assert isinstance(experiment.method, Shallow)
-    source, view = labelled(experiment, task).train, experiment.view
+    source, view = labelled(experiment, task).train, experiment.seen
     start = time.monotonic()
     fitted = experiment.method.fit(
         rows(source.inputs, view), np.asarray(source.labels), rows(task.target.train.inputs, view)

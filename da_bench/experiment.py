@@ -12,7 +12,7 @@ from da_bench import models
 from da_bench.data import tasks
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.models import Network
-from da_bench.settings import Seed, UserError, as_dict, did_you_mean, setting
+from da_bench.settings import Count, Seed, UserError, as_dict, did_you_mean, setting
 from da_bench.train import Training
 from da_bench.view import View
 
@@ -24,9 +24,12 @@ class Experiment:
     """What to run once.
 
     task: a pair of domains by name; method; model: None is the task's own network; training: unused by a shallow
-    method; view: how pictures become inputs, None where the inputs are not pictures on disk, by
-    default as the weights have it that the network starts from; labels_from: "source", or "target" for the upper bound that trains on the target's labelled training split and is
-    marked as such wherever it is shown; seed: of everything random in the run.
+    method; view: how pictures become inputs, None where the inputs are not pictures on disk, by default as the weights
+    have it that the network starts from; labels_from: "source", or "target" for the upper bound that trains on the
+    target's labelled training split and is marked as such wherever it is shown, or "both"; shots: of the target only
+    the labels of so many rows of each class, the first ones of its training split, alone or beside the source's;
+    features: the name of imported weights, what whose trunk makes of the pictures takes their place; seed: of
+    everything random in the run.
     """
 
     task: str
@@ -34,20 +37,34 @@ class Experiment:
     model: InstanceOf[Network] | None = None
     training: Training = Training()
     view: View | None = None
-    labels_from: Literal["source", "target"] = "source"
+    labels_from: Literal["source", "target", "both"] = "source"
+    shots: Count | None = None
+    features: str = ""
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        self._check_labels()
         pictures = tasks.spec(self.task).pictures  # an unknown task is refused here
         if pictures and self.view is None:
             object.__setattr__(self, "view", View())
         if self.view is not None and not pictures:
             raise UserError(f"Experiment.view: the inputs of '{self.task}' are not pictures on disk; leave it out")
 
+    def _check_labels(self) -> None:
+        if self.shots and self.labels_from == "source":
+            raise UserError("Experiment.shots counts labels of the target: give labels_from 'both' or 'target' with it")
+        if self.labels_from == "both" and not self.shots:
+            raise UserError("Experiment.labels_from = 'both' needs shots: how many labels of the target a class")
+
     @property
     def network(self) -> Network:
         """The network to train: the given one, or the task's."""
-        return self.model or models.build(tasks.spec(self.task).model)
+        return self.model or models.build("bottleneck" if self.features else tasks.spec(self.task).model)
+
+    @property
+    def seen(self) -> View | None:
+        """How a step sees the stored inputs; None: as they are."""
+        return None if self.features else self.view
 
     def config(self) -> dict[str, Any]:
         """The experiment with every default written out, JSON-able. Equal configs are equal runs."""
@@ -61,6 +78,7 @@ class Experiment:
             "view": as_dict(self.view) if self.view else None,
             "labels_from": self.labels_from,
             "seed": self.seed,
+            **{name: value for name in LATER if (value := getattr(self, name))},
         }
 
     @property
@@ -75,6 +93,7 @@ def canonical(value: Any) -> str:
 
 
 FIELDS = ("schema", "task", "method", "model", "training", "view", "labels_from", "seed")
+LATER = ("shots", "features")  # in a config only where they are set: those of before have neither
 
 
 def from_config(config: dict[str, Any]) -> Experiment:
@@ -91,13 +110,14 @@ def from_config(config: dict[str, Any]) -> Experiment:
         given |= {"model": models.build(**config["model"]), "training": Training(**config["training"])}
     if config["view"] is not None:
         given["view"] = View(**config["view"])
+    given |= {name: config[name] for name in LATER if name in config}
     return Experiment(task=config["task"], labels_from=config["labels_from"], seed=config["seed"], **given)
 
 
 def _check_fields(config: Any) -> None:
     if not isinstance(config, dict):
         raise UserError(f"{canonical(config)[:40]} is not the config of a run: see any config.json in results/runs")
-    for field in config.keys() - set(FIELDS):
+    for field in config.keys() - {*FIELDS, *LATER}:
         raise UserError(f"config has an unknown field '{field}'{did_you_mean(field, FIELDS)}")
     for field in set(FIELDS) - config.keys():
         raise UserError(f"config has no field '{field}': see any config.json in results/runs")

@@ -6,13 +6,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
+from da_bench.features import Trunk, extracted
 from da_bench.locks import HeldError, hold
 from da_bench.processes import leads
 from da_bench.progress import Mode, Sweep
 from da_bench.records import Records
 from da_bench.settings import Count, NonNegative, Positive, UserError, setting
 from da_bench.stopping import Request
+from da_bench.types import Task
 
 APART_TOGETHER = (
     'Options.isolate and Options.executor "ray" give every run a process of its own, and --distributed lets several '
@@ -82,6 +85,15 @@ class Job(NamedTuple):
     sweep: Sweep
     request: Request
     ray: Any = None
+
+
+def task_of(experiment: Experiment, options: Options) -> Task:
+    """The data of a run; features of pictures are made here where they are not in the store yet."""
+    task = load(experiment.task, options.data_root, experiment.view)
+    if not experiment.features:
+        return task
+    assert experiment.view is not None
+    return extracted(task, Trunk(experiment.features, experiment.view))
 
 
 def label(group: list[Experiment]) -> str:

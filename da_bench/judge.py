@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench import evaluate, select
+from da_bench.data.rows import Joined, Rows
 from da_bench.data.splits import SPLIT
 from da_bench.experiment import Experiment
 from da_bench.records import Record, environment
+from da_bench.settings import UserError
 from da_bench.transferability import proxy_a_distance
 from da_bench.types import Domain, Splits, Task
 
@@ -38,8 +40,41 @@ class Seconds(NamedTuple):
 
 
 def labelled(experiment: Experiment, task: Task) -> Splits:
-    """The domain whose training labels the run is given."""
-    return task.source if experiment.labels_from == "source" else task.target
+    """What the run is given labels of: training labels, and those that a label-free rule may look at."""
+    if experiment.labels_from == "source":
+        return task.source
+    if experiment.shots is None:
+        return task.target
+    few = first_of_each_class(task.target.train, experiment.shots)
+    if experiment.labels_from == "target":
+        return task.target._replace(train=few, validation=few)  # no label of the target but these
+    return task.source._replace(train=joined(task.source.train, few))
+
+
+def first_of_each_class(domain: Domain, shots: int) -> Domain:
+    """The first so many rows of each class: the same ones for every seed and method, and among those of more shots.
+
+    Raises:
+        UserError: a class has fewer.
+    """
+    labels = np.asarray(domain.labels)
+    found = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    if (fewest := min(map(len, found))) < shots:
+        raise UserError(f"Experiment.shots = {shots}: the target's training split has only {fewest} rows of some class")
+    rows = np.sort(np.concatenate([one[:shots] for one in found]))
+    return Domain(_rows(domain, rows), labels[rows])
+
+
+def joined(one: Domain, other: Domain) -> Domain:
+    """Both, one after the other; nothing is read."""
+    both: Any = Joined((one.inputs, other.inputs))
+    inputs: Any = Rows(both, np.arange(len(both)))
+    return Domain(inputs, np.concatenate([one.labels, other.labels]))
+
+
+def _rows(domain: Domain, rows: np.ndarray) -> Any:
+    inputs = domain.inputs
+    return Rows(inputs.array, inputs.index[rows]) if isinstance(inputs, Rows) else Rows(inputs, rows)
 
 
 def probes(experiment: Experiment, task: Task) -> dict[str, Domain]:

@@ -5,7 +5,7 @@ Nothing here knows a target label: `run` is handed the source `Domain` and the t
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +33,12 @@ class Training:
     progress p is mu_0 / (1 + a p)^b, by default DANN's (Ganin et al., JMLR 2016, Section 5.2.2); a = 0 is constant.
     momentum: of "sgd" and "nesterov". weight_decay: added to the gradient before the momentum, as in SGD papers.
     precision: of what the network computes, see `models.forward`; alignment terms and parameters are always float32.
-    batch_norm: how batch normalisation treats the two domains of a step, see `Learner.both`.
+    batch_norm: how batch normalisation treats the two domains of a step, see `Learner.both`. trunk_rate: what the
+    learning rate of a backbone's trunk is multiplied by; papers that start from ImageNet's weights have 0.1, said as
+    "the new layers learn ten times as fast".
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("trunk_rate",)
 
     steps: Count = 1000
     evaluations: Count = 10
@@ -47,13 +51,14 @@ class Training:
     weight_decay: NonNegative = 0.0
     precision: Precision = "float32"
     batch_norm: BatchNorm = "joint"
+    trunk_rate: NonNegative = 1.0
 
     def __post_init__(self) -> None:
         if self.steps % self.evaluations:
             raise UserError(f"Training.evaluations = {self.evaluations} must divide steps = {self.steps}")
 
-    def optimiser(self) -> optax.GradientTransformation:
-        """The optax chain of these settings."""
+    def optimiser(self, frozen: bool = False) -> optax.GradientTransformation:
+        """The optax chain of these settings; frozen: the trunk stays to the bit."""
 
         def rate(step: Array) -> Array:
             return self.learning_rate / (1 + self.decay_rate * step / self.steps) ** self.decay_power
@@ -62,7 +67,17 @@ class Training:
             direction = optax.scale_by_adam(b1=self.momentum)
         else:
             direction = optax.trace(self.momentum, nesterov=self.optimizer == "nesterov")
-        return optax.chain(optax.add_decayed_weights(self.weight_decay), direction, optax.scale_by_learning_rate(rate))
+        trunk = optax.stateless(lambda updates, _: _of_trunk(updates, 0.0 if frozen else self.trunk_rate))
+        decay = optax.add_decayed_weights(self.weight_decay)
+        return optax.chain(decay, direction, optax.scale_by_learning_rate(rate), trunk)
+
+
+def _of_trunk(updates: Tree, rate: Array | float) -> Tree:
+    """Updates, those of the network's trunk, if it has one, times the rate."""
+    if "trunk" not in updates.get("model", {}):
+        return updates
+    model = updates["model"]
+    return {**updates, "model": {**model, "trunk": jax.tree.map(lambda update: rate * update, model["trunk"])}}
 
 
 class Data(NamedTuple):
@@ -196,7 +211,8 @@ def means(sums: dict[str, Array], steps: int) -> dict[str, Array]:
 def learner(one: Run, model: Network) -> Learner:
     """What every step of a run is given."""
     settings = one.training
-    return Learner(model, settings.optimiser(), settings.steps, settings.precision, settings.batch_norm)
+    optimiser = settings.optimiser(frozen=getattr(model, "frozen", False))
+    return Learner(model, optimiser, settings.steps, settings.precision, settings.batch_norm)
 
 
 def _example(data: Data, view: View | None) -> Array:

@@ -18,6 +18,7 @@ ORDER = [
     {"weights"},
     {"methods"},
     {"train"},
+    {"features"},
     {"engine", "resident", "stream"},
     {"evaluate"},
     {"select", "transferability"},

@@ -12,6 +12,8 @@ from da_bench.models.base import (
     normalisation,
     register,
     shapes,
+    stages,
+    top_stage,
 )
 from da_bench.models.discriminator import Discriminator
 from da_bench.models.heads import Head
@@ -31,6 +33,8 @@ __all__ = [
     "normalisation",
     "register",
     "shapes",
+    "stages",
+    "top_stage",
 ]
 
 export_all(__name__, MODELS)

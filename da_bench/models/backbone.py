@@ -36,9 +36,9 @@ class Backbone(Network):
     weights: the name of an imported file, see `da-bench weights`; "": the trunk starts at random. bottleneck: units of
     the layer of features between trunk and head, a linear map, batch normalisation and ReLU, as adaptation papers on
     pictures and their suites have it; None: the features are the trunk's own, as in the network that was published.
+    frozen: the trunk stays what it was, in evaluation mode too, as where features are extracted once.
     """
 
-    STAGES: ClassVar[tuple[str, ...]]  # the trunk's parameters by their first name's beginning, from the input upwards
     CONVENTIONS: ClassVar[tuple[str, ...]]  # whose files `published` knows the names of: "torchvision", "timm", "keras"
     SIDE: ClassVar[int] = 224  # pixels that it was published for
     FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # by convention, those that its files need, {"padding": ...}
@@ -46,6 +46,7 @@ class Backbone(Network):
 
     weights: str = ""
     bottleneck: int | None = 256
+    frozen: bool = False
 
     def setup(self) -> None:
         """Name the parts."""
@@ -66,7 +67,7 @@ class Backbone(Network):
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, ...] -> features [n, bottleneck], logits [n, classes]."""
-        features = self.trunk(inputs, train)
+        features = jax.lax.stop_gradient(self.trunk(inputs, False)) if self.frozen else self.trunk(inputs, train)
         features = features if self.neck is None else self.neck(features, train)
         return Output(features, self.classify(features))
 

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -19,6 +19,8 @@ class Network(nn.Module, abc.ABC):
 
     `classes` is filled in from the task.
     """
+
+    STAGES: ClassVar[tuple[str, ...]] = ()  # of a trunk: how names of its parts begin, from the inputs upwards
 
     classes: int = dataclasses.field(default=0, kw_only=True)
 
@@ -101,6 +103,32 @@ def normalisation(params: Tree, stats: Tree) -> Tree:
     """Like params, bools: which are the scales and shifts of layers that keep batch statistics."""
     layers = {path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(stats.get("batch_stats", {}))}
     return jax.tree_util.tree_map_with_path(lambda path, _: path[:-1] in layers, params)
+
+
+def stages(model: Network, tree: Tree) -> Tree:
+    """Like a tree of the network's arrays, parameters or statistics, ints: the stage of each, 0 at the inputs.
+
+    All that is no part of a trunk is the last stage, whose number is `top_stage`. A network without a trunk has two:
+    its classifier, and the rest.
+    """
+    return jax.tree_util.tree_map_with_path(lambda path, _: _stage(model, [step.key for step in path]), tree)
+
+
+def top_stage(model: Network) -> int:
+    """The number of a network's last stage."""
+    return len(model.STAGES) or 1
+
+
+def _stage(model: Network, names: list[str]) -> int:
+    if not model.STAGES:
+        return int("head" in names)
+    if "trunk" not in names:
+        return top_stage(model)
+    part = names[names.index("trunk") + 1]
+    fits = [i for i, beginning in enumerate(model.STAGES) if part.startswith(beginning)]
+    if not fits:
+        raise ValueError(f"{type(model).__name__}.STAGES has no stage for '{part}'")
+    return max(fits, key=lambda i: len(model.STAGES[i]))
 
 
 PRODUCTS = {"float32": "highest", "tensorfloat32": "tensorfloat32", "bfloat16": "bfloat16"}

@@ -58,7 +58,7 @@ def gain_cell(row: Row, gain: Paired | None) -> Cell:
 def verdict_cell(row: Row, gain: Paired | None) -> Cell:
     """The verdict in words."""
     if row.is_source_only or row.is_bound:
-        return Cell("reference" if row.is_source_only else "upper bound")
+        return Cell("reference" if row.is_source_only else "upper bound" if row.is_upper_bound else "knows target labels")
     if gain is None:
         return MISSING
     said = verdict(gain)

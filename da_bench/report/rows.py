@@ -16,7 +16,7 @@ BOUND = "target only (upper bound)"
 
 # Not part of a row's settings: the task heads the table, seeds share a row, the schema is the file format's,
 # and `labels_from` is what the row is called anyway.
-APART = ("task", "seed", "schema", "labels_from")
+APART = ("task", "seed", "schema", "labels_from", "shots")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,13 @@ class Row:
 
     @property
     def is_bound(self) -> bool:
-        """Whether it was trained on target labels."""
-        return _family(self.first)[0] == "target"
+        """Whether it was trained on target labels, all or some."""
+        return self.first.config["labels_from"] != "source"
+
+    @property
+    def is_upper_bound(self) -> bool:
+        """Whether it was trained on all labels of the target's training split."""
+        return self.is_bound and not self.first.config.get("shots")
 
     @property
     def diverged(self) -> int:
@@ -143,13 +148,21 @@ def _name(record: Record, fields: Sequence[str]) -> str:
     values = ", ".join(
         f"{label}={shown(found[field])}" for label, field in zip(labels, fields, strict=True) if field in found
     )
-    name = BOUND if _family(record)[0] == "target" else record.config["method"]["name"]
+    name = _called(record)
     return f"{name} ({values or 'unset'})" if fields else name
 
 
+def _called(record: Record) -> str:
+    """The method, and what it knew of the target's labels."""
+    method, shots = record.config["method"]["name"], record.config.get("shots")
+    few = f"{shots} target labels a class"
+    if record.config["labels_from"] == "target":
+        return f"target only, {few}" if shots else BOUND
+    return f"{method} + {few}" if shots else method
+
+
 def _family(record: Record) -> tuple[str, str]:
-    labels_from = record.config["labels_from"]
-    return labels_from, "" if labels_from == "target" else record.config["method"]["name"]
+    return record.config["labels_from"], _called(record)
 
 
 def settings(record: Record) -> dict[str, Any]:
@@ -204,7 +217,7 @@ def reference(row: Row, rows: Sequence[Row]) -> Row | None:
 
 def upper_bound(row: Row, rows: Sequence[Row]) -> Row | None:
     """The row trained on target labels with the same model and training as `row`."""
-    return _partner(row, [one for one in rows if one.is_bound])
+    return _partner(row, [one for one in rows if one.is_upper_bound])
 
 
 def _partner(row: Row, candidates: list[Row]) -> Row | None:

@@ -275,6 +275,17 @@ def _check_network(name: str, told: Facts, model: Network) -> None:
         raise UserError(f"the weights '{name}' do not fit the network: '{odd}' is of another shape, or only in one")
 
 
+def network(name: str) -> Backbone:
+    """The published network up to its own features, which starts from these weights.
+
+    Raises:
+        UserError: as `facts`.
+    """
+    told = facts(name)
+    cls: Any = backbone(told.arch)
+    return cls(classes=1, bottleneck=None, weights=name, **told.fields)
+
+
 def pretrained_name(model: Network) -> str:
     """Of the weights that a network starts from, "": none."""
     return model.weights if isinstance(model, Backbone) else ""
