@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import InstanceOf
 
-from da_bench import models
+from da_bench import models, weights
 from da_bench.data import tasks
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.models import Network
@@ -24,9 +24,9 @@ class Experiment:
     """What to run once.
 
     task: a pair of domains by name; method; model: None is the task's own network; training: unused by a shallow
-    method; view: how pictures become inputs, None where the inputs are not pictures on disk, by
-    default as the weights have it that the network starts from; labels_from: "source", or "target" for the upper bound that trains on the target's labelled training split and is
-    marked as such wherever it is shown; seed: of everything random in the run.
+    method; view: how pictures become inputs, None where the inputs are not pictures on disk; by default as the weights
+    have it that the network starts from; labels_from: "source", or "target" for the upper bound that trains on the
+    target's labelled training split and is marked as such wherever it is shown; seed: of everything random in the run.
     """
 
     task: str
@@ -40,7 +40,8 @@ class Experiment:
     def __post_init__(self) -> None:
         pictures = tasks.spec(self.task).pictures  # an unknown task is refused here
         if pictures and self.view is None:
-            object.__setattr__(self, "view", View())
+            name = weights.pretrained_name(self.network)
+            object.__setattr__(self, "view", weights.view(name) if name else View())
         if self.view is not None and not pictures:
             raise UserError(f"Experiment.view: the inputs of '{self.task}' are not pictures on disk; leave it out")
 
