@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 RULE = Literal["last", "im", "source_validation", "oracle"]
+LABELS = Literal["source", "target", "both"]
 AUGMENT = Literal["none", "flip", "crop", "crop_flip"]
 KINDS = Literal["methods", "tasks", "models", "validators"]
 
@@ -26,6 +27,7 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   check my_method.py      a method, yours or ours, against all that every method is held to
   new-method NAME         a file with a method that works, to be made into your own
   data WHAT               list, check, prepare and preview data sets: da-bench data --help
+  weights WHAT            import, list and verify pretrained weights: da-bench weights --help
 
 da-bench VERB --help says more. Data sets of your own: --data-root, or the variable DA_BENCH_DATA.
 """
@@ -131,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "plot": plot,
         "list": list_,
         "data": data,
+        "weights": weights,
         "check": check,
         "new-method": new_method,
     }
@@ -193,15 +196,13 @@ def _run_method(name: str, arguments: list[str]) -> None:
 
     apart = not {"--isolate", "ray", "--executor=ray"}.isdisjoint(arguments)
     _use_devices(apart, "--distributed" in arguments)
-    from da_bench import models
     from da_bench.execute import run as run_study
     from da_bench.methods import METHODS, load_plugins
 
     load_plugins()
     asked = tyro.cli(_one_method(METHODS[name]), args=arguments, prog=f"da-bench run {name}")
-    model = None if asked.model is None else models.build(asked.model)
     same = {name: getattr(asked, name) for name in ("training", "labels_from", "shots", "features")}
-    settings = {**same, "model": model, "view": _view(asked)}
+    settings = {**same, "model": _model(asked), "view": _view(asked)}
     _show(run_study(asked.method, asked.task, asked.seeds, _options(asked), **settings), asked, [])
 
 
@@ -222,6 +223,7 @@ def _one_method(cls: Any) -> Any:
             ("seeds", explained(int, "Seeds 0 .. SEEDS - 1."), 5),
             ("training", Training, Training()),
             ("model", explained(str | None, "A network; default: the task's own."), None),
+            ("weights", explained(str, "Imported weights that it starts from: see `da-bench weights`."), ""),
             ("pixels", explained(int | None, "Side of the pictures that the network sees, default 224."), None),
             ("augment", explained(AUGMENT | None, "Of training pictures, default crop_flip."), None),
             ("labels_from", explained(LABELS, "target: an upper bound, not a method; both: with --shots."), "source"),
@@ -236,11 +238,24 @@ def _one_method(cls: Any) -> Any:
     return made
 
 
+def _model(asked: Any) -> Any:
+    """The network that was asked for, by its name or its weights; None, the task's own, where none was."""
+    from da_bench import models, weights
+
+    if not asked.weights:
+        return None if asked.model is None else models.build(asked.model)
+    told = weights.facts(asked.weights)
+    return models.build(asked.model or told.arch, weights=asked.weights, **told.fields)
+
+
 def _view(asked: Any) -> Any:
-    """What was asked of pictures; None, the task's own, where nothing was."""
+    """What was asked of pictures; None, that of the weights or the task's own, where nothing was."""
+    from da_bench import weights
     from da_bench.view import View
 
     given = {name: value for name in ("pixels", "augment") if (value := getattr(asked, name)) is not None}
+    if given and (name := asked.weights or asked.features):
+        return weights.view(name, **given)
     return View(**given) if given else None
 
 
@@ -339,6 +354,13 @@ def data(arguments: list[str]) -> None:
     from da_bench.cli_data import data as data_verb
 
     data_verb(arguments)
+
+
+def weights(arguments: list[str]) -> None:
+    """`da-bench weights`."""
+    from da_bench.cli_weights import weights as weights_verb
+
+    weights_verb(arguments)
 
 
 def check(arguments: list[str]) -> None:

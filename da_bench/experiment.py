@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import InstanceOf
 
-from da_bench import models
+from da_bench import models, weights
 from da_bench.data import tasks
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.models import Network
@@ -46,9 +46,22 @@ class Experiment:
         self._check_labels()
         pictures = tasks.spec(self.task).pictures  # an unknown task is refused here
         if pictures and self.view is None:
-            object.__setattr__(self, "view", View())
+            name = self.features or weights.pretrained_name(self.network)
+            given = {"augment": "none"} if self.features else {}
+            object.__setattr__(self, "view", weights.view(name, **given) if name else View())
         if self.view is not None and not pictures:
             raise UserError(f"Experiment.view: the inputs of '{self.task}' are not pictures on disk; leave it out")
+        if self.features:
+            self._check_features()
+
+    def _check_features(self) -> None:
+        if self.view is None:
+            raise UserError(f"Experiment.features: the inputs of '{self.task}' are not pictures on disk; leave it out")
+        if self.view.augment != "none":
+            raise UserError(
+                f"Experiment.view: features are of whole pictures, not augmented by '{self.view.augment}'; leave it "
+                "out, or give augment 'none'"
+            )
 
     def _check_labels(self) -> None:
         if self.shots and self.labels_from == "source":

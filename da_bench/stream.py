@@ -26,8 +26,9 @@ CHUNK = 2**26  # bytes of stored inputs read at a time, unless one step needs mo
 class Programs(NamedTuple):
     """What the runs of a group share, compiled once; a carry is [1, ...], of one run.
 
-    order: run -> its draws; start: run and what its network starts from -> its first carry; advance: run, carry, (draws, what they drew) -> carry after
-    those `steps`; look: for each length of a chunk of probes, carry, inputs, whether each is the target's -> output.
+    order: run -> its draws; start: run and what its network starts from -> its first carry; advance: run, carry,
+    (draws, what they drew) -> carry after those `steps`; look: for each length of a chunk of probes, carry, inputs,
+    whether each is the target's -> output.
     """
 
     order: Callable[[Run], Draw]

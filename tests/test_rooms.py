@@ -31,7 +31,7 @@ ORDER = [
     {"execute"},
     {"conformance"},
     {"child"},
-    {"cli_data", "cli_check", "cli_new"},
+    {"cli_data", "cli_check", "cli_new", "cli_weights"},
     {"cli"},
     {"__main__"},
 ]

@@ -169,9 +169,7 @@ def _convolve_forward(x: Array, kernel: Array, stride: int, precision: Any) -> t
     return convolve(x, kernel, stride, precision), (x, kernel)
 
 
-def _convolve_backward(
-    stride: int, precision: Any, saved: tuple[Array, Array], gradient: Array
-) -> tuple[Array, Array]:
+def _convolve_backward(stride: int, precision: Any, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     def stock(x: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
         form = functools.partial(_stock_convolve, stride=stride, precision=precision)
         return jax.vjp(form, x, kernel)[1](gradient)

@@ -3,8 +3,8 @@
 References: Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018. arXiv:1801.04381, Table 2.
 """
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -99,6 +99,7 @@ class MobilenetV2(Backbone):
 
     STAGES: ClassVar[tuple[str, ...]] = ("stem", *(f"stage{i + 1}" for i in range(len(TABLE))), "last")
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision", "keras")
+    FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"keras": {"library": "keras"}}
 
     library: Literal["torchvision", "keras"] = "torchvision"
     dropout: float = 0.2

@@ -74,7 +74,7 @@ class Squeezenet(Backbone):
     """
 
     STAGES: ClassVar[tuple[str, ...]] = tuple(TORCHVISION)
-    CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision",)
+    CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision", "keras")
 
     pooled: bool = True
     dropout: float = 0.5
@@ -94,12 +94,22 @@ class Squeezenet(Backbone):
 
     @nn.nowrap
     def published(self, convention: str) -> Iterator[Published]:
-        """Every array; fire2/squeeze/kernel is features.3.squeeze.weight."""
+        """Every array; fire2/squeeze/kernel is features.3.squeeze.weight, or fire2/squeeze1x1/kernel in Keras."""
         self.check_convention(convention)
         for path in self.paths():
+            if convention == "keras":
+                yield _in_keras(path)
+                continue
             first, *rest = path[2:-1] or ("",)
             one = in_torch(path, ".".join(["features", TORCHVISION[first], *rest]) if first else "classifier.1")
             yield one._replace(turned=_of_one_place) if path[1:] == ("head", "kernel") else one
+
+
+def _in_keras(path: tuple[str, ...]) -> Published:
+    """Keras' names; its classifier, conv10, is a 1x1 convolution too."""
+    layer = "/".join(path[2:-1]).replace("squeeze", "squeeze1x1") or "conv10"
+    turned = (lambda kernel: kernel[0, 0]) if path[1:] == ("head", "kernel") else np.asarray
+    return Published(path, f"{layer}/{path[-1]}", turned)
 
 
 def _of_one_place(weight: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """From a file's arrays to a network's: every one by its name, none left over, all of the right shape."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +69,7 @@ def _convention(arch: str, arrays: Mapping[str, np.ndarray]) -> str:
     return max(backbone(arch).CONVENTIONS, key=lambda one: len(_names(arch, one) & arrays.keys()))
 
 
+@functools.cache
 def _names(arch: str, convention: str) -> set[str]:
     return {one.name for one in whole(arch, convention, 1).published(convention)}
 

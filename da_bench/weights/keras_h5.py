@@ -27,8 +27,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     h5py, size = require_h5py(), len(read_bytes(path))
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
-            found = {name: _array(one, size, path) for name, one in _arrays(root, (), path, {})}
+            found = {name: _array(one, size, path) for name, one in _arrays(file, (), path, {})}
     except UserError:
         raise
     except Exception as error:  # h5py raises many kinds on damaged files

@@ -91,9 +91,6 @@ SOURCES: tuple[Source, ...] = (
     _torchvision("resnet101", "cd907fc2", stored=232),
     _torchvision("resnet152", "394f9c45"),
     _torchvision("resnet152", "f82ba261", stored=232),
-    _keras("resnet50", f"resnet/resnet50_{TF}.h5", "caffe"),
-    _keras("resnet101", f"resnet/resnet101_{TF}.h5", "caffe"),
-    _keras("resnet152", f"resnet/resnet152_{TF}.h5", "caffe"),
     _torchvision("vgg11", "8a719046"),
     _torchvision("vgg11_bn", "6002323d"),
     _torchvision("vgg13", "19584684"),
@@ -120,7 +117,7 @@ SOURCES: tuple[Source, ...] = (
     Source(
         "mobilenet_v2",
         "keras",
-        "https://storage.googleapis.com/mobilenet_v2/checkpoints/tf2_mobilenet_v2_1.0_224_ptq.tflite",
+        "https://raw.githubusercontent.com/google-coral/test_data/master/tf2_mobilenet_v2_1.0_224_ptq.tflite",
         "inception",
         APACHE,
         citation("mobilenet_v2"),

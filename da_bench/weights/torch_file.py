@@ -222,7 +222,9 @@ class Machine:
         """A function or type: put there by its name, if it is one of those known."""
         name = f"{self.line()} {self.line()}"
         if name not in BUILDERS and name not in DTYPES:
-            raise _RefusedError(f"it asks for '{name.replace(' ', '.')}', which is no part of a state dict; nothing was run")
+            raise _RefusedError(
+                f"it asks for '{name.replace(' ', '.')}', which is no part of a state dict; nothing was run"
+            )
         self.stack.append(_Name(name))
 
     def call(self) -> None:
