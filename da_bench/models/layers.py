@@ -60,6 +60,7 @@ class Conv(nn.Module):
     features: int
     size: int
     padding: str = "VALID"
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
@@ -73,10 +74,10 @@ class Conv(nn.Module):
             )
         shape = self.size, self.size, inputs.shape[-1], self.features
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         padded, kernel, bias = nn.dtypes.promote_dtype(padded, kernel, bias)
         maps = convolve(padded, kernel, jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
-        return maps + bias[None, None, None]
+        return maps if bias is None else maps + bias[None, None, None]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
