@@ -215,25 +215,21 @@ def _one_method(cls: Any) -> Any:
     def explained(kind: Any, text: str) -> Any:
         return Annotated[kind, tyro.conf.arg(help=text)]
 
-    made = dataclasses.make_dataclass(
-        "RunMethod",
-        [
-            ("task", explained(str, "A pair of domains: see `da-bench list tasks`.")),
-            ("method", Annotated[cls, tyro.conf.arg(name="")], cls()),
-            ("seeds", explained(int, "Seeds 0 .. SEEDS - 1."), 5),
-            ("training", Training, Training()),
-            ("model", explained(str | None, "A network; default: the task's own."), None),
-            ("weights", explained(str, "Imported weights that it starts from: see `da-bench weights`."), ""),
-            ("pixels", explained(int | None, "Side of the pictures that the network sees, default 224."), None),
-            ("augment", explained(AUGMENT | None, "Of training pictures, default crop_flip."), None),
-            ("labels_from", explained(LABELS, "target: an upper bound, not a method; both: with --shots."), "source"),
-            ("shots", explained(int | None, "Only so many labels of the target, of each class."), None),
-            ("features", explained(str, "Imported weights whose features take the place of pictures."), ""),
-        ],
-        bases=(Run,),
-        frozen=True,
-        kw_only=True,
-    )
+    options: list[tuple[str, Any, Any] | tuple[str, Any]] = [
+        ("task", explained(str, "A pair of domains: see `da-bench list tasks`.")),
+        ("method", Annotated[cls, tyro.conf.arg(name="")], cls()),
+        ("seeds", explained(int, "Seeds 0 .. SEEDS - 1."), 5),
+        ("training", Training, Training()),
+        ("model", explained(str | None, "A network; default: the task's own."), None),
+        ("weights", explained(str, "Imported weights that it starts from: see `da-bench weights`."), ""),
+        ("pixels", explained(int | None, "Side of the pictures that the network sees, default 224."), None),
+        ("augment", explained(AUGMENT | None, "Of training pictures, default crop_flip."), None),
+        ("labels_from", explained(LABELS, "target: an upper bound, not a method; both: with --shots."), "source"),
+        ("shots", explained(int | None, "Only so many labels of the target, of each class."), None),
+        ("features", explained(str, "Imported weights whose features take the place of pictures."), ""),
+    ]
+    _check_names(cls, [option[0] for option in options])
+    made = dataclasses.make_dataclass("RunMethod", options, bases=(Run,), frozen=True, kw_only=True)
     made.__doc__ = cls.__doc__
     return made
 
@@ -246,6 +242,16 @@ def _model(asked: Any) -> Any:
         return None if asked.model is None else models.build(asked.model)
     told = weights.facts(asked.weights)
     return models.build(asked.model or told.arch, weights=asked.weights, **told.fields)
+
+
+def _check_names(cls: Any, options: Sequence[str]) -> None:
+    """A method's fields and the options of `da-bench run` share one command line."""
+    from da_bench.settings import UserError
+
+    taken = {*options, *(field.name for field in dataclasses.fields(Run))}
+    for field in dataclasses.fields(cls):
+        if field.name in taken:
+            raise UserError(f"{cls.__name__}.{field.name}: `da-bench run` has an option of this name; rename the field")
 
 
 def _view(asked: Any) -> Any:

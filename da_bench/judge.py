@@ -115,7 +115,9 @@ def failed(experiment: Experiment, task: Task, cause: str, reason: str) -> tuple
 def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: dict[str, Any]) -> Record:
     where = environment(task.fingerprint, experiment.seed)
     given = {"protocol": task.protocol, "split": SPLIT, "classes": list(task.classes)}
-    result = {"adapts": experiment.method.adapts, **given, **result}
+    method = experiment.method
+    own = {"adapts": method.adapts, "expected_failed_checks": dict(method.expected_failed_checks)}
+    result = {**own, **given, **result}
     return Record(experiment.id, experiment.config(), result, curves, where)
 
 

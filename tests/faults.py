@@ -3,7 +3,7 @@
 A driver imports everything once and never computes, so that it has no threads and may fork: each victim is a fork of
 it that runs `da-bench run METHOD` in earnest. `python tests/faults.py FOLDER kills=200 full=50 starts=100` tries some
 or all of these and prints what came of each as one line of JSON; test_faults.py starts it, in a short form always and
-in a long one on request.
+in a long one, of all methods (`all` after the folder), on request.
 """
 
 import collections
@@ -70,8 +70,7 @@ class Victim:
     kill_at: float = float("inf")
 
 
-# of every kind but those with a memory, whose runs are saved and resumed in test_engine.py
-TRIED = ("source_only", "dann", "coral", "mmd", "logistic_regression", "shallow_coral")
+TRIED = ["source_only", "dann", "coral", "mean_teacher", "logistic_regression", "shallow_coral"]  # one of every kind
 
 
 def start(method: str, results: Path, fault: Fault) -> Victim:
@@ -364,8 +363,10 @@ def attempt(one: da.Experiment, options: da.Options) -> str:
 
 
 def main() -> None:
-    folder, asked = Path(sys.argv[1]).absolute(), [one.split("=") for one in sys.argv[2:]]
+    folder, asked = Path(sys.argv[1]).absolute(), [one.split("=") for one in sys.argv[2:] if "=" in one]
     load_plugins()
+    if "all" in sys.argv:  # but for those that this task's network, without batch normalisation, is not for
+        TRIED[:] = [name for name, cls in METHODS.items() if not cls.needs_batch_norm]
     jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".cache" / "faults"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     found = {}

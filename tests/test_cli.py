@@ -8,12 +8,14 @@ import sys
 
 import numpy as np
 import pytest
+import tyro
 
 from da_bench import cli
 from da_bench.data import tasks
 from da_bench.methods import METHODS
 from da_bench.models import MODELS
 from da_bench.select import VALIDATORS
+from da_bench.settings import Positive, UserError, setting
 
 FILE = """
 import da_bench as da
@@ -109,6 +111,21 @@ def test_a_wrong_word_is_one_message_and_leaves_nothing(arguments, says, capsys,
     assert says in " ".join((out + err).replace("│", " ").split())
     assert "Traceback" not in out + err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_on_the_command_line(name):
+    asked = tyro.cli(cli._one_method(METHODS[name]), args=["--task", "moons/35"])
+    assert asked.method == METHODS[name]()
+
+
+def test_a_field_that_is_called_like_an_option_is_refused():
+    @setting
+    class Crowded:
+        shard: Positive = 1.0
+
+    with pytest.raises(UserError, match=r"Crowded.shard: `da-bench run` has an option of this name; rename the field"):
+        cli._one_method(Crowded)
 
 
 def test_a_file_without_experiments(capsys, tmp_path):

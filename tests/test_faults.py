@@ -24,10 +24,11 @@ LONG = {"kills": 200, "starts": 100, "full": 50}
 DAMAGED = 1000
 
 
-def tried(counts, folder):
+def tried(counts, folder, *which):
     """What came of so many faults of each kind, in a process that has no threads."""
-    command = [sys.executable, str(HERE / "faults.py"), str(folder), *(f"{what}={n}" for what, n in counts.items())]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+    asked = (f"{what}={count}" for what, count in counts.items())
+    command = [sys.executable, str(HERE / "faults.py"), str(folder), *which, *asked]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -109,7 +110,7 @@ def test_many(tmp_path):
     counts, seconds = {}, {}
     for what, count in LONG.items():
         begun = time.monotonic()
-        counts[what] = tried({what: count}, tmp_path)[what]
+        counts[what] = tried({what: count}, tmp_path, "all")[what]
         seconds[what] = time.monotonic() - begun
         write(counts, seconds)
     begun = time.monotonic()
@@ -134,7 +135,11 @@ def write(counts, seconds):
     made = environment("", 0)
     commit = f"{made['commit'] or 'unknown'}{' with changes' if made['dirty'] else ''}"
     lines = ["# Faults, made on purpose", "", f"`make faults`, commit {commit}, {made['platform']}, {made['device']}."]
-    lines += ["", "All registered methods; `0` where nothing else is said is what is promised.", ""]
+    lines += [
+        "",
+        "Every method that needs no batch normalisation; `0` where nothing else is said is what is promised.",
+        "",
+    ]
     for what, found in counts.items():
         lines += [f"## {TITLES[what]} ({seconds[what]:.0f} s)", "", "| | count |", "|---|---|"]
         lines += [*(f"| {name} | {value} |" for name, value in found.items()), ""]

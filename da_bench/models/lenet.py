@@ -1,5 +1,7 @@
 """Convolutional networks for digits."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 
 from da_bench.models.base import Network, register
@@ -10,6 +12,8 @@ from da_bench.types import Array, Output
 class _ConvNet(Network):
     """Convolutions, each followed by 2x2 pooling and ReLU, then one feature layer and a linear head."""
 
+    NORMALISED: ClassVar[bool] = False  # batch normalisation before each ReLU; no bias, which it would take away again
+
     channels: tuple[int, ...] = ()
     size: int = 0
     padding: str = "VALID"
@@ -17,17 +21,25 @@ class _ConvNet(Network):
 
     def setup(self) -> None:
         """Name the layers."""
-        self.convolutions = [Conv(channels, self.size, self.padding) for channels in self.channels]
-        self.bottleneck = Dense(self.width)
+        bias = not self.NORMALISED
+        self.convolutions = [Conv(channels, self.size, self.padding, use_bias=bias) for channels in self.channels]
+        self.bottleneck = Dense(self.width, use_bias=bias)
+        layers = len(self.channels) + 1 if self.NORMALISED else 0
+        self.norms = [nn.BatchNorm(momentum=0.9) for _ in range(layers)]
         self.head = Dense(self.classes)
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, h, w, c] -> features [n, width], logits [n, classes]."""
         maps = inputs
-        for convolution in self.convolutions:
-            maps = nn.relu(max_pool(convolution(maps)))  # ReLU and max commute: a quarter of the work
-        features = nn.relu(self.bottleneck(maps.reshape(maps.shape[0], -1)))
+        for i, convolution in enumerate(self.convolutions):
+            # ReLU and max commute: a quarter of the work; normalisation has to come before the maximum
+            maps = nn.relu(max_pool(self._normalised(i, convolution(maps), train)))
+        flat = self.bottleneck(maps.reshape(maps.shape[0], -1))
+        features = nn.relu(self._normalised(len(self.channels), flat, train))
         return Output(features, self.classify(features))
+
+    def _normalised(self, layer: int, maps: Array, train: bool) -> Array:
+        return self.norms[layer](maps, use_running_average=not train) if self.NORMALISED else maps
 
     def classify(self, features: Array) -> Array:
         """[n, width] -> [n, classes]."""
@@ -47,6 +59,27 @@ class Lenet(_ConvNet):
 class SmallCnn(_ConvNet):
     """Two padded 3x3 convolutions and 64 features; for 8x8 inputs."""
 
+    channels: tuple[int, ...] = (16, 32)
+    size: int = 3
+    padding: str = "SAME"
+    width: int = 64
+
+
+@register
+class LenetBn(_ConvNet):
+    """`Lenet` with batch normalisation in every layer but the head, for methods that adapt its statistics."""
+
+    NORMALISED = True
+    channels: tuple[int, ...] = (20, 50)
+    size: int = 5
+    width: int = 500
+
+
+@register
+class SmallCnnBn(_ConvNet):
+    """`SmallCnn` with batch normalisation in every layer but the head."""
+
+    NORMALISED = True
     channels: tuple[int, ...] = (16, 32)
     size: int = 3
     padding: str = "SAME"

@@ -148,7 +148,18 @@ def _result_notes(rows: Sequence[Row], rule: str) -> list[str]:
         *([diverged] if any(row.diverged for row in rows) else []),
         *_failures(rows),
         DISTANCE_NOTE,
+        *_declared(rows),
     ]
+
+
+def _declared(rows: Sequence[Row]) -> list[str]:
+    """A note of the checks of `da-bench check` that methods declare they cannot pass, by check and reason."""
+    methods: dict[tuple[str, str], dict[str, None]] = {}
+    for record in (row.first for row in rows if not row.is_bound):
+        for check in record.result.get("expected_failed_checks", {}).items():
+            methods.setdefault(check, {})[record.config["method"]["name"]] = None
+    each = (f"{', '.join(names)}: {check} ({reason})" for (check, reason), names in methods.items())
+    return [f"Checks that a method declares it cannot pass: {'; '.join(each)}."] if methods else []
 
 
 def _mismatches(rows: Sequence[Row]) -> list[str]:

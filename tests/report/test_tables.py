@@ -237,6 +237,15 @@ def test_notes_name_rule_seeds_test_and_origin():
     assert "WARNING" not in said
 
 
+def test_declared_failures_of_checks_are_noted_once_with_their_reason():
+    records = [*fake.runs([0.5], method="source_only"), *fake.runs([0.6, 0.7]), *fake.runs([0.7], method="coral")]
+    assert "declares it cannot pass" not in notes(result_tables(records)[0])
+    for record in records[1:]:
+        record.result["expected_failed_checks"] = {"equal_domains_do_no_harm": "it draws noise"}
+    said = "Checks that a method declares it cannot pass: dann, coral: equal_domains_do_no_harm (it draws noise)."
+    assert said in notes(result_tables(records)[0])
+
+
 @pytest.mark.parametrize("field", ["commit", "data", "device"])
 def test_records_that_disagree_are_said_loudly(field):
     records = [fake.record(), fake.record(seed=1, environment={field: "something else"})]
