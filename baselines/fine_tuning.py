@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 import da_bench as da
-from da_bench.methods import Learner, Method, Metrics, register
+from da_bench.methods import Learner, Method, register
 from da_bench.models import stages, top_stage
 from da_bench.settings import Fraction, Positive
 from da_bench.types import Array, Batch, TrainState, Tree, stream
@@ -35,7 +35,7 @@ class StagedFineTuning(Method):
     head_first: Fraction = 0.2
     decay: Positive = 1.0
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         """One step of the stages that are unfrozen by now."""
         key = stream(jax.random.fold_in(state.key, state.step), "dropout")
 
