@@ -117,9 +117,9 @@ def test_a_damaged_description_is_refused(described, tmp_path):
         read(stored(tmp_path, zipped(described, {"0": EIGHT.tobytes()})))
 
 
-def test_the_reader_would_notice_if_a_description_ran_something(tmp_path, nothing_happens, monkeypatch):
+def test_the_reader_would_notice_if_a_description_ran_something(tmp_path, nothing_happens):
     """The file is truly hostile: Python's own reader runs it."""
-    pickle.loads(pickle.dumps(Shell(), 2))
+    pickle.loads(pickle.dumps(Shell(), 2))  # noqa: S301
     assert (tmp_path / "harmed").exists()
     (tmp_path / "harmed").unlink()
 
@@ -148,7 +148,7 @@ def test_other_zip_files_are_refused(tmp_path):
 def test_a_file_cut_anywhere_is_refused(form, tmp_path):
     whole = form(published.arrays())
     for end in np.linspace(0, len(whole) - 1, 50).astype(int):
-        with pytest.raises(UserError, match="truncated or damaged|no PyTorch file"):
+        with pytest.raises(UserError, match=r"truncated or damaged|no PyTorch file"):
             read(stored(tmp_path, whole[:end]))
 
 
