@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
 
 
 def test_unknown_names_are_refused(name):
-    with pytest.raises(UserError, match=f"did you mean '{name}'"):
+    with pytest.raises(UserError, match="did you mean 'small_net-torchvision-"):
         weights.facts(name[:-1])
     with pytest.raises(UserError, match="no weights '[.]{2}/imported/x'"):
         weights.load("../imported/x")
