@@ -10,12 +10,12 @@ from da_bench.settings import UserError, did_you_mean
 
 HELP = """usage: da-bench weights WHAT [OPTIONS]
 
-  sources          where to get published weights, for which networks, and on what terms
-  import FILE      make a published file ready for use: --arch resnet50
-  list             what is imported
-  show NAME        all there is to say of imported weights
-  verify NAME      whether they are what was imported, and compute here what they computed then
-  classify FOLDER  what a network with its own classifier sees in pictures: --weights NAME --labels FILE
+  sources               where to get published weights, for which networks, and on what terms
+  import FILE           make a published file ready for use: --arch resnet50
+  list                  what is imported
+  show NAME             all there is to say of imported weights
+  verify NAME           whether they are what was imported, and compute here what they computed then
+  classify NAME FOLDER  what a network with its own classifier sees in pictures: --labels FILE
 
 Files may be safetensors (timm, Hugging Face), PyTorch's .pth, Keras' .h5, or a MobileNetV2 in TensorFlow Lite. Nothing
 is fetched, and no code in a file is run. A run starts from them with --weights NAME, or weights="NAME" of its network.
@@ -29,9 +29,8 @@ class Import:
 
     file: Path
     """The file, as it was published."""
-    _: dataclasses.KW_ONLY
-    arch: str
-    """The network that it is for: see `da-bench weights sources`."""
+    arch: str = ""
+    """The network that it is for: see `da-bench weights sources`; default: what is published under its name."""
     name: str = ""
     """Part of the name that the weights get; default: by whose names the file goes, such as torchvision."""
     preprocessing: Literal["", "imagenet", "caffe", "inception", "none"] = ""
@@ -73,11 +72,10 @@ class Sources:
 class Classify:
     """What a published network with its own classifier sees in pictures."""
 
+    name: str
+    """What `da-bench weights list` calls them."""
     pictures: Path
     """A picture, or a folder of them."""
-    _: dataclasses.KW_ONLY
-    weights: str
-    """What `da-bench weights list` calls them."""
     labels: Path | None = None
     """A file with the name of a class in each line."""
 
@@ -108,9 +106,7 @@ def _asked(kind: type, arguments: list[str], verb: str) -> Any:
 
 def import_(arguments: list[str]) -> None:
     """`da-bench weights import`."""
-    import tyro
-
-    asked = tyro.cli(Import, args=arguments, prog="da-bench weights import", config=(tyro.conf.OmitArgPrefixes,))
+    asked = _asked(Import, arguments, "import")
     from da_bench import weights as room
 
     wanted = room.Asked(asked.arch, asked.name, asked.preprocessing, asked.classes, asked.sha256)
@@ -184,5 +180,5 @@ def classify(arguments: list[str]) -> None:
 
     files = pictures(asked.pictures)
     labels = read_labels(asked.labels) if asked.labels else None
-    for file, name, share in predict(asked.weights, files, labels):
+    for file, name, share in predict(asked.name, files, labels):
         print(f"{file}  {name}  {share:.3f}")

@@ -4,12 +4,17 @@ A stock convolution inside `lax.scan`, or under `vmap` over seeds (where it turn
 slower on a CPU than the same sum as one matrix product over patches; so are the gradients of both it and pooling.
 What is compiled for a CPU takes the fast forms below, any other backend the stock ones; tests hold them equal.
 
-The fast forms see maps as [channels, height, width, rows]: copies then run over whole rows of pictures at least. The
-transpositions between two layers cancel, so that maps stay so from the first layer to the last.
+The fast forms of small convolutions see maps as [channels, height, width, rows]: copies then run over whole rows of
+pictures at least. The transpositions between two layers cancel, so that maps stay so from the first layer to the last.
+Where the patches of one picture are more than LARGE numbers, copying them costs more than the product: XLA's own forward
+convolution is two to four times as fast then, near the machine's peak even in a loop. Its gradients are not, and are
+written as forward convolutions of stride 1 and as products. Convolutions of each channel by itself are sums of shifted
+maps. Maps stay as [rows, height, width, channels] there.
 """
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +23,7 @@ import jax.numpy as jnp
 
 from da_bench.types import Array
 
+LARGE = 2**16  # numbers of one picture
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def product(x: Array, kernel: Array, precision: Any = None) -> Array:
@@ -57,7 +63,8 @@ class Dense(nn.Dense):
 class Conv(nn.Module):
     """Square convolution: [n, h, w, c] -> [n, h', w', features].
 
-    padding: "VALID", none; "SAME", for stride 1; or zeros (before, after) rows and columns.
+    padding: "VALID", none; "SAME", for stride 1; or zeros (before, after) rows and columns. stride: at
+    most `size`, or any of a 1x1 convolution.
     """
 
     features: int
@@ -189,21 +196,46 @@ def _stock_convolve(x: Array, kernel: Array, stride: int, precision: Any) -> Arr
 
 
 def _fast_convolve(x: Array, kernel: Array, stride: int, precision: Any) -> Array:
+    if len(kernel) == 1:
+        return product(x[:, ::stride, ::stride], kernel[0, 0], precision)
+    if _is_large(x, kernel, stride):
+        return _stock_convolve(x, kernel, stride, precision)
     patches, weights = _patches(_rows_last(x), len(kernel), stride), kernel.reshape(-1, kernel.shape[-1])
     # XLA would undo the transposition, and the product with a transposed matrix is slower
     maps = jnp.matmul(jax.lax.optimization_barrier(weights.T), _columns(patches), precision=precision)
     return _rows_first(maps.reshape(-1, *patches.shape[3:]))
 
 
+def _is_large(x: Array, kernel: Array, stride: int) -> bool:
+    """Whether the patches of one picture are too many to be copied for the product."""
+    height, width = ((side - len(kernel)) // stride + 1 for side in x.shape[1:3])
+    return math.prod(kernel.shape[:3]) * height * width > LARGE
+
+
 def _fast_convolve_gradients(
     x: Array, kernel: Array, gradient: Array, stride: int, precision: Any
 ) -> tuple[Array, Array]:
+    if len(kernel) == 1:
+        return jax.vjp(functools.partial(_fast_convolve, stride=stride, precision=precision), x, kernel)[1](gradient)
+    if _is_large(x, kernel, stride):
+        form = functools.partial(_stock_convolve, stride=1, precision=precision)
+        of_x = _of_inputs(form, kernel.swapaxes(2, 3), gradient, stride)
+        return _filled(of_x, x), _of_large_kernel(x, gradient, kernel, stride, precision)
     patches = _patches(_rows_last(x), len(kernel), stride)  # XLA sees that they are those of the forward pass
     g = jax.lax.optimization_barrier(_rows_last(gradient))  # else each of its uses computes the layers above anew
     g, weights = g.reshape(len(g), -1), kernel.reshape(-1, kernel.shape[-1])
     of_weights = jnp.matmul(_columns(patches), g.T, precision=precision)
     of_patches = jnp.matmul(weights, g, precision=precision).reshape(patches.shape)
-    return _of_inputs(of_patches, x, stride), of_weights.reshape(kernel.shape)
+    return _unpatched(of_patches, x, stride), of_weights.reshape(kernel.shape)
+
+
+def _of_large_kernel(x: Array, gradient: Array, kernel: Array, stride: int, precision: Any) -> Array:
+    """One product for every place in the kernel: [s, s, c, f]."""
+    g = jax.lax.optimization_barrier(gradient).reshape(-1, kernel.shape[-1])
+    corners = [corner.reshape(-1, kernel.shape[2]) for corner in _corners(x, kernel.shape[:2], stride)]
+    contracted = ((0,), (0,)), ((), ())
+    products = [jax.lax.dot_general(corner, g, contracted, precision=precision) for corner in corners]
+    return jnp.stack(products).reshape(kernel.shape)
 
 
 def _columns(patches: Array) -> Array:
@@ -223,10 +255,32 @@ def _windows(x: Array, axis: int, size: int, stride: int) -> list[Array]:
     return [jax.lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
 
 
-def _of_inputs(of_patches: Array, x: Array, stride: int) -> Array:
-    """The adjoint of `_patches`, for x [n, h, w, c]: zeros where no window reached."""
-    found = _rows_first(_overlapped(_overlapped(of_patches, 2, stride), 2, stride))
+def _unpatched(of_patches: Array, x: Array, stride: int) -> Array:
+    """The adjoint of `_patches`, for x [n, h, w, c]."""
+    return _filled(_rows_first(_overlapped(_overlapped(of_patches, 2, stride), 2, stride)), x)
+
+
+def _filled(found: Array, x: Array) -> Array:
+    """Shaped like x: zeros where no window reached."""
     return jnp.pad(found, [(0, have - some) for have, some in zip(x.shape, found.shape, strict=True)])
+
+
+def _of_inputs(form: Callable[[Array, Array], Array], kernel: Array, gradient: Array, stride: int) -> Array:
+    """The gradient of a convolution's inputs, by the convolution `form` of stride 1; kernel [s, s, f, c].
+
+    By phases, as input s a + p meets the entries p, p + s, ... of the kernel only; XLA's own form is many times slower.
+    """
+    (height, width), rows = gradient.shape[1:3], []
+    for i in range(stride):
+        columns = [_full(form, kernel[i::stride, j::stride], gradient) for j in range(stride)]
+        rows.append(_interleaved(columns, 2, len(kernel), width))
+    return _interleaved(rows, 1, len(kernel), height)
+
+
+def _full(form: Callable[[Array, Array], Array], kernel: Array, gradient: Array) -> Array:
+    high, wide = kernel.shape[:2]
+    around = (0, 0), (high - 1, high - 1), (wide - 1, wide - 1), (0, 0)
+    return form(jnp.pad(gradient, around), kernel[::-1, ::-1])
 
 
 def _overlapped(parts: Array, axis: int, stride: int = 1) -> Array:
@@ -297,16 +351,16 @@ def _stock_convolve_each(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def _fast_convolve_each(x: Array, kernel: Array, stride: int) -> Array:
-    corners = _corners(_rows_last(x), len(kernel), stride)
-    weights = kernel.reshape(-1, kernel.shape[-1], 1, 1, 1)
-    return _rows_first(sum(weight * corner for weight, corner in zip(weights, corners, strict=True)))
+    weights = kernel.reshape(-1, 1, 1, 1, kernel.shape[-1])
+    corners = _corners(x, kernel.shape[:2], stride)
+    return functools.reduce(jnp.add, [weight * corner for weight, corner in zip(weights, corners, strict=True)])
 
 
 def _fast_convolve_each_gradients(x: Array, kernel: Array, gradient: Array, stride: int) -> tuple[Array, Array]:
-    size, g = len(kernel), jax.lax.optimization_barrier(_rows_last(gradient))
-    of_weights = jnp.stack([(corner * g).sum(axis=(1, 2, 3)) for corner in _corners(_rows_last(x), size, stride)])
-    of_patches = kernel.reshape(size, size, -1, 1, 1, 1) * g[None, None]
-    return _of_inputs(of_patches, x, stride), of_weights.reshape(kernel.shape)
+    g = jax.lax.optimization_barrier(gradient)
+    of_weights = jnp.stack([(corner * g).sum(axis=(0, 1, 2)) for corner in _corners(x, kernel.shape[:2], stride)])
+    of_x = _of_inputs(functools.partial(_fast_convolve_each, stride=1), kernel, g, stride)
+    return _filled(of_x, x), of_weights.reshape(kernel.shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -340,22 +394,30 @@ def _stock_max_pool(x: Array, size: int, stride: int) -> Array:
 
 
 def _fast_max_pool(x: Array, size: int, stride: int) -> Array:
-    return _rows_first(functools.reduce(jnp.maximum, _corners(_rows_last(x), size, stride)))
+    turned = _layout(x)
+    return turned(functools.reduce(jnp.maximum, _corners(turned(x), (size, size), stride)))
+
+
+def _layout(x: Array) -> Callable[[Array], Array]:
+    """Small maps stay with their rows last between small convolutions, large ones as they are; its own inverse."""
+    return _rows_last if math.prod(x.shape[1:]) <= LARGE else jnp.asarray
 
 
 def _fast_max_pool_gradient(x: Array, pooled: Array, gradient: Array, size: int, stride: int) -> tuple[Array]:
-    greatest, g = _rows_last(pooled), _rows_last(gradient)
+    turned = _layout(x)
+    greatest, g = turned(pooled), turned(gradient)
     given, taken = [], jnp.zeros(g.shape, bool)
-    for corner in _corners(_rows_last(x), size, stride):
+    for corner in _corners(turned(x), (size, size), stride):
         hit = (corner == greatest) & ~taken
         given.append(jnp.where(hit, g, 0))
         taken |= hit
-    return (_of_inputs(jnp.stack(given).reshape(size, size, *g.shape), x, stride),)
+    parts = jnp.stack(given).reshape(size, size, *g.shape)
+    return (_filled(turned(_overlapped(_overlapped(parts, 2, stride), 2, stride)), x),)
 
 
-def _corners(x: Array, size: int, stride: int) -> list[Array]:
-    """The places of every window, row by row: each [c, h', w', n]."""
-    return [part for rows in _windows(x, 1, size, stride) for part in _windows(rows, 2, size, stride)]
+def _corners(x: Array, sizes: tuple[int, int], stride: int) -> list[Array]:
+    """What every place in a window of these sizes meets, row by row; x: rows and columns at axes 1 and 2."""
+    return [part for rows in _windows(x, 1, sizes[0], stride) for part in _windows(rows, 2, sizes[1], stride)]
 
 
 def surrounded(x: Array, before: int, after: int) -> Array:

@@ -120,7 +120,8 @@ def _turned(path: Path, one: Published, array: np.ndarray) -> np.ndarray:
         raise unusable(
             path, f"'{one.name}' of shape {list(array.shape)} cannot be turned into ours ({error})", REMEDY
         ) from None
-    values = np.ascontiguousarray(turned, np.float32)
+    with np.errstate(over="ignore"):  # told just below
+        values = np.ascontiguousarray(turned, np.float32)
     if not np.isfinite(values).all():
         raise unusable(path, f"'{one.name}' holds numbers that are not finite", REMEDY)
     return values

@@ -14,7 +14,6 @@ import numpy as np
 from da_bench.settings import UserError
 from da_bench.weights.files import damaged, read_bytes, unusable
 
-DEPTH = 12  # groups within groups
 OLD = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # of Keras 1
 
 
@@ -27,7 +26,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     h5py, size = require_h5py(), len(read_bytes(path))
     try:
         with h5py.File(path, "r") as file:
-            found = {name: _array(one, size, path) for name, one in _arrays(file, (), path, {})}
+            found = {name: _array(one, size, path) for name, one in _arrays(file, (), path, set())}
     except UserError:
         raise
     except Exception as error:  # h5py raises many kinds on damaged files
@@ -52,12 +51,11 @@ def require_h5py() -> Any:
     return h5py
 
 
-def _arrays(group: Any, path: tuple[str, ...], file: Path, seen: dict[Any, str]) -> Iterator[tuple[str, Any]]:
-    """Every array below a group, by its short name."""
+def _arrays(group: Any, path: tuple[str, ...], file: Path, seen: set[Any]) -> Iterator[tuple[str, Any]]:
+    """Every array below a group, by its short name; seen: the groups' places in the file, and those names."""
     import h5py
 
-    if len(path) > DEPTH:
-        raise damaged(file, f"its groups are more than {DEPTH} deep")
+    _once(h5py.h5o.get_info(group.id).addr, path, file, seen)
     for key in group:
         here = *path, key
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
@@ -66,13 +64,16 @@ def _arrays(group: Any, path: tuple[str, ...], file: Path, seen: dict[Any, str])
         if isinstance(item, h5py.Group):
             yield from _arrays(item, here, file, seen)
         elif isinstance(item, h5py.Dataset):
-            name = short(here)
-            if name in seen:
-                raise damaged(file, f"'{seen[name]}' and '{'/'.join(here)}' are both '{name}'")
-            seen[name] = "/".join(here)
-            yield name, item
+            _once(short(here), here, file, seen)
+            yield short(here), item
         else:
             raise _refused(file, here, f"is a {type(item).__name__}, neither group nor array")
+
+
+def _once(thing: Any, path: tuple[str, ...], file: Path, seen: set[Any]) -> None:
+    if thing in seen:
+        raise damaged(file, f"'{'/'.join(path)}' is there twice")
+    seen.add(thing)
 
 
 def _refused(file: Path, path: tuple[str, ...], fault: str) -> UserError:

@@ -36,9 +36,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.]*")
 
 
 class Asked(NamedTuple):
-    """An import: of which network; the name to give; what the file cannot say, "" and None: as is usual for it."""
+    """An import: for which network; the name to give; what the file cannot say. "" and None: as is usual for it."""
 
-    arch: str
+    arch: str = ""
     name: str = ""
     preprocessing: str = ""
     classes: int | None = None
@@ -87,6 +87,7 @@ def import_file(path: Path, asked: Asked) -> str:
     sources.check_sum(path.name, sha256, asked.sha256)
     if asked.name and not NAME.fullmatch(asked.name):
         raise UserError(f"weights cannot be called '{asked.name}': give small letters, digits, '_' and '.'")
+    asked = asked._replace(arch=asked.arch or _usual_arch(path, sha256))
     backbone(asked.arch)
     converted = convert(path, asked.arch, read(path, asked.arch))
     _check_classes(path, converted.classes, asked.classes)
@@ -94,6 +95,12 @@ def import_file(path: Path, asked: Asked) -> str:
     name = f"{facts.arch}-{asked.name or facts.convention}-{facts.digest[:12]}"
     _write(folder() / f"{name}.safetensors", facts, converted.arrays)
     return name
+
+
+def _usual_arch(path: Path, sha256: str) -> str:
+    if source := sources.known(path.name, sha256):
+        return source.arch
+    raise UserError(f"of which network the weights '{path}' are is not known: give --arch, such as --arch resnet50")
 
 
 def _check_classes(path: Path, classes: int, asked: int | None) -> None:

@@ -21,6 +21,7 @@ from da_bench.weights.files import damaged, read_bytes, unusable
 TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 7: "<i2", 9: "i1"}  # TensorType
 LAYERS = {3: "conv", 4: "depthwise", 9: "dense"}  # BuiltinOperator: those that have arrays
 MOST = 100_000  # entries of one vector of tables
+LARGEST = 1e6  # scale; of more, float32 would not hold the values
 
 
 class Layer(NamedTuple):
@@ -121,8 +122,10 @@ def _values(tensor: _Table, buffers: list[_Table]) -> np.ndarray:
     quantization = tensor.table(4)
     if quantization is None or not len(scale := quantization.numbers(2, "<f4")):
         raise ValueError(f"integers of shape {stored.shape} have no scale")
-    shape = [1] * stored.ndim
-    shape[quantization.scalar(6, "<i")] = len(scale)
+    shape, axis = [1] * stored.ndim, quantization.scalar(6, "<i")
+    shape[axis] = len(scale)
+    if len(scale) not in (1, stored.shape[axis]) or not np.isfinite(scale).all() or np.abs(scale).max() > LARGEST:
+        raise ValueError(f"{len(scale)} scales for integers of shape {stored.shape} do not fit, or are not finite")
     zero = quantization.numbers(3, "<i8").reshape(shape)
     values: np.ndarray = ((stored - zero) * scale.astype(np.float64).reshape(shape)).astype(np.float32)
     return values

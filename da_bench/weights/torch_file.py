@@ -1,8 +1,8 @@
 """PyTorch's `.pth` files: state dicts, in the zip form of today and the form before torch 1.6.
 
-Both describe the tensors in Python's pickle protocol 2, a language that can call any function. Nothing here can: the
-few instructions that a state dict is written in are read by an own machine, whose calls build tensors and dicts and
-nothing else, and whatever names another function is refused by that name.
+Both describe the tensors in protocol 2 of Python's own serialisation, a language that can call any function. Nothing
+here can: the few instructions that a state dict is written in are read by an own machine, whose calls build tensors and
+dicts and nothing else, and whatever names another function is refused by that name.
 """
 
 import math
