@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 import da_bench as da
-from da_bench import engine, execute, resident
+from da_bench import engine, execute, job, resident
 from da_bench.checkpoints import Checkpoints
 from da_bench.methods import METHODS, Method
 from da_bench.progress import MODE, Sweep
@@ -143,7 +143,7 @@ def test_no_more_is_saved_than_asked_for(tmp_path):
 
 @pytest.fixture
 def tiny_data(monkeypatch):
-    monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_a_study_goes_on_from_no_checkpoint_of_other_data(tmp_path, monkeypatch,
     """Data whose files change between two commands: the runs start anew, and are those of the new data."""
 
     def shifted(by):
-        monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name, by))
+        monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name, by))
 
     def full(self, saved):
         if saved.step > 3:

@@ -11,7 +11,7 @@ from pictures_on_disk import folder
 
 import da_bench as da
 from baselines import LogisticRegression, target_only
-from da_bench import execute, stream, train
+from da_bench import execute, job, stream, train
 from da_bench.data.rows import Rows
 from da_bench.methods import METHODS, Method, SourceOnly, register
 from da_bench.records import Records
@@ -23,7 +23,7 @@ from da_bench.view import View
 @pytest.fixture
 def tiny_data(monkeypatch):
     """The registered task's name, with data of sixty rows."""
-    monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ def test_records_do_not_depend_on_target_labels(options, tmp_path, monkeypatch):
         moved = (domain._replace(labels=(domain.labels + 1) % 3) for domain in task.target)
         return dataclasses.replace(task, target=type(task.target)(*moved))
 
-    monkeypatch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
     honest = da.study(experiments(1), options)
-    monkeypatch.setattr(execute, "load", permuted)
+    monkeypatch.setattr(job, "load", permuted)
     blind = da.study(experiments(1), da.Options(results=tmp_path / "blind", progress="none"))
     first, second = honest.records[0], blind.records[0]
     assert first.curves["validators"] == second.curves["validators"]
@@ -273,7 +273,7 @@ def of_pictures(seeds=2, **view):
 
 @pytest.fixture
 def picture_data(monkeypatch):
-    monkeypatch.setattr(execute, "load", pictures)
+    monkeypatch.setattr(job, "load", pictures)
 
 
 def test_streamed_records_are_the_resident_ones(picture_data, tmp_path, monkeypatch):

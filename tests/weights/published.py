@@ -43,7 +43,7 @@ class Trunk(nn.Module):
 class SmallNet(Backbone):
     """For tests."""
 
-    STAGES = ("conv",)
+    STAGES = ("conv", "bn")
     CONVENTIONS = ("torchvision", "keras")
     SIDE = 8
 

@@ -10,7 +10,7 @@ import published
 import pytest
 
 import da_bench as da
-from da_bench import execute, stream, train, weights
+from da_bench import execute, job, stream, train, weights
 from da_bench.data.rows import Rows
 from da_bench.experiment import from_config
 from da_bench.methods import SourceOnly
@@ -105,7 +105,7 @@ def test_a_record_is_read_where_its_weights_are_not(name, monkeypatch, tmp_path)
 
 @pytest.fixture
 def options(monkeypatch, tmp_path):
-    monkeypatch.setattr(execute, "load", small_pictures)
+    monkeypatch.setattr(job, "load", small_pictures)
     return da.Options(results=tmp_path / "results", progress="none")
 
 
