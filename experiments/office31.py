@@ -1,7 +1,7 @@
 """Which method gains what on Office-31's photographs, on the features of one pretrained network, all six pairs?
 
-Command: `da-bench run experiments/office31.py --data-root DIR`, where DIR holds office31/, with the variable WEIGHTS set
-to imported ImageNet weights (`da-bench weights list`); by default those of the MobileNetV2 that `da-bench weights
+Command: `da-bench run experiments/office31.py --data-root DIR`, where DIR holds office31/, with the variable WEIGHTS
+set to imported ImageNet weights (`da-bench weights list`); by default those of the MobileNetV2 that `da-bench weights
 sources` names.
 Budget: one trial a method, the defaults of its paper, no tuning of anything; 5 seeds; the same head (a layer of 256
 units), steps, batches and learning rate for all. Features are extracted once. References: a linear head on the features
