@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from da_bench.models import MODELS, Network, initialise
+from da_bench.models import MODELS, initialise
 from da_bench.models.backbone import Backbone, Published
 from da_bench.settings import UserError, did_you_mean
 from da_bench.types import Tree
@@ -134,7 +134,7 @@ def _classes(found: Paths) -> int:
     return max((array.shape[-1] for path, array in found.items() if is_head(path) and array.ndim), default=0)
 
 
-def _check_shapes(path: Path, model: Network, wanted: list[Published], found: Paths) -> None:
+def _check_shapes(path: Path, model: Backbone, wanted: list[Published], found: Paths) -> None:
     shapes = flat(declared(model))
     names = {one.path: one.name for one in wanted}
     if unknown := names.keys() - shapes.keys():
@@ -148,17 +148,10 @@ def _check_shapes(path: Path, model: Network, wanted: list[Published], found: Pa
         raise unusable(path, f"arrays have other shapes, each as the network lays it out: {'; '.join(wrong)}", REMEDY)
 
 
-def declared(model: Network) -> Tree:
+def declared(model: Backbone) -> Tree:
     """Shapes and types of the network's {"params": ..., "batch_stats": ...}; nothing is computed."""
-    params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), probe(model)))
+    params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), model.probe()))
     return {"params": params, **stats}
-
-
-def probe(model: Network) -> np.ndarray:
-    """The input [1, side, side, 3] of the parity vector: waves of another length in each direction and channel."""
-    side = getattr(model, "SIDE", 224)
-    y, x, c = np.meshgrid(np.arange(side), np.arange(side), np.arange(3), indexing="ij")
-    return np.asarray(np.sin(0.11 * y + c) + np.cos(0.07 * x - 2 * c), np.float32)[None]
 
 
 def flat(tree: Tree) -> dict[tuple[str, ...], Any]:

@@ -9,7 +9,7 @@ import pytest
 from da_bench import weights
 from da_bench.settings import UserError
 from da_bench.weights import torch_file
-from da_bench.weights.convert import probe, whole
+from da_bench.weights.convert import whole
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
 # a torchvision whose operators were built for another torch cannot be imported with them; none is used here
@@ -34,7 +34,7 @@ def published(monkeypatch, tmp_path):
 def test_both_forms_of_file_give_the_logits_of_torch(zipped, published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
     name = weights.import_file(tmp_path / "some.pth", weights.Asked("mobilenet_v2"))
-    pictures = probe(whole("mobilenet_v2", "torchvision", 1000)).transpose(0, 3, 1, 2)
+    pictures = whole("mobilenet_v2", "torchvision", 1000).probe().transpose(0, 3, 1, 2)
     with torch.no_grad():
         logits = published(torch.from_numpy(np.ascontiguousarray(pictures)))[0, :8].numpy()
     np.testing.assert_allclose(weights.facts(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())

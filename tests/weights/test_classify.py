@@ -11,7 +11,8 @@ from PIL import Image
 
 from da_bench import weights
 from da_bench.settings import UserError
-from da_bench.weights.classify import classify, pictures, read_labels
+from da_bench.weights.classify import classify, read_labels
+from da_bench.weights.pictures import pictures
 
 # Office-31's classes that ImageNet has too; 180 pictures: the first ten of each in Amazon
 SHARED = {

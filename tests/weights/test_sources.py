@@ -26,6 +26,7 @@ def test_a_file_is_known_by_its_content_or_its_name():
     assert renamed.stored == 232  # torchvision's second weights: resized to 232, of which 224 are seen
     assert known("vgg16-397923af.pth", 64 * "0").arch == "vgg16"
     assert known("mine.pth", 64 * "0") is None
+    assert known("model.safetensors", 64 * "0") is None  # as every file of its publisher is called
 
 
 def test_sums_are_held():
