@@ -42,7 +42,7 @@ class Import:
     """What the file's sha256 has to begin with; default: what its name or its publisher says."""
     statistics_from: Path | None = None
     """Pictures for the statistics of batch normalisation, for files that have none (.tflite): a folder, of which up to
-    512 are taken. What the network computes in evaluation stays the same; in training, it then begins from nearly that."""
+    512 are taken. What the network computes in evaluation stays the same, and is nearly what training begins from."""
 
 
 @dataclasses.dataclass(frozen=True)
