@@ -16,11 +16,23 @@ from da_bench.models.naming import (
     torch_convolution,
     torch_linear,
 )
-from da_bench.settings import UserError
+from da_bench.settings import Registry, UserError
 from da_bench.types import Array
 
-Framework = Literal["torchvision", "keras"]
-MOMENTUM = {"torchvision": 0.9, "keras": 0.99}  # of the running statistics, in flax' sense
+
+class Details(NamedTuple):
+    """momentum: of running statistics, in flax' sense; scaled: batch normalisation has a scale; border: whether means
+    at the border count its zeros.
+    """
+
+    momentum: float
+    scaled: bool
+    border: bool
+
+
+FRAMEWORKS: Registry[Details] = Registry("framework of inception_v3")
+FRAMEWORKS.add("torchvision", Details(0.9, scaled=True, border=True))
+FRAMEWORKS.add("keras", Details(0.99, scaled=False, border=False))
 SMALL = 75  # pixels: of less, the last reduction leaves nothing
 
 
@@ -135,12 +147,12 @@ class InceptionV3(Backbone):
     IGNORED: ClassVar[tuple[str, ...]] = ("AuxLogits.",)
     STAGES: ClassVar[tuple[str, ...]] = ("Conv2d_1", "Conv2d_2", "Conv2d_3", "Conv2d_4", *BLOCKS)
 
-    framework: Framework = "torchvision"
+    framework: str = "torchvision"
     dropout: float = 0.0
 
     def make(self) -> nn.Module:
         """[n, h, w, 3] -> [n, 2048]."""
-        return Trunk(self.framework, self.dropout)
+        return Trunk(FRAMEWORKS[self.framework], self.dropout)
 
     def published(self, convention: str) -> Iterator[Published]:
         """See `Backbone`; Keras numbers its layers in the order in which it makes them.
@@ -181,7 +193,7 @@ def units() -> Iterator[tuple[str, ...]]:
 class Trunk(nn.Module):
     """[n, h, w, 3] -> [n, 2048]: stem, blocks, the mean over all places."""
 
-    framework: Framework
+    details: Details
     dropout: float
 
     @nn.compact
@@ -195,9 +207,9 @@ class Trunk(nn.Module):
             raise ValueError(f"it takes pictures [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
         maps = inputs
         for layer in STEM:
-            maps = apply(layer, maps, self.framework, train)
+            maps = apply(layer, maps, self.details, train)
         for name, block in BLOCKS.items():
-            maps = Mixed(block, self.framework, name=name)(maps, train)
+            maps = Mixed(block, self.details, name=name)(maps, train)
         return nn.Dropout(self.dropout)(maps.mean(axis=(1, 2)), deterministic=not train)
 
 
@@ -205,7 +217,7 @@ class Mixed(nn.Module):
     """Branches of one block, their maps put together."""
 
     block: Block
-    framework: Framework
+    details: Details
 
     @nn.compact
     def __call__(self, maps: Array, train: bool) -> Array:
@@ -214,7 +226,7 @@ class Mixed(nn.Module):
         for branch in self.block:
             end = maps
             for layer in branch:
-                end = apply(layer, end, self.framework, train)
+                end = apply(layer, end, self.details, train)
             ends.append(end)
         return jnp.concatenate(ends, axis=-1)
 
@@ -223,7 +235,7 @@ class Convolution(nn.Module):
     """What a `Unit` describes."""
 
     unit: Unit
-    framework: Framework
+    details: Details
 
     @nn.compact
     def __call__(self, maps: Array, train: bool) -> Array:
@@ -231,18 +243,18 @@ class Convolution(nn.Module):
         _, features, size, stride, padded = self.unit
         padding = [(side // 2, side // 2) if padded else (0, 0) for side in size]
         maps = nn.Conv(features, size, stride, padding, use_bias=False, name="conv")(maps)
-        scaled = self.framework == "torchvision"
-        norm = nn.BatchNorm(not train, momentum=MOMENTUM[self.framework], epsilon=1e-3, use_scale=scaled, name="bn")
+        momentum, scaled, _ = self.details
+        norm = nn.BatchNorm(not train, momentum=momentum, epsilon=1e-3, use_scale=scaled, name="bn")
         return nn.relu(norm(maps))
 
 
-def apply(layer: Unit | Pool | tuple[Unit, ...], maps: Array, framework: Framework, train: bool) -> Array:
+def apply(layer: Unit | Pool | tuple[Unit, ...], maps: Array, details: Details, train: bool) -> Array:
     """[n, h, w, c] -> [n, h', w', c']; to be called within a module, which holds the parameters."""
     if layer == "maximum":
         return nn.max_pool(maps, (3, 3), (2, 2))
     if layer == "average":
         border = ((1, 1), (1, 1))
-        return nn.avg_pool(maps, (3, 3), (1, 1), border, count_include_pad=framework == "torchvision")
+        return nn.avg_pool(maps, (3, 3), (1, 1), border, count_include_pad=details.border)
     if isinstance(layer, Unit):
-        return Convolution(layer, framework, name=layer.name)(maps, train)
-    return jnp.concatenate([apply(unit, maps, framework, train) for unit in layer], axis=-1)
+        return Convolution(layer, details, name=layer.name)(maps, train)
+    return jnp.concatenate([apply(unit, maps, details, train) for unit in layer], axis=-1)

@@ -1,7 +1,7 @@
 """Xception."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 
@@ -16,14 +16,13 @@ from da_bench.models.naming import (
     torch_convolution,
     torch_linear,
 )
-from da_bench.settings import UserError
+from da_bench.settings import Registry, UserError
 from da_bench.types import Array
 
-Framework = Literal["keras", "timm"]
 SMALL = 71  # pixels, as Keras has it
 
 # widths of the separable convolutions, by block as Keras counts them
-BLOCKS = {2: (128, 128), 3: (256, 256), 4: (728, 728), **{i: (728,) * 3 for i in range(5, 13)}, 13: (728, 1024)}
+BLOCKS = {2: (128, 128), 3: (256, 256), 4: (728, 728), **dict.fromkeys(range(5, 13), (728,) * 3), 13: (728, 1024)}
 LAST = 14, (1536, 2048)
 HALVED = (2, 3, 4, 13)  # these halve the maps and have a convolution in their shortcut
 
@@ -36,8 +35,10 @@ class Details(NamedTuple):
     border: str | tuple[tuple[int, int], ...]
 
 
-# "SAME" adds no row before maps of even size, which is not what a border of one does
-DETAILS = {"keras": Details(1e-3, 0.99, "SAME"), "timm": Details(1e-5, 0.9, ((1, 1), (1, 1)))}
+# before maps of even size "SAME" has no border
+FRAMEWORKS: Registry[Details] = Registry("framework of xception")
+FRAMEWORKS.add("keras", Details(1e-3, 0.99, "SAME"))
+FRAMEWORKS.add("timm", Details(1e-5, 0.9, ((1, 1), (1, 1))))
 
 
 @register
@@ -54,12 +55,12 @@ class Xception(Backbone):
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("keras", "timm")
     STAGES: ClassVar[tuple[str, ...]] = tuple(f"block{i:02}" for i in range(1, 15))
 
-    framework: Framework = "keras"
+    framework: str = "keras"
     dropout: float = 0.0
 
     def make(self) -> nn.Module:
         """[n, h, w, 3] -> [n, 2048]."""
-        return Trunk(self.framework, self.dropout)
+        return Trunk(FRAMEWORKS[self.framework], self.dropout)
 
     def published(self, convention: str) -> Iterator[Published]:
         """See `Backbone`; Keras numbers the layers of shortcuts in the order in which it makes them.
@@ -119,7 +120,7 @@ def _separable(block: int, place: int, convolution: str, norm: str) -> Iterator[
 class Trunk(nn.Module):
     """[n, h, w, 3] -> [n, 2048]: entry, middle and exit flow, the mean over all places."""
 
-    framework: Framework
+    details: Details
     dropout: float
 
     @nn.compact
@@ -131,11 +132,11 @@ class Trunk(nn.Module):
         """
         if inputs.ndim != 4 or min(inputs.shape[1:3]) < SMALL:
             raise ValueError(f"it takes pictures [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
-        maps = Entry(DETAILS[self.framework], name="block01")(inputs, train)
+        maps = Entry(self.details, name="block01")(inputs, train)
         for block, widths in BLOCKS.items():
-            module = Residual(widths, block in HALVED, block > 2, DETAILS[self.framework], name=f"block{block:02}")
+            module = Residual(widths, block in HALVED, block > 2, self.details, name=f"block{block:02}")
             maps = module(maps, train)
-        maps = Exit(LAST[1], DETAILS[self.framework], name=f"block{LAST[0]}")(maps, train)
+        maps = Exit(LAST[1], self.details, name=f"block{LAST[0]}")(maps, train)
         return nn.Dropout(self.dropout)(maps.mean(axis=(1, 2)), deterministic=not train)
 
 
@@ -200,9 +201,7 @@ class Separable(nn.Module):
     def __call__(self, maps: Array) -> Array:
         """[n, h, w, c] -> [n, h, w, width]."""
         channels, border = maps.shape[-1], ((1, 1), (1, 1))
-        each = nn.Conv(
-            channels, (3, 3), 1, border, feature_group_count=channels, use_bias=False, name="depthwise"
-        )
+        each = nn.Conv(channels, (3, 3), 1, border, feature_group_count=channels, use_bias=False, name="depthwise")
         return nn.Conv(self.width, (1, 1), use_bias=False, name="pointwise")(each(maps))
 
 
