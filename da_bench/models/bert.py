@@ -58,6 +58,7 @@ class Bert(Backbone):
         sizes = Sizes(self.layers, self.width, self.heads, self.vocabulary, self.positions)
         return Trunk(sizes, self.pooling, self.dropout)
 
+    @nn.nowrap
     def published(self, convention: str) -> Iterator[Published]:
         """See `Backbone`; there is no original classifier."""
         scale, shift = ("gamma", "beta") if convention == "huggingface_gamma" else ("weight", "bias")

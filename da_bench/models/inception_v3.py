@@ -30,9 +30,9 @@ class Details(NamedTuple):
     border: bool
 
 
-FRAMEWORKS: Registry[Details] = Registry("framework of inception_v3")
-FRAMEWORKS.add("torchvision", Details(0.9, scaled=True, border=True))
-FRAMEWORKS.add("keras", Details(0.99, scaled=False, border=False))
+LIBRARIES: Registry[Details] = Registry("library of inception_v3")
+LIBRARIES.add("torchvision", Details(0.9, scaled=True, border=True))
+LIBRARIES.add("keras", Details(0.99, scaled=False, border=False))
 SMALL = 75  # pixels: of less, the last reduction leaves nothing
 
 
@@ -134,11 +134,10 @@ BLOCKS: dict[str, Block] = {
 class InceptionV3(Backbone):
     """Inception-v3 (Szegedy et al., CVPR 2016): 2048 features of pictures of 299x299 pixels, 75x75 at least.
 
-    framework: whose network it is where torchvision's and Keras' differ. torchvision: a mean at a border counts the
+    library: whose network it is where torchvision's and Keras' differ. torchvision: a mean at a border counts the
     padding's zeros, batch normalisation scales, running statistics keep 0.9 a step; Keras: the mean is of what is
     there, no scale, 0.99. A file of the one is no file of the other. The auxiliary classifier is no part of it.
-    dropout: of the features in training, by default none as in Keras, since what is aligned should not be noisy;
-    torchvision trained with 0.5.
+    dropout: of the features in training; Keras' network has none.
     References: arXiv:1512.00567, Table 1.
     """
 
@@ -147,23 +146,24 @@ class InceptionV3(Backbone):
     IGNORED: ClassVar[tuple[str, ...]] = ("AuxLogits.",)
     STAGES: ClassVar[tuple[str, ...]] = ("Conv2d_1", "Conv2d_2", "Conv2d_3", "Conv2d_4", *BLOCKS)
 
-    framework: str = "torchvision"
-    dropout: float = 0.0
+    library: str = "torchvision"
+    dropout: float = 0.5
 
     def make(self) -> nn.Module:
         """[n, h, w, 3] -> [n, 2048]."""
-        return Trunk(FRAMEWORKS[self.framework], self.dropout)
+        return Trunk(LIBRARIES[self.library], self.dropout)
 
+    @nn.nowrap
     def published(self, convention: str) -> Iterator[Published]:
         """See `Backbone`; Keras numbers its layers in the order in which it makes them.
 
         Raises:
-            UserError: the convention is that of the other framework.
+            UserError: the convention is that of the other library.
         """
-        if (convention == "keras") != (self.framework == "keras"):
+        if (convention == "keras") != (self.library == "keras"):
             raise UserError(
-                f"model 'inception_v3' with framework='{self.framework}' does not compute what a {convention} file is "
-                f"for; give it framework='{'keras' if convention == 'keras' else 'torchvision'}'"
+                f"model 'inception_v3' with library='{self.library}' does not compute what a {convention} file is "
+                f"for; give it library='{'keras' if convention == 'keras' else 'torchvision'}'"
             )
         return self._of_keras() if convention == "keras" else self._of_torch()
 

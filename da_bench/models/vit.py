@@ -139,6 +139,7 @@ class Vit(Backbone):
         """[n, h, w, 3] -> [n, d]."""
         return Trunk(self.patch, self.side // self.patch, self.SIZE, RECIPES[self.recipe])
 
+    @nn.nowrap
     def published(self, convention: str) -> Iterator[Published]:
         """See `Backbone`; a tensor that holds queries, keys and values comes three times, each with its third.
 

@@ -36,16 +36,16 @@ class Details(NamedTuple):
 
 
 # before maps of even size "SAME" has no border
-FRAMEWORKS: Registry[Details] = Registry("framework of xception")
-FRAMEWORKS.add("keras", Details(1e-3, 0.99, "SAME"))
-FRAMEWORKS.add("timm", Details(1e-5, 0.9, ((1, 1), (1, 1))))
+LIBRARIES: Registry[Details] = Registry("library of xception")
+LIBRARIES.add("keras", Details(1e-3, 0.99, "SAME"))
+LIBRARIES.add("timm", Details(1e-5, 0.9, ((1, 1), (1, 1))))
 
 
 @register
 class Xception(Backbone):
     """Xception (Chollet, CVPR 2017): 2048 features of pictures of 299x299 pixels, 71x71 at least.
 
-    framework: whose network it is where Keras' and timm's ("legacy_xception") differ, in epsilon and momentum of batch
+    library: whose network it is where Keras' and timm's ("legacy_xception") differ, in epsilon and momentum of batch
     normalisation and the border of pooling. A file of the one is no file of the other. dropout: of the features in
     training, by default none as in both; the paper trained with 0.5.
     References: arXiv:1610.02357, Figure 5.
@@ -55,23 +55,24 @@ class Xception(Backbone):
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("keras", "timm")
     STAGES: ClassVar[tuple[str, ...]] = tuple(f"block{i:02}" for i in range(1, 15))
 
-    framework: str = "keras"
+    library: str = "keras"
     dropout: float = 0.0
 
     def make(self) -> nn.Module:
         """[n, h, w, 3] -> [n, 2048]."""
-        return Trunk(FRAMEWORKS[self.framework], self.dropout)
+        return Trunk(LIBRARIES[self.library], self.dropout)
 
+    @nn.nowrap
     def published(self, convention: str) -> Iterator[Published]:
         """See `Backbone`; Keras numbers the layers of shortcuts in the order in which it makes them.
 
         Raises:
-            UserError: the convention is that of the other framework.
+            UserError: the convention is that of the other library.
         """
-        if convention != self.framework:
+        if convention != self.library:
             raise UserError(
-                f"model 'xception' with framework='{self.framework}' does not compute what a {convention} file is for; "
-                f"give it framework='{convention}'"
+                f"model 'xception' with library='{self.library}' does not compute what a {convention} file is for; "
+                f"give it library='{convention}'"
             )
         return _of_keras() if convention == "keras" else _of_timm()
 
