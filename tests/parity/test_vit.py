@@ -133,11 +133,13 @@ def _as_open_clip(state):
     shapes = {"cls_token": (-1,), "pos_embed": (197, 768)}
     file = {}
     for name, array in state.items():
+        if name == "head.bias":  # timm's own
+            continue
         theirs = name
         for old, new in parts.items():
             theirs = theirs.replace(old, new)
-        array = array.T if name == "head.weight" else array.reshape(shapes.get(name, array.shape))
-        file[f"visual.{theirs}"] = np.ascontiguousarray(array)
+        shaped = array.T if name == "head.weight" else array.reshape(shapes.get(name, array.shape))
+        file[f"visual.{theirs}"] = np.ascontiguousarray(shaped)
     return file
 
 
