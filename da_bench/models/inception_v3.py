@@ -1,7 +1,7 @@
 """Inception-v3."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -143,6 +143,7 @@ class InceptionV3(Backbone):
 
     SIDE: ClassVar[int] = 299
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision", "timm", "keras")
+    FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"keras": {"library": "keras"}}
     IGNORED: ClassVar[tuple[str, ...]] = ("AuxLogits.",)
     STAGES: ClassVar[tuple[str, ...]] = ("Conv2d_1", "Conv2d_2", "Conv2d_3", "Conv2d_4", *BLOCKS)
 

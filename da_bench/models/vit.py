@@ -1,8 +1,8 @@
 """Vision transformers: supervised, DINOv2's, and the image towers of CLIP."""
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -113,6 +113,12 @@ class Vit(Backbone):
     """
 
     CONVENTIONS: ClassVar[tuple[str, ...]] = tuple(NAMES)
+    # with which a network is what such a file mostly holds; another recipe of the same names has to be asked for
+    FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dinov2": {"recipe": "dinov2", "patch": 14, "side": 518},
+        "open_clip": {"recipe": "clip"},
+        "huggingface": {"recipe": "clip"},
+    }
     # a token of DINOv2's training; the text towers of CLIP and what OpenAI's archives say of themselves
     IGNORED: ClassVar[tuple[str, ...]] = (
         "mask_token",

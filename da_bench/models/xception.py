@@ -1,7 +1,7 @@
 """Xception."""
 
-from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 
@@ -53,6 +53,7 @@ class Xception(Backbone):
 
     SIDE: ClassVar[int] = 299
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("keras", "timm")
+    FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"timm": {"library": "timm"}}
     STAGES: ClassVar[tuple[str, ...]] = tuple(f"block{i:02}" for i in range(1, 15))
 
     library: str = "keras"

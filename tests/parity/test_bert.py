@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference as ref
+import twins
 
 from da_bench.models import Bert
 
@@ -15,7 +15,7 @@ def theirs(**sizes):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    encoder = ref.scrambled(transformers.BertModel(transformers.BertConfig(**off, **sizes)))
+    encoder = twins.scrambled(transformers.BertModel(transformers.BertConfig(**off, **sizes)))
     ids = np.random.default_rng(0).integers(1, 1000, size=(3, 20)).astype("int32")
     for row, length in enumerate((20, 13, 2)):
         ids[row, length:] = 0
@@ -23,7 +23,7 @@ def theirs(**sizes):
 
 
 def state(encoder):
-    return {f"bert.{name}": array for name, array in ref.arrays(encoder).items()}
+    return {f"bert.{name}": array for name, array in twins.arrays(encoder).items()}
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "class", "mean"])
@@ -36,13 +36,13 @@ def test_evaluation(pooling):
     means = (last * weights).sum(1) / weights.sum(1)
     expected = {"pooler": output.pooler_output, "class": last[:, 0], "mean": means}[pooling].detach()
     model = Bert(classes=10, bottleneck=None, pooling=pooling)
-    params, _ = ref.variables(model, "huggingface", state(encoder))
+    params, _ = twins.variables(model, "huggingface", state(encoder))
     params["head"] = {"kernel": np.zeros((768, 10), "float32"), "bias": np.zeros(10, "float32")}
-    found = ref.evaluated(model, params, {}, ids).features
-    assert ref.error(found, expected) < 1e-4
+    found = twins.evaluated(model, params, {}, ids).features
+    assert twins.error(found, expected) < 1e-4
     if pooling == "class":  # padding, where it is not there to the one
-        short = ref.evaluated(model, params, {}, np.where(ids == 0, 5, ids)).features
-        assert ref.error(short, expected) > 1e-2
+        short = twins.evaluated(model, params, {}, np.where(ids == 0, 5, ids)).features
+        assert twins.error(short, expected) > 1e-2
 
 
 def test_a_training_step(x64):
@@ -53,21 +53,21 @@ def test_a_training_step(x64):
     head = torch.nn.Linear(48, 10)
     network = torch.nn.ModuleDict({"bert": encoder, "head": head}).double().train()
     model = Bert(classes=10, bottleneck=None, layers=3, width=48, heads=4, dropout=0.0)
-    before = with_head(model, ref.arrays(network))
-    loss, stepped, _ = ref.stepped(model, before, {}, ids, LABELS, 0.1)
-    expected, state = ref.torch_stepped(
+    before = with_head(model, twins.arrays(network))
+    loss, stepped, _ = twins.stepped(model, before, {}, ids, LABELS, 0.1)
+    expected, state = twins.torch_stepped(
         network,
         torch.from_numpy(ids).long(),
         LABELS,
         0.1,
         logits=lambda ids: head(encoder(input_ids=ids, attention_mask=mask).pooler_output),
     )
-    errors = ref.step_errors(stepped, with_head(model, state), before)
-    assert ref.error(loss, expected) < 1e-4
+    errors = twins.step_errors(stepped, with_head(model, state), before)
+    assert twins.error(loss, expected) < 1e-4
     # no gradient reaches it, the softmax being the same for all keys moved alike
     assert max(error for name, error in errors.items() if "['key']['bias']" not in name) < 1e-4
 
 
 def with_head(model, arrays):
     head = {"kernel": arrays.pop("head.weight").T, "bias": arrays.pop("head.bias")}
-    return {**ref.variables(model, "huggingface", arrays)[0], "head": head}
+    return {**twins.variables(model, "huggingface", arrays)[0], "head": head}

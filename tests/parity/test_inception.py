@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-import reference as ref
+import twins
 
 from da_bench.models import InceptionV3
 from da_bench.models.inception_v3 import LIBRARIES, Details
@@ -19,52 +19,52 @@ def ours(**fields):
 
 
 def of_torchvision():
-    network = ref.torchvision().models.inception_v3
-    return ref.scrambled(
+    network = twins.torchvision().models.inception_v3
+    return twins.scrambled(
         network(num_classes=10, aux_logits=False, transform_input=False, init_weights=False, dropout=0.0)
     )
 
 
 def of_keras():
-    return ref.keras_applications().InceptionV3(weights=None, classes=10, classifier_activation=None)
+    return twins.keras_applications().InceptionV3(weights=None, classes=10, classifier_activation=None)
 
 
 def test_torchvision_in_evaluation():
-    images = ref.pictures(2, 299)
-    network = ref.calibrated(of_torchvision(), ref.as_torch(images))
-    params, stats = ref.variables(ours(), "torchvision", ref.arrays(network))
-    expected = network(ref.as_torch(images)).detach()
-    assert ref.error(ref.evaluated(ours(), params, stats, images).logits, expected) < 1e-4
-    assert ref.error(ref.evaluated(ours(library="borderless"), params, stats, images).logits, expected) > 1e-2
+    images = twins.pictures(2, 299)
+    network = twins.calibrated(of_torchvision(), twins.as_torch(images))
+    params, stats = twins.variables(ours(), "torchvision", twins.arrays(network))
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(twins.evaluated(ours(), params, stats, images).logits, expected) < 1e-4
+    assert twins.error(twins.evaluated(ours(library="borderless"), params, stats, images).logits, expected) > 1e-2
 
 
 def test_torchvision_in_a_training_step(x64):
-    images = ref.pictures(4, SMALL, "float64")
-    network = ref.calibrated(of_torchvision().double(), ref.as_torch(images)).train()
-    params, stats = ref.variables(ours(), "torchvision", ref.arrays(network))
-    loss, stepped, after = ref.stepped(ours(), params, stats, images, LABELS, 0.1)
-    expected, state = ref.torch_stepped(network, ref.as_torch(images), LABELS, 0.1)
-    theirs, their_stats = ref.variables(ours(), "torchvision", state)
-    assert ref.error(loss, expected) < 1e-4
-    assert max(ref.step_errors(stepped, theirs, params).values()) < 1e-4
+    images = twins.pictures(4, SMALL, "float64")
+    network = twins.calibrated(of_torchvision().double(), twins.as_torch(images)).train()
+    params, stats = twins.variables(ours(), "torchvision", twins.arrays(network))
+    loss, stepped, after = twins.stepped(ours(), params, stats, images, LABELS, 0.1)
+    expected, state = twins.torch_stepped(network, twins.as_torch(images), LABELS, 0.1)
+    theirs, their_stats = twins.variables(ours(), "torchvision", state)
+    assert twins.error(loss, expected) < 1e-4
+    assert max(twins.step_errors(stepped, theirs, params).values()) < 1e-4
     # of the mean alone: torch averages variances times n / (n - 1)
-    assert ref.error(ref.statistic(after, "mean"), ref.statistic(their_stats, "mean")) < 1e-4
+    assert twins.error(twins.statistic(after, "mean"), twins.statistic(their_stats, "mean")) < 1e-4
 
 
 def test_the_auxiliary_classifier_is_known_and_ignored():
-    network = ref.torchvision().models.inception_v3(num_classes=10, init_weights=False)
+    network = twins.torchvision().models.inception_v3(num_classes=10, init_weights=False)
     assert sum(parameter.numel() for parameter in network.parameters()) > 24_000_000
-    ref.variables(ours(), "torchvision", ref.arrays(network))
+    twins.variables(ours(), "torchvision", twins.arrays(network))
 
 
 def test_keras_in_evaluation():
-    ref.keras_applications()
-    images = ref.pictures(2, 299)
-    network = ref.keras_scrambled(of_keras, images)
-    params, stats = ref.variables(ours(library="keras"), "keras", ref.keras_arrays(network))
+    twins.keras_applications()
+    images = twins.pictures(2, 299)
+    network = twins.keras_scrambled(of_keras, images)
+    params, stats = twins.variables(ours(library="keras"), "keras", twins.keras_arrays(network))
     with jax.numpy_rank_promotion("allow"):
         expected = network.predict(images, verbose=0)
-    assert ref.error(ref.evaluated(ours(library="keras"), params, stats, images).logits, expected) < 1e-4
+    assert twins.error(twins.evaluated(ours(library="keras"), params, stats, images).logits, expected) < 1e-4
 
 
 # no training step against Keras: it is torchvision's but for the border and the scale, which evaluation has shown

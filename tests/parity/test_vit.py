@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference as ref
+import twins
 
 from da_bench.models import VitB16, VitS16
 from da_bench.models.vit import RECIPES, resized
@@ -12,68 +12,68 @@ LABELS = np.array([1, 4])
 
 
 def of_timm(name, **fields):
-    ref.torchvision()
-    return ref.scrambled(pytest.importorskip("timm").create_model(name, **fields)).eval()
+    twins.torchvision()
+    return twins.scrambled(pytest.importorskip("timm").create_model(name, **fields)).eval()
 
 
 def test_timm_in_evaluation():
-    images, model = ref.pictures(2, 224), VitS16(classes=10, bottleneck=None)
+    images, model = twins.pictures(2, 224), VitS16(classes=10, bottleneck=None)
     network = of_timm("vit_small_patch16_224", num_classes=10)
-    params, stats = ref.variables(model, "timm", ref.arrays(network))
-    expected = network(ref.as_torch(images)).detach()
-    assert ref.error(ref.evaluated(model, params, stats, images).logits, expected) < 1e-4
+    params, stats = twins.variables(model, "timm", twins.arrays(network))
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
 
 
 def test_timm_in_a_training_step(x64):
-    images, model = ref.pictures(2, 96, "float64"), VitS16(classes=10, bottleneck=None, side=96)
+    images, model = twins.pictures(2, 96, "float64"), VitS16(classes=10, bottleneck=None, side=96)
     network = of_timm("vit_small_patch16_224", num_classes=10, img_size=96).double()
-    params, stats = ref.variables(model, "timm", ref.arrays(network))
-    loss, stepped, _ = ref.stepped(model, params, stats, images, LABELS, 0.1)
-    expected, state = ref.torch_stepped(network, ref.as_torch(images), LABELS, 0.1)
-    theirs, _ = ref.variables(model, "timm", state)
-    errors = ref.step_errors(stepped, theirs, params)
-    assert ref.error(loss, expected) < 1e-4
+    params, stats = twins.variables(model, "timm", twins.arrays(network))
+    loss, stepped, _ = twins.stepped(model, params, stats, images, LABELS, 0.1)
+    expected, state = twins.torch_stepped(network, twins.as_torch(images), LABELS, 0.1)
+    theirs, _ = twins.variables(model, "timm", state)
+    errors = twins.step_errors(stepped, theirs, params)
+    assert twins.error(loss, expected) < 1e-4
     # no gradient reaches it, the softmax being the same for all keys moved alike
     assert max(error for name, error in errors.items() if "['key']['bias']" not in name) < 1e-4
 
 
 def test_timm_at_another_size():
-    images, model = ref.pictures(2, 160), VitS16(classes=10, bottleneck=None)
+    images, model = twins.pictures(2, 160), VitS16(classes=10, bottleneck=None)
     network = of_timm("vit_small_patch16_224", num_classes=10, dynamic_img_size=True)
-    params, stats = ref.variables(model, "timm", ref.arrays(network))
-    expected = network(ref.as_torch(images)).detach()
-    assert ref.error(ref.evaluated(model, params, stats, images).logits, expected) < 1e-4
+    params, stats = twins.variables(model, "timm", twins.arrays(network))
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
 
 
 def features(model, params, stats, images):
     params = {**params, "head": {"kernel": np.zeros((model.SIZE[2], 10), "float32"), "bias": np.zeros(10, "float32")}}
-    return ref.evaluated(model, params, stats, images).features
+    return twins.evaluated(model, params, stats, images).features
 
 
 def test_dinov2_in_evaluation():
     fields = {"recipe": "dinov2", "patch": 14, "side": 518}
-    images, model = ref.pictures(1, 518), VitS16(classes=10, bottleneck=None, **fields)
+    images, model = twins.pictures(1, 518), VitS16(classes=10, bottleneck=None, **fields)
     network = of_timm("vit_small_patch14_dinov2", num_classes=0)
-    state = {**ref.arrays(network), "mask_token": np.zeros((1, 384))}
-    params, stats = ref.variables(model, "dinov2", state)
-    expected = network(ref.as_torch(images)).detach()
-    assert ref.error(features(model, params, stats, images), expected) < 1e-4
+    state = {**twins.arrays(network), "mask_token": np.zeros((1, 384))}
+    params, stats = twins.variables(model, "dinov2", state)
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
 
 
 def test_dinov2_with_registers_in_evaluation():
     """Its file is turned into timm's by timm."""
     fields = {"recipe": "dinov2_registers", "patch": 14, "side": 224}
-    images, model = ref.pictures(2, 224), VitS16(classes=10, bottleneck=None, **fields)
+    images, model = twins.pictures(2, 224), VitS16(classes=10, bottleneck=None, **fields)
     network = of_timm("vit_small_patch14_reg4_dinov2", num_classes=0, img_size=224)
-    rng, state = np.random.default_rng(0), ref.arrays(network)
+    rng, state = np.random.default_rng(0), twins.arrays(network)
     registers, positions = rng.normal(size=(1, 4, 384)), rng.normal(size=(1, 257, 384))
     del state["reg_token"]
     file = {**state, "register_tokens": registers, "pos_embed": positions, "mask_token": np.zeros((1, 384))}
     file = {name: array.astype("float32") for name, array in file.items()}
     _load(network, file)
-    params, stats = ref.variables(model, "dinov2", file)
-    expected = network(ref.as_torch(images)).detach()
-    assert ref.error(features(model, params, stats, images), expected) < 1e-4
+    params, stats = twins.variables(model, "dinov2", file)
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
 
 
 def _load(network, file):
@@ -90,13 +90,13 @@ def test_hugging_face_s_clip_in_evaluation():
     pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     config = transformers.CLIPVisionConfig(patch_size=16, hidden_size=768, intermediate_size=3072, projection_dim=512)
-    network = ref.scrambled(transformers.CLIPVisionModelWithProjection(config)).eval()
-    images, model = ref.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe="clip")
-    params, stats = ref.variables(model, "huggingface", ref.arrays(network))
-    expected = network(ref.as_torch(images)).image_embeds.detach()
-    assert ref.error(features(model, params, stats, images), expected) < 1e-4
+    network = twins.scrambled(transformers.CLIPVisionModelWithProjection(config)).eval()
+    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe="clip")
+    params, stats = twins.variables(model, "huggingface", twins.arrays(network))
+    expected = network(twins.as_torch(images)).image_embeds.detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
     exact = VitB16(classes=10, bottleneck=None, recipe="open_clip")
-    assert ref.error(features(exact, params, stats, images), expected) > 1e-3
+    assert twins.error(features(exact, params, stats, images), expected) > 1e-3
 
 
 CLIPS = [("clip", "vit_base_patch16_clip_quickgelu_224"), ("open_clip", "vit_base_patch16_clip_224")]
@@ -106,11 +106,11 @@ CLIPS = [("clip", "vit_base_patch16_clip_quickgelu_224"), ("open_clip", "vit_bas
 def test_open_clip_in_evaluation(recipe, name):
     """Its file is turned into timm's by timm."""
     network = of_timm(name, num_classes=512)
-    images, model = ref.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe=recipe)
-    params, stats = ref.variables(model, "open_clip", file := _as_open_clip(ref.arrays(network)))
+    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe=recipe)
+    params, stats = twins.variables(model, "open_clip", file := _as_open_clip(twins.arrays(network)))
     _load(network, file)
-    expected = network(ref.as_torch(images)).detach()
-    assert ref.error(features(model, params, stats, images), expected) < 1e-4
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
 
 
 def _as_open_clip(state):

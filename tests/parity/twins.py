@@ -182,20 +182,3 @@ def keras_arrays(network, values=None):
     fresh = as_in_a_fresh_session({layer for layer, _ in names})
     named = zip(names, values, strict=True)
     return {f"{fresh[layer]}/{name}": np.asarray(value) for (layer, name), value in named}
-
-
-def keras_stepped(network, inputs, labels, rate):
-    """(loss, arrays) of a Keras network after the same step; its own layers, JAX's gradients."""
-    trained, others = (
-        [v.value for v in which] for which in (network.trainable_variables, network.non_trainable_variables)
-    )
-
-    def loss(trained):
-        logits, after = network.stateless_call(trained, others, inputs, training=True)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), after
-
-    with jax.numpy_rank_promotion("allow"):
-        (value, after), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(trained)
-    new = {id(v): p - rate * g for v, p, g in zip(network.trainable_variables, trained, gradients, strict=True)}
-    new |= {id(v): value for v, value in zip(network.non_trainable_variables, after, strict=True)}
-    return value, keras_arrays(network, [new[id(v)] for v in network.variables])
