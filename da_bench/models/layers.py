@@ -25,6 +25,7 @@ from da_bench.types import Array
 
 LARGE = 2**16  # numbers of one picture
 
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def product(x: Array, kernel: Array, precision: Any = None) -> Array:
     """[..., d] times [d, k] -> [..., k], with the gradient of the kernel laid out as the kernel.
@@ -176,9 +177,7 @@ def _convolve_forward(x: Array, kernel: Array, stride: int, precision: Any) -> t
     return convolve(x, kernel, stride, precision), (x, kernel)
 
 
-def _convolve_backward(
-    stride: int, precision: Any, saved: tuple[Array, Array], gradient: Array
-) -> tuple[Array, Array]:
+def _convolve_backward(stride: int, precision: Any, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     def stock(x: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
         form = functools.partial(_stock_convolve, stride=stride, precision=precision)
         return jax.vjp(form, x, kernel)[1](gradient)
