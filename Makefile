@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 PEERS := .venv-peers
+PARITY := .venv-parity
 
-.PHONY: install bench benchmark test test-slow faults lint lock clean
+.PHONY: install bench benchmark test test-slow parity faults lint lock clean
 
 install: $(READY)
 
@@ -37,6 +38,19 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
+# torch first, so that the others take it as it is
+$(PARITY)/.ready: requirements.txt tests/parity/requirements.txt
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet $$(grep ^torch== tests/parity/requirements.txt)
+	$(PARITY)/bin/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(PARITY)/bin/python -m pip install --quiet -r tests/parity/requirements.txt
+	$(PARITY)/bin/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+# our networks with the arrays of torchvision's, timm's and Keras': the same logits, the same step of training
+parity: $(PARITY)/.ready
+	$(PARITY)/bin/python -m pytest tests/parity
+
 # kills, full disks, damaged files, starts at once: about ten minutes; writes results/benchmarks/faults.md
 faults: $(READY)
 	$(BIN)/python -m pytest -m slow tests/test_faults.py -s
@@ -52,4 +66,4 @@ lock:
 		--custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(PEERS) .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(PARITY) .cache .mypy_cache .pytest_cache .ruff_cache

@@ -5,11 +5,17 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from da_bench.models.base import Network
+from da_bench.models.base import Network, initialise
 from da_bench.models.layers import Dense
+from da_bench.settings import UserError
 from da_bench.types import Array, Output
+
+TORCH = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # of convolutions, as torchvision's networks have it
 
 
 class Published(NamedTuple):
@@ -65,6 +71,33 @@ class Backbone(Network):
     def classify(self, features: Array) -> Array:
         """[n, d] -> [n, classes]."""
         return self.head(features)
+
+    @nn.nowrap
+    def paths(self) -> list[tuple[str, ...]]:
+        """Of every array of trunk and head, as `Published` has it; nothing is computed."""
+        example = jax.ShapeDtypeStruct((1, self.SIDE, self.SIDE, 3), jnp.float32)
+        model = self.clone(classes=max(self.classes, 1))  # outside of a task it has none
+        params, stats = jax.eval_shape(lambda x: initialise(model, jax.random.key(0), x), example)
+        leaves = jax.tree_util.tree_leaves_with_path({"params": params, **stats})
+        names = [tuple(step.key for step in path) for path, _ in leaves]
+        return [path for path in names if path[1] != "neck"]
+
+    @nn.nowrap
+    def check_convention(self, convention: str) -> None:
+        """Raise UserError unless it is one of CONVENTIONS."""
+        if convention not in self.CONVENTIONS:
+            known = " and ".join(self.CONVENTIONS)
+            raise UserError(f"{type(self).__name__} knows the names of {known}, not of '{convention}'")
+
+
+def from_torch(array: np.ndarray) -> np.ndarray:
+    """PyTorch's [out, in, ...] -> [..., in, out]; vectors as they are. Depthwise [c, 1, h, w] -> [h, w, 1, c]."""
+    return np.asarray(array).transpose(*range(2, array.ndim), *reversed(range(min(2, array.ndim))))
+
+
+def in_torch(path: tuple[str, ...], module: str) -> Published:
+    """Our array at `path`, of what a PyTorch file calls `module`."""
+    return Published(path, f"{module}.{TORCH[path[-1]]}", from_torch)
 
 
 class Neck(nn.Module):

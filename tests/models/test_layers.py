@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.models.layers import Conv, Dense, convolve, max_pool
+from da_bench.models import layers
+from da_bench.models.layers import BatchNorm, Conv, Dense, DepthwiseConv, convolve, max_pool, surrounded
 from da_bench.models.lenet import Lenet
 
 
@@ -22,6 +23,37 @@ def test_convolution_is_the_stock_layer_and_so_are_its_gradients(padding, size, 
     found = [jax.value_and_grad(loss, argnums=(1, 2))(layer, params, inputs) for layer in layers]
     for ours, stock in zip(*map(jax.tree.leaves, found), strict=True):
         np.testing.assert_allclose(ours, stock, rtol=1e-10, atol=1e-10)
+
+
+def equal_gradients(ours, stock, *arguments):
+    """Of loss(*arguments), to the last digits."""
+    found = [jax.value_and_grad(loss, argnums=range(len(arguments)))(*arguments) for loss in (ours, stock)]
+    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("size", "stride", "largest"), [(3, 1, 0), (3, 2, 0), (3, 2, 10**9), (7, 2, 0), (1, 2, 0)])
+def test_strides_are_the_stock_layers_in_both_forms(size, stride, largest, rng, x64, monkeypatch):
+    monkeypatch.setattr(layers, "LARGE", largest)
+    inputs, kernel = jnp.asarray(rng.normal(size=(2, 10, 9, 3))), jnp.asarray(rng.normal(size=(size, size, 3, 4)))
+    stock = nn.Conv(4, (size, size), stride, padding=((0, 1), (0, 1)), use_bias=False)
+    ours = Conv(4, size, (0, 1), stride, use_bias=False)
+
+    def loss(layer):
+        return lambda x, k: jnp.sin(layer.apply({"params": {"kernel": k}}, x)).sum()
+
+    equal_gradients(loss(ours), loss(stock), inputs, kernel)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolution_of_each_channel_is_the_grouped_stock_layer(stride, rng, x64):
+    inputs, kernel = jnp.asarray(rng.normal(size=(2, 10, 9, 3))), jnp.asarray(rng.normal(size=(3, 3, 1, 3)))
+    stock = nn.Conv(3, (3, 3), stride, padding=((1, 1), (1, 1)), use_bias=False, feature_group_count=3)
+
+    def loss(layer):
+        return lambda x, k: jnp.sin(layer.apply({"params": {"kernel": k}}, x)).sum()
+
+    equal_gradients(loss(DepthwiseConv(3, (1, 1), stride)), loss(stock), inputs, kernel)
 
 
 def test_convolution_starts_from_the_parameters_of_the_stock_layer():
@@ -45,6 +77,36 @@ def test_pooling_is_the_stock_one_and_so_is_its_gradient_even_where_maxima_are_e
 
     for ours, stock in zip(loss(max_pool), loss(lambda x: nn.max_pool(x, (2, 2), (2, 2))), strict=True):
         np.testing.assert_allclose(ours, stock, rtol=1e-6)
+
+
+@pytest.mark.parametrize("largest", [0, 10**9])
+@pytest.mark.parametrize("side", [8, 9])
+def test_overlapping_windows_are_the_stock_ones(side, largest, rng, monkeypatch):
+    monkeypatch.setattr(layers, "LARGE", largest)
+    inputs = jnp.asarray(rng.integers(5, size=(2, side, side, 3)), jnp.float32)
+
+    def loss(pool):
+        return lambda x: jnp.sin(pool(x)).sum()
+
+    around = ((1, 1), (1, 1))
+    ours, stock = (lambda x: max_pool(surrounded(x, 1, 1), 3, 2)), (lambda x: nn.max_pool(x, (3, 3), (2, 2), around))
+    found = [jax.value_and_grad(loss(pool))(inputs) for pool in (ours, stock)]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_normalisation_by_hand():
+    inputs = jnp.asarray([[1.0], [3.0], [8.0]])  # mean 4, variance 26 / 3 over n, 13 over n - 1
+    start = {"params": {"scale": jnp.asarray([2.0]), "bias": jnp.asarray([0.5])}}
+    start["batch_stats"] = {"mean": jnp.asarray([1.0]), "var": jnp.asarray([2.0])}
+    for unbiased, variance in ((True, 13), (False, 26 / 3)):
+        layer = BatchNorm(rate=0.25, epsilon=1 / 3, unbiased=unbiased)
+        found, moved = layer.apply(start, inputs, True, mutable=["batch_stats"])
+        np.testing.assert_allclose(found[:, 0], 2 * np.array([-3, -1, 4]) / 3 + 0.5, rtol=1e-6)
+        np.testing.assert_allclose(moved["batch_stats"]["mean"], 0.75 + 0.25 * 4)
+        np.testing.assert_allclose(moved["batch_stats"]["var"], 1.5 + 0.25 * variance, rtol=1e-6)
+    later = BatchNorm(epsilon=2.0).apply(start, inputs, False)
+    np.testing.assert_allclose(later[:, 0], np.array([0, 2, 7]) + 0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

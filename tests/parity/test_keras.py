@@ -1,0 +1,82 @@
+"""Our networks with arrays of Keras' applications: the same logits and the same step of training."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from reference import LABELS, compare, gradients, logits, ours, pictures, relative
+
+from da_bench.models import MODELS
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+keras = pytest.importorskip("keras", reason="compares with Keras: `make parity` installs it")
+
+THEIRS = {"vgg16": "VGG16", "vgg19": "VGG19", "mobilenet_v2": "MobileNetV2"}
+
+
+def network(name):
+    own = {"library": "keras"} if name == "mobilenet_v2" else {}
+    return MODELS[name](bottleneck=None, dropout=0.0, **own).clone(classes=LABELS)
+
+
+def keras_network(name, dtype, side=224):
+    keras.utils.set_random_seed(0)
+    keras.config.set_floatx(dtype)
+    make = getattr(keras.applications, THEIRS[name])
+    theirs = make(weights=None, classes=LABELS, classifier_activation=None, input_shape=(side, side, 3))
+    rng = np.random.default_rng(2)
+    for layer in theirs.layers:
+        for one in layer.weights:
+            ranges = {"gamma": (0.7, 1.3), "beta": (-0.3, 0.3), "moving_mean": (-0.3, 0.3), "moving_variance": (0.3, 1)}
+            if one.name in ranges:
+                one.assign(rng.uniform(*ranges[one.name], size=one.shape))
+    return theirs
+
+
+def arrays(theirs, values=None):
+    """By layer and name, as files of Keras 2 have them; values: instead of the network's own, by path."""
+    named = {}
+    for layer in theirs.layers:
+        for one in layer.weights:
+            name = "depthwise_kernel" if isinstance(layer, keras.layers.DepthwiseConv2D) else one.name
+            named[f"{layer.name}/{name}"] = np.asarray(one.value if values is None else values[one.path])
+    return named
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    with jax.numpy_rank_promotion("allow"):  # Keras adds biases [c] to maps
+        yield
+    keras.config.set_floatx("float32")
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_logits_of_224_pixels_are_keras(name, rng):
+    theirs, model, inputs = keras_network(name, "float32"), network(name), pictures(rng, 2, 224)
+    held = [one.value for one in theirs.trainable_variables], [one.value for one in theirs.non_trainable_variables]
+    expected = np.asarray(jax.jit(lambda held: theirs.stateless_call(*held, inputs, training=False)[0])(held))
+    assert relative(expected[0], expected[1]) > 0.01  # the pictures matter
+    assert relative(logits(model, *ours(model, arrays(theirs), "keras"), inputs), expected) < 1e-4
+
+
+def test_a_step_of_training_is_keras(rng, x64):
+    theirs, model = keras_network("mobilenet_v2", "float64", 64), network("mobilenet_v2")
+    inputs, labels = pictures(rng, 6, 64).astype(np.float64), rng.integers(LABELS, size=6)
+    value, slopes, stats = gradients(model, *ours(model, arrays(theirs), "keras"), inputs, labels)
+
+    def loss(trainable):
+        held = [one.value for one in theirs.non_trainable_variables]
+        found, moved = theirs.stateless_call(trainable, held, jnp.asarray(inputs), training=True)
+        return optax.softmax_cross_entropy_with_integer_labels(found, labels).mean(), moved
+
+    held = [one.value for one in theirs.trainable_variables]
+    (expected, moved), of_theirs = jax.jit(jax.value_and_grad(loss, has_aux=True))(held)
+    paths = [one.path for one in (*theirs.trainable_variables, *theirs.non_trainable_variables)]
+    params, after = ours(model, arrays(theirs, dict(zip(paths, (*of_theirs, *moved), strict=False))), "keras")
+    assert abs(value - expected) < 1e-9
+    compare(slopes, params, 1e-6)
+    compare(stats, after, 1e-9)
