@@ -5,11 +5,12 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 
 from da_bench.models.backbone import Backbone, Published
 from da_bench.models.base import register
 from da_bench.models.layers import Dense
-from da_bench.models.naming import torch_linear, torch_norm
+from da_bench.models.naming import Layer, torch_linear, torch_norm
 from da_bench.models.transformer import SelfAttention, layer_norm
 from da_bench.settings import UserError, did_you_mean
 from da_bench.types import Array
@@ -59,20 +60,32 @@ class Bert(Backbone):
         return Trunk(sizes, self.pooling, self.dropout)
 
     @nn.nowrap
+    def probe(self) -> np.ndarray:
+        """The input of the parity vector: one text of 16 ids, the last two of them padding."""
+        ids = 1 + 7 * np.arange(16, dtype=np.int32) % (self.vocabulary - 1)
+        return np.where(np.arange(16) < 14, ids, PADDING).astype(np.int32)[None]
+
+    @nn.nowrap
     def published(self, convention: str) -> Iterator[Published]:
         """See `Backbone`; there is no original classifier."""
-        scale, shift = ("gamma", "beta") if convention == "huggingface_gamma" else ("weight", "bias")
+        self.check_convention(convention)
+        norm = _old_norm if convention == "huggingface_gamma" else torch_norm
         for table, name in EMBEDDINGS.items():
             yield Published(("params", "trunk", "embed", table, "embedding"), f"bert.embeddings.{name}.weight")
-        yield from torch_norm(("trunk", "embed", "norm"), "bert.embeddings.LayerNorm", scale, shift)
+        yield from norm(("trunk", "embed", "norm"), "bert.embeddings.LayerNorm")
         for i in range(self.layers):
             ours, name = ("trunk", f"layer{i:02}"), f"bert.encoder.layer.{i}"
             for part, theirs in LINEAR.items():
                 yield from torch_linear((*ours, *part.split("/")), f"{name}.{theirs}")
             for part, theirs in NORMS.items():
-                yield from torch_norm((*ours, part), f"{name}.{theirs}", scale, shift)
+                yield from norm((*ours, part), f"{name}.{theirs}")
         if self.pooling == "pooler":
             yield from torch_linear(("trunk", "pooler"), "bert.pooler.dense")
+
+
+def _old_norm(layer: Layer, name: str) -> Iterator[Published]:
+    yield Published(("params", *layer, "scale"), f"{name}.gamma")
+    yield Published(("params", *layer, "bias"), f"{name}.beta")
 
 
 EMBEDDINGS = {"words": "word_embeddings", "positions": "position_embeddings", "segments": "token_type_embeddings"}
@@ -116,7 +129,7 @@ class Trunk(nn.Module):
         there = inputs != PADDING
         tokens = Embedding(self.sizes, self.dropout, name="embed")(inputs, train)
         for i in range(self.sizes.layers):
-            tokens = Layer(self.sizes.heads, self.dropout, name=f"layer{i:02}")(tokens, there, train)
+            tokens = Block(self.sizes.heads, self.dropout, name=f"layer{i:02}")(tokens, there, train)
         if self.pooling == "mean":
             weights = there.astype(tokens.dtype)[:, :, None]
             return (tokens * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)  # a row of padding alone
@@ -142,7 +155,7 @@ class Embedding(nn.Module):
         return nn.Dropout(self.dropout)(layer_norm(EPSILON, "norm")(tokens), deterministic=not train)
 
 
-class Layer(nn.Module):
+class Block(nn.Module):
     """Attention, then two layers of GELU units four times as wide, each added to its input and normalised after."""
 
     heads: int

@@ -161,6 +161,7 @@ class InceptionV3(Backbone):
         Raises:
             UserError: the convention is that of the other library.
         """
+        self.check_convention(convention)
         if (convention == "keras") != (self.library == "keras"):
             raise UserError(
                 f"model 'inception_v3' with library='{self.library}' does not compute what a {convention} file is "

@@ -8,20 +8,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from da_bench.models.backbone import Published
+from da_bench.models.backbone import Published, in_torch
 
 Layer = tuple[str, ...]
 AUTOMATIC = re.compile(r"(conv2d|batch_normalization)(?:_(\d+))?$")  # Keras' names for layers that were given none
-
-
-def transposed(array: np.ndarray) -> np.ndarray:
-    """[o, i] -> [i, o]."""
-    return array.T
-
-
-def convolution(array: np.ndarray) -> np.ndarray:
-    """[o, i, h, w] -> [h, w, i, o]; a depthwise [c, 1, h, w] -> [h, w, 1, c]."""
-    return array.transpose(2, 3, 1, 0)
 
 
 def depthwise(array: np.ndarray) -> np.ndarray:
@@ -31,26 +21,26 @@ def depthwise(array: np.ndarray) -> np.ndarray:
 
 def torch_convolution(layer: Layer, name: str) -> Iterator[Published]:
     """A convolution without bias."""
-    yield Published(("params", *layer, "kernel"), f"{name}.weight", convolution)
+    yield in_torch(("params", *layer, "kernel"), name)
 
 
 def torch_linear(layer: Layer, name: str) -> Iterator[Published]:
     """A linear map with bias."""
-    yield Published(("params", *layer, "kernel"), f"{name}.weight", transposed)
-    yield Published(("params", *layer, "bias"), f"{name}.bias")
+    yield in_torch(("params", *layer, "kernel"), name)
+    yield in_torch(("params", *layer, "bias"), name)
 
 
-def torch_norm(layer: Layer, name: str, scale: str = "weight", shift: str = "bias") -> Iterator[Published]:
-    """Scale and shift of any normalisation; the last two are their names."""
-    yield Published(("params", *layer, "scale"), f"{name}.{scale}")
-    yield Published(("params", *layer, "bias"), f"{name}.{shift}")
+def torch_norm(layer: Layer, name: str) -> Iterator[Published]:
+    """Scale and shift of any normalisation."""
+    yield in_torch(("params", *layer, "scale"), name)
+    yield in_torch(("params", *layer, "bias"), name)
 
 
 def torch_batch_norm(layer: Layer, name: str) -> Iterator[Published]:
     """Scale, shift and running statistics."""
     yield from torch_norm(layer, name)
-    yield Published(("batch_stats", *layer, "mean"), f"{name}.running_mean")
-    yield Published(("batch_stats", *layer, "var"), f"{name}.running_var")
+    yield in_torch(("batch_stats", *layer, "mean"), name)
+    yield in_torch(("batch_stats", *layer, "var"), name)
 
 
 def keras_linear(layer: Layer, name: str) -> Iterator[Published]:

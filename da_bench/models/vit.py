@@ -8,10 +8,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.models.backbone import Backbone, Published
+from da_bench.models.backbone import Backbone, Published, from_torch, in_torch
 from da_bench.models.base import register
 from da_bench.models.layers import Dense
-from da_bench.models.naming import Layer, convolution, torch_linear, torch_norm, transposed
+from da_bench.models.naming import Layer, torch_linear, torch_norm
 from da_bench.models.transformer import SelfAttention, layer_norm
 from da_bench.settings import Registry, UserError
 from da_bench.types import Array
@@ -97,7 +97,7 @@ NAMES = {"timm": TIMM, "dinov2": TIMM, "open_clip": OPEN_CLIP, "huggingface": HU
 FIRST = {"open_clip": "visual.ln_pre", "huggingface": "vision_model.pre_layrnorm"}  # so written there
 PROJECTION: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "open_clip": ("visual.proj", np.asarray),
-    "huggingface": ("visual_projection.weight", transposed),
+    "huggingface": ("visual_projection.weight", from_torch),
 }
 
 
@@ -152,6 +152,7 @@ class Vit(Backbone):
         Raises:
             UserError: files of the convention hold no network of this recipe.
         """
+        self.check_convention(convention)
         recipe = RECIPES[self.recipe]
         if convention not in recipe.conventions:
             fitting = " or ".join(f"'{name}'" for name, one in RECIPES.items() if convention in one.conventions)
@@ -179,11 +180,11 @@ def _published(recipe: Recipe, convention: str) -> Iterator[Published]:
     names, embed = NAMES[convention], ("params", "trunk", "embed")
     yield Published((*embed, "token"), names.token, np.ravel)
     yield Published((*embed, "positions"), names.positions, _rows)
-    yield Published((*embed, "patches", "kernel"), f"{names.patches}.weight", convolution)
+    yield in_torch((*embed, "patches", "kernel"), names.patches)
     if recipe.registers:
         yield Published((*embed, "registers"), "register_tokens", _rows)
     if not recipe.clip:
-        yield Published((*embed, "patches", "bias"), f"{names.patches}.bias")
+        yield in_torch((*embed, "patches", "bias"), names.patches)
     for i in range(LAYERS):
         yield from _block(("trunk", f"block{i:02}"), f"{names.block}.{i}.", names, recipe.layer_scale)
     yield from torch_norm(("trunk", "top_norm"), names.last)

@@ -70,6 +70,7 @@ class Xception(Backbone):
         Raises:
             UserError: the convention is that of the other library.
         """
+        self.check_convention(convention)
         if convention != self.library:
             raise UserError(
                 f"model 'xception' with library='{self.library}' does not compute what a {convention} file is for; "

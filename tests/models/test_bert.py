@@ -48,6 +48,15 @@ def test_dropout_is_of_training_and_gradients_reach_every_parameter():
             assert float(jnp.abs(gradient).max()) > 0, name
 
 
+def test_the_probe_is_of_ids_that_there_are_and_has_padding():
+    probe = tiny().clone(positions=16).probe()
+    assert probe.dtype == np.int32
+    assert probe.min() == 0
+    assert probe.max() < 11
+    assert len(set(probe[0])) > 8
+    assert features(tiny().clone(positions=16), probe).shape == (1, 8)
+
+
 @pytest.mark.parametrize("inputs", [jnp.zeros((2, 4)), jnp.zeros((2, 7), jnp.int32), jnp.zeros((2, 4, 1), jnp.int32)])
 def test_what_are_no_ids_is_refused(inputs):
     with pytest.raises(ValueError, match="at most 6 tokens"):

@@ -28,7 +28,7 @@ def state(encoder):
 
 @pytest.mark.parametrize("pooling", ["pooler", "class", "mean"])
 def test_evaluation(pooling):
-    import torch
+    torch = pytest.importorskip("torch")
 
     encoder, ids, mask = theirs()
     output = encoder.eval()(input_ids=torch.from_numpy(ids).long(), attention_mask=mask)
@@ -46,7 +46,7 @@ def test_evaluation(pooling):
 
 
 def test_a_training_step(x64):
-    import torch
+    torch = pytest.importorskip("torch")
 
     sizes = {"num_hidden_layers": 3, "hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 192}
     encoder, ids, mask = theirs(**sizes)
