@@ -126,6 +126,7 @@ SOURCES: tuple[Source, ...] = (
     _torchvision("inception_v3", "0cc3c7bd", stem="inception_v3_google"),
     _keras("inception_v3", f"inception_v3/inception_v3_{TF}.h5", "inception"),
     _keras("xception", f"xception/xception_{TF}.h5", "inception"),
+    _hub("vit_s16", "timm", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k", "inception"),
     _hub("vit_b16", "timm", "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "inception"),
     _hub("bert", "huggingface", "google-bert/bert-base-uncased", "none", "Apache-2.0"),
 )

@@ -25,7 +25,7 @@ from da_bench.types import Tree
 from da_bench.view import View
 from da_bench.weights import safetensors, sources
 from da_bench.weights.calibrate import calibrated
-from da_bench.weights.convert import Converted, Paths, backbone, convert, declared, flat, is_head, nested, whole
+from da_bench.weights.convert import Converted, Paths, backbone, convert, declared, fields, flat, is_head, nested, whole
 from da_bench.weights.files import damaged, read_bytes
 from da_bench.weights.pictures import pictures
 from da_bench.weights.read import read
@@ -143,10 +143,9 @@ def _facts(path: Path, asked: Asked, converted: Converted, sha256: str) -> Facts
     source = source if source and source.arch == asked.arch else None
     way = sources.preprocessing(asked.arch, converted.convention, source, asked.preprocessing)
     view = _view(asked.arch, way, source.stored if source else None)
-    cls = backbone(asked.arch)
     facts = Facts(
         arch=asked.arch,
-        fields=dict(cls.FIELDS.get(converted.convention, {})),
+        fields=fields(asked.arch, converted.convention),
         convention=converted.convention,
         view=view,
         classes=converted.classes,
@@ -162,8 +161,8 @@ def _facts(path: Path, asked: Asked, converted: Converted, sha256: str) -> Facts
 def _view(arch: str, way: str, stored: int | None) -> View | None:
     if way == "none":
         return None
-    fields = as_dict(sources.VIEWS[way])
-    return View(**{**fields, "pixels": backbone(arch).SIDE, "stored": stored})
+    published = as_dict(sources.VIEWS[way])
+    return View(**{**published, "pixels": backbone(arch).SIDE, "stored": stored})
 
 
 def digest(facts: Facts, arrays: Mapping[tuple[str, ...], np.ndarray]) -> str:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from da_bench.models import MODELS
+from da_bench.models.backbone import Backbone
 from da_bench.settings import UserError
 from da_bench.view import View
 from da_bench.weights.sources import SOURCES, VIEWS, check_sum, known, preprocessing
@@ -53,3 +55,12 @@ def test_views_differ_only_in_what_the_networks_saw():
     assert VIEWS["imagenet"] == View(resize="centre")
     assert VIEWS["inception"].mean == VIEWS["inception"].std == (0.5, 0.5, 0.5)
     assert VIEWS["caffe"].channels == "bgr"
+
+
+EVERY = dict(MODELS)  # before the other tests' networks take their place
+
+
+def test_every_source_is_of_a_network_there_is_and_every_network_has_one():
+    archs = {name for name, cls in EVERY.items() if issubclass(cls, Backbone)}
+    there = {one.arch for one in SOURCES}
+    assert there == archs
