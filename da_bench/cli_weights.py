@@ -40,6 +40,9 @@ class Import:
     """Of its classifier, where they are not ImageNet's 1000 or 1001."""
     sha256: str = ""
     """What the file's sha256 has to begin with; default: what its name or its publisher says."""
+    statistics_from: Path | None = None
+    """Pictures for the statistics of batch normalisation, for files that have none (.tflite): a folder, of which up to
+    512 are taken. What the network computes in evaluation stays the same, and is nearly what training begins from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +112,7 @@ def import_(arguments: list[str]) -> None:
     asked = _asked(Import, arguments, "import")
     from da_bench import weights as room
 
-    wanted = room.Asked(asked.arch, asked.name, asked.preprocessing, asked.classes, asked.sha256)
+    wanted = room.Asked(asked.arch, asked.name, asked.preprocessing, asked.classes, asked.sha256, asked.statistics_from)
     name = room.import_file(asked.file, wanted)
     _print(name, room.facts(name))
 
@@ -176,7 +179,8 @@ def classify(arguments: list[str]) -> None:
     """`da-bench weights classify`."""
     asked = _asked(Classify, arguments, "classify")
     from da_bench.weights.classify import classify as predict
-    from da_bench.weights.classify import pictures, read_labels
+    from da_bench.weights.classify import read_labels
+    from da_bench.weights.pictures import pictures
 
     files = pictures(asked.pictures)
     labels = read_labels(asked.labels) if asked.labels else None

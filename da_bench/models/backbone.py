@@ -76,6 +76,12 @@ class Backbone(Network):
         return self.head(features)
 
     @nn.nowrap
+    def probe(self) -> np.ndarray:
+        """The input of the parity vector, [1, side, side, 3]: waves of another length in each direction and channel."""
+        y, x, c = np.meshgrid(np.arange(self.SIDE), np.arange(self.SIDE), np.arange(3), indexing="ij")
+        return np.asarray(np.sin(0.11 * y + c) + np.cos(0.07 * x - 2 * c), np.float32)[None]
+
+    @nn.nowrap
     def paths(self) -> list[tuple[str, ...]]:
         """Of every array of trunk and head, as `Published` has it; nothing is computed."""
         example = jax.ShapeDtypeStruct((1, self.SIDE, self.SIDE, 3), jnp.float32)

@@ -25,6 +25,7 @@ from da_bench.types import Array
 
 LARGE = 2**16  # numbers of one picture
 
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def product(x: Array, kernel: Array, precision: Any = None) -> Array:
     """[..., d] times [d, k] -> [..., k], with the gradient of the kernel laid out as the kernel.

@@ -6,27 +6,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from da_bench.data.pictures import decode, resize
 from da_bench.models import forward
 from da_bench.settings import UserError
 from da_bench.view import View, evaluation_input
 from da_bench.weights.convert import nested, whole
+from da_bench.weights.pictures import TOGETHER, batches
 from da_bench.weights.store import load
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-TOGETHER = 16  # pictures in one pass
-
-
-def pictures(place: Path) -> list[Path]:
-    """A picture, or all of a folder and its folders, sorted.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = sorted(one for one in place.rglob("*") if one.suffix.lower() in ENDINGS) if place.is_dir() else [place]
-    if not found:
-        raise UserError(f"no pictures ({', '.join(ENDINGS)}) in '{place}'")
-    return found
 
 
 def read_labels(path: Path) -> list[str]:
@@ -64,10 +49,7 @@ def classify(
 def _classified(
     predict: Callable[[np.ndarray], np.ndarray], view: View, files: Sequence[Path], labels: Sequence[str] | None
 ) -> Iterator[tuple[Path, str, float]]:
-    for start in range(0, len(files), TOGETHER):
-        own = files[start : start + TOGETHER]
-        stored = np.stack([resize(decode(file), view.pack_side, view.resize) for file in own])
-        padded = np.concatenate([stored, np.zeros((TOGETHER - len(own), *stored.shape[1:]), np.uint8)])
-        for file, shares in zip(own, predict(padded), strict=False):
+    for i, stored in enumerate(batches(view, files)):
+        for file, shares in zip(files[i * TOGETHER :], predict(stored), strict=False):
             best = int(shares.argmax())
             yield file, labels[best] if labels else str(best), float(shares[best])

@@ -1,5 +1,6 @@
 """From a file's arrays to a network's: every one by its name, none left over, all of the right shape."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from da_bench.models import MODELS, Network, initialise
+from da_bench.models import MODELS, initialise
 from da_bench.models.backbone import Backbone, Published
+from da_bench.models.naming import as_in_a_fresh_session
 from da_bench.settings import UserError, did_you_mean
 from da_bench.types import Tree
 from da_bench.weights.files import unusable
@@ -44,8 +46,15 @@ def backbone(arch: str) -> type[Backbone]:
 
 def whole(arch: str, convention: str, classes: int) -> Backbone:
     """The network as it was published: trunk and classifier, nothing between them."""
+    return backbone(arch)(classes=classes, bottleneck=None, **fields(arch, convention))
+
+
+def fields(arch: str, convention: str) -> dict[str, Any]:
+    """Those of the network that decide whose files it is for, with the values for files of one convention."""
     cls = backbone(arch)
-    return cls(classes=classes, bottleneck=None, **cls.FIELDS.get(convention, {}))
+    deciding = sorted({name for one in cls.FIELDS.values() for name in one})
+    usual = {field.name: field.default for field in dataclasses.fields(cls) if field.name in deciding}
+    return {**usual, **cls.FIELDS.get(convention, {})}
 
 
 def convert(path: Path, arch: str, arrays: Mapping[str, np.ndarray]) -> Converted:
@@ -56,6 +65,7 @@ def convert(path: Path, arch: str, arrays: Mapping[str, np.ndarray]) -> Converte
             the file is another network's.
     """
     convention = _convention(arch, arrays)
+    arrays = _in_a_fresh_session(arrays) if convention == "keras" else arrays
     wanted = list(whole(arch, convention, 1).published(convention))
     _check_names(path, arch, convention, wanted, arrays)
     found = {one.path: _turned(path, one, arrays[one.name]) for one in wanted if one.name in arrays}
@@ -67,6 +77,13 @@ def convert(path: Path, arch: str, arrays: Mapping[str, np.ndarray]) -> Converte
 def _convention(arch: str, arrays: Mapping[str, np.ndarray]) -> str:
     """Whose names fit best."""
     return max(backbone(arch).CONVENTIONS, key=lambda one: len(_names(arch, one) & arrays.keys()))
+
+
+def _in_a_fresh_session(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Layers that Keras named by itself, called as if nothing had been made before them."""
+    layers = as_in_a_fresh_session({name.rpartition("/")[0] for name in arrays})
+    parted = {name: name.rpartition("/") for name in arrays}
+    return {f"{layers[parted[name][0]]}/{parted[name][2]}": array for name, array in arrays.items()}
 
 
 @functools.cache
@@ -134,7 +151,7 @@ def _classes(found: Paths) -> int:
     return max((array.shape[-1] for path, array in found.items() if is_head(path) and array.ndim), default=0)
 
 
-def _check_shapes(path: Path, model: Network, wanted: list[Published], found: Paths) -> None:
+def _check_shapes(path: Path, model: Backbone, wanted: list[Published], found: Paths) -> None:
     shapes = flat(declared(model))
     names = {one.path: one.name for one in wanted}
     if unknown := names.keys() - shapes.keys():
@@ -148,17 +165,10 @@ def _check_shapes(path: Path, model: Network, wanted: list[Published], found: Pa
         raise unusable(path, f"arrays have other shapes, each as the network lays it out: {'; '.join(wrong)}", REMEDY)
 
 
-def declared(model: Network) -> Tree:
+def declared(model: Backbone) -> Tree:
     """Shapes and types of the network's {"params": ..., "batch_stats": ...}; nothing is computed."""
-    params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), probe(model)))
+    params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), model.probe()))
     return {"params": params, **stats}
-
-
-def probe(model: Network) -> np.ndarray:
-    """The input [1, side, side, 3] of the parity vector: waves of another length in each direction and channel."""
-    side = getattr(model, "SIDE", 224)
-    y, x, c = np.meshgrid(np.arange(side), np.arange(side), np.arange(3), indexing="ij")
-    return np.asarray(np.sin(0.11 * y + c) + np.cos(0.07 * x - 2 * c), np.float32)[None]
 
 
 def flat(tree: Tree) -> dict[tuple[str, ...], Any]:

@@ -76,9 +76,9 @@ def _keras(arch: str, path: str, preprocessing: Preprocessing, terms: str = MIT)
     return Source(arch, "keras", f"{KERAS}/{path}", preprocessing, terms, citation(arch))
 
 
-def _hub(arch: str, repository: str, preprocessing: Preprocessing, terms: str = APACHE) -> Source:
+def _hub(arch: str, convention: str, repository: str, preprocessing: Preprocessing, terms: str = APACHE) -> Source:
     url = f"https://huggingface.co/{repository}/resolve/main/model.safetensors"
-    return Source(arch, "timm", url, preprocessing, terms, citation(arch))
+    return Source(arch, convention, url, preprocessing, terms, citation(arch))
 
 
 TF, NOTOP = "weights_tf_dim_ordering_tf_kernels", "weights_tf_dim_ordering_tf_kernels_notop"
@@ -126,15 +126,17 @@ SOURCES: tuple[Source, ...] = (
     _torchvision("inception_v3", "0cc3c7bd", stem="inception_v3_google"),
     _keras("inception_v3", f"inception_v3/inception_v3_{TF}.h5", "inception"),
     _keras("xception", f"xception/xception_{TF}.h5", "inception"),
-    _hub("vit_base", "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "inception"),
-    _hub("bert_base", "google-bert/bert-base-uncased", "none", "Apache-2.0"),
+    _hub("vit_s16", "timm", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k", "inception"),
+    _hub("vit_b16", "timm", "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "inception"),
+    _hub("bert", "huggingface", "google-bert/bert-base-uncased", "none", "Apache-2.0"),
 )
 
 
 def known(file: str, sha256: str) -> Source | None:
-    """The source of a file, by its sha256 or its name."""
+    """The source of a file, by its sha256, or by its name where no other file is called so."""
     by_sum = [one for one in SOURCES if one.sha256 and sha256.startswith(one.sha256)]
-    return next(iter([*by_sum, *(one for one in SOURCES if one.file == file)]), None)
+    by_name = [one for one in SOURCES if one.file == file]
+    return by_sum[0] if by_sum else by_name[0] if len(by_name) == 1 else None
 
 
 def check_sum(file: str, sha256: str, wanted: str = "") -> None:
@@ -175,4 +177,4 @@ def preprocessing(arch: str, convention: str, source: Source | None, asked: str 
 
 
 def _published(arch: str, convention: str) -> Iterable[Source]:
-    return (one for one in SOURCES if (one.arch, one.convention) == (arch, convention))
+    return (one for one in SOURCES if one.arch == arch and convention.startswith(one.convention))

@@ -24,8 +24,10 @@ from da_bench.settings import StorageError, UserError, as_dict, did_you_mean
 from da_bench.types import Tree
 from da_bench.view import View
 from da_bench.weights import safetensors, sources
-from da_bench.weights.convert import Converted, backbone, convert, declared, flat, is_head, nested, probe, whole
+from da_bench.weights.calibrate import calibrated
+from da_bench.weights.convert import Converted, Paths, backbone, convert, declared, fields, flat, is_head, nested, whole
 from da_bench.weights.files import damaged, read_bytes
+from da_bench.weights.pictures import pictures
 from da_bench.weights.read import read
 
 FORMAT = 1
@@ -36,13 +38,17 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.]*")
 
 
 class Asked(NamedTuple):
-    """An import: for which network; the name to give; what the file cannot say. "" and None: as is usual for it."""
+    """An import: for which network; the name to give; what the file cannot say. "" and None: as is usual for it.
+
+    statistics_from: a folder of pictures, whose statistics batch normalisation is to have, see `calibrate.calibrated`.
+    """
 
     arch: str = ""
     name: str = ""
     preprocessing: str = ""
     classes: int | None = None
     sha256: str = ""
+    statistics_from: Path | None = None
 
 
 class Facts(NamedTuple):
@@ -50,7 +56,7 @@ class Facts(NamedTuple):
 
     fields: of the network, that they need; view: how pictures are prepared, None: they are for no pictures; classes: of
     the classifier, 0: there is none; source: the file's name and its sha256; digest: sha256 of arrays, arch, fields,
-    classes and view; parity: the first `PREFIX` features and logits for the input `convert.probe`.
+    classes and view; parity: the first `PREFIX` features and logits for the input `Backbone.probe`.
     """
 
     arch: str
@@ -92,9 +98,29 @@ def import_file(path: Path, asked: Asked) -> str:
     converted = convert(path, asked.arch, read(path, asked.arch))
     _check_classes(path, converted.classes, asked.classes)
     facts = _facts(path, asked, converted, sha256)
+    arrays = converted.arrays
+    if asked.statistics_from:
+        facts, arrays = _calibrated(facts, arrays, pictures(asked.statistics_from))
     name = f"{facts.arch}-{asked.name or facts.convention}-{facts.digest[:12]}"
-    _write(folder() / f"{name}.safetensors", facts, converted.arrays)
+    _write(folder() / f"{name}.safetensors", facts, arrays)
     return name
+
+
+def _calibrated(facts: Facts, arrays: Paths, files: list[Path]) -> tuple[Facts, Paths]:
+    if facts.view is None:
+        raise UserError(f"weights of '{facts.arch}' are for no pictures: leave out those to take statistics from")
+    model = whole(facts.arch, facts.convention, max(facts.classes, 1))
+    headed = arrays if facts.classes else {**blank(model), **arrays}
+    made = calibrated(model, headed, facts.view, files)
+    made = {path: made[path] for path in arrays}
+    facts = facts._replace(source={**facts.source, "statistics": f"of pictures in {files[0].parent.name}"})
+    facts = facts._replace(parity=parity(model.clone(classes=facts.classes), made))
+    return facts._replace(digest=digest(facts, made)), made
+
+
+def blank(model: Backbone) -> Paths:
+    """Zeros for every array of the network."""
+    return {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flat(declared(model)).items()}
 
 
 def _usual_arch(path: Path, sha256: str) -> str:
@@ -114,13 +140,12 @@ def _check_classes(path: Path, classes: int, asked: int | None) -> None:
 
 def _facts(path: Path, asked: Asked, converted: Converted, sha256: str) -> Facts:
     source = sources.known(path.name, sha256)
-    source = source if source and (source.arch, source.convention) == (asked.arch, converted.convention) else None
+    source = source if source and source.arch == asked.arch else None
     way = sources.preprocessing(asked.arch, converted.convention, source, asked.preprocessing)
     view = _view(asked.arch, way, source.stored if source else None)
-    cls = backbone(asked.arch)
     facts = Facts(
         arch=asked.arch,
-        fields=dict(cls.FIELDS.get(converted.convention, {})),
+        fields=fields(asked.arch, converted.convention),
         convention=converted.convention,
         view=view,
         classes=converted.classes,
@@ -136,8 +161,8 @@ def _facts(path: Path, asked: Asked, converted: Converted, sha256: str) -> Facts
 def _view(arch: str, way: str, stored: int | None) -> View | None:
     if way == "none":
         return None
-    fields = as_dict(sources.VIEWS[way])
-    return View(**{**fields, "pixels": backbone(arch).SIDE, "stored": stored})
+    published = as_dict(sources.VIEWS[way])
+    return View(**{**published, "pixels": backbone(arch).SIDE, "stored": stored})
 
 
 def digest(facts: Facts, arrays: Mapping[tuple[str, ...], np.ndarray]) -> str:
@@ -150,14 +175,13 @@ def digest(facts: Facts, arrays: Mapping[tuple[str, ...], np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def parity(model: Network, arrays: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, list[float]]:
-    """What the network makes of `convert.probe`: the beginning of its features, and of its logits if it has them."""
+def parity(model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, list[float]]:
+    """What the network makes of `Backbone.probe`: the beginning of its features, and of its logits if it has them."""
     classes = model.classes
-    model = model.clone(classes=max(classes, 1))
-    absent = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flat(declared(model)).items()}
-    tree = nested({**absent, **arrays})
+    model, probe = model.clone(classes=max(classes, 1)), jnp.asarray(model.probe())
+    tree = nested({**blank(model), **arrays})
     params, stats = tree.pop("params"), tree
-    output, _ = jax.jit(lambda p, s, x: forward(model, p, s, x))(params, stats, jnp.asarray(probe(model)))
+    output, _ = jax.jit(lambda p, s, x: forward(model, p, s, x))(params, stats, probe)
     logits = output.logits[0, :PREFIX] if classes else []
     return {"features": np.asarray(output.features[0, :PREFIX]).tolist(), "logits": np.asarray(logits).tolist()}
 

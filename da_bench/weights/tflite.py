@@ -142,7 +142,7 @@ def mobilenet_v2(path: Path) -> dict[str, np.ndarray]:
 
     There, batch normalisation is part of the convolutions: what is left of it, the bias, becomes the shift of a batch
     normalisation that does nothing else: scale 1, mean 0, and a variance that is 1 with the epsilon added. That is the
-    same function in evaluation; in training, a batch's own statistics make another of it.
+    same function in evaluation; in training, a batch's own statistics make another of it, see `calibrate`.
 
     Raises:
         UserError: as `read`; or it is another network.

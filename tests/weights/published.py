@@ -138,11 +138,10 @@ def state_dict(tensors):
 
 def zipped(described, storages, compression=zipfile.ZIP_STORED):
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
-        archive.writestr("archive/data.pkl", described)
-        for key, content in storages.items():
-            archive.writestr(f"archive/data/{key}", content)
-        archive.writestr("archive/version", "3\n")
+    contents = {"data.pkl": described, **{f"data/{key}": content for key, content in storages.items()}, "version": "3"}
+    with zipfile.ZipFile(file, "w") as archive:
+        for path, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(f"archive/{path}"), content, compression)  # whose date is always the same
     return file.getvalue()
 
 

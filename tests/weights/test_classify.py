@@ -11,9 +11,10 @@ from PIL import Image
 
 from da_bench import weights
 from da_bench.settings import UserError
-from da_bench.weights.classify import classify, pictures, read_labels
+from da_bench.weights.classify import classify, read_labels
+from da_bench.weights.pictures import pictures
 
-# Office-31's classes that ImageNet has too; 180 pictures: the first ten of each in Amazon
+# Office-31's classes that ImageNet has too, by the first of its names; the first ten pictures of each in Amazon
 SHARED = {
     "back_pack": ["backpack"],
     "desktop_computer": ["desktop computer"],
@@ -90,11 +91,14 @@ def data(monkeypatch):
 
 @pytest.mark.slow
 def test_the_real_mobilenet_v2_knows_office_31(data):
-    """Measured 83 of 120; a network of another padding, order of channels or range of values stays below half."""
+    """Measured 87 of 120; 82 with torchvision's padding or values in [0, 1], 80 with ImageNet's mean and deviation.
+
+    What it cannot tell is the order of channels: 87 with blue first, since most of these things are grey.
+    """
     with jax.enable_x64(False):
         name = weights.import_file(data / "weights/tf2_mobilenet_v2_1.0_224_ptq.tflite", weights.Asked("mobilenet_v2"))
         assert weights.facts(name).classes == 1001
         labels = read_labels(data / "weights/imagenet_labels.txt")
         files = [f for own in SHARED for f in pictures(data / "office31/amazon/images" / own)[:10]]
         right = [label.split(",")[0] in SHARED[f.parent.name] for f, label, _ in classify(name, files, labels)]
-    assert sum(right) >= 75, sum(right)
+    assert sum(right) >= 85, sum(right)

@@ -7,7 +7,7 @@ import published
 import pytest
 
 from da_bench.settings import UserError
-from da_bench.weights.convert import convert, flat, nested
+from da_bench.weights.convert import convert, fields, flat, nested
 
 FILE = Path("some.pth")
 
@@ -41,6 +41,22 @@ def test_a_file_without_classifier_is_a_trunk():
     found = convert(FILE, "small_net", own)
     assert found.classes == 0
     assert all(path[1] == "trunk" for path in found.arrays)
+
+
+def test_layers_that_keras_numbered_by_itself_may_begin_anywhere(monkeypatch):
+    monkeypatch.setattr(published, "KERAS", tuple(name.replace("conv/", "conv2d/") for name in published.KERAS))
+    own = published.in_keras(published.arrays())
+    later = {name.replace("conv2d/", "conv2d_95/"): array for name, array in own.items()}
+    assert later.keys() != own.keys()
+    np.testing.assert_array_equal(
+        convert(FILE, "small_net", later).arrays["params", "trunk", "conv", "kernel"], own["conv2d/kernel"]
+    )
+
+
+def test_fields_that_decide_have_their_usual_values_for_other_files(monkeypatch):
+    monkeypatch.setattr(published.SmallNet, "FIELDS", {"keras": {"padding": "same"}})
+    assert fields("small_net", "keras") == {"padding": "same"}
+    assert fields("small_net", "torchvision") == {"padding": "symmetric"}
 
 
 def test_half_a_classifier_is_missing_the_other_half():

@@ -122,7 +122,8 @@ def test_streamed_runs_start_from_the_same_and_no_program_holds_the_weights(name
 
 
 def test_a_run_is_recorded_with_its_weights(name, options):
-    (record,) = da.study([experiment(name)], options).records
+    view = weights.view(name, augment="none")  # which compiles sooner
+    (record,) = da.study([experiment(name, view=view)], options).records
     assert record.result["status"] == "ok"
     assert record.config["model"]["weights"] == name
     assert record.config["view"]["resize"] == "centre"

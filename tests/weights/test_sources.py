@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from da_bench.models import MODELS
+from da_bench.models.backbone import Backbone
 from da_bench.settings import UserError
 from da_bench.view import View
 from da_bench.weights.sources import SOURCES, VIEWS, check_sum, known, preprocessing
@@ -26,6 +28,7 @@ def test_a_file_is_known_by_its_content_or_its_name():
     assert renamed.stored == 232  # torchvision's second weights: resized to 232, of which 224 are seen
     assert known("vgg16-397923af.pth", 64 * "0").arch == "vgg16"
     assert known("mine.pth", 64 * "0") is None
+    assert known("model.safetensors", 64 * "0") is None  # as every file of its publisher is called
 
 
 def test_sums_are_held():
@@ -52,3 +55,12 @@ def test_views_differ_only_in_what_the_networks_saw():
     assert VIEWS["imagenet"] == View(resize="centre")
     assert VIEWS["inception"].mean == VIEWS["inception"].std == (0.5, 0.5, 0.5)
     assert VIEWS["caffe"].channels == "bgr"
+
+
+EVERY = dict(MODELS)  # before the other tests' networks take their place
+
+
+def test_every_source_is_of_a_network_there_is_and_every_network_has_one():
+    archs = {name for name, cls in EVERY.items() if issubclass(cls, Backbone)}
+    there = {one.arch for one in SOURCES}
+    assert there == archs

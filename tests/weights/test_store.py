@@ -12,7 +12,7 @@ from da_bench import weights
 from da_bench.models import forward
 from da_bench.settings import StorageError, UserError
 from da_bench.view import View
-from da_bench.weights.convert import nested, probe
+from da_bench.weights.convert import nested
 from da_bench.weights.safetensors import read, written
 
 ASKED = weights.Asked("small_net", preprocessing="caffe")
@@ -59,7 +59,7 @@ def test_what_was_imported_is_read_back(tmp_path, name):
 def test_the_parity_vector_is_what_the_published_network_computes(name):
     """Convolution, normalisation, ReLU, mean and classifier in float64, term by term."""
     own = {key: array.astype(np.float64) for key, array in published.arrays().items()}
-    x = np.pad(probe(published.SmallNet())[0].astype(np.float64), ((1, 1), (1, 1), (0, 0)))
+    x = np.pad(published.SmallNet().probe()[0].astype(np.float64), ((1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (0, 1))  # [8, 8, in, 3, 3]
     maps = np.einsum("hwiab,oiab->hwo", windows, own["conv.weight"])
     maps = (maps - own["bn.running_mean"]) / np.sqrt(own["bn.running_var"] + 1e-5) * own["bn.weight"] + own["bn.bias"]
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
 def test_unknown_names_are_refused(name):
     with pytest.raises(UserError, match="did you mean 'small_net-torchvision-"):
         weights.facts(name[:-1])
-    with pytest.raises(UserError, match="no weights '[.]{2}/imported/x'"):
+    with pytest.raises(UserError, match=r"no weights .\.\./imported/x.;? "):
         weights.load("../imported/x")
 
 
@@ -210,5 +210,5 @@ def test_the_network_computes_with_what_it_starts_from(name):
     tree = nested(arrays)
     params, stats = tree.pop("params"), tree
     model = published.SmallNet(classes=1000, bottleneck=None)
-    output, _ = jax.jit(lambda p, s: forward(model, p, s, jnp.asarray(probe(model))))(params, stats)
+    output, _ = jax.jit(lambda p, s: forward(model, p, s, jnp.asarray(model.probe())))(params, stats)
     np.testing.assert_allclose(output.logits[0, :8], told.parity["logits"], rtol=1e-5)

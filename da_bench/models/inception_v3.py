@@ -1,0 +1,262 @@
+"""Inception-v3."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from da_bench.models.backbone import Backbone, Published
+from da_bench.models.base import register
+from da_bench.models.naming import (
+    keras_batch_norm,
+    keras_linear,
+    numbered,
+    torch_batch_norm,
+    torch_convolution,
+    torch_linear,
+)
+from da_bench.settings import Registry, UserError
+from da_bench.types import Array
+
+
+class Details(NamedTuple):
+    """momentum: of running statistics, in flax' sense; scaled: batch normalisation has a scale; border: whether means
+    at the border count its zeros.
+    """
+
+    momentum: float
+    scaled: bool
+    border: bool
+
+
+LIBRARIES: Registry[Details] = Registry("library of inception_v3")
+LIBRARIES.add("torchvision", Details(0.9, scaled=True, border=True))
+LIBRARIES.add("keras", Details(0.99, scaled=False, border=False))
+SMALL = 75  # pixels: of less, the last reduction leaves nothing
+
+
+class Unit(NamedTuple):
+    """A convolution without bias, batch normalisation, ReLU; padded so that stride 1 keeps the size, or not at all."""
+
+    name: str
+    features: int
+    size: tuple[int, int]
+    stride: int = 1
+    padded: bool = True
+
+
+Pool = Literal["average", "maximum"]
+Branch = tuple[Unit | Pool | tuple[Unit, ...], ...]  # one after another; units in a tuple of their own side by side
+Block = tuple[Branch, ...]  # side by side, their maps put together
+
+
+def _chain(name: str, *layers: tuple[int, tuple[int, int]]) -> tuple[Unit, ...]:
+    return tuple(Unit(f"{name}_{i}", *layer) for i, layer in enumerate(layers, 1))
+
+
+def _fork(name: str) -> tuple[Unit, ...]:
+    return Unit(f"{name}a", 384, (1, 3)), Unit(f"{name}b", 384, (3, 1))
+
+
+def _a(pooled: int) -> Block:
+    """35x35 maps, Figure 5 of the paper."""
+    return (
+        (Unit("branch1x1", 64, (1, 1)),),
+        _chain("branch5x5", (48, (1, 1)), (64, (5, 5))),
+        _chain("branch3x3dbl", (64, (1, 1)), (96, (3, 3)), (96, (3, 3))),
+        ("average", Unit("branch_pool", pooled, (1, 1))),
+    )
+
+
+def _c(inner: int) -> Block:
+    """17x17 maps, Figure 6."""
+    row, column = (1, 7), (7, 1)
+    once = (inner, (1, 1)), (inner, row), (192, column)
+    twice = (inner, (1, 1)), (inner, column), (inner, row), (inner, column), (192, row)
+    return (
+        (Unit("branch1x1", 192, (1, 1)),),
+        _chain("branch7x7", *once),
+        _chain("branch7x7dbl", *twice),
+        ("average", Unit("branch_pool", 192, (1, 1))),
+    )
+
+
+# the last blocks before each halving of the maps, Figure 10
+B: Block = (
+    (Unit("branch3x3", 384, (3, 3), 2, padded=False),),
+    (
+        *_chain("branch3x3dbl", (64, (1, 1)), (96, (3, 3))),
+        Unit("branch3x3dbl_3", 96, (3, 3), 2, padded=False),
+    ),
+    ("maximum",),
+)
+D: Block = (
+    (Unit("branch3x3_1", 192, (1, 1)), Unit("branch3x3_2", 320, (3, 3), 2, padded=False)),
+    (
+        *_chain("branch7x7x3", (192, (1, 1)), (192, (1, 7)), (192, (7, 1))),
+        Unit("branch7x7x3_4", 192, (3, 3), 2, padded=False),
+    ),
+    ("maximum",),
+)
+# 8x8 maps, Figure 7
+E: Block = (
+    (Unit("branch1x1", 320, (1, 1)),),
+    (Unit("branch3x3_1", 384, (1, 1)), _fork("branch3x3_2")),
+    (*_chain("branch3x3dbl", (448, (1, 1)), (384, (3, 3))), _fork("branch3x3dbl_3")),
+    ("average", Unit("branch_pool", 192, (1, 1))),
+)
+STEM: Branch = (
+    Unit("Conv2d_1a_3x3", 32, (3, 3), 2, padded=False),
+    Unit("Conv2d_2a_3x3", 32, (3, 3), padded=False),
+    Unit("Conv2d_2b_3x3", 64, (3, 3)),
+    "maximum",
+    Unit("Conv2d_3b_1x1", 80, (1, 1)),
+    Unit("Conv2d_4a_3x3", 192, (3, 3), padded=False),
+    "maximum",
+)
+BLOCKS: dict[str, Block] = {
+    "Mixed_5b": _a(32),
+    "Mixed_5c": _a(64),
+    "Mixed_5d": _a(64),
+    "Mixed_6a": B,
+    "Mixed_6b": _c(128),
+    "Mixed_6c": _c(160),
+    "Mixed_6d": _c(160),
+    "Mixed_6e": _c(192),
+    "Mixed_7a": D,
+    "Mixed_7b": E,
+    "Mixed_7c": E,
+}
+
+
+@register
+class InceptionV3(Backbone):
+    """Inception-v3 (Szegedy et al., CVPR 2016): 2048 features of pictures of 299x299 pixels, 75x75 at least.
+
+    library: whose network it is where torchvision's and Keras' differ. torchvision: a mean at a border counts the
+    padding's zeros, batch normalisation scales, running statistics keep 0.9 a step; Keras: the mean is of what is
+    there, no scale, 0.99. A file of the one is no file of the other. The auxiliary classifier is no part of it.
+    dropout: of the features in training; Keras' network has none.
+    References: arXiv:1512.00567, Table 1.
+    """
+
+    SIDE: ClassVar[int] = 299
+    CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision", "timm", "keras")
+    FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"keras": {"library": "keras"}}
+    IGNORED: ClassVar[tuple[str, ...]] = ("AuxLogits.",)
+    STAGES: ClassVar[tuple[str, ...]] = ("Conv2d_1", "Conv2d_2", "Conv2d_3", "Conv2d_4", *BLOCKS)
+
+    library: str = "torchvision"
+    dropout: float = 0.5
+
+    def make(self) -> nn.Module:
+        """[n, h, w, 3] -> [n, 2048]."""
+        return Trunk(LIBRARIES[self.library], self.dropout)
+
+    @nn.nowrap
+    def published(self, convention: str) -> Iterator[Published]:
+        """See `Backbone`; Keras numbers its layers in the order in which it makes them.
+
+        Raises:
+            UserError: the convention is that of the other library.
+        """
+        self.check_convention(convention)
+        if (convention == "keras") != (self.library == "keras"):
+            raise UserError(
+                f"model 'inception_v3' with library='{self.library}' does not compute what a {convention} file is "
+                f"for; give it library='{'keras' if convention == 'keras' else 'torchvision'}'"
+            )
+        return self._of_keras() if convention == "keras" else self._of_torch()
+
+    def _of_torch(self) -> Iterator[Published]:
+        for unit in units():
+            yield from torch_convolution(("trunk", *unit, "conv"), ".".join((*unit, "conv")))
+            yield from torch_batch_norm(("trunk", *unit, "bn"), ".".join((*unit, "bn")))
+        yield from torch_linear(("head",), "fc")
+
+    def _of_keras(self) -> Iterator[Published]:
+        for i, unit in enumerate(units()):
+            yield Published(("params", "trunk", *unit, "conv", "kernel"), f"{numbered('conv2d', i)}/kernel")
+            yield from keras_batch_norm(("trunk", *unit, "bn"), numbered("batch_normalization", i), scaled=False)
+        yield from keras_linear(("head",), "predictions")
+
+
+def units() -> Iterator[tuple[str, ...]]:
+    """The path of every unit within the trunk, in the order in which Keras makes them."""
+    yield from ((unit.name,) for unit in STEM if isinstance(unit, Unit))
+    for name, block in BLOCKS.items():
+        layers = [layer for branch in block for layer in branch]
+        for layer in layers:
+            side_by_side = (layer,) if isinstance(layer, Unit) else () if isinstance(layer, str) else layer
+            yield from ((name, unit.name) for unit in side_by_side)
+
+
+class Trunk(nn.Module):
+    """[n, h, w, 3] -> [n, 2048]: stem, blocks, the mean over all places."""
+
+    details: Details
+    dropout: float
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool) -> Array:
+        """[n, h, w, 3] -> [n, 2048].
+
+        Raises:
+            ValueError: the inputs are no pictures, or smaller than 75x75.
+        """
+        if inputs.ndim != 4 or min(inputs.shape[1:3]) < SMALL:
+            raise ValueError(f"it takes pictures [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
+        maps = inputs
+        for layer in STEM:
+            maps = apply(layer, maps, self.details, train)
+        for name, block in BLOCKS.items():
+            maps = Mixed(block, self.details, name=name)(maps, train)
+        return nn.Dropout(self.dropout)(maps.mean(axis=(1, 2)), deterministic=not train)
+
+
+class Mixed(nn.Module):
+    """Branches of one block, their maps put together."""
+
+    block: Block
+    details: Details
+
+    @nn.compact
+    def __call__(self, maps: Array, train: bool) -> Array:
+        """[n, h, w, c] -> [n, h', w', c']."""
+        ends = []
+        for branch in self.block:
+            end = maps
+            for layer in branch:
+                end = apply(layer, end, self.details, train)
+            ends.append(end)
+        return jnp.concatenate(ends, axis=-1)
+
+
+class Convolution(nn.Module):
+    """What a `Unit` describes."""
+
+    unit: Unit
+    details: Details
+
+    @nn.compact
+    def __call__(self, maps: Array, train: bool) -> Array:
+        """[n, h, w, c] -> [n, h', w', features]."""
+        _, features, size, stride, padded = self.unit
+        padding = [(side // 2, side // 2) if padded else (0, 0) for side in size]
+        maps = nn.Conv(features, size, stride, padding, use_bias=False, name="conv")(maps)
+        momentum, scaled, _ = self.details
+        norm = nn.BatchNorm(not train, momentum=momentum, epsilon=1e-3, use_scale=scaled, name="bn")
+        return nn.relu(norm(maps))
+
+
+def apply(layer: Unit | Pool | tuple[Unit, ...], maps: Array, details: Details, train: bool) -> Array:
+    """[n, h, w, c] -> [n, h', w', c']; to be called within a module, which holds the parameters."""
+    if layer == "maximum":
+        return nn.max_pool(maps, (3, 3), (2, 2))
+    if layer == "average":
+        border = ((1, 1), (1, 1))
+        return nn.avg_pool(maps, (3, 3), (1, 1), border, count_include_pad=details.border)
+    if isinstance(layer, Unit):
+        return Convolution(layer, details, name=layer.name)(maps, train)
+    return jnp.concatenate([apply(unit, maps, details, train) for unit in layer], axis=-1)

@@ -1,0 +1,142 @@
+"""Every network with published weights: names, sizes, and one of them at work. Numbers: see `make parity`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench.models import MODELS, forward, initialise
+from da_bench.models.backbone import from_torch
+from da_bench.models.resnet import _Resnet
+from da_bench.models.vgg import averaged
+from da_bench.settings import UserError
+
+# parameters with 1000 classes, as torchvision's documentation of each network's weights has them
+PARAMETERS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "vgg11": 132_863_336,
+    "vgg13": 133_047_848,
+    "vgg16": 138_357_544,
+    "vgg19": 143_667_240,
+    "vgg11_bn": 132_868_840,
+    "vgg13_bn": 133_053_736,
+    "vgg16_bn": 138_365_992,
+    "vgg19_bn": 143_678_248,
+    "squeezenet": 1_235_496,
+    "mobilenet_v2": 3_504_872,
+}
+SPELT = {  # some names in files, and the shapes there
+    ("resnet50", "torchvision"): {
+        "layer1.0.downsample.1.running_var": (256,),
+        "layer4.2.conv2.weight": (512, 512, 3, 3),
+    },
+    ("resnet18", "timm"): {"bn1.running_mean": (64,), "fc.bias": (1000,)},
+    ("vgg16", "torchvision"): {"features.28.weight": (512, 512, 3, 3), "classifier.0.weight": (4096, 25088)},
+    ("vgg16_bn", "torchvision"): {"features.41.running_var": (512,), "classifier.6.weight": (1000, 4096)},
+    ("vgg19", "keras"): {
+        "block5_conv4/kernel": (3, 3, 512, 512),
+        "fc2/bias": (4096,),
+        "predictions/kernel": (4096, 1000),
+    },
+    ("squeezenet", "torchvision"): {
+        "features.12.expand3x3.weight": (256, 64, 3, 3),
+        "classifier.1.weight": (1000, 512, 1, 1),
+    },
+    ("mobilenet_v2", "torchvision"): {
+        "features.1.conv.0.0.weight": (32, 1, 3, 3),
+        "features.1.conv.1.weight": (16, 32, 1, 1),
+        "features.17.conv.3.running_var": (320,),
+        "features.18.0.weight": (1280, 320, 1, 1),
+    },
+    ("mobilenet_v2", "keras"): {
+        "Conv1/kernel": (3, 3, 3, 32),
+        "expanded_conv_depthwise/depthwise_kernel": (3, 3, 32, 1),
+        "block_16_project_BN/moving_variance": (320,),
+        "predictions/bias": (1000,),
+    },
+}
+
+
+def shapes(model):
+    """By path, of trunk and head, for 224 pixels."""
+    example = jax.ShapeDtypeStruct((1, model.SIDE, model.SIDE, 3), jnp.float32)
+    params, stats = jax.eval_shape(lambda x: initialise(model, jax.random.key(0), x), example)
+    leaves = jax.tree_util.tree_leaves_with_path({"params": params, **stats})
+    return {tuple(step.key for step in path): leaf.shape for path, leaf in leaves}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_as_many_parameters_as_published_and_each_has_a_stage_and_one_name(name):
+    model = MODELS[name](bottleneck=None).clone(classes=1000)
+    found = shapes(model)
+    assert sum(np.prod(shape, dtype=int) for path, shape in found.items() if path[0] == "params") == PARAMETERS[name]
+    stages = [[s for s in model.STAGES if path[2].startswith(s)] for path in found if path[1] == "trunk"]
+    assert all(len(one) == 1 for one in stages)
+    assert {one[0] for one in stages} == set(model.STAGES)
+    for convention in model.CONVENTIONS:
+        published = list(model.published(convention))
+        assert sorted(one.path for one in published) == sorted(found)
+        assert len({one.name for one in published}) == len(published)
+
+
+@pytest.mark.parametrize(("name", "convention"), SPELT)
+def test_arrays_of_files_become_ours(name, convention):
+    model = MODELS[name](bottleneck=None).clone(classes=1000)
+    found, published = shapes(model), {one.name: one for one in model.published(convention)}
+    for spelt, shape in SPELT[name, convention].items():
+        one = published[spelt]
+        assert one.turned(np.broadcast_to(np.float32(0), shape)).shape == found[one.path]
+
+
+def test_torch_holds_outputs_first():
+    weight = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)
+    assert from_torch(weight)[4, 6, 2, 1] == weight[1, 2, 4, 6]
+    np.testing.assert_array_equal(from_torch(weight[:, :, 0, 0]), weight[:, :, 0, 0].T)
+    np.testing.assert_array_equal(from_torch(weight[:, 0, 0, 0]), weight[:, 0, 0, 0])
+
+
+def test_a_convention_that_is_not_known_is_refused():
+    with pytest.raises(UserError, match="Resnet18 knows the names of torchvision and timm, not of 'keras'"):
+        list(MODELS["resnet18"]().published("keras"))
+    with pytest.raises(UserError, match="takes bottleneck = None"):
+        shapes(MODELS["squeezenet"](pooled=False).clone(classes=3))
+
+
+def test_windows_cover_all_places_and_overlap_where_they_must():
+    maps = jnp.arange(3.0).reshape(1, 3, 1, 1) * jnp.ones((1, 3, 4, 1))
+    found = averaged(maps, 2)  # rows 0 and 1, then 1 and 2
+    np.testing.assert_allclose(found[0, :, :, 0], [[0.5, 0.5], [1.5, 1.5]])
+    np.testing.assert_allclose(averaged(jnp.ones((1, 2, 2, 1)), 7), np.ones((1, 7, 7, 1)), rtol=1e-6)
+
+
+def test_the_published_classifier_of_squeezenet_is_a_convolution_then_relu_then_the_mean(rng):
+    model = MODELS["squeezenet"](pooled=False, bottleneck=None).clone(classes=3)
+    maps, kernel, bias = rng.normal(size=(2, 2, 3, 512)), rng.normal(size=(512, 3)), rng.normal(size=3)
+    params = {"head": {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}}
+    found = model.apply({"params": params}, jnp.asarray(maps.reshape(2, -1), jnp.float32), method="classify")
+    np.testing.assert_allclose(found, np.maximum(maps @ kernel + bias, 0).mean(axis=(1, 2)), rtol=1e-4)
+
+
+class Small(_Resnet):
+    DEPTHS = (1, 1)
+
+
+def test_one_of_them_trains_and_its_pictures_do_not_see_each_other_in_evaluation(rng):
+    model = Small(bottleneck=4).clone(classes=3)
+    inputs = jnp.asarray(rng.normal(size=(3, 32, 32, 3)), jnp.float32)
+    params, stats = jax.jit(lambda: initialise(model, jax.random.key(0), inputs))()
+
+    def loss(params):
+        output, updated = forward(model, params, stats, inputs, jax.random.key(1))
+        return jnp.sum(output.logits**2), updated
+
+    slopes, updated = jax.jit(jax.grad(loss, has_aux=True))(params)
+    assert all(jnp.abs(one).max() > 0 for one in jax.tree.leaves(slopes["trunk"]["layer2_0"]))
+    moved = jax.tree.map(lambda old, new: float(jnp.abs(old - new).max()), stats, updated)
+    assert min(jax.tree.leaves(moved)) > 0
+    evaluate = jax.jit(lambda x: forward(model, params, stats, x)[0].logits)
+    np.testing.assert_allclose(evaluate(inputs)[1], evaluate(inputs.at[0].set(0))[1], rtol=1e-4, atol=1e-6)

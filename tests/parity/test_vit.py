@@ -1,0 +1,161 @@
+"""Vision transformers against timm's and Hugging Face's with the same weights."""
+
+import numpy as np
+import pytest
+import twins
+
+from da_bench.models import VitB16, VitS16
+from da_bench.models.vit import RECIPES, resized
+
+pytestmark = pytest.mark.filterwarnings("default")  # other people's
+LABELS = np.array([1, 4])
+
+
+def of_timm(name, **fields):
+    twins.torchvision()
+    return twins.scrambled(pytest.importorskip("timm").create_model(name, **fields)).eval()
+
+
+def test_timm_in_evaluation():
+    images, model = twins.pictures(2, 224), VitS16(classes=10, bottleneck=None)
+    network = of_timm("vit_small_patch16_224", num_classes=10)
+    params, stats = twins.variables(model, "timm", twins.arrays(network))
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
+
+
+def test_timm_in_a_training_step(x64):
+    images, model = twins.pictures(2, 96, "float64"), VitS16(classes=10, bottleneck=None, side=96)
+    network = of_timm("vit_small_patch16_224", num_classes=10, img_size=96).double()
+    params, stats = twins.variables(model, "timm", twins.arrays(network))
+    loss, stepped, _ = twins.stepped(model, params, stats, images, LABELS, 0.1)
+    expected, state = twins.torch_stepped(network, twins.as_torch(images), LABELS, 0.1)
+    theirs, _ = twins.variables(model, "timm", state)
+    errors = twins.step_errors(stepped, theirs, params)
+    assert twins.error(loss, expected) < 1e-4
+    # no gradient reaches it, the softmax being the same for all keys moved alike
+    assert max(error for name, error in errors.items() if "['key']['bias']" not in name) < 1e-4
+
+
+def test_timm_at_another_size():
+    images, model = twins.pictures(2, 160), VitS16(classes=10, bottleneck=None)
+    network = of_timm("vit_small_patch16_224", num_classes=10, dynamic_img_size=True)
+    params, stats = twins.variables(model, "timm", twins.arrays(network))
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
+
+
+def features(model, params, stats, images):
+    params = {**params, "head": {"kernel": np.zeros((model.SIZE[2], 10), "float32"), "bias": np.zeros(10, "float32")}}
+    return twins.evaluated(model, params, stats, images).features
+
+
+def test_dinov2_in_evaluation():
+    fields = {"recipe": "dinov2", "patch": 14, "side": 518}
+    images, model = twins.pictures(1, 518), VitS16(classes=10, bottleneck=None, **fields)
+    network = of_timm("vit_small_patch14_dinov2", num_classes=0)
+    state = {**twins.arrays(network), "mask_token": np.zeros((1, 384))}
+    params, stats = twins.variables(model, "dinov2", state)
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+
+
+def test_dinov2_with_registers_in_evaluation():
+    """Its file is turned into timm's by timm."""
+    fields = {"recipe": "dinov2_registers", "patch": 14, "side": 224}
+    images, model = twins.pictures(2, 224), VitS16(classes=10, bottleneck=None, **fields)
+    network = of_timm("vit_small_patch14_reg4_dinov2", num_classes=0, img_size=224)
+    rng, state = np.random.default_rng(0), twins.arrays(network)
+    registers, positions = rng.normal(size=(1, 4, 384)), rng.normal(size=(1, 257, 384))
+    del state["reg_token"]
+    file = {**state, "register_tokens": registers, "pos_embed": positions, "mask_token": np.zeros((1, 384))}
+    file = {name: array.astype("float32") for name, array in file.items()}
+    _load(network, file)
+    params, stats = twins.variables(model, "dinov2", file)
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+
+
+def _load(network, file):
+    import timm
+    import torch
+
+    turned = timm.models.vision_transformer.checkpoint_filter_fn(
+        {name: torch.from_numpy(array) for name, array in file.items()}, network
+    )
+    network.load_state_dict(turned)
+
+
+def test_hugging_face_s_clip_in_evaluation():
+    pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.CLIPVisionConfig(patch_size=16, hidden_size=768, intermediate_size=3072, projection_dim=512)
+    network = twins.scrambled(transformers.CLIPVisionModelWithProjection(config)).eval()
+    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe="clip")
+    params, stats = twins.variables(model, "huggingface", twins.arrays(network))
+    expected = network(twins.as_torch(images)).image_embeds.detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+    exact = VitB16(classes=10, bottleneck=None, recipe="open_clip")
+    assert twins.error(features(exact, params, stats, images), expected) > 1e-3
+
+
+CLIPS = [("clip", "vit_base_patch16_clip_quickgelu_224"), ("open_clip", "vit_base_patch16_clip_224")]
+
+
+@pytest.mark.parametrize(("recipe", "name"), CLIPS)
+def test_open_clip_in_evaluation(recipe, name):
+    """Its file is turned into timm's by timm."""
+    network = of_timm(name, num_classes=512)
+    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe=recipe)
+    params, stats = twins.variables(model, "open_clip", file := _as_open_clip(twins.arrays(network)))
+    _load(network, file)
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+
+
+def _as_open_clip(state):
+    """Of timm's arrays; timm then turns them back, and has the last word."""
+    parts = {
+        "cls_token": "class_embedding",
+        "pos_embed": "positional_embedding",
+        "patch_embed.proj": "conv1",
+        "norm_pre": "ln_pre",
+        "head.weight": "proj",
+        "blocks": "transformer.resblocks",
+        "attn.qkv.": "attn.in_proj_",
+        "attn.proj": "attn.out_proj",
+        "norm1": "ln_1",
+        "norm2": "ln_2",
+        "norm.": "ln_post.",
+        "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
+    }
+    shapes = {"cls_token": (-1,), "pos_embed": (197, 768)}
+    file = {}
+    for name, array in state.items():
+        if name == "head.bias":  # timm's own
+            continue
+        theirs = name
+        for old, new in parts.items():
+            theirs = theirs.replace(old, new)
+        shaped = array.T if name == "head.weight" else array.reshape(shapes.get(name, array.shape))
+        file[f"visual.{theirs}"] = np.ascontiguousarray(shaped)
+    return file
+
+
+@pytest.mark.parametrize("wanted", [(16, 16), (10, 23), (37, 37), (50, 40)])
+@pytest.mark.parametrize("recipe", ["supervised", "dinov2"])
+def test_positions_at_another_size(wanted, recipe):
+    torch = pytest.importorskip("torch")
+    positions = np.random.default_rng(0).normal(size=(1 + 37 * 37, 5)).astype("float32")
+    square = torch.from_numpy(positions[1:].reshape(1, 37, 37, 5)).permute(0, 3, 1, 2)
+    if recipe == "supervised":
+        size = {"size": wanted, "antialias": True}
+    else:  # as its code asks for it
+        size = {"scale_factor": tuple((side + 0.1) / 37 for side in wanted)}
+    expected = torch.nn.functional.interpolate(square, mode="bicubic", **size)[0].permute(1, 2, 0).reshape(-1, 5)
+    found = resized(positions, wanted, RECIPES[recipe])
+    if recipe == "dinov2" and wanted == (37, 37):
+        expected = positions[1:]  # its code leaves them alone
+    np.testing.assert_allclose(found[1:], expected, atol=2e-5)
+    np.testing.assert_array_equal(found[0], positions[0])

@@ -1,0 +1,67 @@
+"""Weights as PyTorch itself writes them, imported: the parity vector is what PyTorch computes."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from da_bench import weights
+from da_bench.settings import UserError
+from da_bench.weights import torch_file
+from da_bench.weights.convert import whole
+
+torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
+# a torchvision whose operators were built for another torch cannot be imported with them; none is used here
+sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+torchvision = pytest.importorskip("torchvision", reason="compares with torchvision: `make parity` installs it")
+
+
+@pytest.fixture
+def published(monkeypatch, tmp_path):
+    """Torchvision's MobileNetV2 with random weights and statistics."""
+    monkeypatch.setenv("DA_BENCH_WEIGHTS", str(tmp_path / "imported"))
+    torch.manual_seed(0)
+    model = torchvision.models.mobilenet_v2().eval()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 1.5)
+    return model
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_both_forms_of_file_give_the_logits_of_torch(zipped, published, tmp_path):
+    torch.save(published.state_dict(), tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
+    name = weights.import_file(tmp_path / "some.pth", weights.Asked("mobilenet_v2"))
+    pictures = whole("mobilenet_v2", "torchvision", 1000).probe().transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        logits = published(torch.from_numpy(np.ascontiguousarray(pictures)))[0, :8].numpy()
+    np.testing.assert_allclose(weights.facts(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_of_all_kinds_are_read(zipped, tmp_path):
+    whole = torch.arange(6.0).reshape(2, 3)
+    tensors = {
+        "transposed": whole.t(),
+        "part": whole[1, 1:],
+        "expanded": torch.ones(1).expand(1),
+        "number": torch.tensor(3.0),
+        "half": whole.half(),
+        "bfloat16": whole.bfloat16(),
+        "counts": torch.arange(3),
+        "parameter": torch.nn.Parameter(whole),
+        "flags": torch.tensor([True, False]),
+    }
+    torch.save(tensors, tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
+    found = torch_file.read(tmp_path / "some.pth")
+    assert found.keys() == tensors.keys()
+    for key, tensor in tensors.items():
+        np.testing.assert_array_equal(found[key].astype(np.float32), tensor.detach().float().numpy())
+
+
+def test_a_whole_model_is_refused(published, tmp_path):
+    torch.save(published, tmp_path / "some.pth")
+    with pytest.raises(UserError, match=r"asks for 'torchvision\.models\.mobilenetv2\.MobileNetV2'.*nothing was run"):
+        torch_file.read(tmp_path / "some.pth")
