@@ -13,6 +13,7 @@ LABELS = np.array([1, 4, 7])
 def theirs(**sizes):
     """(encoder, ids, mask)."""
     torch = pytest.importorskip("torch")
+    twins.torchvision()  # which transformers imports where it is there
     transformers = pytest.importorskip("transformers")
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     encoder = twins.scrambled(transformers.BertModel(transformers.BertConfig(**off, **sizes)))

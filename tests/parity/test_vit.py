@@ -88,6 +88,7 @@ def _load(network, file):
 
 def test_hugging_face_s_clip_in_evaluation():
     pytest.importorskip("torch")
+    twins.torchvision()  # which transformers imports where it is there
     transformers = pytest.importorskip("transformers")
     config = transformers.CLIPVisionConfig(patch_size=16, hidden_size=768, intermediate_size=3072, projection_dim=512)
     network = twins.scrambled(transformers.CLIPVisionModelWithProjection(config)).eval()

@@ -130,7 +130,8 @@ def step_errors(ours, theirs, before):
     flat = jax.tree_util.tree_leaves_with_path
     found = {}
     for (path, mine), (_, other), (_, old) in zip(flat(ours), flat(theirs), flat(before), strict=True):
-        found[jax.tree_util.keystr(path)] = error(mine, other, scale=other - old)
+        moved = other - old
+        found[jax.tree_util.keystr(path)] = error(mine, other, scale=moved if moved.any() else 1.0)
     return found
 
 
