@@ -27,7 +27,7 @@ What differs: DANN's weight rises here and is constant in the suites; skada's MM
 steps include its loader; CORAL is the paper's, up to a constant factor.
 
 Memory: a device holds the data once, and of each run in hand the parameters, the optimizer's memory of them, and the
-activations of a step; on a CPU a convolution's patches are size^2 times its input (8 MB for LeNet's second, 64 rows)."""
+activations of a step; on a CPU a small convolution's patches are size^2 times its input (8 MB for LeNet's second)."""
 
 
 def write(result: dict[str, Any], folder: Path) -> None:
