@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_report import write
-from workloads import METHODS, WORKLOADS
+from workloads import METHODS, NETWORKS, WORKLOADS
 
 HERE = Path(__file__).parent
 PEERS = ("torch", "compile", "pytorch-adapt", "skada")
@@ -119,6 +119,14 @@ def seeds(quick: bool) -> Iterator[Cell]:
                     "a core each, vmap": {**question, "placement": "vmap"},
                 }
                 yield Cell(("seeds", workload, method, str(count)), ways)
+
+
+def pictures(quick: bool) -> Iterator[Cell]:
+    """W4: networks for pictures of 224 pixels, batches of 16."""
+    for network in NETWORKS:
+        for part in ("predict", "train"):
+            question = {"ask": "pictures", "network": network, "part": part, "steps": 2 if quick else 4}
+            yield Cell(("pictures", network, part), dict.fromkeys(("ours", "torch"), question))
 
 
 def losses(quick: bool) -> Iterator[Cell]:
@@ -230,7 +238,7 @@ def main() -> None:
     parser.add_argument("--peers", help="interpreter that has the peers")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--only", nargs="*", default=["steps", "seeds", "loss", "start"])
+    parser.add_argument("--only", nargs="*", default=["steps", "seeds", "pictures", "loss", "start"])
     parser.add_argument("--results", type=Path, default=HERE.parent / "results" / "benchmarks")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -242,7 +250,7 @@ def main() -> None:
 
 def contest(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All that is measured."""
-    parts = {"steps": steps, "seeds": seeds, "loss": losses}
+    parts = {"steps": steps, "seeds": seeds, "pictures": pictures, "loss": losses}
     sections = [cell for name, part in parts.items() if name in asked.only for cell in part(asked.quick)]
     everyone = contestants(asked.peers, folder)
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from workloads import PHOTOGRAPHS
 
 SUITES = ("pytorch-adapt", "skada")
 NAMES = {"torch": "tuned torch", "compile": "tuned torch + compile"}
@@ -26,9 +27,7 @@ What differs: DANN's weight rises here and is constant in the suites; skada's MM
 steps include its loader; CORAL is the paper's, up to a constant factor.
 
 Memory: a device holds the data once, and of each run in hand the parameters, the optimizer's memory of them, and the
-activations of a step; on a CPU a convolution's patches are size^2 times its input (8 MB for LeNet's second, 64 rows).
-
-Not in here: networks for pictures of 224 pixels (W4), which the project does not have yet."""
+activations of a step; on a CPU a small convolution's patches are size^2 times its input (8 MB for LeNet's second)."""
 
 
 def write(result: dict[str, Any], folder: Path) -> None:
@@ -43,7 +42,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     """The page."""
     parts = [
         *(head(result), steps(result), targets(result), REASONS.splitlines(), seeds(result)),
-        *(losses(result), start(result), absent(result)),
+        *(pictures(result), losses(result), start(result), absent(result)),
     ]
     return [line for part in parts for line in [*part, ""]]
 
@@ -157,6 +156,16 @@ def seeds(result: dict[str, Any]) -> list[str]:
     rows = [[*cell["cell"][1:], *[f"{gains(cell).get(name, np.nan):.2f}x" for name in names]] for cell in cells]
     text = "Times as fast as so many runs one after another; whole runs, start included."
     return ["## Seeds together", "", text, "", *table(["", "method", "seeds", *names], rows)] if cells else []
+
+
+def pictures(result: dict[str, Any]) -> list[str]:
+    """W4."""
+    cells = of(result, "pictures")
+    names = list(dict.fromkeys(name for cell in cells for name in cell["seconds"]))
+    rows = [[*cell["cell"][1:], *[_rate(cell, name) for name in names]] for cell in cells]
+    header = ["network", "", *[NAMES.get(name, name) for name in names]]
+    text = f"Batches of {PHOTOGRAPHS} pictures a second: predicted, or a step of training on them."
+    return ["## Pictures of 224 pixels", "", text, "", *table(header, rows)] if cells else []
 
 
 def losses(result: dict[str, Any]) -> list[str]:

@@ -10,17 +10,32 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from workloads import KERNELS, METHODS, MOMENTUM, RATE, WIDTH, WORKLOADS, Workload, arrays, samples, serve, versions
+from workloads import (
+    CLASSES,
+    KERNELS,
+    METHODS,
+    MOMENTUM,
+    PHOTOGRAPHS,
+    RATE,
+    WIDTH,
+    WORKLOADS,
+    Workload,
+    arrays,
+    photographs,
+    samples,
+    serve,
+    versions,
+)
 
 from da_bench import methods, train
 from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
 from da_bench.losses.moments import covariance_gap
 from da_bench.methods import Dann, Learner, Method
-from da_bench.models import Network
+from da_bench.models import Network, build
 from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
 from da_bench.resident import Devices, Resident
-from da_bench.types import Array, Domain, Output, Tree
+from da_bench.types import Array, Batch, Domain, Output, TrainState, Tree
 
 PROBES = 2  # rows predicted at the end of a run: next to none
 SIDE, PRODUCTS = 2048, 10  # of the matrices whose product measures the machine
@@ -149,6 +164,33 @@ def seeds_of(workload: str, method: str, steps: int, seeds: int, placement: Plac
     return {"seconds": _seconds(program(workload, method, steps, seeds, placement))}
 
 
+def pictures_of(network: str, part: Literal["predict", "train"], steps: int) -> dict[str, float]:
+    """Seconds of `steps` batches of pictures, predicted or trained on."""
+    call, state, inputs, labels = _pictures(network, part, steps)
+    return {"seconds": _seconds(lambda: jax.block_until_ready(call(state, inputs, labels)))}
+
+
+@functools.cache
+def _pictures(network: str, part: str, steps: int) -> tuple[Any, TrainState, Array, Array]:
+    settings = train.Training(steps=steps, evaluations=1, optimizer="nesterov", learning_rate=RATE, decay_rate=0.0)
+    learner = Learner(build(network, bottleneck=None).clone(classes=CLASSES), settings.optimiser(), steps)
+    inputs, labels = map(jnp.asarray, photographs())
+    make = jax.jit(lambda key: train.init(key, methods.SourceOnly(), learner, inputs[:2], PHOTOGRAPHS))
+    state, rows = make(jax.random.key(0)), jnp.tile(jnp.arange(PHOTOGRAPHS), steps)
+
+    def predict(state: TrainState, inputs: Array, labels: Array) -> Array:
+        asked = train.Asked(inputs, rows, jnp.zeros(len(rows), bool))
+        return train.predict(learner, (state.params["model"], state.stats), asked).logits
+
+    def trained(state: TrainState, inputs: Array, labels: Array) -> TrainState:
+        batch = Batch(inputs, labels, inputs, rows[:PHOTOGRAPHS])
+        return jax.lax.scan(lambda s, _: methods.SourceOnly().step(learner, s, batch), state, length=steps)[0]
+
+    call = jax.jit({"predict": predict, "train": trained}[part])
+    jax.block_until_ready(call(state, inputs, labels))
+    return call, state, inputs, labels
+
+
 def loss_of(loss: str, n: int, d: int, repeats: int) -> dict[str, float]:
     """Seconds of value and gradient of one loss."""
     fn, source, target = _loss(loss, n, d)
@@ -205,8 +247,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=1)
     jax.config.update("jax_num_cpu_devices", parser.parse_args().devices)
-    asked = {"steps": steps_of, "seeds": seeds_of, "loss": loss_of, "flops": flops_of, "peak": peak_of, "about": about}
-    serve(asked)
+    asked = {"steps": steps_of, "seeds": seeds_of, "pictures": pictures_of, "loss": loss_of}
+    serve({**asked, "flops": flops_of, "peak": peak_of, "about": about})
 
 
 if __name__ == "__main__":

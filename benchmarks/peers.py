@@ -18,7 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from workloads import KERNELS, MOMENTUM, RATE, WIDTH, WORKLOADS, Workload, arrays, samples, serve, versions
+from workloads import (
+    CLASSES,
+    KERNELS,
+    MOMENTUM,
+    RATE,
+    WIDTH,
+    WORKLOADS,
+    Workload,
+    arrays,
+    photographs,
+    samples,
+    serve,
+    versions,
+)
 
 warnings.filterwarnings("ignore")
 Step = Callable[[int], None]  # so many steps
@@ -265,6 +278,40 @@ def _warm(contestant: str, workload: str, method: str) -> Step:
     return run
 
 
+def pictures_of(contestant: str, network: str, part: str, steps: int) -> dict[str, float]:
+    """Seconds of `steps` batches of pictures, predicted or trained on."""
+    run = _pictures(contestant, network, part)
+    start = time.perf_counter()
+    run(steps)
+    return {"seconds": time.perf_counter() - start}
+
+
+@functools.cache
+def _pictures(contestant: str, network: str, part: str) -> Step:
+    _torchvision_without_operators()
+    import torchvision
+
+    model = getattr(torchvision.models, network)(num_classes=CLASSES).train(part == "train")
+    updater = optimizer(model.parameters(), fused=True)
+    inputs, labels = photographs()
+    x, y = torch.from_numpy(inputs.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels).long()
+
+    def predict(count: int) -> None:
+        with torch.inference_mode():
+            for _ in range(count):
+                model(x)
+
+    def trained(count: int) -> None:
+        for _ in range(count):
+            updater.zero_grad(set_to_none=True)
+            functional.cross_entropy(model(x), y).backward()
+            updater.step()
+
+    run = {"predict": predict, "train": trained}[part]
+    run(1)
+    return run
+
+
 def loss_of(contestant: str, loss: str, n: int, d: int, repeats: int) -> dict[str, float]:
     """Seconds of value and gradient of one loss."""
     fn = _loss(contestant, loss)
@@ -303,7 +350,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("contestant", choices=CONTESTANTS)
     contestant = parser.parse_args().contestant
-    asked = {name: functools.partial(fn, contestant) for name, fn in {"steps": steps_of, "loss": loss_of}.items()}
+    asked = {
+        name: functools.partial(fn, contestant)
+        for name, fn in {"steps": steps_of, "pictures": pictures_of, "loss": loss_of}.items()
+    }
     serve({**asked, "about": about})
 
 

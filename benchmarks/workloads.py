@@ -55,6 +55,16 @@ WORKLOADS = {
     ),
 }
 
+PHOTOGRAPHS, PIXELS, CLASSES = 16, 224, 31  # of a step on a network for pictures
+NETWORKS = ("mobilenet_v2", "resnet50")
+
+
+def photographs() -> tuple[np.ndarray, np.ndarray]:
+    """Inputs [n, 224, 224, 3] and labels [n] of W4."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((PHOTOGRAPHS, PIXELS, PIXELS, 3), np.float32)
+    return inputs, rng.integers(CLASSES, size=PHOTOGRAPHS, dtype=np.int32)
+
 
 def arrays(workload: Workload) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Source inputs [n, ...], labels [n], target inputs [n, ...]."""

@@ -6,10 +6,10 @@ What is compiled for a CPU takes the fast forms below, any other backend the sto
 
 The fast forms of small convolutions see maps as [channels, height, width, rows]: copies then run over whole rows of
 pictures at least. The transpositions between two layers cancel, so that maps stay so from the first layer to the last.
-Where the patches of one picture are more than LARGE numbers, copying them costs more than the product: XLA's own forward
-convolution is two to four times as fast then, near the machine's peak even in a loop. Its gradients are not, and are
-written as forward convolutions of stride 1 and as products. Convolutions of each channel by itself are sums of shifted
-maps. Maps stay as [rows, height, width, channels] there.
+Where the patches of one picture are more than LARGE numbers, copying them costs more than the product: XLA's own
+forward convolution is two to four times as fast then, near the machine's peak even in a loop. Its gradients are not,
+and are written as forward convolutions of stride 1 and as products. Convolutions of each channel by itself are sums of
+shifted maps. Maps stay as [rows, height, width, channels] there.
 """
 
 import functools
@@ -416,7 +416,7 @@ def _fast_max_pool_gradient(x: Array, pooled: Array, gradient: Array, size: int,
     return (_filled(turned(_overlapped(_overlapped(parts, 2, stride), 2, stride)), x),)
 
 
-def _corners(x: Array, sizes: tuple[int, int], stride: int) -> list[Array]:
+def _corners(x: Array, sizes: tuple[int, ...], stride: int) -> list[Array]:
     """What every place in a window of these sizes meets, row by row; x: rows and columns at axes 1 and 2."""
     return [part for rows in _windows(x, 1, sizes[0], stride) for part in _windows(rows, 2, sizes[1], stride)]
 

@@ -1,6 +1,6 @@
 """MobileNetV2 of width 1.
 
-References: Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018. arXiv:1801.04381, Table 2.
+References: Sandler et al., Inverted Residuals and Linear Bottlenecks, CVPR 2018. arXiv:1801.04381, Table 2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ LIBRARIES = {
 
 
 class _Block(nn.Module):
-    """Expand, filter each channel, project: [n, h, w, c] -> [n, h / stride, w / stride, features]; beside a shortcut."""
+    """Expand, filter each channel, project: [n, h, w, c] -> [n, h / stride, w / stride, features]."""
 
     features: int
     stride: int
@@ -83,8 +83,8 @@ class _Trunk(nn.Module):
                 shape = features, 1 if i else stride, EXPANSION if stage else 1
                 maps = _Block(*shape, self.library, name=f"stage{stage + 1}_{i}")(maps, train)
         maps = Conv(FEATURES, 1, use_bias=False, kernel_init=HE, name="last")(maps)
-        features = nn.relu6(_norm(self.library, "last_bn")(maps, train)).mean(axis=(1, 2))
-        return nn.Dropout(self.dropout, deterministic=not train)(features)
+        means = nn.relu6(_norm(self.library, "last_bn")(maps, train)).mean(axis=(1, 2))
+        return nn.Dropout(self.dropout, deterministic=not train)(means)
 
 
 @register

@@ -1,7 +1,7 @@
 """Residual networks, as torchvision has them.
 
-References: He, Zhang, Ren and Sun, CVPR 2016. arXiv:1512.03385, Table 1. The stride of a bottleneck block is that of its
-3x3 convolution, as in torchvision's files and timm's (in the paper, and in Keras' files: of the first 1x1).
+References: He, Zhang, Ren and Sun, CVPR 2016. arXiv:1512.03385, Table 1. The stride of a bottleneck block is that of
+its 3x3 convolution, as in torchvision's files and timm's; in the paper and in Keras' files it is the first 1x1's.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class _Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """[n, h, w, c] -> [n, h', w', 4 width]."""
-        maps = nn.relu(BatchNorm(name="bn1")(_convolution(self.width, 1, 1, "conv1")(inputs), train))
+        maps: Array = nn.relu(BatchNorm(name="bn1")(_convolution(self.width, 1, 1, "conv1")(inputs), train))
         maps = nn.relu(BatchNorm(name="bn2")(_convolution(self.width, 3, self.stride, "conv2")(maps), train))
         features = self.EXPANSION * self.width
         maps = BatchNorm(name="bn3")(_convolution(features, 1, 1, "conv3")(maps), train)
@@ -70,7 +70,7 @@ class _Trunk(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """[n, h, w, 3] -> [n, d]."""
-        maps = nn.relu(BatchNorm(name="conv1_bn")(_convolution(64, 7, 2, "conv1")(inputs), train))
+        maps: Array = nn.relu(BatchNorm(name="conv1_bn")(_convolution(64, 7, 2, "conv1")(inputs), train))
         maps = max_pool(surrounded(maps, 1, 1), 3, 2)
         for stage, depth in enumerate(self.depths):
             for i in range(depth):

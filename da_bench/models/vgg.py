@@ -1,7 +1,7 @@
 """VGG networks, whose trunk ends with the second fully connected layer.
 
-References: Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015. arXiv:1409.1556, Table 1, columns A, B, D
-and E; with batch normalisation after every convolution as torchvision has them.
+References: Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015. arXiv:1409.1556, Table 1, columns A, B,
+D and E; with batch normalisation after every convolution as torchvision has them.
 """
 
 from collections.abc import Iterator

@@ -47,7 +47,7 @@ def gradients(model, params, stats, inputs, labels):
 
 
 def compare(found, expected, tolerance):
-    """Every array of two trees, each to its own scale; those that a later layer takes out are zeros but for rounding."""
+    """Every array of two trees, to its own scale; where a later layer takes a shift out, there is only rounding."""
     least = 1e-6 * max(np.abs(one).max() for one in jax.tree.leaves(expected))
     far = jax.tree.map(lambda one, other: relative(one, other, least), found, expected)
     worst = {jax.tree_util.keystr(path): one for path, one in jax.tree_util.tree_leaves_with_path(far)}

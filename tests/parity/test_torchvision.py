@@ -36,7 +36,7 @@ def settled(theirs):
     with torch.no_grad():
         for parameter in theirs.parameters():
             if parameter.ndim == 1:
-                parameter += 0.2 * torch.randn_like(parameter)
+                parameter.add_(0.2 * torch.randn_like(parameter))
         for layer in theirs.modules():
             if isinstance(layer, torch.nn.Dropout):
                 layer.p = 0.0
