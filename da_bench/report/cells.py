@@ -35,6 +35,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+def selection_gap_cell(row: Row, rule: str) -> Cell:
+    """Target accuracy of the oracle minus that of `rule` in points, "1.8 ± 0.6"; raw: as `accuracy_cell`."""
+    best, chosen = common(row.scores(ORACLE), row.scores(rule))
+    return accuracy_cell({i: one - other for i, (one, other) in enumerate(zip(best, chosen, strict=True))})
+
+
 def gain_over_source_only(row: Row, rows: Sequence[Row], rule: str) -> Paired | None:
     """Target accuracy minus that of the source-only row with the same model and training, on common seeds."""
     base = reference(row, rows)

@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
+from scipy.stats import wasserstein_distance
 from sklearn.linear_model import LogisticRegression
 
-from da_bench.transferability import proxy_a_distance
+from da_bench.transferability import (
+    coral,
+    mmd,
+    neural_a_distance,
+    proxy_a_distance,
+    sliced_wasserstein,
+    squared_distances,
+)
 
 
 def test_domains_that_never_meet_are_two_apart(rng):
@@ -56,3 +65,51 @@ def test_features_that_are_constant_or_not_finite(rng):
     assert proxy_a_distance(constant, constant + np.array([9, 9, 0])) == 2.0
     source[3, 1] = np.nan
     assert np.isnan(proxy_a_distance(source, constant[:, :2]))
+
+
+def test_mmd_is_near_zero_of_one_distribution_and_nears_two(rng):
+    assert abs(mmd(rng.normal(size=(300, 3)), rng.normal(size=(300, 3)))) < 0.01
+    points = np.array([[0.0], [1e-3], [2e-3]])
+    # half of all pairs are across: the median is their distance D, across exp(-1/2), within 1
+    assert mmd(points, points + 1000) == pytest.approx(2 - 2 * np.exp(-0.5), rel=1e-3)
+    assert np.isnan(mmd(np.ones((3, 2)), np.ones((4, 2))))
+
+
+def test_squared_distances_far_from_the_origin(rng):
+    rows = rng.normal(size=(30, 3)) + 1e4
+    np.testing.assert_allclose(squared_distances(rows), cdist(rows, rows, "sqeuclidean"), rtol=1e-7, atol=1e-9)
+
+
+def test_coral_by_hand():
+    """Variances 1 and 4, no covariance: (1 - 4)^2 twice, over 4 * 2^2."""
+    square = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]) * np.sqrt(3 / 4)
+    assert coral(square, 2 * square + 5) == pytest.approx(2 * 9 / 16, rel=1e-12)
+    assert coral(square[:, :1], 2 * square[:, :1]) == pytest.approx(9 / 4, rel=1e-12)
+
+
+def test_sliced_wasserstein_of_a_shift_is_the_mean_of_its_projections(rng):
+    """Along a unit direction u a shift s moves every quantile by u.s, whose mean square is |s|^2 / d."""
+    rows, shift = rng.normal(size=(40, 3)), np.array([3.0, 0, 4])
+    assert sliced_wasserstein(rows, rows + shift, directions=4000) == pytest.approx(5 / np.sqrt(3), rel=0.03)
+    assert sliced_wasserstein(rows, rows[::-1]) == 0.0
+
+
+def test_sliced_wasserstein_of_one_dimension_is_that_of_scipy(rng):
+    source, target = rng.normal(size=60), rng.normal(size=60) ** 2 + 3  # above, so W1 is the difference of means
+    found = sliced_wasserstein(source[:, None], target[:, None], directions=1)
+    assert found == pytest.approx(np.sqrt(np.mean((np.sort(source) - np.sort(target)) ** 2)), rel=1e-12)
+    assert found >= wasserstein_distance(source, target)
+
+
+def test_sliced_wasserstein_counts_no_row_twice_that_stands_twice(rng):
+    source, target = rng.normal(size=(20, 2)), rng.normal(size=(20, 2))
+    doubled = sliced_wasserstein(np.repeat(source, 2, axis=0), target)
+    assert doubled == pytest.approx(sliced_wasserstein(source, target), rel=1e-12)
+
+
+def test_a_network_sees_what_no_line_separates(rng):
+    """One domain within the other: no line is better than chance by much, a network is."""
+    angle = rng.uniform(0, 2 * np.pi, 400)
+    source, target = rng.normal(size=(400, 2)) * 0.2, np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    assert neural_a_distance(source, target) > 1.8
+    assert proxy_a_distance(source, target) < 0.8
