@@ -212,15 +212,12 @@ def across_pairs(records: Sequence[Record], rule: str = "last", others: Sequence
 
 
 def _across_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
-    gains = (
-        Column("gain", "Mean gain\n(declared rule)", ("mean",)),
-        Column("better", "Pairs with\nhigher mean", ("better", "of")),
-    )
     return (
         Column("method", "Method"),
         Column("pairs", "Pairs", ("pairs",)),
         *_rule_columns(rule, shown, ("mean",)),
-        *gains,
+        Column("gain", "Mean gain\n(declared rule)", ("mean",)),
+        Column("better", "Pairs with\nhigher mean", ("better", "of")),
     )
 
 
