@@ -10,6 +10,7 @@ from da_bench.data.rows import Mixed, first
 from da_bench.data.splits import SPLIT
 from da_bench.experiment import Experiment
 from da_bench.records import Record, environment
+from da_bench.select.interpolation import SHARE
 from da_bench.transferability import Sample, measure, proxy_a_distance
 from da_bench.types import Array, Splits, Task
 
@@ -64,7 +65,7 @@ def probes(experiment: Experiment, task: Task) -> dict[str, Probe]:
         "source_test": Probe(task.source.test.inputs, False),
         "target_test": Probe(task.target.test.inputs, True),
         "train": Probe(first(ours.train.inputs, select.ROWS), bound),
-        "target_mixed": Probe(Mixed(first(held_out.inputs, select.ROWS), select.SHARE), True),
+        "target_mixed": Probe(Mixed(first(held_out.inputs, select.ROWS), SHARE), True),
     }
 
 

@@ -24,7 +24,7 @@ COLUMNS = (
     Column("worst", "Worst\nregret", ("worst",)),
 )
 NOTE = (
-    "rho and tau: rank correlation of a rule's score with target accuracy within a pool, mean over pools (a pool in which "
+    "rho and tau: rank correlation of a rule's score with target accuracy within a pool, mean over pools (one in which "
     "either is constant has none). Regret: target accuracy of the oracle minus that of the rule's choice, in "
     "points, mean and worst over pools. Scores that are not finite rank last. The oracle's regret is 0: it cheats."
 )

@@ -9,7 +9,6 @@ import importlib
 import pkgutil
 
 from da_bench.select.base import ROWS, VALIDATORS, Evidence, Features, Validator, register, softmax
-from da_bench.select.interpolation import SHARE
 from da_bench.select.rules import LAST, ORACLE, checkpoints, latest_best, scores, titles
 
 for module in pkgutil.iter_modules(__path__):
@@ -22,7 +21,6 @@ __all__ = [
     "ORACLE",
     "ROWS",
     "RULES",
-    "SHARE",
     "VALIDATORS",
     "Evidence",
     "Features",

@@ -107,6 +107,11 @@ def entropy(p: np.ndarray) -> np.ndarray:
     return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)
 
 
+def source_accuracy(evidence: Evidence) -> np.ndarray:
+    """On the held-out labelled source, in [0, 1]: [e]."""
+    return (np.asarray(evidence.validation_logits).argmax(axis=2) == evidence.validation_labels).mean(axis=1)
+
+
 def target_probabilities(evidence: Evidence) -> np.ndarray:
     """Of the held-out target inputs, [e, u, c]."""
     return softmax(np.asarray(evidence.target_logits, np.float64))

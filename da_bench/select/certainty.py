@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from da_bench.select.base import Evidence, each, entropy, register, target_probabilities
-from da_bench.select.source import source_validation
+from da_bench.select.base import Evidence, each, entropy, register, source_accuracy, target_probabilities
 
 FLOOR = 0.05  # how far below its best source-validation accuracy a checkpoint may lie and still be chosen by `im`
 
@@ -18,7 +17,7 @@ def im(evidence: Evidence) -> np.ndarray:
     References: Krause, Perona and Gomes, Discriminative Clustering by Regularized Information Maximization, NIPS 2010;
     as a validator: Musgrave, Belongie and Lim, arXiv:2208.07360.
     """
-    validation = source_validation(evidence)
+    validation = source_accuracy(evidence)
     return np.where(validation >= validation.max() - FLOOR, information_maximisation(evidence), -np.inf)
 
 

@@ -10,8 +10,8 @@ from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from da_bench.select import SHARE, VALIDATORS, Evidence, Features, scores
-from da_bench.select.interpolation import consistency
+from da_bench.select import VALIDATORS, Evidence, Features, scores
+from da_bench.select.interpolation import SHARE, consistency
 from da_bench.select.neighbourhoods import mixing
 from da_bench.select.ratio import density_ratio
 from da_bench.select.reverse import refitted
