@@ -331,7 +331,9 @@ def test_streamed_records_are_the_resident_ones(picture_data, tmp_path, monkeypa
 def test_what_fits_is_decided_by_bytes(picture_data):
     task, experiment = pictures(PICTURES), of_pictures()[0]
     data = execute._data(experiment, task)
-    assert data.inputs.nbytes == 2 * 40 * 12 * 12 * 3  # each picture once, though it trains and is scored
+    mixed = len(task.target.validation.labels)
+    # each picture once, though it trains and is scored; and the mixtures that are probes
+    assert data.inputs.nbytes == (2 * 40 + mixed) * 12 * 12 * 3
     gib = data.inputs.nbytes / 2**30
     assert execute._fits(data, da.Options(resident_gib=gib))
     assert not execute._fits(data, da.Options(resident_gib=gib * 0.999))

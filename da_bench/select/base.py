@@ -113,8 +113,9 @@ def source_accuracy(evidence: Evidence) -> np.ndarray:
 
 
 def target_probabilities(evidence: Evidence) -> np.ndarray:
-    """Of the held-out target inputs, [e, u, c]."""
-    return softmax(np.asarray(evidence.target_logits, np.float64))
+    """Of the held-out target inputs, [e, u, c]; NaN of a row with a logit that is not finite."""
+    with np.errstate(invalid="ignore"):
+        return softmax(np.asarray(evidence.target_logits, np.float64))
 
 
 def each(score: Callable[..., float], *arrays: Array) -> np.ndarray:

@@ -23,7 +23,9 @@ def snd(evidence: Evidence) -> np.ndarray:
 
 
 def density(p: np.ndarray) -> float:
-    """Soft neighbourhood density of rows p [u, c] at one checkpoint, between 0 and log(u - 1)."""
+    """Soft neighbourhood density of rows p [u, c] at one checkpoint, between 0 and log(u - 1); NaN of a row alone."""
+    if len(p) < 2:
+        return float("nan")
     unit = p / np.linalg.norm(p, axis=1, keepdims=True)
     similarity = unit @ unit.T / TEMPERATURE
     np.fill_diagonal(similarity, -np.inf)

@@ -49,12 +49,14 @@ def neural_a_distance(source: Array, target: Array, limit: int = 500, seed: int 
 def mmd(source: Array, target: Array, limit: int = 500) -> float:
     """Squared maximum mean discrepancy of source [n, d] and target [m, d], unbiased, so near 0 or below if they agree.
 
-    k(x, y) = exp(-|x - y|^2 / (2 s^2)), s the median distance between two of all rows. The first `limit` rows of each,
-    at least two. NaN if a feature is not finite, or all rows are one.
+    k(x, y) = exp(-|x - y|^2 / (2 s^2)), s the median distance between two of all rows. The first `limit` rows of each.
+    NaN if a feature is not finite, a domain has but one row, or most rows are one.
 
     References: Gretton, Borgwardt, Rasch, Schoelkopf and Smola, A Kernel Two-Sample Test, JMLR 2012, Eq. 3.
     """
     n, m = min(len(source), limit), min(len(target), limit)
+    if min(n, m) < 2:
+        return float("nan")
     squares = squared_distances(np.concatenate([source[:n], target[:m]]))
     median = np.median(squares[np.triu_indices(n + m, 1)])
     if not median > 0:

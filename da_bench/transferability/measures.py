@@ -48,8 +48,11 @@ MEASURES = {
 
 
 def measure(sample: Sample) -> dict[str, float]:
-    """Every measure of the first LIMIT rows of each domain; all are NaN if a number of the sample is not finite."""
+    """Every measure of the first LIMIT rows of each domain.
+
+    All are NaN if a number of the sample is not finite, or a domain has but one row.
+    """
     sample = Sample(*(rows[:LIMIT] for rows in sample))
-    if not all(np.isfinite(rows).all() for rows in sample):
+    if not all(np.isfinite(rows).all() and len(rows) > 1 for rows in sample):
         return dict.fromkeys(MEASURES, float("nan"))
     return {name: one.of(sample) for name, one in MEASURES.items()}

@@ -189,6 +189,15 @@ def test_a_checkpoint_that_is_not_finite_scores_nan_and_the_others_as_before(evi
         assert found[name][1] == whole[name][1], name
 
 
+def test_one_row_of_each_is_judged_without_a_word(evidence):
+    logits = (evidence.validation_logits, evidence.target_logits, evidence.mixed_logits)
+    validation, target, mixed = (one[:, :1] for one in logits)
+    alone = Features(*(one[:, :1] for one in evidence.features))
+    found = scores(Evidence(validation, evidence.validation_labels[:1], target, mixed, alone))
+    undefined = {name for name, values in found.items() if np.isnan(values).all()}
+    assert undefined == {"snd", "mmd", "silhouette"}
+
+
 def test_the_order_of_classes_does_not_matter(evidence):
     turn = np.array([2, 0, 1])
     labels = np.argsort(turn)[evidence.validation_labels]
