@@ -63,7 +63,7 @@ class Run:
     devices_per_run: int = 1
     """Devices over which the rows of each run's batches are spread."""
     validators: Literal["quick", "all"] = "quick"
-    """all: also those that compare features, and the measures of transferability; a second or more a run."""
+    """all: also those that compare features, and the measures of transferability; about half a second a run."""
     distributed: bool = False
     """One of several processes that make the runs together, as JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
     JAX_PROCESS_ID or the cluster's scheduler say (jax.distributed)."""

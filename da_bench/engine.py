@@ -27,10 +27,12 @@ NONE = np.empty((0, 0))  # of features that nobody asked for
 class Engine(Protocol):
     """Compiled programs of `count` runs that are alike but for their keys and float fields.
 
-    Trees are [runs, ...]; there may be more rows than runs, repeated so that all devices have one.
+    Trees are [runs, ...]; there may be more rows than runs, repeated so that all devices have one. probes: inputs that
+    a look predicts.
     """
 
     count: int
+    probes: int
 
     def start(self) -> Carry:
         """Before the first step."""
@@ -171,6 +173,8 @@ def _resumed(engine: Engine, session: Session) -> _Reached:
         return _Reached(0, carry, [], 0.0, session.commit)
     try:
         reached = _from_disk(saved, carry, session.watched.size > 0)
+        if any(logits.shape[1] != engine.probes for _, logits, _ in reached.looks):
+            raise ValueError("its evaluations are of other probes")
         reached.carry = engine.place(reached.carry, saved.step)
     except ValueError as error:
         session.sweep.note(f"a checkpoint of other code or options is not used ({error}); the runs start anew")

@@ -36,7 +36,7 @@ class Options:
     every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
     the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node; validators:
     "quick", those that need no more than predictions, or "all", for which some rows' features are kept at every
-    evaluation, with the measures of transferability: a second or more a run. A run on record is not judged again.
+    evaluation, with the measures of transferability: about half a second a run. A run on record is not judged again.
     """
 
     results: Path = Path("results")

@@ -112,6 +112,18 @@ def test_a_checkpoint_without_the_features_that_are_watched_is_not_used(tmp_path
     assert any("features that validators need" in one for one in said)
 
 
+def test_a_checkpoint_whose_evaluations_are_of_other_probes_is_not_used(tmp_path, monkeypatch):
+    built, said = programs("source_only"), []
+    whole = engine.drive(built, TRAINING, session(tmp_path / "whole"))
+    for _ in range(4):
+        with pytest.raises(Stopped):
+            engine.drive(built, TRAINING, session(tmp_path / "found", stop=True))
+    monkeypatch.setattr(built, "probes", built.probes + 1)
+    made = engine.drive(built, TRAINING, session(tmp_path / "found", said=said))
+    assert made.states == whole.states
+    assert any("of other probes" in one for one in said)
+
+
 def test_however_long_a_launch_is(tmp_path, monkeypatch):
     short = engine.drive(programs("dann"), TRAINING, session(tmp_path / "short"))
     monkeypatch.setattr(resident, "LAUNCH", 1e9)
