@@ -37,8 +37,13 @@ def percent(share: float) -> str:
 
 def selection_gap_cell(row: Row, rule: str) -> Cell:
     """Target accuracy of the oracle minus that of `rule` in points, "1.8 ± 0.6"; raw: as `accuracy_cell`."""
-    best, chosen = common(row.scores(ORACLE), row.scores(rule))
-    return accuracy_cell({i: one - other for i, (one, other) in enumerate(zip(best, chosen, strict=True))})
+    return accuracy_cell(selection_gaps(row, rule))
+
+
+def selection_gaps(row: Row, rule: str) -> dict[int, float]:
+    """Seed -> target accuracy of the oracle minus that of `rule`."""
+    best, chosen = row.scores(ORACLE), row.scores(rule)
+    return {seed: best[seed] - chosen[seed] for seed in best if seed in chosen}
 
 
 def gain_over_source_only(row: Row, rows: Sequence[Row], rule: str) -> Paired | None:

@@ -216,6 +216,7 @@ def _across_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
         Column("method", "Method"),
         Column("pairs", "Pairs", ("pairs",)),
         *_rule_columns(rule, shown, ("mean",)),
+        Column("selection_gap", "Selection\ngap", ("mean",)),
         Column("gain", "Mean gain\n(declared rule)", ("mean",)),
         Column("better", "Pairs with\nhigher mean", ("better", "of")),
     )
@@ -230,12 +231,13 @@ def _across_row(same: list[Row], pairs: list[list[Row]], rule: str, shown: Seque
         Cell(same[0].name),
         Cell(str(len(same)), (len(same),)),
         *(_mean_over_pairs([row.scores(one) for row in same], one) for one in shown),
+        _mean_over_pairs([cells.selection_gaps(row, rule) for row in same]),
         Cell(f"{100 * np.mean(means):+.1f}", (float(np.mean(means)),)) if complete else NOTHING,
         Cell(f"{better[0]} of {better[1]}", better) if complete else NOTHING,
     )
 
 
-def _mean_over_pairs(scores: list[dict[int, float]], rule: str) -> Cell:
+def _mean_over_pairs(scores: list[dict[int, float]], rule: str = LAST) -> Cell:
     if not all(scores):
         return MISSING
     mean = float(np.mean([np.mean(list(one.values())) for one in scores]))
@@ -247,7 +249,7 @@ def _across_notes(pairs: int, rule: str, left_out: str, shown: Sequence[str]) ->
     many = f"{pairs} pairs: means only, no test across pairs is made here."
     missing = [f"Left out, for not being on every pair: {left_out}."] if left_out else []
     means = f"Mean over pairs of the mean target accuracy over seeds, in percent. Declared rule: {RULES[rule]}."
-    return [few if pairs < ENOUGH_PAIRS else many, means, _rules_note(shown), *missing]
+    return [few if pairs < ENOUGH_PAIRS else many, means, _rules_note(shown), GAP_NOTE, *missing]
 
 
 def class_table(records: Sequence[Record], rule: str = "last") -> list[Table]:

@@ -246,6 +246,9 @@ def test_the_selection_gap_is_between_the_oracle_and_the_declared_rule():
     for rule, gap in (("last", 0.15), ("im", 0.25), ("oracle", 0.0)):
         (table,) = result_tables(records, rule)
         assert cell(table, "dann", "selection_gap").raw[0] == pytest.approx(gap)
+        elsewhere = [fake.record("other/pair", seed=seed, rules={rule: 0.4, "oracle": 0.5}) for seed in range(2)]
+        across = cell(across_pairs(records + elsewhere, rule), "dann", "selection_gap").raw[0]
+        assert across == pytest.approx((gap + (0.1 if rule != "oracle" else 0.0)) / 2)
 
 
 def test_notes_name_rule_seeds_test_and_origin():
