@@ -17,8 +17,9 @@ class Bsp(Penalty):
     """Batch spectral penalisation (BSP) on DANN: the largest singular values of each domain's features are kept small.
 
     weight: of all of it: lambda of the domain classifier and a factor of the spectral term. schedule: of the domain
-    classifier's lambda, DANN's "ramp" or "constant". widths: hidden layers of the domain classifier. spectral_weight:
-    beta. values: k, how many singular values of each domain are penalised, all where there are fewer.
+    classifier's lambda, DANN's "ramp" or one of the suites', see `losses.adversarial.scheduled`. widths: hidden layers
+    of the domain classifier. spectral_weight: beta. values: k, how many singular values of each domain are penalised,
+    all where there are fewer.
 
     References: Chen, Wang, Long and Wang, Transferability vs. Discriminability: Batch Spectral Penalization for
     Adversarial Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html; DANN: arXiv:1505.07818.
