@@ -61,7 +61,7 @@ RATES = ("source_only", "dann")  # methods shown also with a learning rate that 
 
 
 class Variant(NamedTuple):
-    """One form of a method; name: "" is its default. by_steps: whether the learning rate decays by steps, as TLlib's."""
+    """One form of a method, "" its default. by_steps: whether the learning rate decays by steps, as TLlib does it."""
 
     method: str
     name: str
