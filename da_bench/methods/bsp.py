@@ -6,6 +6,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
+from da_bench.losses.spectrum import singular_values
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Discriminator
 from da_bench.settings import Count, NonNegative
@@ -50,4 +51,4 @@ class Bsp(Penalty):
         return confusion + self.weight * self.spectral_weight * spectra
 
     def _largest(self, features: Array) -> Array:
-        return jnp.sum(jnp.linalg.svd(features, compute_uv=False)[: self.values] ** 2)
+        return jnp.sum(singular_values(features)[: self.values] ** 2)

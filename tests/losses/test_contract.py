@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from scipy.special import entr, expit, log_softmax, softmax
 
 import da_bench.losses
@@ -22,6 +23,7 @@ from da_bench.losses import (
     moments,
     norms,
     pseudo_labels,
+    spectrum,
     transport,
 )
 from da_bench.losses import neighbours as near
@@ -306,6 +308,16 @@ CASES = {
         normal((N, D)),
     ),
     "norm": (norms.norm, lambda x: np.sqrt((x**2).sum(axis=1)), normal((N, D))),
+    "singular_values": (
+        spectrum.singular_values,
+        lambda x: np.sqrt(np.linalg.eigvalsh(x.T @ x)[::-1]),
+        normal((N, D)),
+    ),
+    "singular_values/gradient": (
+        jax.grad(lambda x: jnp.sum(spectrum.singular_values(x) ** 3)),
+        lambda x: 3 * x @ sqrtm(x.T @ x).real,
+        normal((N, D)),
+    ),
     "confident_cross_entropy": (
         lambda z, p: pseudo_labels.confident_cross_entropy(z, p, 0.5),
         confident,
