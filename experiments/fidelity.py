@@ -1,9 +1,10 @@
 """How far do the forms move that papers and known suites give to the same method?
 
-Command: `da-bench run experiments/fidelity.py`, then `python -m benchmarks.fidelity` for the table,
-results/tables/fidelity.md. On two cores 835 runs take about half an hour, most of it the compilation of
-some 140 programs. Set OPENBLAS_NUM_THREADS=1 where the cores are shared: threads of singular value decompositions that
-wait for each other cost BSP and BNM a hundred times as long.
+Command: `da-bench run experiments/fidelity.py --results results/fidelity`, then `python -m benchmarks.fidelity` for the
+table, results/tables/fidelity.md. 835 runs of 166 programs, which take about 16 minutes of a core, two thirds of them to
+compile. OPENBLAS_NUM_THREADS=1 where the cores are shared: its threads, which wait for each other, made singular value
+decompositions 250 times as slow there.
+
 Every Literal or bool field of every deep method is set to each of its values, one at a time against the method's
 default (the paper's), and so are the combinations that SUITES names. A new value of such a field enters by itself.
 Protocol: inductive, equal budgets, the last step, nothing tuned. A network of 64 hidden units and domain classifiers of
