@@ -9,6 +9,7 @@ import optax
 
 import da_bench as da
 from da_bench.methods import Learner, Method, register
+from da_bench.methods.source_only import SourceOnly
 from da_bench.models import stages, top_stage
 from da_bench.settings import Fraction, Positive
 from da_bench.types import Array, Batch, TrainState, Tree, stream
@@ -80,13 +81,13 @@ def feature_extraction(
     weights: the name of imported ones. head: "linear", on the features as they are; "mlp", a layer of 256 units before
     it. settings: `training`, `view`, `labels_from`, `shots`, `seed` of the `Experiment`.
     """
-    model = da.models.Mlp(hidden=()) if head == "linear" else da.models.Bottleneck()
-    return da.Experiment(task=task, method=da.methods.SourceOnly(), model=model, features=weights, **settings)
+    model = da.models.build("mlp", hidden=()) if head == "linear" else da.models.build("bottleneck")
+    return da.Experiment(task=task, method=SourceOnly(), model=model, features=weights, **settings)
 
 
 def full_fine_tuning(task: str, weights: str, trunk_rate: float = 0.1, **settings: Any) -> "da.Experiment":
     """Training all of a pretrained network, from pictures; its trunk `trunk_rate` times as fast as the new layers."""
-    return _from_pictures(da.methods.SourceOnly(), task, weights, trunk_rate, settings)
+    return _from_pictures(SourceOnly(), task, weights, trunk_rate, settings)
 
 
 def staged_fine_tuning(task: str, weights: str, trunk_rate: float = 0.1, **settings: Any) -> "da.Experiment":

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-RULE = Literal["last", "im", "source_validation", "oracle"]
 LABELS = Literal["source", "target", "both"]
 AUGMENT = Literal["none", "flip", "crop", "crop_flip"]
 KINDS = Literal["methods", "tasks", "models", "validators"]
@@ -41,8 +40,8 @@ class Run:
     """Folder of records, tables and plots."""
     data_root: Path | None = None
     """Folder of your data sets; default: the variable DA_BENCH_DATA."""
-    rule: RULE = "last"
-    """The selection rule declared for gains; every table shows all of them."""
+    rule: str = "last"
+    """The selection rule declared for gains: last, oracle, or one of `da-bench list validators`."""
     at_once: int | None = None
     """Runs computed side by side on a device; default: what suits network and device."""
     wandb: Literal["off", "offline", "online"] = "off"
@@ -65,6 +64,8 @@ class Run:
     """GPUs that a run asks of a node of the cluster, 0.5 for two runs on each."""
     devices_per_run: int = 1
     """Devices over which the rows of each run's batches are spread."""
+    validators: Literal["quick", "all"] = "quick"
+    """all: also those that compare features, and the measures of transferability; about half a second a run."""
     distributed: bool = False
     """One of several processes that make the runs together, as JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
     JAX_PROCESS_ID or the cluster's scheduler say (jax.distributed)."""
@@ -82,14 +83,18 @@ class Report:
     """Folder whose runs/ holds the records."""
     task: str | None = None
     """Only this task."""
-    rule: RULE = "last"
-    """The selection rule declared for gains; every table shows all of them."""
+    rule: str = "last"
+    """The selection rule declared for gains: last, oracle, or one of `da-bench list validators`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table(Report):
     """Tables of the records in a results folder."""
 
+    of: Literal["results", "validators", "validators-by-method", "transferability"] = "results"
+    """Results by method; how well every validator chose; or measures of transferability beside gains."""
+    others: tuple[str, ...] = ("im", "source_validation")
+    """Rules with a column of their own, beside last, the declared one and the oracle."""
     format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
     """How they are printed."""
 
@@ -267,7 +272,9 @@ def _view(asked: Any) -> Any:
 
 def _options(asked: Any) -> Any:
     from da_bench.job import Options
+    from da_bench.report.rows import check_rule
 
+    check_rule(asked.rule)
     same = {
         field.name: getattr(asked, field.name) for field in dataclasses.fields(Options) if hasattr(asked, field.name)
     }
@@ -315,9 +322,18 @@ def table(arguments: list[str]) -> None:
     import tyro
 
     asked = tyro.cli(Table, args=arguments, prog="da-bench table")
-    from da_bench.report.tables import result_tables, show
+    from da_bench.report.tables import columns_of, result_tables, show
+    from da_bench.report.transfer import transfer_tables
+    from da_bench.report.validators import validator_tables
 
-    show(result_tables(_records(asked), asked.rule), asked.format)
+    columns_of(asked.rule, asked.others)
+    records = _records(asked)
+    if asked.of == "results":
+        show(result_tables(records, asked.rule, asked.others), asked.format)
+    elif asked.of == "transferability":
+        show(transfer_tables(records, asked.rule), asked.format)
+    else:
+        show(validator_tables(records, by_method=asked.of == "validators-by-method"), asked.format)
 
 
 def plot(arguments: list[str]) -> None:
@@ -326,7 +342,9 @@ def plot(arguments: list[str]) -> None:
 
     asked = tyro.cli(Plot, args=arguments, prog="da-bench plot")
     from da_bench.report.plots import write_plots
+    from da_bench.report.rows import check_rule
 
+    check_rule(asked.rule)
     print(*write_plots(_records(asked), asked.out, asked.rule), sep="\n")
 
 

@@ -21,14 +21,18 @@ from da_bench.stopping import Request, Stopped
 from da_bench.train import Carry, Training, means
 from da_bench.types import Output, Tree
 
+NONE = np.empty((0, 0))  # of features that nobody asked for
+
 
 class Engine(Protocol):
     """Compiled programs of `count` runs that are alike but for their keys and float fields.
 
-    Trees are [runs, ...]; there may be more rows than runs, repeated so that all devices have one.
+    Trees are [runs, ...]; there may be more rows than runs, repeated so that all devices have one. probes: inputs that
+    a look predicts.
     """
 
     count: int
+    probes: int
 
     def start(self) -> Carry:
         """Before the first step."""
@@ -46,35 +50,44 @@ class Engine(Protocol):
 class Made(NamedTuple):
     """What runs leave: metrics [runs, e] by name, logits [runs, e, p, c], features [runs, p, d] after the last step.
 
-    states: the sha256 of each run's last state; seconds: in all sessions, without compiling.
+    watched: features [runs, e, w, d] of the session's `watched` probes, empty without any. states: the sha256 of each
+    run's last state; seconds: in all sessions, without compiling.
     """
 
     metrics: dict[str, np.ndarray]
     logits: np.ndarray
     features: np.ndarray
+    watched: np.ndarray
     states: list[str]
     seconds: float
 
 
 @dataclasses.dataclass
 class Session:
-    """What a group of runs is made within. commit: of the code, None: not known."""
+    """What a group of runs is made within.
+
+    commit: of the code, None: not known; watched: [w] places among the probes of those whose features every evaluation
+    keeps, not only the last.
+    """
 
     checkpoints: Checkpoints
     every: float  # seconds between two checkpoints, at least
     sweep: Sweep
     request: Request
     commit: str | None
-    saved: float = dataclasses.field(default_factory=time.monotonic)  # when the last one was
+    watched: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
+    saved: float = dataclasses.field(default_factory=time.monotonic)  # when the last checkpoint was made
 
 
 @dataclasses.dataclass
 class _Reached:
-    """Where a group is: `looks` [(metrics, logits), ...] of its evaluations so far; `commit` that it was begun with."""
+    """Where a group is: `looks` [(metrics, logits, watched features), ...] of its evaluations so far; `commit` that it
+    was begun with.
+    """
 
     step: int
     carry: Carry
-    looks: list[tuple[dict[str, Any], Any]]
+    looks: list[tuple[dict[str, Any], Any, Any]]
     seconds: float
     commit: str | None
     features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))  # after the last step
@@ -92,8 +105,8 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         reached.carry = fetch(reached.carry)  # once, for a checkpoint and for the digests
         if engine.count > 1:  # killed between publishing two runs, the other would be made alone, and round otherwise
             _save(reached, engine, session)
-    metrics, logits = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
-    return Made(metrics, logits, reached.features, digests(reached.carry)[: engine.count], reached.seconds)
+    metrics, logits, watched = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
+    return Made(metrics, logits, reached.features, watched, digests(reached.carry)[: engine.count], reached.seconds)
 
 
 def _train(reached: _Reached, engine: Engine, training: Training, session: Session) -> None:
@@ -105,7 +118,7 @@ def _train(reached: _Reached, engine: Engine, training: Training, session: Sessi
             _report(reached, every, session.sweep)
             if reached.step < until:
                 _keep(reached, engine, session)
-        features = _look(reached, engine, every)
+        features = _look(reached, engine, every, session.watched)
         if until < training.steps:
             _keep(reached, engine, session)
     reached.features = features
@@ -121,13 +134,14 @@ def _launches(reached: _Reached, engine: Engine, until: int) -> Iterator[None]:
         start = time.monotonic()
 
 
-def _look(reached: _Reached, engine: Engine, every: int) -> np.ndarray:
+def _look(reached: _Reached, engine: Engine, every: int, watched: np.ndarray) -> np.ndarray:
     """Evaluate; the features of the probes [runs, p, d]."""
     start = time.monotonic()
     sums, output = _rows(engine.count, (reached.carry.sums, engine.look(reached.carry)))
-    reached.looks.append((means(sums, every), output.logits))
-    reached.seconds += time.monotonic() - start
     features: np.ndarray = output.features
+    kept = features[:, watched] if watched.size else NONE
+    reached.looks.append((means(sums, every), output.logits, kept))
+    reached.seconds += time.monotonic() - start
     return features
 
 
@@ -158,7 +172,9 @@ def _resumed(engine: Engine, session: Session) -> _Reached:
     if saved is None:
         return _Reached(0, carry, [], 0.0, session.commit)
     try:
-        reached = _from_disk(saved, carry)
+        reached = _from_disk(saved, carry, session.watched.size > 0)
+        if any(logits.shape[1] != engine.probes for _, logits, _ in reached.looks):
+            raise ValueError("its evaluations are of other probes")
         reached.carry = engine.place(reached.carry, saved.step)
     except ValueError as error:
         session.sweep.note(f"a checkpoint of other code or options is not used ({error}); the runs start anew")
@@ -179,24 +195,28 @@ def _report(reached: _Reached, every: int, sweep: Sweep) -> None:
 def _to_disk(reached: _Reached, count: int) -> Saved:
     leaves = {f"carry/{i}": leaf for i, leaf in enumerate(_leaves(reached.carry))}
     for i, look in enumerate(reached.looks):
-        leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look))}
+        leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look[:2]))}
+        leaves |= {f"watched/{i}": look[2]} if look[2].size else {}
     leaves |= {"features": reached.features} if reached.features.size else {}
     return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()}, reached.commit)
 
 
-def _from_disk(saved: Saved, like: Carry) -> _Reached:
-    """What `_to_disk` was given; ValueError where it does not look like `like`."""
+def _from_disk(saved: Saved, like: Carry, watched: bool) -> _Reached:
+    """What `_to_disk` was given; ValueError where it does not look like `like`, or lacks features that are watched."""
     runs = len(next(iter(saved.leaves.values())))
     found = [saved.leaves[f"carry/{i}"] for i in range(sum(name.startswith("carry/") for name in saved.leaves))]
     wanted = [leaf[:runs] for leaf in _leaves(like)]
     if [(leaf.shape, leaf.dtype) for leaf in wanted] != [(leaf.shape, leaf.dtype) for leaf in found]:
         raise ValueError("its arrays have other shapes")
+    if watched and "look/0/0" in saved.leaves and "watched/0" not in saved.leaves:
+        raise ValueError("it does not hold the features that validators need")
     carry = jax.tree.unflatten(jax.tree.structure(like), found)
     names = sorted(like.sums)
-    looks: list[tuple[dict[str, Any], Any]] = []
+    looks: list[tuple[dict[str, Any], Any, Any]] = []
     while f"look/{len(looks)}/0" in saved.leaves:
         leaves = [saved.leaves[f"look/{len(looks)}/{j}"] for j in range(len(names) + 1)]
-        looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1]))
+        kept = saved.leaves[f"watched/{len(looks)}"] if watched else NONE
+        looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1], kept))
     features = saved.leaves.get("features", np.empty(0))
     return _Reached(saved.step, carry, looks, saved.seconds, saved.commit, features)
 

@@ -20,7 +20,7 @@ from da_bench.data.tasks import present, spec
 from da_bench.engine import Session, drive
 from da_bench.experiment import Experiment
 from da_bench.job import APART_TOGETHER, DEFAULTS, Job, Options, held, label, task_of
-from da_bench.judge import Predictions, Seconds, judge, labelled, probes, skipped
+from da_bench.judge import Predictions, Probe, Seconds, judge, labelled, probes, skipped, watched
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
 from da_bench.models import Network
@@ -28,6 +28,7 @@ from da_bench.processes import agree, leads, several
 from da_bench.progress import MODE, Sweep
 from da_bench.records import Record, Records, checkout, mirror
 from da_bench.resident import Devices, Resident
+from da_bench.select import Features
 from da_bench.settings import UserError
 from da_bench.stopping import listening
 from da_bench.types import Task
@@ -348,7 +349,8 @@ def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made
 
 def _session(group: list[Experiment], task: Task, job: Job) -> Session:
     checkpoints, every = _checkpoints(group, task, job), job.options.checkpoint_seconds
-    return Session(checkpoints, every, job.sweep, job.request, checkout()["commit"])
+    kept = watched(probes(group[0], task)) if job.options.validators == "all" else [np.empty(0, int)]
+    return Session(checkpoints, every, job.sweep, job.request, checkout()["commit"], np.concatenate(kept))
 
 
 def _run(one: Experiment) -> train.Run:
@@ -364,8 +366,7 @@ def _side_by_side(model: Network, example: Any) -> int | None:
 
 def _data(experiment: Experiment, task: Task) -> train.Data:
     """What a run may see, not yet read. Of the target, inputs only."""
-    held_out = [probe.inputs for probe in probes(experiment, task).values()]
-    of_target = experiment.labels_from == "target", True, False, True
+    held_out, of_target = zip(*probes(experiment, task).values(), strict=True)
     return train.gather(labelled(experiment, task).train, task.target.train.inputs, held_out, of_target)
 
 
@@ -379,10 +380,17 @@ def _unpack(experiment: Experiment, task: Task, made: engine.Made, i: int) -> Pr
     held_out = probes(experiment, task)
     every = experiment.training.steps // experiment.training.evaluations
     steps = [every * (k + 1) for k in range(experiment.training.evaluations)]
-    ends = np.cumsum([len(probe.labels) for probe in held_out.values()])[:-1]
+    ends = np.cumsum([len(probe.inputs) for probe in held_out.values()])[:-1]
     logits = dict(zip(held_out, np.split(made.logits[i], ends, axis=1), strict=True))
     features = dict(zip(held_out, np.split(made.features[i], ends), strict=True))
-    return Predictions(steps, logits, {name: m[i] for name, m in made.metrics.items()}, features, made.states[i])
+    metrics = {name: values[i] for name, values in made.metrics.items()}
+    return Predictions(steps, logits, metrics, features, _watched(made.watched, i, held_out), made.states[i])
+
+
+def _watched(features: np.ndarray, i: int, held_out: dict[str, Probe]) -> Features | None:
+    """The i-th run's features of all runs' [runs, e, w, d], by what they are of; None where none were kept."""
+    ends = np.cumsum([len(places) for places in watched(held_out)])
+    return Features(*np.split(features[i], ends[:-1], axis=1)) if features.size else None
 
 
 def fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:

@@ -37,7 +37,9 @@ class Options:
     i-th of n equal shares, i from 1; isolate: every run in a process of its own, so that what kills it is recorded and
     the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again; executor: "ray",
     every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
-    the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node.
+    the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node; validators:
+    "quick", those that need no more than predictions, or "all", for which some rows' features are kept at every
+    evaluation, with the measures of transferability: about half a second a run. A run on record is not judged again.
     """
 
     results: Path = Path("results")
@@ -56,6 +58,7 @@ class Options:
     executor: Literal["here", "ray"] = "here"
     run_cpus: NonNegative = 1.0
     run_gpus: NonNegative = 0.0
+    validators: Literal["quick", "all"] = "quick"
 
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:

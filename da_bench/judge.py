@@ -6,29 +6,40 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench import evaluate, select
-from da_bench.data.rows import Joined, Rows
+from da_bench.data.rows import Joined, Mixed, Rows, first
 from da_bench.data.splits import SPLIT
 from da_bench.experiment import Experiment
 from da_bench.records import Record, environment
+from da_bench.select.interpolation import SHARE
 from da_bench.settings import UserError
-from da_bench.transferability import proxy_a_distance
-from da_bench.types import Domain, Splits, Task
+from da_bench.transferability import Sample, measure, proxy_a_distance
+from da_bench.types import Array, Domain, Splits, Task
 
-PROBES = ("validation", "target_validation", "source_test", "target_test")
+TESTS = ("source_test", "target_test")
+WATCHED = ("train", "validation", "target_validation")  # as `select.Features` has them
 
 
 class Predictions(NamedTuple):
     """What one run is judged by: steps [e], logits by probe [e, n, c], metrics [e] by name, features by probe [n, d].
 
-    A shallow method has one evaluation, at step 0, and no features. state: sha256 of the last state of the training,
-    None of a shallow method: two runs with equal ones are the same to the last bit.
+    A shallow method has one evaluation, at step 0, and no features. watched: features [e, w, d] of the WATCHED probes
+    at every evaluation, None where they were not kept. state: sha256 of the last state of the training, None of a
+    shallow method: two runs with equal ones are the same to the last bit.
     """
 
     steps: list[int]
     logits: dict[str, np.ndarray]
     metrics: dict[str, np.ndarray]
     features: dict[str, np.ndarray]
+    watched: select.Features | None = None
     state: str | None = None
+
+
+class Probe(NamedTuple):
+    """inputs [n, ...] to predict, not read yet; of_target: whether they come from the target."""
+
+    inputs: Any
+    of_target: bool
 
 
 class Seconds(NamedTuple):
@@ -77,29 +88,51 @@ def _rows(domain: Domain, rows: np.ndarray) -> Any:
     return Rows(inputs.array, inputs.index[rows]) if isinstance(inputs, Rows) else Rows(inputs, rows)
 
 
-def probes(experiment: Experiment, task: Task) -> dict[str, Domain]:
-    """What a run predicts at every evaluation: held-out labelled rows, held-out target rows, both test sets."""
-    held_out = (labelled(experiment, task).validation, task.target.validation, task.source.test, task.target.test)
-    return dict(zip(PROBES, held_out, strict=True))
+def probes(experiment: Experiment, task: Task) -> dict[str, Probe]:
+    """What a run predicts at every evaluation: held-out labelled rows, held-out target rows, both test sets; and for
+    validators the first rows of the labelled training split, and mixtures of the first held-out target rows.
+    """
+    ours, bound, held_out = labelled(experiment, task), experiment.labels_from == "target", task.target.validation
+    return {
+        "validation": Probe(ours.validation.inputs, bound),
+        "target_validation": Probe(held_out.inputs, True),
+        "source_test": Probe(task.source.test.inputs, False),
+        "target_test": Probe(task.target.test.inputs, True),
+        "train": Probe(first(ours.train.inputs, select.ROWS), bound),
+        "target_mixed": Probe(Mixed(first(held_out.inputs, select.ROWS), SHARE), True),
+    }
+
+
+def watched(held_out: dict[str, Probe]) -> list[np.ndarray]:
+    """Places, among all probes one after another, of the first rows of each of WATCHED."""
+    starts = dict(zip(held_out, np.cumsum([0, *(len(probe.inputs) for probe in held_out.values())]), strict=False))
+    return [starts[name] + np.arange(min(len(held_out[name].inputs), select.ROWS)) for name in WATCHED]
 
 
 def judge(
     experiment: Experiment, task: Task, predictions: Predictions, seconds: Seconds
 ) -> tuple[Record, dict[str, np.ndarray]]:
     """The record of a run, and the predicted classes of both test sets [e, n] that it was computed from."""
-    logits, held_out = predictions.logits, probes(experiment, task)
-    source, target = (evaluate.scores(logits[name], held_out[name].labels) for name in PROBES[2:])
-    evidence = select.Evidence(logits["validation"], held_out["validation"].labels, logits["target_validation"])
+    logits, tests = predictions.logits, dict(zip(TESTS, (task.source.test, task.target.test), strict=True))
+    source, target = (evaluate.scores(logits[name], test.labels) for name, test in tests.items())
+    scores = select.scores(_evidence(predictions, labelled(experiment, task).validation.labels))
     healthy = all(evaluate.finite(one).all() for one in logits.values())
     result = {
         "status": "ok" if healthy else "diverged",
-        "rules": _rules(predictions.steps, source, target, evidence),
+        "rules": _rules(predictions.steps, source, target, scores),
         "proxy_a_distance": _distance(predictions.features),
+        "transferability": _measures(predictions, task.target.test.labels) if predictions.watched else None,
         "seconds": seconds._asdict(),
         "state": predictions.state,
     }
-    classes = {name: logits[name].argmax(axis=2).astype(np.uint16) for name in PROBES[2:]}
-    return _record(experiment, task, result, _curves(predictions, source, target, evidence)), classes
+    classes = {name: logits[name].argmax(axis=2).astype(np.uint16) for name in TESTS}
+    return _record(experiment, task, result, _curves(predictions, source, target, scores)), classes
+
+
+def _evidence(predictions: Predictions, labels: Array) -> select.Evidence:
+    logits = predictions.logits
+    of_target, mixed = logits["target_validation"], logits["target_mixed"]
+    return select.Evidence(logits["validation"], labels, of_target, mixed, predictions.watched)
 
 
 def skipped(experiment: Experiment, task: Task, reason: str) -> tuple[Record, dict[str, np.ndarray]]:
@@ -122,7 +155,7 @@ def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: 
 
 
 def _curves(
-    predictions: Predictions, source: evaluate.Scores, target: evaluate.Scores, evidence: select.Evidence
+    predictions: Predictions, source: evaluate.Scores, target: evaluate.Scores, scores: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     return {
         "step": predictions.steps,
@@ -130,15 +163,15 @@ def _curves(
         "target_accuracy": target.micro.tolist(),
         "source_macro": source.macro.tolist(),
         "target_macro": target.macro.tolist(),
-        "validators": {name: _numbers(validator.score(evidence)) for name, validator in select.VALIDATORS.items()},
+        "validators": {name: _numbers(values) for name, values in scores.items()},
         "metrics": {name: _numbers(values) for name, values in predictions.metrics.items()},
     }
 
 
 def _rules(
-    steps: list[int], source: evaluate.Scores, target: evaluate.Scores, evidence: select.Evidence
+    steps: list[int], source: evaluate.Scores, target: evaluate.Scores, scores: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    chosen = select.checkpoints(evidence, target.micro)
+    chosen = select.checkpoints(scores, target.micro)
     return {
         rule: {
             "evaluation": i,
@@ -159,6 +192,14 @@ def _distance(features: dict[str, np.ndarray]) -> float | None:
         return None
     distance = proxy_a_distance(features["source_test"], features["target_test"])
     return distance if math.isfinite(distance) else None
+
+
+def _measures(predictions: Predictions, labels: Array) -> dict[str, float | None]:
+    """Of both test sets after the last step."""
+    source, target = (predictions.features[name] for name in TESTS)
+    p = select.softmax(np.asarray(predictions.logits["target_test"][-1], np.float64))
+    found = measure(Sample(source, target, p, np.asarray(labels)))
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def _numbers(values: Any) -> list[float | None]:

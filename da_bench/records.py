@@ -35,7 +35,8 @@ class Record:
 
     config: the resolved experiment; its hash is `id`.
     result: status ("ok" | "diverged" | "skipped" | "failed"), what each selection rule reports, proxy A-distance,
-    seconds, the digest of the last state; the task's protocol, split and classes.
+    measures of transferability where all validators were asked for, seconds, the digest of the last state; the task's
+    protocol, split and classes.
     curves: per evaluation step: accuracies, validators, mean training metrics.
     environment: commit, packages, device, data fingerprint, command.
     """

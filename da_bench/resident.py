@@ -34,7 +34,7 @@ class Resident:
     """The `engine.Engine` of runs whose data are on the devices."""
 
     def __init__(self, runs: Sequence[Run], model: Network, data: Data, view: View | None, where: Devices) -> None:
-        self.count = len(runs)
+        self.count, self.probes = len(runs), len(data.probes)
         self.places = len(where.devices) // where.per_run
         mesh = mesh_of(where.devices, where.per_run)
         self.whole, self.split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("run",)))

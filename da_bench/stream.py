@@ -119,6 +119,7 @@ class Streamed:
 
     def __init__(self, one: Run, programs: Programs, data: Data, workers: int) -> None:
         self.run, self.programs, self.data, self.workers = _arrays(one), programs, data, workers
+        self.probes = len(data.probes)
         self.draws = jax.tree.map(np.asarray, programs.order(self.run))
 
     def start(self) -> Carry:

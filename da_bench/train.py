@@ -30,7 +30,9 @@ class Training:
 
     steps: updates in all. evaluations: how many times, evenly, the run is looked at; divides steps. batch_size: rows
     of each domain in a step; None: all of them. learning_rate: mu_0 a step. decay_rate a, decay_power b: the rate at
-    progress p is mu_0 / (1 + a p)^b, by default DANN's (Ganin et al., JMLR 2016, Section 5.2.2); a = 0 is constant.
+    progress p is mu_0 / (1 + a p)^b, by default DANN's (Ganin et al., JMLR 2016, Section 5.2.2); a = 0 is constant. Of
+    suites that count steps i, mu_0 / (1 + gamma i)^b whatever the length, a is gamma steps: of TLlib's gamma, 0.001 or
+    0.0003, it is the paper's 10 in a run of 10000 or 33333 steps, and next to constant in a short one.
     momentum: of "sgd" and "nesterov". weight_decay: added to the gradient before the momentum, as in SGD papers.
     precision: of what the network computes, see `models.forward`; alignment terms and parameters are always float32.
     batch_norm: how batch normalisation treats the two domains of a step, see `Learner.both`. trunk_rate: what the

@@ -101,7 +101,9 @@ def test_every_verb_explains_itself(verb, capsys):
         (["run", "gone.py"], "no such file: gone.py"),
         (["run", "gone.json"], "no such file: gone.json"),
         (["table", "--results", "nowhere"], "no records in nowhere/runs"),
-        (["table", "--rule", "lats"], "lats"),
+        (["table", "--rule", "lats"], "unknown rule 'lats'; did you mean 'last'?"),
+        (["table", "--others", "sdn"], "unknown rule 'sdn'; did you mean 'snd'?"),
+        (["run", "dann", "--task", "moons/35", "--rule", "orcale"], "did you mean 'oracle'?"),
         (["list", "mehtods"], "mehtods"),
     ],
 )
@@ -210,6 +212,20 @@ def test_tables_of_a_folder_in_every_form(form, holds, study, capsys):
     assert holds in out
     if form == "json":
         assert [table["title"] for table in json.loads(out)] == ["moons/35"]
+
+
+@pytest.mark.parametrize(
+    ("of", "holds"),
+    [
+        ("validators", "Validators, moons/35, over checkpoints"),
+        ("validators-by-method", "Validators, moons/35: dann, over checkpoints"),
+        ("transferability", "Transferability by pair"),
+    ],
+)
+def test_tables_of_other_things(of, holds, study, capsys):
+    code, out, _ = said(capsys, "table", "--results", str(study / "results"), "--of", of, "--format", "markdown")
+    assert code == 0
+    assert holds in out
 
 
 def test_plots_of_a_folder(study, capsys, tmp_path):

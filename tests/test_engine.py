@@ -83,6 +83,47 @@ def test_stopped_after_every_launch_a_run_is_the_undisturbed_one(name, tmp_path)
         np.testing.assert_array_equal(one, other)
 
 
+def test_features_that_are_watched_are_kept_at_every_evaluation_and_over_stops(tmp_path):
+    built, watched = programs("source_only"), np.array([0, 3, 20])
+
+    def made(folder, stop=False):
+        within = session(folder, stop=stop)
+        within.watched = watched
+        return engine.drive(built, TRAINING, within)
+
+    whole = made(tmp_path / "whole")
+    assert whole.watched.shape == (SEEDS, TRAINING.evaluations, 3, 6)
+    np.testing.assert_array_equal(whole.watched[:, -1], whole.features[:, watched])
+    assert not np.array_equal(whole.watched[:, 0], whole.watched[:, 1])
+    for _ in range(TRAINING.steps - 1):
+        with pytest.raises(Stopped):
+            made(tmp_path / "pieces", stop=True)
+    np.testing.assert_array_equal(made(tmp_path / "pieces").watched, whole.watched)
+
+
+def test_a_checkpoint_without_the_features_that_are_watched_is_not_used(tmp_path):
+    built, said = programs("source_only"), []
+    for _ in range(4):  # past the first evaluation
+        with pytest.raises(Stopped):
+            engine.drive(built, TRAINING, session(tmp_path, stop=True))
+    within = session(tmp_path, said=said)
+    within.watched = np.array([1])
+    assert engine.drive(built, TRAINING, within).watched.shape[:3] == (SEEDS, TRAINING.evaluations, 1)
+    assert any("features that validators need" in one for one in said)
+
+
+def test_a_checkpoint_whose_evaluations_are_of_other_probes_is_not_used(tmp_path, monkeypatch):
+    built, said = programs("source_only"), []
+    whole = engine.drive(built, TRAINING, session(tmp_path / "whole"))
+    for _ in range(4):
+        with pytest.raises(Stopped):
+            engine.drive(built, TRAINING, session(tmp_path / "found", stop=True))
+    monkeypatch.setattr(built, "probes", built.probes + 1)
+    made = engine.drive(built, TRAINING, session(tmp_path / "found", said=said))
+    assert made.states == whole.states
+    assert any("of other probes" in one for one in said)
+
+
 def test_however_long_a_launch_is(tmp_path, monkeypatch):
     short = engine.drive(programs("dann"), TRAINING, session(tmp_path / "short"))
     monkeypatch.setattr(resident, "LAUNCH", 1e9)

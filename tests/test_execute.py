@@ -11,11 +11,13 @@ from pictures_on_disk import folder
 
 import da_bench as da
 from baselines import LogisticRegression, target_only
-from da_bench import execute, job, stream, train
+from da_bench import execute, job, judge, stream, train
 from da_bench.data.rows import Rows
 from da_bench.methods import METHODS, Method, SourceOnly, register
 from da_bench.records import Records
+from da_bench.select import RULES, VALIDATORS
 from da_bench.settings import UserError
+from da_bench.transferability import MEASURES
 from da_bench.types import Domain, Splits, Task
 from da_bench.view import View
 
@@ -111,6 +113,41 @@ def test_records_do_not_depend_on_target_labels(options, tmp_path, monkeypatch):
     arrays = [np.load(folder / "runs" / first.id / "predictions.npz") for folder in files]
     assert all(np.array_equal(arrays[0][name], arrays[1][name]) for name in ("source_test", "target_test"))
     assert first.result["rules"]["last"]["target_accuracy"] != second.result["rules"]["last"]["target_accuracy"]
+
+
+def test_all_validators_judge_where_they_are_asked_to_and_the_training_is_the_same(tiny_data, options, tmp_path):
+    quick = da.study(experiments(1), options).records[0]
+    every = da.Options(results=tmp_path / "all", validators="all", progress="none")
+    thorough = da.study(experiments(1), every).records[0]
+    assert thorough.result["state"] == quick.result["state"]
+    assert set(thorough.result["rules"]) == set(RULES)
+    needy = {name for name, one in VALIDATORS.items() if "features" in one.needs}
+    assert set(RULES) - set(quick.result["rules"]) == needy
+    assert all(len(scores) == 3 for scores in thorough.curves["validators"].values())
+    for name, scores in quick.curves["validators"].items():
+        assert thorough.curves["validators"][name] == scores
+    assert set(thorough.result["transferability"]) == set(MEASURES)
+    assert all(np.isfinite(value) for value in thorough.result["transferability"].values())
+    assert quick.result["transferability"] is None
+
+
+def test_probes_hold_no_target_label_and_of_training_and_mixtures_only_the_first_rows(monkeypatch):
+    monkeypatch.setattr("da_bench.select.ROWS", 5)
+    task, one = tiny.task(), experiments(1)[0]
+    held_out = judge.probes(one, task)
+    assert {name: len(probe.inputs) for name, probe in held_out.items()} == {
+        "validation": 12, "target_validation": 12, "source_test": 18, "target_test": 18, "train": 5, "target_mixed": 5,
+    }  # fmt: skip
+    assert [name for name, probe in held_out.items() if probe.of_target] == [
+        "target_validation", "target_test", "target_mixed",
+    ]  # fmt: skip
+    rows = task.target.validation.inputs
+    np.testing.assert_allclose(held_out["target_mixed"].inputs[4], 0.55 * rows[4] + 0.45 * rows[0], rtol=1e-6)
+    gathered = execute._data(one, task)
+    found = np.asarray(gathered.inputs)[gathered.probes]
+    places = judge.watched(held_out)
+    for name, where in zip(judge.WATCHED, places, strict=True):
+        np.testing.assert_array_equal(found[where], np.asarray(held_out[name].inputs)[:5])
 
 
 def test_the_record_says_what_its_predictions_say(tiny_data, options):
@@ -294,7 +331,9 @@ def test_streamed_records_are_the_resident_ones(picture_data, tmp_path, monkeypa
 def test_what_fits_is_decided_by_bytes(picture_data):
     task, experiment = pictures(PICTURES), of_pictures()[0]
     data = execute._data(experiment, task)
-    assert data.inputs.nbytes == 2 * 40 * 12 * 12 * 3  # each picture once, though it trains and is scored
+    mixed = len(task.target.validation.labels)
+    # each picture once, though it trains and is scored; and the mixtures that are probes
+    assert data.inputs.nbytes == (2 * 40 + mixed) * 12 * 12 * 3
     gib = data.inputs.nbytes / 2**30
     assert execute._fits(data, da.Options(resident_gib=gib))
     assert not execute._fits(data, da.Options(resident_gib=gib * 0.999))

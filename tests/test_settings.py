@@ -15,7 +15,10 @@ from da_bench.train import Training
         (lambda: Dann(weight=float("nan")), "Dann.weight = nan: input should be a finite number"),
         (lambda: Dann(weight=float("inf")), "Dann.weight = inf"),
         (lambda: Dann(weight="much"), "Dann.weight = 'much'"),
-        (lambda: Dann(schedule="rmap"), "Dann.schedule = 'rmap': input should be 'ramp' or 'constant'"),
+        (
+            lambda: Dann(schedule="rmap"),
+            "Dann.schedule = 'rmap': input should be 'ramp', 'constant', 'slow_ramp' or 'warm_start'",
+        ),
         (lambda: Dann(widths=7), "Dann.widths = 7"),
         (lambda: Mmd(layers=("featurs",)), "Mmd.layers.0 = 'featurs'"),
         (lambda: Mmd(factors=(0.0,)), "Mmd.factors.0 = 0.0"),

@@ -252,6 +252,17 @@ def test_rate_is_the_papers_annealing(x64):
     assert -update == pytest.approx(0.01 / 6**0.75, rel=1e-12)
 
 
+@pytest.mark.parametrize(("gamma", "step", "factor"), [(0.001, 1000, 2**-0.75), (0.0003, 20000, 7**-0.75)])
+def test_a_rate_by_steps_is_gamma_times_the_steps(gamma, step, factor, x64):
+    """TLlib's 0.01 (1 + gamma i)^-0.75, which the length of the run does not enter."""
+    for steps in (20000, 50000):
+        training = train.Training(steps=steps, momentum=0.0, decay_rate=gamma * steps)
+        optimiser = training.optimiser()
+        state = jax.tree.map(lambda count: count + step, optimiser.init(jnp.asarray(0.0)))
+        update, _ = optimiser.update(jnp.asarray(1.0), state, jnp.asarray(0.0))
+        assert -update == pytest.approx(0.01 * factor, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [

@@ -109,6 +109,39 @@ class Joined(_Lazy):
         return found
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mixed(_Lazy):
+    """Each row of an array [n, ...] mixed with the next, the last with the first: share x_i + (1 - share) x_(i+1).
+
+    Of the array's own type; integers are rounded.
+    """
+
+    array: Array | Rows
+    share: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[n, ...]."""
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the array."""
+        return np.dtype(self.array.dtype)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows = np.arange(len(self))[key]
+        one, other = (np.asarray(self.array[i], np.float64) for i in (rows, (rows + 1) % len(self)))
+        mixed = self.share * one + (1 - self.share) * other
+        return (np.rint(mixed) if np.issubdtype(self.dtype, np.integer) else mixed).astype(self.dtype)
+
+
+def first(array: Array | Rows, n: int) -> Rows:
+    """The first n rows, at most, not read; `pool` knows them for the same array's."""
+    rows = array if isinstance(array, Rows) else Rows(array, np.arange(len(array)))
+    return Rows(rows.array, rows.index[:n])
+
+
 def pool(arrays: Sequence[Array | Rows]) -> tuple[Joined, list[np.ndarray]]:
     """(all inputs, each once and none read, and of each of `arrays` the rows of it there, int32).
 

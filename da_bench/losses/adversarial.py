@@ -11,7 +11,8 @@ import optax
 from da_bench.losses.norms import norm
 from da_bench.types import Array
 
-Schedule = Literal["ramp", "constant"]
+Schedule = Literal["ramp", "constant", "slow_ramp", "warm_start"]
+WARM_START = 1000  # steps to a unit of the suites' warm start
 
 
 @jax.custom_vjp
@@ -51,8 +52,17 @@ def ramp(progress: Array, rate: float = 10.0) -> Array:
 
 
 def scheduled(weight: Array | float, schedule: Schedule, progress: Array) -> Array | float:
-    """`weight` at `progress` in [0, 1): times the `ramp`, or constant."""
-    return weight * ramp(progress) if schedule == "ramp" else weight
+    """`weight` times what a schedule has reached at `progress`.
+
+    "ramp": 2 / (1 + exp(-10 p)) - 1 at the run's progress p in [0, 1), the paper's. "slow_ramp": with exp(-p), which
+    ends at 0.46 (DeepDA's gamma = 1). "warm_start": with exp(-i / 1000) at step i, whatever the length of the run: 0.46
+    at step 1000, 0.995 at 6000 (TLlib's WarmStartGradientReverseLayer of alpha = 1, max_iters = 1000; the same as alpha
+    = 10 over 10000 steps of CDAN's authors); `progress` is then in thousands of steps, see `Penalty.progress`.
+    "constant": 1 (pytorch-adapt, WILDS).
+    """
+    if schedule == "constant":
+        return weight
+    return weight * ramp(progress, 10.0 if schedule == "ramp" else 1.0)
 
 
 def domain_confusion(judge: Callable[[Array], Array], source: Array, target: Array, weight: Array | float) -> Array:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.losses.adversarial import WARM_START
 from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
 from da_bench.models import Network, Precision, forward, head, normalisation
 from da_bench.settings import Registry, setting, snake_case
@@ -192,20 +193,29 @@ class Method(Named, abc.ABC):
 
 
 class Penalty(Method):
-    """A method that only adds a term to the source cross-entropy."""
+    """A method that only adds a term to the source cross-entropy.
+
+    schedule: of one that has such a field, a `losses.adversarial.Schedule`.
+    """
+
+    schedule: Any = None
 
     @abc.abstractmethod
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """The added term, a scalar, already times its weight.
 
         params: the method's own, from `init`, and what was `drawn`; source and target: the network's outputs, [b, ...]
-        and [b', ...]; labels [b] of the source; progress in [0, 1); key: fresh randomness of this step.
+        and [b', ...]; labels [b] of the source; progress: see below; key: fresh randomness of this step.
         """
+
+    def progress(self, learner: Learner, state: TrainState) -> Array:
+        """What `loss` is told: the run's progress in [0, 1), or, of a "warm_start", thousands of steps done."""
+        return state.step / WARM_START if self.schedule == "warm_start" else learner.progress(state)
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on source cross-entropy + `loss`."""
         key = jax.random.fold_in(state.key, state.step)
-        progress = learner.progress(state)
+        progress = self.progress(learner, state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
             source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))

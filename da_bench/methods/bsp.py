@@ -6,6 +6,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
+from da_bench.losses.spectrum import singular_values
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Discriminator
 from da_bench.settings import Count, NonNegative
@@ -17,8 +18,9 @@ class Bsp(Penalty):
     """Batch spectral penalisation (BSP) on DANN: the largest singular values of each domain's features are kept small.
 
     weight: of all of it: lambda of the domain classifier and a factor of the spectral term. schedule: of the domain
-    classifier's lambda, DANN's "ramp" or "constant". widths: hidden layers of the domain classifier. spectral_weight:
-    beta. values: k, how many singular values of each domain are penalised, all where there are fewer.
+    classifier's lambda, DANN's "ramp" or one of the suites', see `losses.adversarial.scheduled`. widths: hidden layers
+    of the domain classifier. spectral_weight: beta. values: k, how many singular values of each domain are penalised,
+    all where there are fewer.
 
     References: Chen, Wang, Long and Wang, Transferability vs. Discriminability: Batch Spectral Penalization for
     Adversarial Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html; DANN: arXiv:1505.07818.
@@ -49,4 +51,4 @@ class Bsp(Penalty):
         return confusion + self.weight * self.spectral_weight * spectra
 
     def _largest(self, features: Array) -> Array:
-        return jnp.sum(jnp.linalg.svd(features, compute_uv=False)[: self.values] ** 2)
+        return jnp.sum(singular_values(features)[: self.values] ** 2)

@@ -26,11 +26,12 @@ WIDEST = 4096  # entries of an outer product, in the paper
 class Cdan(Penalty):
     """Conditional domain adversarial network (CDAN): a domain classifier on features multiplied with predictions.
 
-    weight: lambda at full strength. schedule: "ramp", DANN's 2 / (1 + exp(-10 p)) - 1, or "constant". widths: hidden
-    layers of the domain classifier. entropy_conditioning: CDAN+E's weights 1 + exp(-H) of rows, H the entropy of their
-    predictions: "none"; "plain", as the paper writes them; "normalised", their mean over both domains made 1 (most
-    suites). joint: the multilinear map, "outer" products, "random" products of `random_width` fixed Gaussian
-    projections, or "auto", the paper's: random where an outer product had more than 4096 entries. random_width: d.
+    weight: lambda at full strength. schedule: "ramp", DANN's 2 / (1 + exp(-10 p)) - 1, "warm_start", the authors'
+    code's by steps, or another of `losses.adversarial.scheduled`. widths: hidden layers of the domain classifier.
+    entropy_conditioning: CDAN+E's weights 1 + exp(-H) of rows, H the entropy of their predictions: "none"; "plain", as
+    the paper writes them; "normalised", their mean over both domains made 1 (most suites). joint: the multilinear map,
+    "outer" products, "random" products of `random_width` fixed Gaussian projections, or "auto", the paper's: random
+    where an outer product had more than 4096 entries. random_width: d.
 
     No gradient reaches the predictions from here, neither through the map nor through the weights.
 

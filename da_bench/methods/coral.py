@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from da_bench.losses.moments import covariance_gap
+from da_bench.losses.moments import covariance_gap, mean_gap
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative
 from da_bench.types import Array, Output, Tree
@@ -13,7 +13,9 @@ class Coral(Penalty):
     """Deep CORAL: squared Frobenius distance between the two covariances, over 4 d^2.
 
     weight: lambda of Eq. 6; the paper chooses it so that both losses are of one size at the end. layer: what is
-    aligned; the paper aligns the last layer's output, "logits"; several suites align the "features".
+    aligned; the paper aligns the last layer's output, "logits"; several suites align the "features". means: the squared
+    distance of the means is added, over 4 d; with weight 4 it is the mean squared difference of the covariances'
+    entries and of the means' (TLlib, DomainBed, WILDS).
 
     References: Sun and Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV Workshops 2016.
     arXiv:1607.01719, Eq. 1-3 and 6.
@@ -21,7 +23,12 @@ class Coral(Penalty):
 
     weight: NonNegative = 1.0
     layer: Literal["logits", "features"] = "logits"
+    means: bool = False
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
-        """weight * ||C_s - C_t||_F^2 / (4 d^2)."""
-        return self.weight * covariance_gap(getattr(source, self.layer), getattr(target, self.layer))
+        """weight * (||C_s - C_t||_F^2 / (4 d^2), and of `means` ||mean of source - mean of target||^2 / (4 d))."""
+        ours, theirs = getattr(source, self.layer), getattr(target, self.layer)
+        gap = covariance_gap(ours, theirs)
+        if self.means:
+            gap += mean_gap(ours, theirs) / (4 * ours.shape[1])
+        return self.weight * gap

@@ -15,10 +15,11 @@ class Dann(Penalty):
     """A domain classifier on the features, whose reversed gradient makes the features indistinguishable.
 
     weight: lambda at full strength. schedule: "ramp" multiplies it by 2 / (1 + exp(-10 p)) - 1 (Section 5.2.2),
-    "constant" does not (the shallow networks of Section 5.1). widths: hidden layers of the domain classifier; () is
-    logistic. scaled: what lambda acts on: "encoder" alone (the convolutional experiments: a layer that reverses the
-    gradient), or "both", the domain classifier's own gradient too (Algorithm 1). domain_loss: "sum" of the two
-    domains' means (1/n and 1/n', Section 4), or their "mean", half of it (the authors' Caffe network and most suites).
+    "constant" does not (the shallow networks of Section 5.1); the suites' others: `losses.adversarial.scheduled`.
+    widths: hidden layers of the domain classifier; () is logistic. scaled: what lambda acts on: "encoder" alone (the
+    convolutional experiments: a layer that reverses the gradient), or "both", the domain classifier's own gradient too
+    (Algorithm 1). domain_loss: "sum" of the two domains' means (1/n and 1/n', Section 4), or their "mean", half of it
+    (the authors' Caffe network and most suites).
 
     References: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial
     Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Sections 4 and 5.2.2, Algorithm 1.

@@ -16,12 +16,12 @@ from da_bench.types import Array, Output, Tree
 class Dsan(Penalty):
     """Deep subdomain adaptation network (DSAN): MMD class by class, target rows belonging to classes as predicted.
 
-    weight: lambda at full strength. schedule: "ramp", the authors' 2 / (1 + exp(-10 p)) - 1, or "constant". counted:
-    the classes averaged over: those with a "source" row in the batch (the paper averages over all of them, but one
-    without a source row has no distance), or those that "both" domains have, the target by its most probable classes
-    (the authors' code). bandwidth: centre of the Gaussian family, the "mean" squared distance or the "median". factors:
-    its bandwidths as multiples of the centre; the kernels are summed, as in the authors' code. Predictions carry no
-    gradient here.
+    weight: lambda at full strength. schedule: "ramp", the authors' 2 / (1 + exp(-10 p)) - 1, or another of
+    `losses.adversarial.scheduled`. counted: the classes averaged over: those with a "source" row in the batch (the
+    paper averages over all of them, but one without a source row has no distance), or those that "both" domains have,
+    the target by its most probable classes (the authors' code). bandwidth: centre of the Gaussian family, the "mean"
+    squared distance or the "median". factors: its bandwidths as multiples of the centre; the kernels are summed, as in
+    the authors' code. Predictions carry no gradient here.
 
     References: Zhu, Zhuang, Wang, Ke, Chen, Bian, Xiong and He, Deep Subdomain Adaptation Network for Image
     Classification, IEEE TNNLS 2020. arXiv:2106.09144.

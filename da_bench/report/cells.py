@@ -35,6 +35,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+def selection_gap_cell(row: Row, rule: str) -> Cell:
+    """Target accuracy of the oracle minus that of `rule` in points, "1.8 ± 0.6"; raw: as `accuracy_cell`."""
+    return accuracy_cell(selection_gaps(row, rule))
+
+
+def selection_gaps(row: Row, rule: str) -> dict[int, float]:
+    """Seed -> target accuracy of the oracle minus that of `rule`."""
+    best, chosen = row.scores(ORACLE), row.scores(rule)
+    return {seed: best[seed] - chosen[seed] for seed in best if seed in chosen}
+
+
 def gain_over_source_only(row: Row, rows: Sequence[Row], rule: str) -> Paired | None:
     """Target accuracy minus that of the source-only row with the same model and training, on common seeds."""
     base = reference(row, rows)
@@ -58,7 +69,9 @@ def gain_cell(row: Row, gain: Paired | None) -> Cell:
 def verdict_cell(row: Row, gain: Paired | None) -> Cell:
     """The verdict in words."""
     if row.is_source_only or row.is_bound:
-        return Cell("reference" if row.is_source_only else "upper bound" if row.is_upper_bound else "knows target labels")
+        return Cell(
+            "reference" if row.is_source_only else "upper bound" if row.is_upper_bound else "knows target labels"
+        )
     if gain is None:
         return MISSING
     said = verdict(gain)

@@ -27,10 +27,11 @@ from da_bench.report.rows import (
     seeds_said,
 )
 from da_bench.report.table import Cell, Column, Table, tables_csv
-from da_bench.select import ORACLE, RULES
+from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
 
 __all__ = ["Table", "across_pairs", "class_table", "result_tables", "row_name", "write_tables"]
 
+SHOWN = ("im", "source_validation")  # with a column whatever rule is declared
 MEAN = ("mean", "half_width", "n")
 PIPED_WIDTH = 150  # letters; a log or a file has no width of its own
 ENOUGH_PAIRS = 6  # two-sided Wilcoxon cannot go below p = .0625 with five pairs
@@ -49,17 +50,30 @@ GAIN_NOTE = (
     f"of a two-sided paired t test over seeds. No claim across pairs is made below {ENOUGH_PAIRS} pairs."
 )
 ORACLE_NOTE = (
-    "IM + source-val floor and source validation pick the step without target labels. * The oracle cheats: it picks it "
-    "by target labels, which nobody has; an upper limit for selection, not a result."
+    "* The oracle cheats: it picks it by target labels, which nobody has; an upper limit for selection, not a result."
 )
+GAP_NOTE = "Selection gap: the oracle's target accuracy minus that of the declared rule, in points, mean over seeds."
 DISTANCE_NOTE = (
     "A-distance: proxy A-distance (0: domains alike, 2: told apart) of source-only features → of this method's, same "
     "seeds. Seconds: wall time divided by the runs that ran together; compilation is apart, in the CSV."
 )
 
 
-def result_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
+def columns_of(rule: str, others: Sequence[str] = SHOWN) -> list[str]:
+    """Rules with a column of their own, in the order of RULES: last, the declared one, the oracle and `others`.
+
+    Raises:
+        UserError: for an unknown rule.
+    """
+    for one in (rule, *others):
+        check_rule(one)
+    return [one for one in RULES if one in (LAST, rule, ORACLE, *others)]
+
+
+def result_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> list[Table]:
     """One table a task, in order of first appearance; `rule` is the selection rule declared for the comparison.
+
+    others: rules with a column, beside last, the declared one and the oracle.
 
     Source only comes first, the upper bound last. A gain is read against the source-only row with the same model and
     training, seed by seed; rows that differ in more than the method are not compared.
@@ -67,23 +81,25 @@ def result_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
     Raises:
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
-    check_rule(rule)
-    return [_result_table(task, group, rule) for task, group in by_task(records).items()]
+    shown = columns_of(rule, others)
+    return [_result_table(task, group, rule, shown) for task, group in by_task(records).items()]
 
 
-def _result_table(task: str, records: list[Record], rule: str) -> Table:
+def _result_table(task: str, records: list[Record], rule: str, shown: Sequence[str]) -> Table:
     rows = rows_of(records)
-    marks = {one: cells.marks_of(rows, one) for one in RULES}
-    shown = [_result_row(row, rows, rule, {one: marks[one][i] for one in RULES}) for i, row in enumerate(rows)]
-    return Table(task, _result_columns(rule), tuple(shown), (*_result_notes(rows, rule), *provenance(records)))
+    marks = {one: cells.marks_of(rows, one) for one in shown}
+    filled = [_result_row(row, rows, rule, {one: marks[one][i] for one in shown}) for i, row in enumerate(rows)]
+    columns = _result_columns(rule, shown)
+    return Table(task, columns, tuple(filled), (*_result_notes(rows, rule, shown), *provenance(records)))
 
 
-def _result_columns(rule: str) -> tuple[Column, ...]:
+def _result_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
     return (
         Column("method", "Method"),
         Column("seeds", "Seeds", ("runs", "diverged", "skipped", "failed")),
         Column("source", "Source acc.\n(declared\nrule)", MEAN),
-        *_rule_columns(rule, MEAN),
+        *_rule_columns(rule, shown, MEAN),
+        Column("selection_gap", "Selection\ngap", MEAN),
         Column("gain", "Gain over\nsource only\n(declared rule)", ("mean", "half_width", "p", "n")),
         Column("verdict", "Verdict"),
         Column("gap_closed", "Gap\nclosed", ("share",)),
@@ -92,9 +108,9 @@ def _result_columns(rule: str) -> tuple[Column, ...]:
     )
 
 
-def _rule_columns(rule: str, parts: tuple[str, ...]) -> list[Column]:
-    declared = {one: "\n(declared)" if one == rule else "" for one in RULES}
-    return [Column(f"target_{one}", _heading(one) + declared[one], parts) for one in RULES]
+def _rule_columns(rule: str, shown: Sequence[str], parts: tuple[str, ...]) -> list[Column]:
+    declared = {one: "\n(declared)" if one == rule else "" for one in shown}
+    return [Column(f"target_{one}", _heading(one) + declared[one], parts) for one in shown]
 
 
 def _heading(rule: str) -> str:
@@ -103,13 +119,14 @@ def _heading(rule: str) -> str:
 
 def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str]) -> tuple[Cell, ...]:
     if not row.runs:
-        return _unmade_row(row, len(_result_columns(rule)))
+        return _unmade_row(row, _result_columns(rule, list(marks)))
     gain = gain_over_source_only(row, rows, rule)
     return (
         Cell(row.name),
         seeds_cell(row),
         accuracy_cell(row.scores(rule, "source_accuracy")),
-        *(accuracy_cell(row.scores(one), marks[one]) for one in RULES),
+        *(accuracy_cell(row.scores(one), mark) for one, mark in marks.items()),
+        cells.selection_gap_cell(row, rule),
         cells.gain_cell(row, gain),
         cells.verdict_cell(row, gain),
         cells.gap_cell(row, rows, rule),
@@ -118,11 +135,11 @@ def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str])
     )
 
 
-def _unmade_row(row: Row, width: int) -> tuple[Cell, ...]:
+def _unmade_row(row: Row, columns: Sequence[Column]) -> tuple[Cell, ...]:
     reason = said(_why(record) for record in row.skipped + row.failed)
-    filled = [NOTHING] * width
+    filled = [NOTHING] * len(columns)
     filled[0], filled[1] = Cell(row.name), seeds_cell(row)
-    filled[[column.key for column in _result_columns("last")].index("verdict")] = Cell(reason)
+    filled[[column.key for column in columns].index("verdict")] = Cell(reason)
     return tuple(filled)
 
 
@@ -137,14 +154,15 @@ def _failures(rows: Sequence[Row]) -> list[str]:
     return [f"Runs that left no result are in no mean. {said(causes)}"] if causes else []
 
 
-def _result_notes(rows: Sequence[Row], rule: str) -> list[str]:
+def _result_notes(rows: Sequence[Row], rule: str, shown: Sequence[str]) -> list[str]:
     diverged = "† Runs that diverged: they count, with chance accuracy."
     return [
         *_mismatches(rows),
         f"{seeds_said(rows)}. Declared rule: {RULES[rule]}. {GAIN_NOTE}",
         CELLS_NOTE,
         MARKS_NOTE,
-        ORACLE_NOTE,
+        _rules_note(shown),
+        GAP_NOTE,
         *([diverged] if any(row.diverged for row in rows) else []),
         *_failures(rows),
         DISTANCE_NOTE,
@@ -177,7 +195,14 @@ def _mismatches(rows: Sequence[Row]) -> list[str]:
     return [f"WARNING: {note} Where it is n/a, there is none." if alone else note]
 
 
-def across_pairs(records: Sequence[Record], rule: str = "last") -> Table | None:
+def _rules_note(shown: Sequence[str]) -> str:
+    """Which rules see no target label, and which does: "A, B and C pick the step without target labels."."""
+    free = [RULES[one] for one in shown if one in VALIDATORS]
+    listed = " and ".join([", ".join(free[:-1]), free[-1]] if len(free) > 1 else free)
+    return f"{listed} {'pick' if len(free) > 1 else 'picks'} the step without target labels. {ORACLE_NOTE}"
+
+
+def across_pairs(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> Table | None:
     """Means over pairs of the methods that ran on every pair; None with one pair. No test is made, whatever the number.
 
     A method is the same on two pairs if all its own fields are, and it is called the same in both tables.
@@ -185,27 +210,30 @@ def across_pairs(records: Sequence[Record], rule: str = "last") -> Table | None:
     Raises:
         UserError: as `result_tables`.
     """
-    check_rule(rule)
+    shown = columns_of(rule, others)
     pairs = [rows_of(group) for group in by_task(records).values()]
     if len(pairs) < 2:
         return None
     found = [{(row.name, method_key(row.first)): row for row in rows if row.runs} for rows in pairs]
     everywhere = [key for key in found[0] if all(key in rows for rows in found)]
-    shown = tuple(_across_row([rows[key] for rows in found], pairs, rule) for key in everywhere)
+    filled = tuple(_across_row([rows[key] for rows in found], pairs, rule, shown) for key in everywhere)
     left_out = said(key[0] for rows in found for key in rows if key not in everywhere)
-    notes = (*_across_notes(len(pairs), rule, left_out), *provenance(records))
-    return Table(f"Mean over {len(pairs)} pairs", _across_columns(rule), shown, notes)
+    notes = (*_across_notes(len(pairs), rule, left_out, shown), *provenance(records))
+    return Table(f"Mean over {len(pairs)} pairs", _across_columns(rule, shown), filled, notes)
 
 
-def _across_columns(rule: str) -> tuple[Column, ...]:
-    gains = (
+def _across_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
+    return (
+        Column("method", "Method"),
+        Column("pairs", "Pairs", ("pairs",)),
+        *_rule_columns(rule, shown, ("mean",)),
+        Column("selection_gap", "Selection\ngap", ("mean",)),
         Column("gain", "Mean gain\n(declared rule)", ("mean",)),
         Column("better", "Pairs with\nhigher mean", ("better", "of")),
     )
-    return (Column("method", "Method"), Column("pairs", "Pairs", ("pairs",)), *_rule_columns(rule, ("mean",)), *gains)
 
 
-def _across_row(same: list[Row], pairs: list[list[Row]], rule: str) -> tuple[Cell, ...]:
+def _across_row(same: list[Row], pairs: list[list[Row]], rule: str, shown: Sequence[str]) -> tuple[Cell, ...]:
     gains = [gain_over_source_only(row, rows, rule) for row, rows in zip(same, pairs, strict=True)]
     means = [gain.mean for gain in gains if gain is not None]
     better = (sum(mean > 0 for mean in means), len(means))
@@ -213,25 +241,26 @@ def _across_row(same: list[Row], pairs: list[list[Row]], rule: str) -> tuple[Cel
     return (
         Cell(same[0].name),
         Cell(str(len(same)), (len(same),)),
-        *(_mean_over_pairs([row.scores(one) for row in same], one) for one in RULES),
+        *(_mean_over_pairs([row.scores(one) for row in same], one) for one in shown),
+        _mean_over_pairs([cells.selection_gaps(row, rule) for row in same]),
         Cell(f"{100 * np.mean(means):+.1f}", (float(np.mean(means)),)) if complete else NOTHING,
         Cell(f"{better[0]} of {better[1]}", better) if complete else NOTHING,
     )
 
 
-def _mean_over_pairs(scores: list[dict[int, float]], rule: str) -> Cell:
+def _mean_over_pairs(scores: list[dict[int, float]], rule: str = LAST) -> Cell:
     if not all(scores):
         return MISSING
     mean = float(np.mean([np.mean(list(one.values())) for one in scores]))
     return Cell(percent(mean), (mean,), "oracle" if rule == ORACLE else "")
 
 
-def _across_notes(pairs: int, rule: str, left_out: str) -> list[str]:
+def _across_notes(pairs: int, rule: str, left_out: str, shown: Sequence[str]) -> list[str]:
     few = f"{pairs} pairs: no significance is claimed below {ENOUGH_PAIRS} pairs."
     many = f"{pairs} pairs: means only, no test across pairs is made here."
     missing = [f"Left out, for not being on every pair: {left_out}."] if left_out else []
     means = f"Mean over pairs of the mean target accuracy over seeds, in percent. Declared rule: {RULES[rule]}."
-    return [few if pairs < ENOUGH_PAIRS else many, means, ORACLE_NOTE, *missing]
+    return [few if pairs < ENOUGH_PAIRS else many, means, _rules_note(shown), GAP_NOTE, *missing]
 
 
 def class_table(records: Sequence[Record], rule: str = "last") -> list[Table]:

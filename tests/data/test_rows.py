@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.data.rows import Joined, Rows, pool
+from da_bench.data.rows import Joined, Mixed, Rows, first, pool
 from da_bench.settings import UserError
 
 
@@ -109,3 +109,25 @@ def test_a_pool_reads_nothing(array):
 def test_inputs_that_are_unlike_are_refused(array):
     with pytest.raises(UserError, match=r"float32.*uint8"):
         pool([array, array.astype(np.float32)])
+
+
+def test_mixtures_with_the_next_row(rng):
+    array = rng.normal(size=(5, 2, 3)).astype(np.float32)
+    mixed = Mixed(Rows(array, np.array([3, 0, 4])), 0.75)
+    real = np.stack([0.75 * array[i] + 0.25 * array[j] for i, j in ((3, 0), (0, 4), (4, 3))])
+    assert (mixed.shape, mixed.dtype, len(mixed)) == ((3, 2, 3), np.float32, 3)
+    np.testing.assert_allclose(mixed[:], real, rtol=1e-6)
+    np.testing.assert_array_equal(mixed[np.array([2, 0])], mixed[:][[2, 0]])
+
+
+def test_mixtures_of_pictures_are_rounded(array):
+    mixed = Mixed(array, 0.5)[:]
+    assert mixed.dtype == np.uint8
+    assert np.abs(mixed - (array / 2 + np.roll(array, -1, axis=0) / 2)).max() <= 0.5
+
+
+def test_the_first_rows_are_the_same_rows(array):
+    joined, (whole, some) = pool([Rows(array, np.array([4, 19, 0])), first(Rows(array, np.array([4, 19, 0])), 2)])
+    assert len(joined) == 3
+    np.testing.assert_array_equal(some, whole[:2])
+    assert len(pool([array, first(array, 50)])[0]) == len(array)

@@ -11,6 +11,7 @@ from da_bench.losses.adversarial import (
     ramp,
     random_products,
     reverse_gradient,
+    scheduled,
     weighted_domain_cross_entropy,
 )
 
@@ -48,6 +49,27 @@ def test_ramp_starts_at_zero_and_has_the_papers_values(x64):
     assert ramp(jnp.asarray(0.0)) == 0
     assert ramp(jnp.asarray(0.5)) == pytest.approx(0.986614298151430, abs=1e-12)
     assert ramp(jnp.asarray(1.0)) == pytest.approx(0.999909204262595, abs=1e-12)
+
+
+# of the suites' own formulas, 2 (hi - lo) / (1 + exp(-alpha i / max_iters)) - (hi - lo) + lo, in decimal arithmetic
+TLLIB = [(0, 0.0), (1000, 0.46211715726000975), (6000, 0.9950547536867305), (20000, 0.9999999958776927)]
+
+
+@pytest.mark.parametrize(("step", "expected"), TLLIB)
+def test_a_warm_start_is_by_steps(step, expected, x64):
+    """TLlib's alpha = 1 over 1000 steps, hi = 0.1 as for MDD; CDAN's authors' alpha = 10 over 10000 is the same."""
+    assert scheduled(0.1, "warm_start", jnp.asarray(step / 1000)) == pytest.approx(0.1 * expected, abs=1e-15)
+    assert 2 / (1 + np.exp(-10 * step / 10000)) - 1 == pytest.approx(expected, abs=1e-15)
+
+
+def test_the_slow_ramp_ends_below_a_half(x64):
+    """DeepDA's gamma = 1: tanh(0.25) in the middle of the run, tanh(0.5) at its end."""
+    values = [scheduled(2.0, "slow_ramp", jnp.asarray(p)) for p in (0.0, 0.5, 1.0)]
+    assert values == pytest.approx([0.0, 2 * 0.24491866240370913, 2 * 0.46211715726000975], abs=1e-15)
+
+
+def test_a_constant_schedule_is_the_weight():
+    assert scheduled(0.7, "constant", jnp.asarray(0.0)) == 0.7
 
 
 def test_weights_multiply_each_rows_loss(rng, x64):

@@ -26,6 +26,15 @@ def test_coral_aligns_the_layer_it_says(layer, rng, x64):
     assert term(Coral(weight=2.5, layer=layer), source, target) == pytest.approx(expected, rel=1e-12)
 
 
+def test_coral_with_means_is_the_suites_mean_of_squared_entries(rng, x64):
+    """TLlib, DomainBed and WILDS: mean((C_s - C_t)^2) + mean((mu_s - mu_t)^2), which is weight 4 here."""
+    source, target = outputs(rng)
+    ours, theirs = np.asarray(source.features), np.asarray(target.features)
+    covariances = np.mean((np.cov(ours, rowvar=False) - np.cov(theirs, rowvar=False)) ** 2)
+    expected = covariances + np.mean((ours.mean(axis=0) - theirs.mean(axis=0)) ** 2)
+    assert term(Coral(weight=4, layer="features", means=True), source, target) == pytest.approx(expected, rel=1e-12)
+
+
 def biased_mmd(source, target, factors, centre):
     pooled = np.concatenate([source, target])
     distances = np.array([[np.sum((a - b) ** 2) for b in pooled] for a in pooled])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from da_bench.methods import Dann
-from da_bench.types import Output
+from da_bench.methods.base import Learner
+from da_bench.types import Output, TrainState
 
 ROWS, WIDTH = 5, 3
 
@@ -60,3 +61,12 @@ def test_at_the_start_the_ramp_leaves_the_encoder_alone_and_teaches_the_classifi
     _, (params, to_source, _) = ours(Dann(widths=()), *sample(rng), 0.0)
     assert np.abs(to_source).max() == 0
     assert np.abs(params["Dense_0"]["kernel"]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "expected"), [("ramp", 4000, 0.25), ("slow_ramp", 4000, 0.25), ("warm_start", 4000, 1.0)]
+)
+def test_only_a_warm_start_counts_steps(schedule, steps, expected):
+    """Step 1000 of 4000: a quarter of the run, and one thousand steps."""
+    state = TrainState(jnp.asarray(1000), {}, {}, {}, {}, jax.random.key(0))
+    assert Dann(schedule=schedule).progress(Learner(None, None, steps), state) == expected

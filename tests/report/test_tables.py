@@ -12,6 +12,7 @@ from rich.console import Console
 
 from da_bench.report.table import Cell, Column, Table
 from da_bench.report.tables import across_pairs, class_table, result_tables, row_name, write_tables
+from da_bench.select import RULES
 from da_bench.settings import UserError
 
 HOSTILE = [
@@ -218,6 +219,36 @@ def test_failed_runs_are_shown_with_their_cause_and_are_in_no_mean():
 
 
 # --- notes
+
+
+def test_only_the_rules_that_are_asked_for_have_a_column():
+    records = fake.runs([0.6, 0.7])
+    keys = [column.key for column in result_tables(records, "dev", ("snd",))[0].columns]
+    assert [key for key in keys if key.startswith("target_")] == [
+        f"target_{rule}" for rule in RULES if rule in ("last", "dev", "snd", "oracle")
+    ]
+    default = [column.key for column in result_tables(records)[0].columns]
+    assert [key for key in default if key.startswith("target_")] == [
+        "target_last", "target_im", "target_source_validation", "target_oracle",
+    ]  # fmt: skip
+    assert any(
+        "SND and DEV pick" in note or "DEV and SND pick" in note
+        for note in result_tables(records, "dev", ("snd",))[0].notes
+    )
+    with pytest.raises(UserError, match="did you mean 'snd'"):
+        result_tables(records, "last", ("sdn",))
+
+
+def test_the_selection_gap_is_between_the_oracle_and_the_declared_rule():
+    records = [
+        fake.record(seed=seed, rules={"last": 0.6, "im": 0.5, "oracle": best}) for seed, best in enumerate((0.7, 0.8))
+    ]
+    for rule, gap in (("last", 0.15), ("im", 0.25), ("oracle", 0.0)):
+        (table,) = result_tables(records, rule)
+        assert cell(table, "dann", "selection_gap").raw[0] == pytest.approx(gap)
+        elsewhere = [fake.record("other/pair", seed=seed, rules={rule: 0.4, "oracle": 0.5}) for seed in range(2)]
+        across = cell(across_pairs(records + elsewhere, rule), "dann", "selection_gap").raw[0]
+        assert across == pytest.approx((gap + (0.1 if rule != "oracle" else 0.0)) / 2)
 
 
 def test_notes_name_rule_seeds_test_and_origin():

@@ -1,9 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from da_bench.select import FLOOR, RULES, VALIDATORS, Evidence, checkpoints, im, latest_best, source_validation
+from da_bench import select
+from da_bench.select import RULES, VALIDATORS, Evidence, latest_best
+from da_bench.select.certainty import FLOOR, im
+from da_bench.select.source import source_validation
 
 
 def evidence(rng, checkpoints=4, rows=20, classes=3):
@@ -14,13 +19,21 @@ def evidence(rng, checkpoints=4, rows=20, classes=3):
     )
 
 
+def features(rng, checkpoints=4, rows=20):
+    return select.Features(*(rng.normal(size=(checkpoints, rows, 5)) for _ in range(3)))
+
+
+def checkpoints(evidence, target_accuracy):
+    return select.checkpoints(select.scores(evidence), target_accuracy)
+
+
 def right(share, rows=100, classes=3):
     """Logits [rows, classes] for labels 0 of which `share` are right."""
     return np.eye(classes)[np.where(np.arange(rows) < share * rows, 0, 1)]
 
 
 def test_information_equals_its_definition(rng, monkeypatch):
-    monkeypatch.setattr("da_bench.select.FLOOR", 1.0)
+    monkeypatch.setattr("da_bench.select.certainty.FLOOR", 1.0)
     found = evidence(rng)
     for score, logits in zip(im(found), found.target_logits, strict=True):
         p = softmax(logits, axis=1)
@@ -42,7 +55,7 @@ def test_a_checkpoint_below_the_source_floor_is_never_chosen():
     validation = np.stack([right(0.9), right(0.9 - FLOOR - 0.01)])
     found = Evidence(validation, np.zeros(100, int), np.stack([unsure, sure]))
     assert checkpoints(found, np.array([0.0, 1.0]))["im"] == 0
-    just_above = found._replace(validation_logits=np.stack([right(0.9), right(0.9 - FLOOR + 0.01)]))
+    just_above = dataclasses.replace(found, validation_logits=np.stack([right(0.9), right(0.9 - FLOOR + 0.01)]))
     assert checkpoints(just_above, np.array([0.0, 1.0]))["im"] == 1
 
 
@@ -60,9 +73,14 @@ def test_only_the_oracle_follows_target_accuracy(rng):
     assert first["last"] == 3
 
 
-def test_every_rule_has_a_choice_and_a_name(rng):
-    assert list(checkpoints(evidence(rng), np.zeros(4))) == list(RULES)
+def test_every_rule_that_has_what_it_needs_has_a_choice_and_every_one_a_name(rng):
+    predictions = evidence(rng)
+    everything = dataclasses.replace(predictions, mixed_logits=predictions.target_logits, features=features(rng))
+    assert list(checkpoints(everything, np.zeros(4))) == list(RULES)
     assert list(RULES) == ["last", *VALIDATORS, "oracle"]
+    needy = {name for name, one in VALIDATORS.items() if one.needs}
+    assert set(RULES) - set(checkpoints(predictions, np.zeros(4))) == needy
+    assert {"dev", "mixval"} <= needy
 
 
 @pytest.mark.parametrize(

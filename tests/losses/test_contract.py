@@ -1,0 +1,370 @@
+"""Every function of da_bench.losses against float64 numpy: 1e-10 in double precision, 1e-5 in single."""
+
+import importlib
+import itertools
+import pkgutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+from scipy.special import entr, expit, log_softmax, softmax
+
+import da_bench.losses
+from da_bench.losses import (
+    adversarial,
+    clusters,
+    disagreement,
+    entropy,
+    information,
+    joint_cost,
+    mmd,
+    moments,
+    norms,
+    pseudo_labels,
+    spectrum,
+    transport,
+)
+from da_bench.losses import neighbours as near
+
+N, M, D, C = 6, 5, 4, 3
+FACTORS = (0.25, 1.0, 4.0)
+LABELS = np.array([0, 2, 1, 1, 0, 2], np.int32)
+PLACES = np.array([[0, 1, 1], [3, 2, 0], [3, 3, 3]], np.int32)
+SEEN = np.array([True, True, False, True, True, True])
+NOT_HERE = {
+    "random_directions": "random: tests/losses/test_disagreement.py holds what is promised of it",
+}
+
+
+def normal(*shapes):
+    """Arrays of normal numbers, one a shape."""
+    return lambda rng: tuple(rng.normal(size=shape) for shape in shapes)
+
+
+def positive(*shapes):
+    return lambda rng: tuple(rng.uniform(0.1, 1.0, size=shape) for shape in shapes)
+
+
+def probable(*rows):
+    return lambda rng: tuple(rng.dirichlet(np.ones(C), size=n) for n in rows)
+
+
+def distances(x, y):
+    return np.array([[np.sum((a - b) ** 2) for b in y] for a in x])
+
+
+def gaussians(squared, bandwidth):
+    return sum(np.exp(-squared / (f * bandwidth)) for f in FACTORS) / len(FACTORS)
+
+
+def median_kernel(x):
+    squared = distances(x, x)
+    apart = sorted(squared[i, j] for i, j in itertools.combinations(range(len(x)), 2))
+    return gaussians(squared, apart[(len(apart) - 1) // 2])
+
+
+def mean_kernel(x):
+    squared = distances(x, x)
+    return gaussians(squared, np.mean([squared[i, j] for i, j in itertools.combinations(range(len(x)), 2)]))
+
+
+def gram(x):
+    return x @ x.T
+
+
+def estimate(kernel, n, which):
+    s, t, c = kernel[:n, :n], kernel[n:, n:], kernel[:n, n:]
+    if which == "biased":
+        return s.mean() + t.mean() - 2 * c.mean()
+    if which == "linear":
+        return np.mean([s[i, i + 1] + t[i, i + 1] - c[i, i + 1] - c[i + 1, i] for i in range(0, n - 1, 2)])
+    return sum((x.sum() - np.trace(x)) / (len(x) * (len(x) - 1)) for x in (s, t)) - 2 * c.mean()
+
+
+def local_gap(kernel, source, target, counted):
+    gaps = []
+    for k in np.flatnonzero(counted):
+        a, b = source[:, k] / source[:, k].sum(), target[:, k] / target[:, k].sum()
+        gaps.append(a @ kernel[:N, :N] @ a + b @ kernel[N:, N:] @ b - 2 * a @ kernel[:N, N:] @ b)
+    return np.mean(gaps)
+
+
+def logistic(logits, from_source):
+    return -np.log(expit(logits if from_source else -logits))
+
+
+def weighted_domain_loss(logits, weights):
+    losses = weights * np.array([logistic(z, i < N) for i, z in enumerate(logits)])
+    return losses[:N].mean() + losses[N:].mean()
+
+
+def linear_judge(w):
+    return lambda x: x @ w
+
+
+def confusion(logits):
+    p = softmax(logits / 2.5, axis=1)
+    weights = 1 + np.exp(-entr(p).sum(axis=1))
+    shared = p.T @ np.diag(N * weights / weights.sum()) @ p
+    return 1 - np.mean(np.diag(shared) / shared.sum(axis=1))
+
+
+def kl(p, q):
+    return np.sum(p * np.log(p / q), axis=-1)
+
+
+def marginal(logits):
+    return np.log(C) - entr(softmax(logits, axis=1).mean(axis=0)).sum()
+
+
+def confident(logits, p):
+    kept = p.max(axis=1) >= 0.5
+    return np.mean([-log_softmax(z)[q.argmax()] if keep else 0.0 for z, q, keep in zip(logits, p, kept, strict=True)])
+
+
+def aligned(target, source):
+    moved = target * ((source.mean(axis=0) + 1e-6) / (target.mean(axis=0) + 1e-6))
+    return moved / moved.sum(axis=1, keepdims=True)
+
+
+def cosine(x, y):
+    return np.array([[a @ b / np.sqrt((a @ a) * (b @ b)) for b in y] for a in x])
+
+
+def central(x, k):
+    return np.mean((x - x.mean(axis=0)) ** k, axis=0)
+
+
+def cmd(source, target):
+    gaps = [np.linalg.norm(central(source, k) - central(target, k)) / 2.0**k for k in (2, 3, 4)]
+    return np.linalg.norm(source.mean(axis=0) - target.mean(axis=0)) / 2.0 + sum(gaps)
+
+
+def tensor(x):
+    return np.einsum("ni,nj,nk->ijk", x, x, x) / len(x)
+
+
+def sampled(source, target):
+    return np.mean([(tensor(source)[tuple(i)] - tensor(target)[tuple(i)]) ** 2 for i in PLACES])
+
+
+def scaled_plan(cost, power):
+    """Sinkhorn's scalings of exp(-cost / 0.5), power tau / (tau + epsilon): 1 where balanced."""
+    n, m = cost.shape
+    kernel, u, v = np.exp(-cost / 0.5) / (n * m), np.ones(n), np.ones(m)
+    for _ in range(3000):
+        v = (1 / m / (kernel.T @ u)) ** power
+        u = (1 / n / (kernel @ v)) ** power
+    return u[:, None] * kernel * v[None, :]
+
+
+def nearest_two(features):
+    cosines = cosine(features, features)
+    order = [[j for j in np.argsort(-row) if SEEN[j] and j != i][:2] for i, row in enumerate(cosines)]
+    return np.array(order), np.ones((N, 2), bool)
+
+
+def slices(first, second, directions):
+    ours, theirs = (np.sort(x @ directions, axis=0) for x in (first, second))
+    return np.mean((ours - theirs) ** 2)
+
+
+def of_mmd(which):
+    rows = N if which == "linear" else M
+    return (
+        lambda x: mmd.mmd(mmd.gaussian_kernel(x, "mean", FACTORS), N, which),
+        lambda x: estimate(mean_kernel(x), N, which),
+        normal((N + rows, D)),
+    )
+
+
+COUNTED = np.array([True, False, True])
+# name of the function, or name/case: (ours, numpy's, what is drawn)
+CASES = {
+    "ramp": (adversarial.ramp, lambda p: np.tanh(5 * p), positive(())),
+    "scheduled": (lambda p: adversarial.scheduled(0.7, "ramp", p), lambda p: 0.7 * np.tanh(5 * p), positive(())),
+    "reverse_gradient": (
+        jax.grad(lambda x: jnp.sum(adversarial.reverse_gradient(x, 0.3) ** 3)),
+        lambda x: -0.9 * x**2,
+        normal((N, D)),
+    ),
+    "domain_cross_entropy": (
+        adversarial.domain_cross_entropy,
+        lambda s, t: logistic(s, True).mean() + logistic(t, False).mean(),
+        normal(N, M),
+    ),
+    "weighted_domain_cross_entropy": (
+        lambda z, w: adversarial.weighted_domain_cross_entropy(z, w, N),
+        weighted_domain_loss,
+        positive(N + M, N + M),
+    ),
+    "domain_confusion": (
+        lambda s, t, w: adversarial.domain_confusion(linear_judge(w), s, t, 0.7),
+        lambda s, t, w: logistic(s @ w, True).mean() + logistic(t @ w, False).mean(),
+        normal((N, D), (M, D), D),
+    ),
+    "outer_products": (
+        adversarial.outer_products,
+        lambda f, g: np.stack([np.kron(a, b) for a, b in zip(f, g, strict=True)]),
+        normal((N, D), (N, C)),
+    ),
+    "random_products": (
+        adversarial.random_products,
+        lambda f, g, a, b: np.einsum("ni,ir,nj,jr->nr", f, a, g, b) / np.sqrt(8),
+        normal((N, D), (N, C), (D, 8), (C, 8)),
+    ),
+    "log_of_the_others": (
+        lambda z: adversarial.log_of_the_others(z, LABELS),
+        lambda z: np.log(1 - softmax(z, axis=1)[np.arange(N), LABELS]),
+        normal((N, C)),
+    ),
+    "gradient_penalty": (
+        lambda x, w: adversarial.gradient_penalty(lambda x: jnp.sin(x @ w), x),
+        lambda x, w: np.mean((np.abs(np.cos(x @ w)) * np.linalg.norm(w) - 1) ** 2),
+        normal((N, D), D),
+    ),
+    "unit": (clusters.unit, lambda x: x / np.sqrt((x**2).sum(axis=1, keepdims=True)), normal((N, D))),
+    "cosines": (clusters.cosines, cosine, normal((N, D), (M, D))),
+    "centroids": (
+        lambda x, w: clusters.centroids(x, w)[0],
+        lambda x, w: np.stack([np.average(x, axis=0, weights=column) for column in w.T]),
+        positive((N, D), (N, C)),
+    ),
+    "nearest": (
+        lambda x, y: clusters.nearest(x, y, COUNTED),
+        lambda x, y: np.where(COUNTED, cosine(x, y), -np.inf).argmax(axis=1),
+        normal((N, D), (C, D)),
+    ),
+    "absolute_gap": (disagreement.absolute_gap, lambda p, q: np.abs(p - q).sum() / (N * C), probable(N, N)),
+    "sliced_wasserstein_gap": (disagreement.sliced_wasserstein_gap, slices, normal((N, C), (N, C), (C, 7))),
+    "row_entropies": (entropy.row_entropies, lambda z: entr(softmax(z, axis=1)).sum(axis=1), normal((N, C))),
+    "conditional_entropy": (entropy.conditional_entropy, lambda z: entr(softmax(z, axis=1)).sum() / N, normal((N, C))),
+    "class_confusion": (lambda z: entropy.class_confusion(z, 2.5), confusion, normal((N, C))),
+    "nuclear_norm": (entropy.nuclear_norm, lambda x: np.linalg.svd(x, compute_uv=False).sum(), normal((N, C))),
+    "divergence": (
+        entropy.divergence,
+        lambda a, b: kl(softmax(a, axis=1), softmax(b, axis=1)).mean(),
+        normal((N, C), (N, C)),
+    ),
+    "marginal_divergence": (information.marginal_divergence, marginal, normal((N, C))),
+    "information_maximisation": (
+        information.information_maximisation,
+        lambda z: entr(softmax(z, axis=1)).sum() / N + marginal(z),
+        normal((N, C)),
+    ),
+    "label_cross_entropies": (
+        lambda z: joint_cost.label_cross_entropies(LABELS, z),
+        lambda z: np.array([[-log_softmax(row)[y] for row in z] for y in LABELS]),
+        normal((M, C)),
+    ),
+    "label_distances": (
+        lambda z: joint_cost.label_distances(LABELS, z),
+        lambda z: distances(np.eye(C)[LABELS], softmax(z, axis=1)),
+        normal((M, C)),
+    ),
+    "squared_distances": (mmd.squared_distances, distances, normal((N, D), (M, D))),
+    "lower_median": (mmd.lower_median, lambda x: np.sort(x)[4], positive(10)),
+    "gaussian_family": (
+        lambda d: mmd.gaussian_family(d, jnp.asarray(1.5, d.dtype), FACTORS),
+        lambda d: gaussians(d, 1.5),
+        positive((N, M)),
+    ),
+    "gaussian_kernel/median": (lambda x: mmd.gaussian_kernel(x, "median", FACTORS), median_kernel, normal((N, D))),
+    "gaussian_kernel/mean": (lambda x: mmd.gaussian_kernel(x, "mean", FACTORS), mean_kernel, normal((N, D))),
+    **{f"mmd/{which}": of_mmd(which) for which in ("unbiased", "biased", "linear")},
+    "local_mmd": (
+        lambda x, s, t: mmd.local_mmd(x @ x.T, s, t, COUNTED),
+        lambda x, s, t: local_gap(gram(x), s, t, COUNTED),
+        positive((N + M, D), (N, C), (M, C)),
+    ),
+    "covariance": (moments.covariance, lambda x: np.cov(x, rowvar=False), normal((N, D))),
+    "covariance_gap/few dimensions": (
+        moments.covariance_gap,
+        lambda s, t: np.sum((np.cov(s.T) - np.cov(t.T)) ** 2) / (4 * D**2),
+        normal((N, D), (M, D)),
+    ),
+    "covariance_gap/many dimensions": (
+        moments.covariance_gap,
+        lambda s, t: np.sum((np.cov(s.T) - np.cov(t.T)) ** 2) / (4 * 30**2),
+        normal((N, 30), (M, 30)),
+    ),
+    "mean_gap": (
+        moments.mean_gap,
+        lambda s, t: np.linalg.norm(s.mean(axis=0) - t.mean(axis=0)) ** 2,
+        normal((N, D), (M, D)),
+    ),
+    "central_moment_gap": (lambda s, t: moments.central_moment_gap(s, t, 4, 2.0), cmd, normal((N, D), (M, D))),
+    "tensor_moment_gap": (
+        lambda s, t: moments.tensor_moment_gap(s, t, 3),
+        lambda s, t: np.mean((tensor(s) - tensor(t)) ** 2),
+        normal((N, D), (M, D)),
+    ),
+    "sampled_moment_gap": (lambda s, t: moments.sampled_moment_gap(s, t, PLACES), sampled, normal((N, D), (M, D))),
+    "neighbours": (
+        lambda x: near.neighbours(x, np.arange(N), (x, jnp.asarray(SEEN)), 2),
+        nearest_two,
+        normal((N, D)),
+    ),
+    "norm": (norms.norm, lambda x: np.sqrt((x**2).sum(axis=1)), normal((N, D))),
+    "singular_values": (
+        spectrum.singular_values,
+        lambda x: np.sqrt(np.linalg.eigvalsh(x.T @ x)[::-1]),
+        normal((N, D)),
+    ),
+    "singular_values/gradient": (
+        jax.grad(lambda x: jnp.sum(spectrum.singular_values(x) ** 3)),
+        lambda x: 3 * x @ sqrtm(x.T @ x).real,
+        normal((N, D)),
+    ),
+    "confident_cross_entropy": (
+        lambda z, p: pseudo_labels.confident_cross_entropy(z, p, 0.5),
+        confident,
+        lambda rng: (rng.normal(size=(N, C)), rng.dirichlet(np.ones(C), size=N)),
+    ),
+    "aligned": (pseudo_labels.aligned, aligned, probable(M, N)),
+    "sinkhorn": (
+        lambda cost: transport.sinkhorn(cost, 0.5, 300),
+        lambda cost: scaled_plan(cost, 1.0),
+        positive((N, M)),
+    ),
+    "unbalanced_sinkhorn": (
+        lambda cost: transport.unbalanced_sinkhorn(cost, 0.5, 2.0, 300),
+        lambda cost: scaled_plan(cost, 2.0 / 2.5),
+        positive((N, M)),
+    ),
+}
+
+
+def public_functions():
+    """Names of what da_bench.losses defines for others."""
+    for module in pkgutil.iter_modules(da_bench.losses.__path__, "da_bench.losses."):
+        found = vars(importlib.import_module(module.name)).items()
+        own = (name for name, thing in found if getattr(thing, "__module__", "") == module.name and callable(thing))
+        yield from (name for name in own if not name.startswith("_"))
+
+
+def test_every_loss_is_held_to_this():
+    assert {case.split("/")[0] for case in CASES} | set(NOT_HERE) == set(public_functions())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_double_precision(name, rng, x64):
+    compare(name, rng, np.float64, 1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_single_precision(name, rng):
+    compare(name, rng, np.float32, 1e-5)
+
+
+def compare(name, rng, dtype, tolerance):
+    """Both are handed the same numbers: what rounding them costs is not the function's."""
+    ours, expected, draw = CASES[name]
+    inputs = [np.asarray(x, dtype) for x in draw(rng)]
+    found = jax.jit(ours)(*map(jnp.asarray, inputs))
+    right = expected(*(x.astype(np.float64) for x in inputs))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(right), strict=True):
+        assert one.dtype == dtype or not np.issubdtype(one.dtype, np.floating)
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
