@@ -86,7 +86,7 @@ def test_a_step_of_training_is_torchvisions(name, rng, x64):
     _, expected_stats = ours(model, after, "torchvision")
     assert abs(value - loss.item()) < 1e-9
     compare(slopes, expected, 1e-6)
-    compare(stats, expected_stats, 1e-9)
+    compare(stats, expected_stats, 1e-9)  # none in VGG and SqueezeNet
 
 
 def test_a_wrong_padding_is_seen(rng, monkeypatch):
