@@ -27,6 +27,7 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   new-method NAME         a file with a method that works, to be made into your own
   data WHAT               list, check, prepare and preview data sets: da-bench data --help
   weights WHAT            import, list and verify pretrained weights: da-bench weights --help
+  rank SOURCE TARGET      which of the imported weights suits a pair of domains, before training
 
 da-bench VERB --help says more. Data sets of your own: --data-root, or the variable DA_BENCH_DATA.
 """
@@ -141,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "weights": weights,
         "check": check,
         "new-method": new_method,
+        "rank": rank,
     }
     try:
         if given[0] not in verbs:
@@ -399,6 +401,13 @@ def new_method(arguments: list[str]) -> None:
     from da_bench.cli_new import new_method as new_method_verb
 
     new_method_verb(arguments)
+
+
+def rank(arguments: list[str]) -> None:
+    """`da-bench rank`."""
+    from da_bench.cli_rank import rank as rank_verb
+
+    rank_verb(arguments)
 
 
 def _names(kind: str) -> list[str]:

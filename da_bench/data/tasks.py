@@ -76,6 +76,17 @@ def spec(name: str) -> TaskSpec:
     )
 
 
+def between(source: str, target: str) -> str:
+    """The name of the inductive task from one domain to another, both by their full names: "office31/amazon".
+
+    Raises:
+        UserError: there is no such domain.
+    """
+    for domain in (source, target):
+        family_of(domain)
+    return _spelled(_full(source), _full(target), "same", "inductive")
+
+
 def _suffixes(name: str) -> tuple[str, Classes, Protocol]:
     stem, _, protocol = name.partition("@")
     stem, _, classes = stem.partition("+")
