@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PARITY := .venv-parity
 
-.PHONY: install bench benchmark test test-slow parity faults lint lock clean
+.PHONY: install bench benchmark test conformance test-slow parity faults lint lock clean
 
 install: $(READY)
 
@@ -34,6 +34,10 @@ benchmark: $(READY) $(PEERS)/.ready
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+# every method against every check of `da-bench check`
+conformance: $(READY)
+	$(BIN)/python -m pytest -m slow tests/conformance -n 2
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
