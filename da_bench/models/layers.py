@@ -375,12 +375,16 @@ def max_pool(x: Array, size: int = 2, stride: int = 2) -> Array:
 
 
 def _max_pool_forward(x: Array, size: int, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    pooled = max_pool(x, size, stride)
-    return pooled, (x, pooled)
+    fast = functools.partial(_fast_max_pool_places, size=size, stride=stride)
+
+    def stock(x: Array) -> Array:  # needs none
+        return jnp.zeros(jax.eval_shape(fast, x).shape, jnp.int8)
+
+    return max_pool(x, size, stride), (x, jax.lax.platform_dependent(x, cpu=fast, default=stock))
 
 
 def _max_pool_backward(size: int, stride: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
-    def stock(x: Array, pooled: Array, gradient: Array) -> tuple[Array]:
+    def stock(x: Array, places: Array, gradient: Array) -> tuple[Array]:
         return jax.vjp(functools.partial(_stock_max_pool, size=size, stride=stride), x)[1](gradient)
 
     fast = functools.partial(_fast_max_pool_gradient, size=size, stride=stride)
@@ -404,15 +408,25 @@ def _layout(x: Array) -> Callable[[Array], Array]:
     return _rows_last if math.prod(x.shape[1:]) <= LARGE else jnp.asarray
 
 
-def _fast_max_pool_gradient(x: Array, pooled: Array, gradient: Array, size: int, stride: int) -> tuple[Array]:
+def _fast_max_pool_places(x: Array, size: int, stride: int) -> Array:
+    """Which of a window's places holds its first maximum, int8, shaped like `_fast_max_pool`.
+
+    Kept from here, as the backward pass may compute x anew in other roundings, in which no place equals the maximum.
+    """
     turned = _layout(x)
-    greatest, g = turned(pooled), turned(gradient)
-    given, taken = [], jnp.zeros(g.shape, bool)
-    for corner in _corners(turned(x), (size, size), stride):
-        hit = (corner == greatest) & ~taken
-        given.append(jnp.where(hit, g, 0))
-        taken |= hit
-    parts = jnp.stack(given).reshape(size, size, *g.shape)
+    greatest, *others = _corners(turned(x), (size, size), stride)
+    places = jnp.zeros(greatest.shape, jnp.int8)
+    for place, corner in enumerate(others, 1):
+        places = jnp.where(corner > greatest, jnp.int8(place), places)
+        greatest = jnp.maximum(greatest, corner)
+    return turned(places)
+
+
+def _fast_max_pool_gradient(x: Array, places: Array, gradient: Array, size: int, stride: int) -> tuple[Array]:
+    turned = _layout(x)
+    found, g = turned(places), turned(gradient)
+    parts = jnp.stack([jnp.where(found == place, g, 0) for place in range(size**2)])
+    parts = parts.reshape(size, size, *g.shape)
     return (_filled(turned(_overlapped(_overlapped(parts, 2, stride), 2, stride)), x),)
 
 

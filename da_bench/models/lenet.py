@@ -48,7 +48,10 @@ class _ConvNet(Network):
 
 @register
 class Lenet(_ConvNet):
-    """The Caffe LeNet that digit papers use: 5x5 convolutions to 20 and 50 channels, 500 features; for 28x28 inputs."""
+    """Caffe's LeNet as digit papers use it: 5x5 convolutions to 20 and 50 channels, 500 features; for 28x28 inputs.
+
+    Caffe's own has no ReLU after the convolutions; CDAN's code has, and dropout of half of the features besides.
+    """
 
     channels: tuple[int, ...] = (20, 50)
     size: int = 5
