@@ -78,7 +78,7 @@ class Report:
     """Report the records of a results folder."""
 
     results: Path = Path("results")
-    """Folder whose runs/ holds the records."""
+    """Folder whose runs/ holds the records, or the folder of a study with its records.jsonl.gz."""
     task: str | None = None
     """Only this task."""
     rule: str = "last"
@@ -331,10 +331,10 @@ def plot(arguments: list[str]) -> None:
 
 
 def _records(asked: Report) -> list[Any]:
-    from da_bench.records import Records
+    from da_bench.archive import records_in
     from da_bench.settings import UserError
 
-    found = [one for one in Records(asked.results).all() if asked.task in (None, one.config["task"])]
+    found = [one for one in records_in(asked.results) if asked.task in (None, one.config["task"])]
     if not found:
         of_task = f" of task '{asked.task}'" if asked.task else ""
         raise UserError(f"no records{of_task} in {asked.results / 'runs'}; make some with `da-bench run`")

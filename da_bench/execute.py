@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from da_bench import apart, engine, models, stream, train
+from da_bench import apart, archive, engine, models, stream, train
 from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import load, present, spec
 from da_bench.engine import Session, drive
@@ -52,16 +52,19 @@ class Results:
         show(result_tables(self.records, rule))
 
     def write(self, name: str, rule: str = "last") -> list[Path]:
-        """Write tables (Markdown, LaTeX, CSV, JSON) and plots (PNG, SVG) into `folder`/`name`; returns their paths.
+        """Write tables (Markdown, LaTeX, CSV, JSON), plots (PNG, SVG) and the records without predictions into
+        `folder`/`name`; returns their paths. `da-bench table --results FOLDER/NAME` makes the tables again.
 
         Raises:
             UserError: see `check_name`.
         """
         check_name(name)
+        from da_bench.report.files import write_whole
         from da_bench.report.plots import write_plots
         from da_bench.report.tables import write_tables
 
         return [
+            write_whole(self.folder / name / archive.NAME, archive.pack(self.records, rule)),
             *write_tables(self.records, self.folder / name, rule),
             *write_plots(self.records, self.folder / name, rule),
         ]

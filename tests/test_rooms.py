@@ -23,6 +23,7 @@ ORDER = [
     {"select"},
     {"experiment"},
     {"records"},
+    {"archive"},
     {"judge"},
     {"report", "isolate", "job"},
     {"cluster"},
