@@ -3,6 +3,7 @@
 da_bench finds this package by its entry point ("da_bench.methods" in pyproject.toml) and never imports it by name.
 """
 
+from baselines import published
 from baselines.components import Bda, Jda, Tca
 from baselines.knn import NearestNeighbour
 from baselines.reweighting import DensityRatio, KernelMeanMatching
@@ -27,5 +28,6 @@ __all__ = [
     "SubspaceAlignment",
     "Svm",
     "Tca",
+    "published",
     "target_only",
 ]

@@ -89,8 +89,9 @@ class Report:
 class Table(Report):
     """Tables of the records in a results folder."""
 
-    of: Literal["results", "validators", "validators-by-method", "transferability"] = "results"
-    """Results by method; how well every validator chose; or measures of transferability beside gains."""
+    of: Literal["results", "pairs", "published", "validators", "validators-by-method", "transferability"] = "results"
+    """Results by method on each pair; methods x pairs, with tests over pairs; published numbers beside ours; how well
+    every validator chose; or measures of transferability beside gains."""
     others: tuple[str, ...] = ("im", "source_validation")
     """Rules with a column of their own, beside last, the declared one and the oracle."""
     format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
@@ -304,7 +305,8 @@ def table(arguments: list[str]) -> None:
     import tyro
 
     asked = tyro.cli(Table, args=arguments, prog="da-bench table")
-    from da_bench.report.tables import columns_of, result_tables, show
+    from da_bench.report.published import published_tables
+    from da_bench.report.tables import columns_of, over_pairs_tables, result_tables, show
     from da_bench.report.transfer import transfer_tables
     from da_bench.report.validators import validator_tables
 
@@ -312,6 +314,10 @@ def table(arguments: list[str]) -> None:
     records = _records(asked)
     if asked.of == "results":
         show(result_tables(records, asked.rule, asked.others), asked.format)
+    elif asked.of == "pairs":
+        show(over_pairs_tables(records, asked.rule, asked.others), asked.format)
+    elif asked.of == "published":
+        show(published_tables(records, asked.rule), asked.format)
     elif asked.of == "transferability":
         show(transfer_tables(records, asked.rule), asked.format)
     else:

@@ -86,5 +86,5 @@ TEXT = gzip.decompress(WHOLE)
 )
 def test_damage_is_one_message(damaged, tmp_path):
     (tmp_path / NAME).write_bytes(damaged)
-    with pytest.raises(UserError, match="cannot read .*records.jsonl.gz"):
+    with pytest.raises(UserError, match=NAME):
         records_in(tmp_path)

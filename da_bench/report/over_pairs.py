@@ -5,7 +5,7 @@ over unlike things; and the pairs are those that they are, so a bootstrap draws 
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
