@@ -56,6 +56,11 @@ def signed_rank(differences: Sequence[float] | np.ndarray) -> SignedRank:
     return SignedRank(float(np.median(walsh)), low, high, _p_value(values), len(values))
 
 
+def least_p(pairs: int) -> float:
+    """What no p of a signed-rank test over so many pairs can fall below."""
+    return float(2.0 ** (1 - pairs))
+
+
 def _p_value(values: np.ndarray) -> float:
     kept = values[np.abs(values) > EQUAL]
     if not len(kept):

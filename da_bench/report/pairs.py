@@ -28,7 +28,8 @@ AVERAGE_NOTE = (
 GAIN_NOTE = (
     "Gain: Hodges-Lehmann median over pairs of the mean difference from source only on the same seeds, in points, "
     "[its exact 95 % interval, for itself alone], p of Wilcoxon's two-sided signed-rank test over pairs, adjusted by "
-    f"Holm over the methods of this table. The verdict is the adjusted p at {LEVEL}; no claim is made below {ENOUGH_PAIRS} pairs."
+    f"Holm over the methods of this table. The verdict is the adjusted p at {LEVEL}; no claim is made below "
+    f"{ENOUGH_PAIRS} pairs."
 )
 IQM_NOTE = (
     "IQM: interquartile mean of all runs, P(better): chance that a run beats one of source only on the same pair, both "
@@ -235,8 +236,8 @@ def _gains_table(tasks: list[str], lines: list[Line], rule: str, records: Sequen
 
 
 def _least(pairs: int, tests: int) -> str:
-    """What no data of so many pairs could fall below: 2 / 2^pairs, times the tests."""
-    least = min(1.0, 2.0 ** (1 - pairs) * tests)
+    """A sentence where no data of so many pairs could give a claim."""
+    least = min(1.0, over_pairs.least_p(pairs) * tests)
     if pairs < ENOUGH_PAIRS or least < LEVEL:
         return ""
     return (

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from da_bench.report.plots import picture, plot_accuracy, plot_curves, plot_sweep, row_curves, write_plots
+from da_bench.report.canvas import picture
+from da_bench.report.plots import plot_accuracy, plot_curves, plot_sweep, row_curves, write_plots
 from da_bench.report.rows import rows_of
 from da_bench.settings import UserError
 
