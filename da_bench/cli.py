@@ -100,10 +100,18 @@ class Table(Report):
 
 @dataclasses.dataclass(frozen=True)
 class Plot(Report):
-    """Plots of the records in a results folder: accuracy by method, training curves, sweeps."""
+    """Plots of the records in a results folder: accuracy by method, training curves, sweeps, and plots over pairs."""
 
     out: Path = Path("results/plots")
     """Folder to write PNG and SVG files into."""
+    confusion: str | None = None
+    """Instead: the confusion matrix of the run whose id begins so; needs its data, for their labels."""
+    features: str | None = None
+    """Instead: maps of features before and after adaptation of the run whose id begins so, which is made again."""
+    embedding: Literal["tsne", "umap"] = "tsne"
+    """How features are laid out on a map; pip install "da-bench[plots]"."""
+    data_root: Path | None = None
+    """Folder of your data sets; default: the variable DA_BENCH_DATA."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,7 +341,28 @@ def plot(arguments: list[str]) -> None:
     from da_bench.report.rows import check_rule
 
     check_rule(asked.rule)
-    print(*write_plots(_records(asked), asked.out, asked.rule), sep="\n")
+    if asked.confusion or asked.features:
+        print(*_look(asked), sep="\n")
+    else:
+        print(*write_plots(_records(asked), asked.out, asked.rule), sep="\n")
+
+
+def _look(asked: Plot) -> list[Path]:
+    """Plots of single runs, as files."""
+    _use_devices(isolate=False, distributed=False)
+    from da_bench import look
+    from da_bench.report.plots import write_pictures
+
+    made = {}
+    if asked.confusion:
+        made[f"confusion_{asked.confusion}"] = look.confusion(
+            asked.results, asked.confusion, asked.data_root, asked.rule
+        )
+    if asked.features:
+        made[f"features_{asked.features}"] = look.features(
+            asked.results, asked.features, asked.data_root, asked.embedding
+        )
+    return write_pictures(made, asked.out)
 
 
 def _records(asked: Report) -> list[Any]:

@@ -301,6 +301,24 @@ def _run_group(group: list[Experiment], job: Job) -> None:
         _checkpoints(group, task, job).clear()
 
 
+def predictions_of(experiment: Experiment, task: Task, options: Options) -> Predictions:
+    """What a run of a network leaves, made here and now: neither looked up on record nor published.
+
+    Raises:
+        UserError: as `study`. Stopped: by Ctrl-C or SIGTERM.
+    """
+    _check(experiment, task, options)
+    shown = MODE.set(options.progress)
+    try:
+        with listening() as request, Sweep(1, experiment.training.steps) as sweep:
+            job = Job(Records(options.results), options, sweep, request)
+            train_all = train_group if _fits(_data(experiment, task), options) else stream_group
+            ((_, (predictions, _)),) = train_all([experiment], task, job)
+    finally:
+        MODE.reset(shown)
+    return predictions
+
+
 def _checkpoints(group: list[Experiment], task: Task, job: Job) -> Checkpoints:
     return Checkpoints(job.options.checkpoints, [one.id for one in group], task.fingerprint)
 

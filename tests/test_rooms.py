@@ -29,6 +29,7 @@ ORDER = [
     {"cluster"},
     {"apart"},
     {"execute"},
+    {"look"},
     {"conformance"},
     {"child"},
     {"cli_data", "cli_check", "cli_new"},

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,9 +242,13 @@ def write_plots(records: Sequence[Record], folder: Path, rule: str = "last") -> 
         "critical_difference": plot_critical_difference(records, rule),
         "validators": plot_validators(records, rule),
     }
+    return write_pictures({name: figure for name, figure in made.items() if figure is not None}, folder)
+
+
+def write_pictures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
+    """Write each figure as `folder`/<its name>.png and .svg; returns their paths."""
     return [
         write_whole(folder / f"{name}.{kind}", picture(figure, kind))
-        for name, figure in made.items()
-        if figure is not None
+        for name, figure in figures.items()
         for kind in ("png", "svg")
     ]

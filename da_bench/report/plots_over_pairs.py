@@ -169,6 +169,8 @@ def plot_cost(records: Sequence[Record], rule: str = "last") -> "Figure | None":
     rows = [row for line in shown for row in line.rows.values()]
     figure, panels = sheet(facts_of(records, rows, said), [max(3.2, 0.5 + 0.125 * len(shown))], 1)
     _cost_panel(panels[0, 0], points, shown)
+    figure.draw_without_rendering()
+    _numbers(panels[0, 0], points[np.argsort(-points[:, 1], kind="stable")])
     return figure
 
 
@@ -191,7 +193,6 @@ def _cost_panel(axes: "Axes", points: np.ndarray, lines: Sequence[Line]) -> None
     grid(axes, "both")
     axes.margins(0.08, 0.08)
     axes.legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelspacing=0.25)
-    _numbers(axes, points[order])
 
 
 def front(points: np.ndarray) -> np.ndarray:
@@ -205,8 +206,7 @@ AROUND = [(1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1.4), (1.6, 0), (0, -1.4), (-1
 
 
 def _numbers(axes: "Axes", points: np.ndarray) -> None:
-    """1 .. n beside points [n, 2], each in the first place around its point that is free."""
-    axes.figure.draw_without_rendering()
+    """1 .. n beside points [n, 2] of a panel that is laid out, each in the first free place around its point."""
     places = axes.transData.transform(points)
     taken = list(places)
     for number, (point, place) in enumerate(zip(points, places, strict=True), 1):
