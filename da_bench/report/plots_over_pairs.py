@@ -202,6 +202,7 @@ def front(points: np.ndarray) -> np.ndarray:
     return order[np.concatenate([[True], highest[1:] > highest[:-1]])]
 
 
+REACHES = (9, 15, 21, 30, 40, 52, 66)  # dots
 AROUND = [(1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1.4), (1.6, 0), (0, -1.4), (-1.6, 0)]
 
 
@@ -210,7 +211,7 @@ def _numbers(axes: "Axes", points: np.ndarray) -> None:
     places = axes.transData.transform(points)
     taken = list(places)
     for number, (point, place) in enumerate(zip(points, places, strict=True), 1):
-        tries = [place + reach * np.array(turn) for reach in (9, 15, 21) for turn in AROUND]
+        tries = [place + reach * np.array(turn) for reach in REACHES for turn in AROUND]
         room = [min(float(np.hypot(*(one - other))) for other in taken) for one in tries]
         chosen = next((one for one, gap in zip(tries, room, strict=True) if gap > 11), tries[int(np.argmax(room))])
         taken.append(chosen)

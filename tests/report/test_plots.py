@@ -101,9 +101,13 @@ def test_a_sweep_of_training_has_no_single_reference():
 
 
 def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
-    records = fake.suite(seeds=2) + fake.sweep(seeds=2)
+    records = fake.suite(seeds=2) + fake.sweep(seeds=2, weights=(0.0, 1.0, 6.0))
     first, second = (write_plots(records, tmp_path / name) for name in "ab")
-    names = [f"{name}.{kind}" for name in ("accuracy", "curves", "sweep") for kind in ("png", "svg")]
+    names = [
+        f"{name}.{kind}"
+        for name in ("accuracy", "curves", "sweep", "cost", "heat_map", "validators")
+        for kind in ("png", "svg")
+    ]
     assert [path.name for path in first] == names
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(names)
     svg = [(a, b) for a, b in zip(first, second, strict=True) if a.suffix == ".svg"]
