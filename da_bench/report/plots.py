@@ -102,8 +102,8 @@ def _dot(axes: "Axes", values: np.ndarray, place: float, style: Style) -> None:
 def plot_curves(records: Sequence[Record]) -> "Figure":
     """Target and source accuracy against the step, one line of panels a task: mean and 95 % t band over seeds.
 
-    More rows than an eye can follow: those of a sweep are left out, which `plot_sweep` shows. Where a run diverged
-    and has no finite accuracy, its row's line ends.
+    More rows than an eye can follow: those of a sweep are left out, which `plot_sweep` shows, and of the methods that
+    are left the best are drawn. Where a run diverged and has no finite accuracy, its row's line ends.
 
     Raises:
         UserError: for no records, or two results of one setting and seed.
@@ -111,7 +111,8 @@ def plot_curves(records: Sequence[Record]) -> "Figure":
     every = {task: _with_curves(rows_of(group)) for task, group in by_task(records).items()}
     tasks = {task: _followable(rows) for task, rows in every.items()}
     heights = [max(2.6, 0.7 + 0.19 * len(rows)) for rows in tasks.values()]
-    left_out = "" if tasks == every else "; rows of a sweep are left out where there are too many lines"
+    few = f"; where lines are too many, rows of a sweep are left out, then all but the {MOST_LINES} best at the end"
+    left_out = "" if tasks == every else few
     facts = facts_of(records, itertools.chain(*tasks.values()), f"bands: 95 % t interval over seeds{left_out}")
     figure, panels = sheet(facts, heights, 2)
     for (task, rows), (target, source) in zip(tasks.items(), panels, strict=True):
@@ -129,7 +130,15 @@ def _with_curves(rows: list[Row]) -> list[Row]:
 
 def _followable(rows: list[Row]) -> list[Row]:
     swept = [row.name for _, family in sweeps(rows) for row in family] if len(rows) > MOST_LINES else []
-    return [row for row in rows if row.name not in swept] or rows
+    kept = [row for row in rows if row.name not in swept] or rows
+    adapting = [row for row in kept if not (row.is_source_only or row.is_bound)]
+    best = sorted(adapting, key=_last, reverse=True)[:MOST_LINES]
+    return [row for row in kept if row not in adapting or row in best]
+
+
+def _last(row: Row) -> float:
+    scores = row.scores("last").values()
+    return float(np.mean(list(scores))) if scores else -math.inf
 
 
 def _curve(axes: "Axes", row: Row, quantity: str, style: Style) -> None:

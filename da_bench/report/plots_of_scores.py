@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from da_bench.records import Record
-from da_bench.report.canvas import BESIDE, facts_of, grid, label_of, plain, sheet, styles_of
+from da_bench.report.canvas import BESIDE, Style, facts_of, grid, label_of, plain, sheet, styles_of
 from da_bench.report.rows import Row, by_task, check_rule, rows_of
 from da_bench.report.validators import correlations
 from da_bench.select import RULES, VALIDATORS
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_METHODS = 8  # that an eye can tell apart where points lie on each other
 DEFAULTS = ("im", "source_validation")
 
 
 def plot_validators(records: Sequence[Record], rule: str = "last") -> "Figure | None":
     """Target accuracy of every checkpoint against its validator score, a line of panels a task: two validators.
 
-    They are information maximisation and source validation; the second gives way to `rule`, if that is a third. None
-    where no run has scores.
+    The validators are information maximisation and source validation; the second gives way to `rule`, if that is a
+    third. Many methods are points of one kind: what counts is whether they rise together. None where no run has scores.
 
     Raises:
         UserError: for no records, an unknown rule, or two results of one setting and seed.
@@ -34,13 +35,14 @@ def plot_validators(records: Sequence[Record], rule: str = "last") -> "Figure | 
     if not tasks:
         return None
     said = "one point a checkpoint of every seed; rho: Spearman's rank correlation over all of them"
-    heights = [max(2.6, 0.7 + 0.19 * len(rows)) for rows in tasks.values()]
+    heights = [2.6] * len(tasks)
     figure, panels = sheet(facts_of(records, [row for rows in tasks.values() for row in rows], said), heights, 2)
     for (task, rows), pair in zip(tasks.items(), panels, strict=True):
         for axes, name in zip(pair, shown, strict=True):
             _panel(axes, rows, name)
         pair[0].set_title(plain(task), loc="left", fontsize=10)
-        pair[1].legend(**BESIDE)
+        if len(rows) <= MOST_METHODS:
+            pair[1].legend(**BESIDE)
     return figure
 
 
@@ -57,7 +59,8 @@ def _scored(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
 
 def _panel(axes: "Axes", rows: Sequence[Row], name: str) -> None:
     every = []
-    for row, style in zip(rows, styles_of(rows), strict=True):
+    styles = styles_of(rows) if len(rows) <= MOST_METHODS else [Style("#444444", ".", "-")] * len(rows)
+    for row, style in zip(rows, styles, strict=True):
         points = np.concatenate([_points(run, name) for run in row.runs])
         every.append(points)
         axes.plot(*points.T, style.marker, color=style.color, markersize=3, alpha=0.6, label=label_of(row))
