@@ -1,5 +1,7 @@
 """One run looked at again: its predictions against labels, its network made again for the features."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tiny
@@ -11,15 +13,22 @@ from da_bench.records import Records
 from da_bench.settings import UserError
 
 
-@pytest.fixture
-def results(monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A folder with one run of DANN and one of a shallow method, on data of sixty rows."""
-    for room in (execute, look):
-        monkeypatch.setattr(room, "load", lambda name, root=None, view=None: tiny.task(name))
+    folder = tmp_path_factory.mktemp("results")
     dann = da.Experiment(task="moons/35", method=da.methods.Dann(widths=(4,)), model=tiny.MODEL, training=tiny.TRAINING)
     shallow = da.Experiment(task="moons/35", method=LogisticRegression())
-    da.study([dann, shallow], da.Options(results=tmp_path, progress="none"))
-    return tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+        da.study([dann, shallow], da.Options(results=folder, progress="none"))
+    return folder
+
+
+@pytest.fixture
+def results(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(look, "load", lambda name, root=None, view=None: tiny.task(name))
+    return shutil.copytree(made, tmp_path / "results")
 
 
 def one(results, method):

@@ -75,7 +75,7 @@ def test_curves_of_many_methods_are_those_of_the_best():
     figure = plot_curves([*records, fake.record(method="source_only", target=0.2)])
     drawn = [line.get_label() for line in figure.axes[0].lines]
     assert drawn == ["source_only", *(f"method_{i}" for i in range(4, 12))]
-    assert "all but the 8 best" in caption(figure)
+    assert "all but the 8 best" in caption(figure).replace("\n", " ")
 
 
 def test_sweep_shows_zero_and_the_references():
@@ -109,7 +109,8 @@ def test_a_sweep_of_training_has_no_single_reference():
 
 
 def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
-    records = fake.suite(seeds=2) + fake.sweep(seeds=2)
+    every = fake.suite(seeds=2) + fake.sweep(seeds=2)
+    records = [one for one in every if one.config["method"]["name"] in ("source_only", "dann")]
     first, second = (write_plots(records, tmp_path / name) for name in "ab")
     names = [
         f"{name}.{kind}"
