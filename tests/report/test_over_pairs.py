@@ -82,6 +82,13 @@ def test_interval_holds_zero_just_if_the_test_claims_nothing():
     assert 0.2 < np.mean(said) < 0.8
 
 
+def test_interval_of_the_median_covers_what_its_exact_level_says():
+    # n = 8: P(W <= 3) = 5 / 256, so 1 - 10 / 256 = .961
+    samples = np.random.default_rng(11).standard_t(3, (3000, 8)) + 0.7
+    held = [found.low <= 0.7 <= found.high for found in map(signed_rank, samples)]
+    assert np.mean(held) == pytest.approx(1 - 10 / 256, abs=0.012)
+
+
 @pytest.mark.parametrize("values", [[], [0.1, float("nan")], [[0.1, 0.2]]])
 def test_differences_that_are_no_sample_raise(values):
     with pytest.raises(ValueError, match="finite"):
