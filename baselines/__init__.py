@@ -3,6 +3,7 @@
 da_bench finds this package by its entry point ("da_bench.methods" in pyproject.toml) and never imports it by name.
 """
 
+from baselines import published
 from baselines.components import Bda, Jda, Tca
 from baselines.fine_tuning import StagedFineTuning, feature_extraction, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
@@ -31,6 +32,7 @@ __all__ = [
     "Tca",
     "feature_extraction",
     "full_fine_tuning",
+    "published",
     "staged_fine_tuning",
     "target_only",
 ]

@@ -81,7 +81,7 @@ class Report:
     """Report the records of a results folder."""
 
     results: Path = Path("results")
-    """Folder whose runs/ holds the records."""
+    """Folder whose runs/ holds the records, or the folder of a study with its records.jsonl.gz."""
     task: str | None = None
     """Only this task."""
     rule: str = "last"
@@ -92,8 +92,9 @@ class Report:
 class Table(Report):
     """Tables of the records in a results folder."""
 
-    of: Literal["results", "validators", "validators-by-method", "transferability"] = "results"
-    """Results by method; how well every validator chose; or measures of transferability beside gains."""
+    of: Literal["results", "pairs", "published", "validators", "validators-by-method", "transferability"] = "results"
+    """Results by method on each pair; methods x pairs, with tests over pairs; published numbers beside ours; how well
+    every validator chose; or measures of transferability beside gains."""
     others: tuple[str, ...] = ("im", "source_validation")
     """Rules with a column of their own, beside last, the declared one and the oracle."""
     format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
@@ -102,10 +103,18 @@ class Table(Report):
 
 @dataclasses.dataclass(frozen=True)
 class Plot(Report):
-    """Plots of the records in a results folder: accuracy by method, training curves, sweeps."""
+    """Plots of the records in a results folder: accuracy by method, training curves, sweeps, and plots over pairs."""
 
     out: Path = Path("results/plots")
     """Folder to write PNG and SVG files into."""
+    confusion: str | None = None
+    """Instead: the confusion matrix of the run whose id begins so; needs its data, for their labels."""
+    features: str | None = None
+    """Instead: maps of features before and after adaptation of the run whose id begins so, which is made again."""
+    embedding: Literal["tsne", "umap"] = "tsne"
+    """How features are laid out on a map; pip install "da-bench[plots]"."""
+    data_root: Path | None = None
+    """Folder of your data sets; default: the variable DA_BENCH_DATA."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,7 +333,8 @@ def table(arguments: list[str]) -> None:
     import tyro
 
     asked = tyro.cli(Table, args=arguments, prog="da-bench table")
-    from da_bench.report.tables import columns_of, result_tables, show
+    from da_bench.report.published import published_tables
+    from da_bench.report.tables import columns_of, over_pairs_tables, result_tables, show
     from da_bench.report.transfer import transfer_tables
     from da_bench.report.validators import validator_tables
 
@@ -332,6 +342,10 @@ def table(arguments: list[str]) -> None:
     records = _records(asked)
     if asked.of == "results":
         show(result_tables(records, asked.rule, asked.others), asked.format)
+    elif asked.of == "pairs":
+        show(over_pairs_tables(records, asked.rule, asked.others), asked.format)
+    elif asked.of == "published":
+        show(published_tables(records, asked.rule), asked.format)
     elif asked.of == "transferability":
         show(transfer_tables(records, asked.rule), asked.format)
     else:
@@ -347,14 +361,35 @@ def plot(arguments: list[str]) -> None:
     from da_bench.report.rows import check_rule
 
     check_rule(asked.rule)
-    print(*write_plots(_records(asked), asked.out, asked.rule), sep="\n")
+    if asked.confusion or asked.features:
+        print(*_look(asked), sep="\n")
+    else:
+        print(*write_plots(_records(asked), asked.out, asked.rule), sep="\n")
+
+
+def _look(asked: Plot) -> list[Path]:
+    """Plots of single runs, as files."""
+    _use_devices(isolate=False, distributed=False)
+    from da_bench import look
+    from da_bench.report.plots import write_pictures
+
+    made = {}
+    if asked.confusion:
+        made[f"confusion_{asked.confusion}"] = look.confusion(
+            asked.results, asked.confusion, asked.data_root, asked.rule
+        )
+    if asked.features:
+        made[f"features_{asked.features}"] = look.features(
+            asked.results, asked.features, asked.data_root, asked.embedding
+        )
+    return write_pictures(made, asked.out)
 
 
 def _records(asked: Report) -> list[Any]:
-    from da_bench.records import Records
+    from da_bench.archive import records_in
     from da_bench.settings import UserError
 
-    found = [one for one in Records(asked.results).all() if asked.task in (None, one.config["task"])]
+    found = [one for one in records_in(asked.results) if asked.task in (None, one.config["task"])]
     if not found:
         of_task = f" of task '{asked.task}'" if asked.task else ""
         raise UserError(f"no records{of_task} in {asked.results / 'runs'}; make some with `da-bench run`")

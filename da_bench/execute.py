@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from da_bench import apart, engine, models, stream, train, weights
+from da_bench import apart, archive, engine, models, stream, train, weights
 from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import present, spec
 from da_bench.engine import Session, drive
@@ -52,16 +52,19 @@ class Results:
         show(result_tables(self.records, rule))
 
     def write(self, name: str, rule: str = "last") -> list[Path]:
-        """Write tables (Markdown, LaTeX, CSV, JSON) and plots (PNG, SVG) into `folder`/`name`; returns their paths.
+        """Write tables (Markdown, LaTeX, CSV, JSON), plots (PNG, SVG) and the records without predictions into
+        `folder`/`name`; returns their paths. `da-bench table --results FOLDER/NAME` makes the tables again.
 
         Raises:
             UserError: see `check_name`.
         """
         check_name(name)
+        from da_bench.report.files import write_whole
         from da_bench.report.plots import write_plots
         from da_bench.report.tables import write_tables
 
         return [
+            write_whole(self.folder / name / archive.NAME, archive.pack(self.records, rule)),
             *write_tables(self.records, self.folder / name, rule),
             *write_plots(self.records, self.folder / name, rule),
         ]
@@ -294,6 +297,24 @@ def _run_group(group: list[Experiment], job: Job) -> None:
             job.sweep.note(f"warning: {trouble}")
     if leads():
         _checkpoints(group, task, job).clear()
+
+
+def predictions_of(experiment: Experiment, task: Task, options: Options) -> Predictions:
+    """What a run of a network leaves, made here and now: neither looked up on record nor published.
+
+    Raises:
+        UserError: as `study`. Stopped: by Ctrl-C or SIGTERM.
+    """
+    _check(experiment, task, options)
+    shown = MODE.set(options.progress)
+    try:
+        with listening() as request, Sweep(1, experiment.training.steps) as sweep:
+            job = Job(Records(options.results), options, sweep, request)
+            train_all = train_group if _fits(_data(experiment, task), options) else stream_group
+            ((_, (predictions, _)),) = train_all([experiment], task, job)
+    finally:
+        MODE.reset(shown)
+    return predictions
 
 
 def _checkpoints(group: list[Experiment], task: Task, job: Job) -> Checkpoints:

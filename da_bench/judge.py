@@ -1,8 +1,11 @@
 """Judging a run, from its stored predictions to its record: target labels are opened here, after training."""
 
 import math
+import resource
+import sys
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from da_bench import evaluate, select
@@ -123,6 +126,7 @@ def judge(
         "proxy_a_distance": _distance(predictions.features),
         "transferability": _measures(predictions, task.target.test.labels) if predictions.watched else None,
         "seconds": seconds._asdict(),
+        "peak_bytes": peak_bytes(),
         "state": predictions.state,
     }
     classes = {name: logits[name].argmax(axis=2).astype(np.uint16) for name in TESTS}
@@ -192,6 +196,17 @@ def _distance(features: dict[str, np.ndarray]) -> float | None:
         return None
     distance = proxy_a_distance(features["source_test"], features["target_test"])
     return distance if math.isfinite(distance) else None
+
+
+def peak_bytes() -> dict[str, int | None]:
+    """The most memory that this process has held so far, and its first device where that is apart and known.
+
+    Of a run that was made in a process of its own (`isolate`) it is what the run needs; of several made together in
+    one, what they and all before them did.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"host": held, "device": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")}
 
 
 def _measures(predictions: Predictions, labels: Array) -> dict[str, float | None]:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -35,8 +36,8 @@ class Record:
 
     config: the resolved experiment; its hash is `id`.
     result: status ("ok" | "diverged" | "skipped" | "failed"), what each selection rule reports, proxy A-distance,
-    measures of transferability where all validators were asked for, seconds, the digest of the last state; the task's
-    protocol, split and classes.
+    measures of transferability where all validators were asked for, seconds, bytes of peak memory, the digest of the
+    last state; the task's protocol, split and classes.
     curves: per evaluation step: accuracies, validators, mean training metrics.
     environment: commit, packages, device, data fingerprint, command.
     """
@@ -67,6 +68,15 @@ class Records:
         if not self.folder.is_dir():
             return []
         return [self.read(path.name) for path in sorted(self.folder.iterdir()) if not path.name.startswith(".")]
+
+    def predictions(self, run_id: str) -> dict[str, np.ndarray]:
+        """Predicted classes [evaluations, rows] of both test sets; UserError where they cannot be read."""
+        path = self.folder / run_id / "predictions.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"cannot read {path}: {error}; give the id of a run that is on record") from error
 
     def lock(self, run_id: str) -> Path:
         """Where who makes the run holds a lock."""
@@ -144,11 +154,14 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         os.fsync(file.fileno())
 
 
+def strict_json(text: str) -> Any:
+    """The value of a JSON text; ValueError also for NaN, infinity and a key that stands twice."""
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+
+
 def _read_json(path: Path) -> Any:
-    """Strict JSON: no NaN, no infinity, no key twice."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+        return strict_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}; delete the folder {path.parent} to run it again") from error
 

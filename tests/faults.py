@@ -199,7 +199,7 @@ def left(results: Path) -> dict[str, object]:
     for record in Records(results).all():
         with np.load(results / "runs" / record.id / "predictions.npz") as arrays:
             predicted = {name: arrays[name].tobytes().hex() for name in arrays.files}
-        result = {name: value for name, value in record.result.items() if name != "seconds"}
+        result = {name: value for name, value in record.result.items() if name not in ("seconds", "peak_bytes")}
         found[record.id] = (result, record.curves, predicted)
     names = [path.name for path in (results / "runs").iterdir() if path.name.startswith(".")]
     return {"runs": found, "hidden": names, "others": [one.name for one in results.iterdir() if one.name != "runs"]}

@@ -196,7 +196,7 @@ def test_a_table_of_it_all(tiny_data, options, capsys):
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("source_only", "dann", "logistic_regression", "upper bound", "oracle*"))
     written = results.write("report")
-    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".json", ".png", ".svg"}
+    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".json", ".png", ".svg", ".gz"}
     assert all(path.stat().st_size > 0 for path in written)
 
 

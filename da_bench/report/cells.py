@@ -108,12 +108,41 @@ def distance_cell(row: Row, rows: Sequence[Row]) -> Cell:
 def seconds_cell(row: Row) -> Cell:
     """Seconds of running one run; raw: those, and the seconds of compiling, which are paid once for all together."""
     spent = [run.result.get("seconds") or {} for run in row.runs]
-    times = [one["run"] / max(one.get("together") or 1, 1) for one in spent if one.get("run") is not None]
     compiles = [one["compile"] for one in spent if one.get("compile") is not None]
-    if not times:
+    shown = number_cell(seconds_of(row))
+    return Cell(shown.text, (*shown.raw, float(np.mean(compiles)) if compiles else None)) if shown.raw else MISSING
+
+
+def seconds_of(row: Row) -> float | None:
+    """Of running one run, mean over its runs, those that ran together sharing the time; None where none is known."""
+    spent = [run.result.get("seconds") or {} for run in row.runs]
+    return mean_of([one["run"] / max(one.get("together") or 1, 1) for one in spent if one.get("run") is not None])
+
+
+def steps_a_second(row: Row) -> float | None:
+    """Training steps of one run in a second; None of a shallow method, or where no time is known."""
+    seconds, training = seconds_of(row), row.first.config["training"]
+    return training["steps"] / seconds if training and seconds else None
+
+
+def memory_cell(rows: Sequence[Row]) -> Cell:
+    """The most memory of any run, of the accelerator where that is known: "1.2 GiB"; raw: bytes."""
+    peaks = [run.result.get("peak_bytes") or {} for row in rows for run in row.runs]
+    known = [held for one in peaks if (held := one.get("device") or one.get("host"))]
+    return Cell(f"{max(known) / 2**30:.1f} GiB", (max(known),)) if known else MISSING
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Of those that there are; None of none."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def number_cell(value: float | None) -> Cell:
+    """Three digits, or all of a large number's before the point."""
+    if value is None:
         return MISSING
-    mean = float(np.mean(times))
-    return Cell(f"{mean:.3g}" if mean < 100 else f"{mean:.0f}", (mean, float(np.mean(compiles)) if compiles else None))
+    return Cell(f"{value:.3g}" if value < 100 else f"{value:.0f}", (value,))
 
 
 def marks_of(rows: Sequence[Row], rule: str) -> list[str]:

@@ -18,6 +18,7 @@ LATEX_LETTERS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "`": r"\textasciigrave{}", "±": r"$\pm$", "→": r"$\to$", "†": r"$\dagger$",
+    "↓": r"$\downarrow$",
     # After the \\ of the row above, a bare [ or * would be its argument.
     "[": "{[}", "*": "{*}",
 }  # fmt: skip

@@ -1,27 +1,40 @@
 """Records -> plots: accuracy by method, training curves, sweeps; readable in black and white and colour-blind."""
 
-import io
 import itertools
 import math
-import re
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from da_bench.records import Record
+from da_bench.report.canvas import (
+    BESIDE,
+    BOUND_STYLE,
+    COLOURS,
+    SOURCE_ONLY_STYLE,
+    Style,
+    facts_of,
+    grid,
+    inside,
+    label_of,
+    picture,
+    plain,
+    sheet,
+    styles_of,
+)
 from da_bench.report.files import write_whole
+from da_bench.report.plots_of_labels import plot_shots
+from da_bench.report.plots_of_scores import plot_validators
+from da_bench.report.plots_over_pairs import plot_cost, plot_critical_difference, plot_heat_map
 from da_bench.report.rows import (
     Row,
     by_task,
     check_rule,
     clean,
-    provenance,
     reference,
     rows_of,
-    seeds_said,
     settings,
     shown,
     sweeps,
@@ -34,23 +47,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), without the yellow that white paper swallows.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
-DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
-SOURCE_ONLY_STYLE = {"color": "#555555", "linestyle": (0, (4, 2))}
-BOUND_STYLE = {"color": "#000000", "linestyle": (0, (1, 1.5))}
-BESIDE: dict[str, Any] = {"fontsize": 7, "loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
 MOST_LINES = 8  # curves in one panel that an eye can follow
-CAPTION_INCHES = 0.14  # height of one line of the caption
-
-
-class Style(NamedTuple):
-    """How one row looks in every plot of a task."""
-
-    color: str
-    marker: str
-    linestyle: Any
 
 
 def plot_accuracy(records: Sequence[Record], rule: str = "last") -> "Figure":
@@ -65,25 +62,25 @@ def plot_accuracy(records: Sequence[Record], rule: str = "last") -> "Figure":
     tasks = {task: rows_of(group) for task, group in by_task(records).items()}
     heights = [0.9 + 0.3 * len(rows) for rows in tasks.values()]
     said = f"bars: 95 % t interval over seeds; dashed: source only; dotted: upper bound; rule: {RULES[rule]}"
-    figure, panels = _figure(_facts(records, itertools.chain(*tasks.values()), said), heights, 1)
+    figure, panels = sheet(facts_of(records, itertools.chain(*tasks.values()), said), heights, 1)
     for (task, rows), (axes,) in zip(tasks.items(), panels, strict=True):
         _accuracy_panel(axes, rows, rule)
-        axes.set_title(_plain(task), loc="left", fontsize=10)
+        axes.set_title(plain(task), loc="left", fontsize=10)
     return figure
 
 
 def _accuracy_panel(axes: "Axes", rows: list[Row], rule: str) -> None:
-    for place, (row, style) in enumerate(zip(rows, _styles(rows), strict=True)):
+    for place, (row, style) in enumerate(zip(rows, styles_of(rows), strict=True)):
         values = 100 * np.array(list(row.scores(rule).values()))
         if len(values):
             _dot(axes, values, place, style)
         if len(values) and (row.is_source_only or row.is_bound):
             axes.axvline(values.mean(), zorder=0, linewidth=1, **(BOUND_STYLE if row.is_bound else SOURCE_ONLY_STYLE))
-    axes.set_yticks(range(len(rows)), [_name(row, _remark(row)) for row in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [label_of(row, _remark(row)) for row in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("target accuracy (%)", fontsize=9)
-    _inside(axes.get_xlim, axes.set_xlim)
-    _grid(axes, "x")
+    inside(axes.get_xlim, axes.set_xlim)
+    grid(axes, "x")
 
 
 def _remark(row: Row) -> str:
@@ -105,8 +102,8 @@ def _dot(axes: "Axes", values: np.ndarray, place: float, style: Style) -> None:
 def plot_curves(records: Sequence[Record]) -> "Figure":
     """Target and source accuracy against the step, one line of panels a task: mean and 95 % t band over seeds.
 
-    More rows than an eye can follow: those of a sweep are left out, which `plot_sweep` shows. Where a run diverged
-    and has no finite accuracy, its row's line ends.
+    More rows than an eye can follow: those of a sweep are left out, which `plot_sweep` shows, and of the methods that
+    are left the best are drawn. Where a run diverged and has no finite accuracy, its row's line ends.
 
     Raises:
         UserError: for no records, or two results of one setting and seed.
@@ -114,14 +111,15 @@ def plot_curves(records: Sequence[Record]) -> "Figure":
     every = {task: _with_curves(rows_of(group)) for task, group in by_task(records).items()}
     tasks = {task: _followable(rows) for task, rows in every.items()}
     heights = [max(2.6, 0.7 + 0.19 * len(rows)) for rows in tasks.values()]
-    left_out = "" if tasks == every else "; rows of a sweep are left out where there are too many lines"
-    facts = _facts(records, itertools.chain(*tasks.values()), f"bands: 95 % t interval over seeds{left_out}")
-    figure, panels = _figure(facts, heights, 2)
+    few = f"; where lines are too many, rows of a sweep are left out, then all but the {MOST_LINES} best at the end"
+    left_out = "" if tasks == every else few
+    facts = facts_of(records, itertools.chain(*tasks.values()), f"bands: 95 % t interval over seeds{left_out}")
+    figure, panels = sheet(facts, heights, 2)
     for (task, rows), (target, source) in zip(tasks.items(), panels, strict=True):
-        for row, style in zip(rows, _styles(rows), strict=True):
+        for row, style in zip(rows, styles_of(rows), strict=True):
             _curve(target, row, "target_accuracy", style)
             _curve(source, row, "source_accuracy", style)
-        target.set_title(_plain(task), loc="left", fontsize=10)
+        target.set_title(plain(task), loc="left", fontsize=10)
         _label_curves(target, source)
     return figure
 
@@ -132,7 +130,15 @@ def _with_curves(rows: list[Row]) -> list[Row]:
 
 def _followable(rows: list[Row]) -> list[Row]:
     swept = [row.name for _, family in sweeps(rows) for row in family] if len(rows) > MOST_LINES else []
-    return [row for row in rows if row.name not in swept] or rows
+    kept = [row for row in rows if row.name not in swept] or rows
+    adapting = [row for row in kept if not (row.is_source_only or row.is_bound)]
+    best = sorted(adapting, key=_last, reverse=True)[:MOST_LINES]
+    return [row for row in kept if row not in adapting or row in best]
+
+
+def _last(row: Row) -> float:
+    scores = row.scores("last").values()
+    return float(np.mean(list(scores))) if scores else -math.inf
 
 
 def _curve(axes: "Axes", row: Row, quantity: str, style: Style) -> None:
@@ -140,7 +146,7 @@ def _curve(axes: "Axes", row: Row, quantity: str, style: Style) -> None:
     middle, half = _band(100 * values)
     every = max(1, len(steps) // 8)
     look: dict[str, Any] = {**style._asdict(), "markersize": 4, "markevery": every, "linewidth": 1.3}
-    axes.plot(steps, middle, label=_name(row), **look)
+    axes.plot(steps, middle, label=label_of(row), **look)
     axes.fill_between(steps, middle - half, middle + half, color=style.color, alpha=0.15, linewidth=0)
 
 
@@ -163,8 +169,8 @@ def _label_curves(target: "Axes", source: "Axes") -> None:
     for axes, name in ((target, "target"), (source, "source")):
         axes.set_xlabel("step", fontsize=9)
         axes.set_ylabel(f"{name} accuracy (%)", fontsize=9)
-        _inside(axes.get_ylim, axes.set_ylim)
-        _grid(axes, "both")
+        inside(axes.get_ylim, axes.set_ylim)
+        grid(axes, "both")
     lines, names = target.get_legend_handles_labels()
     if names:
         source.legend(lines, names, **BESIDE)
@@ -186,13 +192,13 @@ def plot_sweep(records: Sequence[Record], rule: str = "last") -> "Figure | None"
         return None
     said = f"bars and band: 95 % t interval over seeds; rule: {RULES[rule]}"
     swept = [row for _, _, _, family in found for row in family]
-    figure, panels = _figure(_facts(records, swept, said), [3.0] * len(found), 1)
+    figure, panels = sheet(facts_of(records, swept, said), [3.0] * len(found), 1)
     for (task, rows, field, family), (axes,) in zip(found, panels, strict=True):
         _sweep_panel(axes, family, field, rule)
         _references(axes, family, rows, rule)
         method = clean(family[0].first.config["method"]["name"])
-        axes.set_title(_plain(f"{task}: {method}"), loc="left", fontsize=10)
-        _inside(axes.get_ylim, axes.set_ylim)
+        axes.set_title(plain(f"{task}: {method}"), loc="left", fontsize=10)
+        inside(axes.get_ylim, axes.set_ylim)
         axes.legend(**BESIDE)
     return figure
 
@@ -206,9 +212,9 @@ def _sweep_panel(axes: "Axes", family: list[Row], field: str, rule: str) -> None
     axes.errorbar(range(len(family)), middle, yerr=half, label="target accuracy", **look)
     axes.set_xticks(range(len(family)), [shown(settings(row.first)[field]) for row in family])
     axes.set_xlim(-0.5, len(family) - 0.5)
-    axes.set_xlabel(_plain(f"{field.rpartition('.')[2]} (evenly spaced)"), fontsize=9)
+    axes.set_xlabel(plain(f"{field.rpartition('.')[2]} (evenly spaced)"), fontsize=9)
     axes.set_ylabel("target accuracy (%)", fontsize=9)
-    _grid(axes, "y")
+    grid(axes, "y")
 
 
 def _references(axes: "Axes", family: list[Row], rows: list[Row], rule: str) -> None:
@@ -228,7 +234,7 @@ def _references(axes: "Axes", family: list[Row], rows: list[Row], rule: str) -> 
 
 
 def write_plots(records: Sequence[Record], folder: Path, rule: str = "last") -> list[Path]:
-    """Write accuracy, curves and, if there is a sweep, sweep as .png and .svg into `folder`; returns their paths.
+    """Write every plot that the records have something for, as .png and .svg, into `folder`; returns their paths.
 
     Each file is whole or not there. An .svg has the same bytes for the same records.
 
@@ -239,88 +245,19 @@ def write_plots(records: Sequence[Record], folder: Path, rule: str = "last") -> 
         "accuracy": plot_accuracy(records, rule),
         "curves": plot_curves(records),
         "sweep": plot_sweep(records, rule),
+        "shots": plot_shots(records, rule),
+        "cost": plot_cost(records, rule),
+        "heat_map": plot_heat_map(records, rule),
+        "critical_difference": plot_critical_difference(records, rule),
+        "validators": plot_validators(records, rule),
     }
+    return write_pictures({name: figure for name, figure in made.items() if figure is not None}, folder)
+
+
+def write_pictures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
+    """Write each figure as `folder`/<its name>.png and .svg; returns their paths."""
     return [
         write_whole(folder / f"{name}.{kind}", picture(figure, kind))
-        for name, figure in made.items()
-        if figure is not None
+        for name, figure in figures.items()
         for kind in ("png", "svg")
     ]
-
-
-def picture(figure: "Figure", kind: str) -> bytes:
-    """`figure` as a "png" of 150 dots an inch, or an "svg" without date and random ids."""
-    import matplotlib as mpl
-
-    sheet = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "da-bench"}):
-        figure.savefig(sheet, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
-    return _numbered(sheet.getvalue()) if kind == "svg" else sheet.getvalue()
-
-
-def _numbered(svg: bytes) -> bytes:
-    """An svg whose clip paths are numbered: matplotlib hashes their bounds, of which the last bit may differ."""
-    names = dict.fromkeys(re.findall(rb'<clipPath id="(\w+)"', svg))
-    for i, name in enumerate(names):
-        svg = svg.replace(name, b"clip%d" % i)
-    return svg
-
-
-def _styles(rows: Sequence[Row]) -> list[Style]:
-    """Grey for source only, black for the upper bound; colours, markers and dashes run at different lengths."""
-    turns = itertools.count()
-    return [_style(row, turns) for row in rows]
-
-
-def _style(row: Row, turns: "itertools.count[int]") -> Style:
-    if row.is_source_only or row.is_bound:
-        look = BOUND_STYLE if row.is_bound else SOURCE_ONLY_STYLE
-        return Style(str(look["color"]), "*" if row.is_bound else "x", look["linestyle"])
-    i = next(turns)
-    return Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-
-
-def _facts(records: Sequence[Record], rows: Iterable[Row], said: str) -> list[str]:
-    """What the caption says: seeds, what is drawn, runs that diverged, and where the records come from."""
-    rows = list(rows)
-    tasks = {row.first.config["task"] for row in rows}
-    diverged = ["† diverged runs, with chance accuracy"] if any(row.diverged for row in rows) else []
-    sources = provenance([record for record in records if record.config["task"] in tasks] or records)
-    return [f"{seeds_said(rows)}; {said}", *diverged, *sources]
-
-
-def _figure(facts: list[str], heights: list[float], columns: int) -> tuple["Figure", np.ndarray]:
-    """A figure with one line of panels for each of `heights` (inches), and the caption below them."""
-    from matplotlib.figure import Figure
-
-    caption = "\n".join(textwrap.fill(_plain(fact), 120) for fact in facts)
-    margin = CAPTION_INCHES * (caption.count("\n") + 2)
-    total = sum(heights) + margin
-    figure = Figure(figsize=(8, total), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, margin / total, 1, 1 - margin / total))  # type: ignore[union-attr,call-arg]
-    figure.text(0.01, 0.05 / total, caption, fontsize=6.5, va="bottom", color="#444444")
-    panels = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
-    return figure, panels
-
-
-def _plain(text: str) -> str:
-    # A pair of dollars would be set as a formula, and a legend leaves out names that begin with "_".
-    text = clean(text).replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
-
-
-def _name(row: Row, remark: str = "") -> str:
-    return textwrap.fill(_plain(f"{row.name}{remark}"), 36)
-
-
-def _inside(limits: Callable[[], tuple[float, float]], set_limits: Callable[[float, float], Any]) -> None:
-    """Keep a percent axis within 0 to 100: an interval over two seeds may be far wider and flatten the rest."""
-    low, high = limits()
-    set_limits(max(low, -2.0), min(high, 102.0))
-
-
-def _grid(axes: "Axes", axis: Any) -> None:
-    axes.grid(axis=axis, color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)

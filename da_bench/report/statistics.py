@@ -47,6 +47,19 @@ def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(mean, _quantile(n - 1) * _standard_error(values), n)
 
 
+def prediction_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Where one more value would lie with 95 % confidence: mean -+ t(0.975, n - 1) s sqrt(1 + 1 / n) of `values` [n].
+
+    Raises:
+        ValueError: as `t_interval`, or for a single value.
+    """
+    mean, half_width, n = t_interval(values)
+    if n == 1:
+        raise ValueError("one value says nothing of the next: give two or more")
+    wider = half_width * np.sqrt(n + 1)
+    return float(mean - wider), float(mean + wider)
+
+
 def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> Paired:
     """Paired t test of a [n] against b [n], seed by seed, in the units of `a`; differences below 1e-6 are equal.
 

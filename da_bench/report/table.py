@@ -18,11 +18,11 @@ from da_bench.report.rows import clean
 
 Raw = float | int | str | None
 
-STYLES = {"best": "bold", "near": "underline", "oracle": "dim italic"}
+STYLES = {"best": "bold", "near": "underline", "oracle": "dim italic", "other": "dim italic"}
 # Text without a terminal has no bold: the marks stand in the cell.
 PLAIN = {"best": "**{}**", "near": "_{}_"}
-MARKDOWN = {"best": "**{}**", "near": "<u>{}</u>", "oracle": "*{}*"}
-LATEX = {"best": r"\textbf{{{}}}", "near": r"\underline{{{}}}", "oracle": r"\textit{{{}}}"}
+MARKDOWN = {"best": "**{}**", "near": "<u>{}</u>", "oracle": "*{}*", "other": "*{}*"}
+LATEX = {"best": r"\textbf{{{}}}", "near": r"\underline{{{}}}", "oracle": r"\textit{{{}}}", "other": r"\textit{{{}}}"}
 
 WIDEST = 40  # letters in a column of a terminal; longer text, such as why a method was skipped, is folded
 
@@ -38,7 +38,10 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What is shown, its mark ("best", "near", "oracle" or ""), and one raw value for each of the column's parts."""
+    """What is shown, one raw value for each of the column's parts, and its mark.
+
+    mark: "best", "near" (not distinguishable from it), "oracle", "other" (another experiment's) or "".
+    """
 
     text: str
     raw: tuple[Raw, ...] = ()

@@ -13,6 +13,9 @@ from da_bench.report import cells
 from da_bench.report.cells import MISSING, NOTHING, accuracy_cell, gain_over_source_only, percent, seeds_cell
 from da_bench.report.escape import escape_latex, escape_markdown
 from da_bench.report.files import write_whole
+from da_bench.report.over_pairs import ENOUGH_PAIRS
+from da_bench.report.pairs import pair_tables
+from da_bench.report.published import published_tables
 from da_bench.report.rows import (
     Row,
     by_task,
@@ -34,7 +37,6 @@ __all__ = ["Table", "across_pairs", "class_table", "result_tables", "row_name", 
 SHOWN = ("im", "source_validation")  # with a column whatever rule is declared
 MEAN = ("mean", "half_width", "n")
 PIPED_WIDTH = 150  # letters; a log or a file has no width of its own
-ENOUGH_PAIRS = 6  # two-sided Wilcoxon cannot go below p = .0625 with five pairs
 
 CELLS_NOTE = (
     "Accuracies are percent of the target test split: mean ± half width of the 95 % t interval over seeds "
@@ -203,7 +205,7 @@ def _rules_note(shown: Sequence[str]) -> str:
 
 
 def across_pairs(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> Table | None:
-    """Means over pairs of the methods that ran on every pair; None with one pair. No test is made, whatever the number.
+    """Means over pairs, by every rule, of the methods that ran on every pair; None with one pair.
 
     A method is the same on two pairs if all its own fields are, and it is called the same in both tables.
 
@@ -216,10 +218,20 @@ def across_pairs(records: Sequence[Record], rule: str = "last", others: Sequence
         return None
     found = [{(row.name, method_key(row.first)): row for row in rows if row.runs} for rows in pairs]
     everywhere = [key for key in found[0] if all(key in rows for rows in found)]
-    filled = tuple(_across_row([rows[key] for rows in found], pairs, rule, shown) for key in everywhere)
+    filled = tuple(_across_row([rows[key] for rows in found], rule, shown) for key in everywhere)
     left_out = said(key[0] for rows in found for key in rows if key not in everywhere)
     notes = (*_across_notes(len(pairs), rule, left_out, shown), *provenance(records))
     return Table(f"Mean over {len(pairs)} pairs", _across_columns(rule, shown), filled, notes)
+
+
+def over_pairs_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> list[Table]:
+    """Methods x pairs, gains over pairs, means by every rule; none where there is but one pair.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    across = across_pairs(records, rule, others)
+    return [*pair_tables(records, rule), *([across] if across else [])]
 
 
 def _across_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
@@ -228,23 +240,15 @@ def _across_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
         Column("pairs", "Pairs", ("pairs",)),
         *_rule_columns(rule, shown, ("mean",)),
         Column("selection_gap", "Selection\ngap", ("mean",)),
-        Column("gain", "Mean gain\n(declared rule)", ("mean",)),
-        Column("better", "Pairs with\nhigher mean", ("better", "of")),
     )
 
 
-def _across_row(same: list[Row], pairs: list[list[Row]], rule: str, shown: Sequence[str]) -> tuple[Cell, ...]:
-    gains = [gain_over_source_only(row, rows, rule) for row, rows in zip(same, pairs, strict=True)]
-    means = [gain.mean for gain in gains if gain is not None]
-    better = (sum(mean > 0 for mean in means), len(means))
-    complete = len(means) == len(pairs) and not same[0].is_source_only
+def _across_row(same: list[Row], rule: str, shown: Sequence[str]) -> tuple[Cell, ...]:
     return (
         Cell(same[0].name),
         Cell(str(len(same)), (len(same),)),
         *(_mean_over_pairs([row.scores(one) for row in same], one) for one in shown),
         _mean_over_pairs([cells.selection_gaps(row, rule) for row in same]),
-        Cell(f"{100 * np.mean(means):+.1f}", (float(np.mean(means)),)) if complete else NOTHING,
-        Cell(f"{better[0]} of {better[1]}", better) if complete else NOTHING,
     )
 
 
@@ -256,11 +260,9 @@ def _mean_over_pairs(scores: list[dict[int, float]], rule: str = LAST) -> Cell:
 
 
 def _across_notes(pairs: int, rule: str, left_out: str, shown: Sequence[str]) -> list[str]:
-    few = f"{pairs} pairs: no significance is claimed below {ENOUGH_PAIRS} pairs."
-    many = f"{pairs} pairs: means only, no test across pairs is made here."
     missing = [f"Left out, for not being on every pair: {left_out}."] if left_out else []
     means = f"Mean over pairs of the mean target accuracy over seeds, in percent. Declared rule: {RULES[rule]}."
-    return [few if pairs < ENOUGH_PAIRS else many, means, _rules_note(shown), GAP_NOTE, *missing]
+    return [f"{pairs} pairs. {means}", _rules_note(shown), GAP_NOTE, *missing]
 
 
 def class_table(records: Sequence[Record], rule: str = "last") -> list[Table]:
@@ -301,13 +303,13 @@ def _class_scores(row: Row, rule: str) -> list[dict[int, float]]:
 def write_tables(records: Sequence[Record], folder: Path, rule: str = "last") -> list[Path]:
     """Write tables.md, .tex, .csv and .json into `folder`, each whole or not at all; returns their paths.
 
-    Result tables come first, then the means over pairs, then the tables by class.
+    Result tables come first, then what is over pairs, then published numbers, then the tables by class.
 
     Raises:
         UserError: as `result_tables`.
     """
-    across = across_pairs(records, rule)
-    tables = [*result_tables(records, rule), *([across] if across else []), *class_table(records, rule)]
+    tables = [*result_tables(records, rule), *over_pairs_tables(records, rule)]
+    tables += [*published_tables(records, rule), *class_table(records, rule)]
     commands = said(record.environment.get("command") or "unknown" for record in records)
     texts = {
         "tables.md": f"<!-- {escape_markdown(_origin(commands, records))} -->\n\n"

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from da_bench.report.plots import picture, plot_accuracy, plot_curves, plot_sweep, row_curves, write_plots
+from da_bench.report.canvas import picture
+from da_bench.report.plots import plot_accuracy, plot_curves, plot_sweep, row_curves, write_plots
 from da_bench.report.rows import rows_of
 from da_bench.settings import UserError
 
@@ -69,6 +70,14 @@ def test_curves_leave_out_a_sweep_where_there_are_too_many_lines():
     assert "sweep are left out" in caption(figure)
 
 
+def test_curves_of_many_methods_are_those_of_the_best():
+    records = [fake.record(method=f"method_{i}", target=0.3 + i / 50) for i in range(12)]
+    figure = plot_curves([*records, fake.record(method="source_only", target=0.2)])
+    drawn = [line.get_label() for line in figure.axes[0].lines]
+    assert drawn == ["source_only", *(f"method_{i}" for i in range(4, 12))]
+    assert "all but the 8 best" in caption(figure).replace("\n", " ")
+
+
 def test_sweep_shows_zero_and_the_references():
     (axes,) = plot_sweep(fake.suite() + fake.sweep(seeds=4)).axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "0.1", "0.3", "1", "3", "6"]
@@ -100,9 +109,14 @@ def test_a_sweep_of_training_has_no_single_reference():
 
 
 def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
-    records = fake.suite(seeds=2) + fake.sweep(seeds=2)
+    every = fake.suite(seeds=2) + fake.sweep(seeds=2)
+    records = [one for one in every if one.config["method"]["name"] in ("source_only", "dann")]
     first, second = (write_plots(records, tmp_path / name) for name in "ab")
-    names = [f"{name}.{kind}" for name in ("accuracy", "curves", "sweep") for kind in ("png", "svg")]
+    names = [
+        f"{name}.{kind}"
+        for name in ("accuracy", "curves", "sweep", "cost", "heat_map", "validators")
+        for kind in ("png", "svg")
+    ]
     assert [path.name for path in first] == names
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(names)
     svg = [(a, b) for a, b in zip(first, second, strict=True) if a.suffix == ".svg"]

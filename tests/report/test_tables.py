@@ -289,7 +289,7 @@ def test_records_that_disagree_are_said_loudly(field):
 def test_across_pairs_has_only_methods_of_every_pair():
     table = across_pairs([*fake.suite(), *fake.runs([0.5], task="mnist/to-usps", method="only_here")])
     assert methods(table) == [*fake.METHODS, "target only (upper bound)"]
-    assert "2 pairs: no significance is claimed below 6 pairs." in table.notes
+    assert table.notes[0].startswith("2 pairs.")
     assert "only_here" in notes(table)
     assert across_pairs(fake.runs([0.5])) is None
 
@@ -299,8 +299,6 @@ def test_across_pairs_by_hand():
     records += [fake.record(task="a", target=0.7), fake.record(task="b", target=0.4)]
     table = across_pairs(records)
     assert cell(table, "dann", "target_last").text == "55.0"
-    assert cell(table, "dann", "gain").text == "+5.0"
-    assert cell(table, "dann", "better").text == "1 of 2"
 
 
 def test_across_pairs_does_not_join_other_settings_of_one_name():
@@ -425,7 +423,11 @@ def test_written_files_say_where_they_come_from(tmp_path):
         assert " records" in first
     data = json.loads(paths[3].read_text())
     assert (data["command"], data["records"]) == ("da-bench run experiments/quickstart.py", 96)
-    assert [table["title"] for table in data["tables"]][3] == "Mean over 3 pairs"
+    assert [table["title"] for table in data["tables"]][3:6] == [
+        "Methods x pairs: target accuracy on 3 pairs",
+        "Gains over 3 pairs",
+        "Mean over 3 pairs",
+    ]
     rows = list(csv.reader(paths[2].read_text().splitlines()[1:]))
     assert len({len(row) for row in rows}) == 1
 

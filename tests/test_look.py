@@ -1,0 +1,96 @@
+"""One run looked at again: its predictions against labels, its network made again for the features."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tiny
+
+import da_bench as da
+from baselines import LogisticRegression
+from da_bench import execute, look
+from da_bench.records import Records
+from da_bench.settings import UserError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with one run of DANN and one of a shallow method, on data of sixty rows."""
+    folder = tmp_path_factory.mktemp("results")
+    dann = da.Experiment(task="moons/35", method=da.methods.Dann(widths=(4,)), model=tiny.MODEL, training=tiny.TRAINING)
+    shallow = da.Experiment(task="moons/35", method=LogisticRegression())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+        da.study([dann, shallow], da.Options(results=folder, progress="none"))
+    return folder
+
+
+@pytest.fixture
+def results(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(look, "load", lambda name, root=None, view=None: tiny.task(name))
+    return shutil.copytree(made, tmp_path / "results")
+
+
+def one(results, method):
+    return next(record for record in Records(results).all() if record.config["method"]["name"] == method)
+
+
+def shown(figure):
+    return np.array([text.get_text() for text in figure.axes[0].texts], float).reshape(3, 3)
+
+
+@pytest.mark.parametrize("rule", ["last", "oracle"])
+def test_confusion_has_the_accuracies_of_the_record(results, rule):
+    record = one(results, "dann")
+    found = shown(look.confusion(results, record.id[:8], rule=rule))
+    assert found.sum(axis=1) == pytest.approx([100] * 3, abs=2)
+    assert found.diagonal() == pytest.approx(100 * np.array(record.result["rules"][rule]["target_per_class"]), abs=0.51)
+
+
+def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(look, "require", lambda embedding: None)
+    monkeypatch.setattr(look, "plot_features", lambda *given: drawn.update(zip("rces", given, strict=True)))
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    look.features(results, one(results, "dann").id)
+    assert drawn["s"]  # a run made again ends in the bits of its record
+    first, last = drawn["c"].values()
+    assert list(drawn["c"]) == ["before: source only", "after: dann"]
+    assert first.source.shape == last.source.shape == (18, 6)
+    assert not np.array_equal(first.target, last.target)
+    assert np.array_equal(last.target_labels, tiny.task().target.test.labels)
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "said"),
+    [
+        (look.confusion, "zzz", "0 runs .* begin with 'zzz'"),
+        (look.confusion, "../..", "0 runs"),
+        (look.confusion, "", "0 runs"),
+        (look.features, "shallow", "has no features to draw"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_one_message(results, verb, given, said, monkeypatch):
+    monkeypatch.setattr(look, "require", lambda embedding: None)
+    run_id = one(results, "logistic_regression").id if given == "shallow" else given
+    with pytest.raises(UserError, match=said):
+        verb(results, run_id)
+
+
+def test_rules_and_data_are_those_of_the_record(results, monkeypatch):
+    record = one(results, "dann")
+    with pytest.raises(UserError, match="nothing by the rule 'dev'"):
+        look.confusion(results, record.id, rule="dev")
+    monkeypatch.setattr(look, "load", lambda name, root=None, view=None: tiny.task(name, shift=0.9))
+    with pytest.raises(UserError, match="files have changed"):
+        look.confusion(results, record.id)
+
+
+def test_a_run_without_a_result_has_nothing_to_draw(results):
+    record = one(results, "dann")
+    Records(results).forget(record.id)
+    failed = type(record)(record.id, record.config, {"status": "failed", "rules": {}}, {}, record.environment)
+    Records(results).publish(failed, {})
+    with pytest.raises(UserError, match="was failed: there is nothing to draw"):
+        look.confusion(results, record.id)
