@@ -261,7 +261,8 @@ def test_one_method_from_the_command_line(capsys, tmp_path):
     assert "2 records in results/runs" in out
     configs = [json.loads(path.read_text()) for path in tmp_path.glob("results/runs/*/config.json")]
     assert {config["seed"] for config in configs} == {0, 1}
-    assert all(config["method"] == {"name": "coral", "weight": 0.25, "layer": "features"} for config in configs)
+    method = {"name": "coral", "weight": 0.25, "layer": "features", "means": False}
+    assert all(config["method"] == method for config in configs)
     assert all(config["training"]["steps"] == 10 for config in configs)
 
 

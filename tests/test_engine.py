@@ -192,7 +192,7 @@ def whole(tmp_path_factory):
     """The results folder and records of an undisturbed study."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+        patch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
         return folder, study(folder)
 
 

@@ -8,7 +8,7 @@ import tiny
 
 import da_bench as da
 from baselines import LogisticRegression
-from da_bench import execute, look
+from da_bench import job, look
 from da_bench.records import Records
 from da_bench.settings import UserError
 
@@ -20,7 +20,7 @@ def made(tmp_path_factory):
     dann = da.Experiment(task="moons/35", method=da.methods.Dann(widths=(4,)), model=tiny.MODEL, training=tiny.TRAINING)
     shallow = da.Experiment(task="moons/35", method=LogisticRegression())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, "load", lambda name, root=None, view=None: tiny.task(name))
+        patch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
         da.study([dann, shallow], da.Options(results=folder, progress="none"))
     return folder
 
