@@ -13,7 +13,8 @@ def _decomposed(x: Array) -> tuple[Array, Array, Array]:
     A batch of them is shared out over the threads of XLA's pool by one of these threads, which then waits: where all do
     (two devices, or two decompositions of one program, on two cores) none is left to work, and the run hangs.
     """
-    return jnp.linalg.svd(x, full_matrices=False)
+    u, values, v = jnp.linalg.svd(x, full_matrices=False)
+    return u, values, v
 
 
 @jax.custom_vjp
