@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "da_bench"
 ORDER = [
     {"settings", "version", "disk", "progress", "stopping"},
-    {"locks", "checkpoints"},
+    {"locks", "checkpoints", "strict"},
     {"types"},
     {"view", "processes"},
     {"losses"},
@@ -29,8 +29,10 @@ ORDER = [
     {"apart"},
     {"execute"},
     {"conformance"},
+    {"submit"},
+    {"leaderboard"},
     {"child"},
-    {"cli_data", "cli_check", "cli_new"},
+    {"cli_data", "cli_check", "cli_new", "cli_submit", "cli_leaderboard"},
     {"cli"},
     {"__main__"},
 ]
