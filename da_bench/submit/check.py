@@ -41,7 +41,7 @@ class Report(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """"refused", "flagged" or "accepted"."""
+        """One of "refused", "flagged", "accepted"."""
         return verdict(self.findings)
 
 
@@ -70,7 +70,9 @@ def _seeds(runs: Iterable[Run]) -> Iterator[Finding]:
         name = f"{clean(record.config['method']['name'])} on '{clean(record.config['task'])}'"
         seeds = sorted(run.record.config["seed"] for run in group)
         if seeds != list(range(len(seeds))):
-            yield Finding("refused", "seeds", name, f"seeds {seeds[:10]} are not 0 to {len(seeds) - 1}: make the others too")
+            yield Finding(
+                "refused", "seeds", name, f"seeds {seeds[:10]} are not 0 to {len(seeds) - 1}: make the others too"
+            )
         if len(seeds) < ENOUGH_SEEDS and record.config["model"] is not None:
             yield Finding("noted", "seeds", name, f"{len(seeds)} seeds are preliminary; {ENOUGH_SEEDS} are a result")
     for run in runs:
@@ -135,8 +137,16 @@ def again(report: Report, count: int, data_root: Path | None) -> Report:
         except UserError as error:
             found = Finding("noted", "rerun", run.record.id, f"it cannot be made again here: {error}")
         findings += [found] if found else []
-        equal += [] if found else [run.digest]
-    return report._replace(findings=[*report.findings, *findings], rerun=tuple(equal))
+        equal += [] if found else [run]
+    before = [_cleared(one, {run.record.id for run in equal}) for one in report.findings]
+    return report._replace(findings=[*before, *findings], rerun=tuple(run.digest for run in equal))
+
+
+def _cleared(one: Finding, equal: set[str]) -> Finding:
+    """What a run made again bit for bit has in common with another is no copy."""
+    if one.check != "copied" or one.where not in equal:
+        return one
+    return one._replace(level="noted", what=f"{one.what}; but it was made again to the same bits")
 
 
 def audit(report: Report) -> Report:

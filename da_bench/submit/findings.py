@@ -15,6 +15,6 @@ class Finding(NamedTuple):
 
 
 def verdict(findings: list[Finding]) -> str:
-    """"refused" where one finding is; else "flagged" where one is; else "accepted"."""
+    """The worst of the levels, "refused" or "flagged"; "accepted" where nothing is."""
     levels = {one.level for one in findings}
     return "refused" if "refused" in levels else "flagged" if "flagged" in levels else "accepted"

@@ -35,24 +35,33 @@ def recomputed(run: Run, task: Task) -> tuple[Record, list[Finding]]:
 
 
 def _misfit(run: Run, task: Task) -> str | None:
-    """Why the predictions cannot be of this task; None where they can."""
+    """Why the record cannot be of this task; None where it can."""
     if run.record.environment["data"] != task.fingerprint:
         return f"made of other data than '{task.name}' is here: the fingerprints differ"
     if list(run.record.result["classes"]) != list(task.classes) or run.record.result["protocol"] != task.protocol:
         return f"its classes or its protocol are not those of '{task.name}'"
+    tests = zip(TESTS, (task.source.test, task.target.test), strict=True)
+    return _uneven(run) or next(
+        (said for name, test in tests if (said := _misplaced(run, name, len(test.labels), len(task.classes)))), None
+    )
+
+
+def _uneven(run: Run) -> str | None:
+    """Which curve has not one value an evaluation, or is of no known validator."""
     curves, evaluations = run.record.curves, len(run.predictions[TESTS[0]])
     lists = {**{name: curves[name] for name in ("step", *NUMBERS)}, **curves["validators"], **curves["metrics"]}
     if unequal := [name for name, values in lists.items() if len(values) != evaluations]:
         return f"curve '{clean(unequal[0])}' has not one value for each of {evaluations} evaluations"
-    if unknown := curves["validators"].keys() - VALIDATORS.keys():
-        return f"validator '{clean(min(unknown))}' is none of `da-bench list validators`"
-    for name, test in zip(TESTS, (task.source.test, task.target.test), strict=True):
-        found = run.predictions[name]
-        if found.shape[1] != len(test.labels):
-            return f"{name} has {found.shape[1]} predictions for {len(test.labels)} rows"
-        if found.max() >= len(task.classes):
-            return f"{name} holds class {found.max()}, and there are {len(task.classes)} from 0"
-    return None
+    unknown = curves["validators"].keys() - VALIDATORS.keys()
+    return f"validator '{clean(min(unknown))}' is none of `da-bench list validators`" if unknown else None
+
+
+def _misplaced(run: Run, name: str, rows: int, classes: int) -> str | None:
+    """Why predictions are not of a test set of so many rows and classes."""
+    found = run.predictions[name]
+    if found.shape[1] != rows:
+        return f"{name} has {found.shape[1]} predictions for {rows} rows"
+    return f"{name} holds class {found.max()}, and there are {classes} from 0" if found.max() >= classes else None
 
 
 def _scores(run: Run, name: str, labels: Any, classes: int) -> Scores:

@@ -42,7 +42,9 @@ def _compared(run: Run, again: Run, seeds: list[Run]) -> Finding | None:
     agreement = _agreement(run, again)
     what = f"made again, {agreement:.1%} of its last predictions are the same"
     if place(run) == place(again):
-        return Finding("refused", "rerun", run.record.id, f"{what}, on the same device with the same packages: want all")
+        return Finding(
+            "refused", "rerun", run.record.id, f"{what}, on the same device with the same packages: want all"
+        )
     rivals = [one for one in seeds if one.record.id != run.record.id and setting(one.record) == setting(run.record)]
     nearest = max((_agreement(one, again) for one in rivals), default=0.0)
     if agreement > nearest:

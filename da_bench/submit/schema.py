@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
 
-from da_bench.report.rows import clean, check_rule
+from da_bench.report.rows import check_rule, clean
 from da_bench.strict import StrictError
 
 CODE = r"code/[a-z_][a-z0-9_]{0,40}\.py"
@@ -154,7 +154,9 @@ def fits(kind: Any, value: Any, where: str) -> Any:
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(clean(part)[:60] for part in fault["loc"]) or "it"
-        raise StrictError(f"{where}: {place}: {fault['msg'].lower()}; `da-bench submit pack` writes it as it has to be") from None
+        raise StrictError(
+            f"{where}: {place}: {fault['msg'].lower()}; `da-bench submit pack` writes it as it has to be"
+        ) from None
 
 
 @functools.cache

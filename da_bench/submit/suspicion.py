@@ -15,7 +15,8 @@ from da_bench.submit.findings import Finding
 from da_bench.submit.package import Run
 from da_bench.types import Array
 
-COPY = 0.5  # of the difference between two seeds: what differs less is one thing twice
+COPY = 0.5  # of the difference between two seeds: what differs less may be one run twice
+NOISE = 2.0  # standard deviations above which changes lie where seeds differ too
 FEW = 20  # errors, below which nothing can be said of where they lie
 NORMAL = 3.0  # standard deviations above which errors lie where others err
 
@@ -34,7 +35,7 @@ def by_setting(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def suspicions(runs: Sequence[Run], others: Sequence[Run], labels: dict[str, Array], rule: str) -> list[Finding]:
-    """What is improbable of a submission's runs beside the `others` known; labels: of the target's test set, by task."""
+    """What is improbable of a submission's runs beside the `others` known; labels: of the target's test sets."""
     rest = [one for one in others if one.record.id not in {run.record.id for run in runs}]
     found = [*equal_seeds(runs, labels), *copies(runs, rest), *too_good(runs, rest, rule)]
     return [*found, *perfect(runs, rest, rule), *unrelated_errors(runs, rest, labels)]
@@ -52,17 +53,43 @@ def equal_seeds(runs: Iterable[Run], labels: dict[str, Array]) -> Iterator[Findi
 
 
 def copies(runs: Iterable[Run], others: Sequence[Run]) -> Iterator[Finding]:
-    """Runs whose predictions are those of another method's: all of them, or nearer than two seeds of either are."""
+    """Runs whose predictions are those of another method's run, or so nearly that it is no other run.
+
+    Nearly: they differ in less than COPY of what two seeds of either differ in. Runs of one seed begin with the same
+    parameters and see the same batches, so two honest methods may be that near; but then they differ in rows where
+    seeds differ too, and a copy with noise differs anywhere: it is flagged below NOISE standard deviations.
+    """
     theirs, ours = by_setting(others), by_setting(runs)
     spread = {name: _spread(group) for name, group in (theirs | ours).items()}
     for run in (one for group in ours.values() for one in group):
-        for other in (one for one in others if _rivals(run, one)):
+        rivals = [one for one in others if _rivals(run, one)]
+        unsure = _unsure(rivals)
+        for other in rivals:
             floor = COPY * min(spread[setting(run.record)], spread[setting(other.record)])
-            gap = float(np.mean(run.last != other.last))
-            if run.digest == other.digest or gap < floor:
-                said = "all its predictions are" if run.digest == other.digest else f"{1 - gap:.1%} of its predictions are"
-                yield Finding("flagged", "copied", run.record.id, f"{said} those of run {other.record.id}")
+            if said := _copied(run, other, floor, unsure):
+                yield Finding("flagged", "copied", run.record.id, f"{said} of its predictions are {other.record.id}'s")
                 break
+
+
+def _copied(run: Run, other: Run, floor: float, unsure: np.ndarray) -> str | None:
+    """How much of `run` is `other`; None where it is a run of its own."""
+    if run.digest == other.digest:
+        return "all"
+    ours, theirs = run.predictions["target_test"], other.predictions["target_test"]
+    changed = ours != theirs if ours.shape == theirs.shape else (run.last != other.last)[None]
+    if changed.mean() >= floor or not changed.any():
+        return None
+    same_seed = run.record.config["seed"] == other.record.config["seed"]
+    return None if same_seed and _excess(unsure, changed) >= NOISE else f"{1 - changed.mean():.1%}"
+
+
+def _unsure(runs: Sequence[Run]) -> np.ndarray:
+    """[n] the share of runs that predict another class than most do; nothing [0] of no runs."""
+    if not runs:
+        return np.empty(0)
+    votes = np.stack([one.last for one in runs])
+    counts = np.stack([(votes == value).sum(axis=0) for value in np.unique(votes)])
+    return 1 - counts.max(axis=0) / len(votes)
 
 
 def _rivals(run: Run, other: Run) -> bool:
@@ -84,7 +111,7 @@ def too_good(runs: Iterable[Run], others: Iterable[Run], rule: str) -> Iterator[
         task = group[0].record.config["task"]
         bound = [score(one, rule) for one in others if _is_bound(one) and one.record.config["task"] == task]
         if not bound:
-            yield Finding("noted", "too good", task, "no upper bound is known there: whether it is too good is not known")
+            yield Finding("noted", "too good", task, "no upper bound is known there to hold it against")
             continue
         mean, interval = float(np.mean([score(one, rule) for one in group])), t_interval(bound)
         if mean > interval.mean + np.nan_to_num(interval.half_width):
@@ -102,11 +129,7 @@ def perfect(runs: Iterable[Run], others: Iterable[Run], rule: str) -> Iterator[F
 
 
 def unrelated_errors(runs: Iterable[Run], others: Sequence[Run], labels: dict[str, Array]) -> Iterator[Finding]:
-    """Runs above source only whose errors do not lie where others err.
-
-    h [n]: the share of other methods' runs that are wrong in a row. Of m errors without regard to inputs, the mean of h
-    has mean(h) and the variance of m draws without return; a run is flagged below NORMAL standard deviations.
-    """
+    """Runs above source only whose errors do not lie where other methods' runs err, as those of blurred labels do."""
     for run in runs:
         task = run.record.config["task"]
         rivals = [one for one in others if _rivals(run, one) and not _is_bound(one)]
@@ -121,11 +144,14 @@ def unrelated_errors(runs: Iterable[Run], others: Sequence[Run], labels: dict[st
             yield Finding("flagged", "from labels", run.record.id, what)
 
 
-def _excess(hardness: np.ndarray, wrong: np.ndarray) -> float:
-    """Standard deviations by which the mean hardness of wrong rows [n] is above that of as many random rows."""
-    n, m = len(wrong), int(wrong.sum())
-    variance = hardness.var(ddof=1) / m * (1 - m / n)
-    return float((hardness[wrong].mean() - hardness.mean()) / np.sqrt(variance)) if variance > 0 else np.inf
+def _excess(hardness: np.ndarray, chosen: np.ndarray) -> float:
+    """Standard deviations by which the mean hardness [n] of chosen rows [..., n] is above that of as many random ones.
+
+    Of m draws without return out of N the mean has the variance of the hardness over m, times 1 - m / N.
+    """
+    every, m = np.broadcast_to(hardness, chosen.shape), int(chosen.sum())
+    variance = hardness.var(ddof=1) / m * (1 - m / chosen.size)
+    return float((every[chosen].mean() - hardness.mean()) / np.sqrt(variance)) if variance > 0 else np.inf
 
 
 def _is_bound(run: Run) -> bool:

@@ -1,0 +1,432 @@
+"""The pages: functions of entries."""
+
+import inspect
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from da_bench.data import tasks
+from da_bench.leaderboard.entries import BADGES, Entry, Rank, interval, slug
+from da_bench.leaderboard.html import Markup, block, code, fragment, join, link, page, tag
+from da_bench.methods import METHODS
+from da_bench.report.cells import gain_over_source_only, percent, seconds_cell, verdict_cell
+from da_bench.report.rows import said
+from da_bench.report.statistics import Paired
+from da_bench.select import LAST, ORACLE, RULES
+from da_bench.settings import UserError
+
+Ranks = Mapping[str, Mapping[int, Rank]]  # rule -> index of an entry -> rank
+
+ORACLE_NOTE = "The oracle chooses by target labels, which nobody has: a limit for selection, not a result."
+NUMBERS_NOTE = (
+    "Accuracies are percent of the target's test rows: mean ± half width of the 95 % t interval over seeds. Gain: points "
+    "over source only with the same network and training, on the same seeds. Rank: the places that paired t tests over "
+    "seeds leave open within a task and network (5 %, Holm)."
+)
+
+
+def index(entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
+    """The leaderboard: every entry, to be filtered by task, backbone, protocol and rule, and sorted by column."""
+    rules = [one for one in RULES if any(one in entry.rules() for entry in entries)]
+    choices = [
+        ("task", "Task", _options(one.task for one in entries)),
+        ("backbone", "Backbone", _options(one.backbone for one in entries)),
+        ("protocol", "Protocol", _options(_protocol(one) for one in entries)),
+        ("rule", "Selection rule", [(one, RULES[one]) for one in rules]),
+    ]
+    columns = ("Rank", "Method", "Task", "Backbone", "Accuracy", "Gain", "Seeds", "Checks")
+    rows = [_index_row(i, one, ranks, rule) for i, one in enumerate(entries)]
+    return page(
+        "Leaderboard",
+        "index.html",
+        tag("h1", "Domain adaptation, measured"),
+        tag("p", _summary(entries), class_="lead"),
+        tag("form", *(_select(*one, rule) for one in choices), _search(), _bounds(), class_="filters", id="filters"),
+        tag("p", f"{len(entries)} entries", id="count", role="status"),
+        _table("board", columns, rows, "All entries"),
+        tag("p", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
+        _downloads(),
+    )
+
+
+def _summary(entries: Sequence[Entry]) -> str:
+    runs = len({run.id for one in entries for run in one.row.runs})
+    methods, named = len({one.method for one in entries}), len({one.task for one in entries})
+    return f"{methods} methods on {named} tasks, from the stored predictions of {runs} runs. No number was typed in."
+
+
+def _options(values: Iterable[str]) -> list[tuple[str, str]]:
+    return [("", "all"), *((one, one) for one in sorted(set(values)))]
+
+
+def _select(name: str, title: str, options: Sequence[tuple[str, str]], rule: str) -> Markup:
+    made = [tag("option", said, value=value, selected=name == "rule" and value == rule) for value, said in options]
+    return tag("label", tag("span", title), tag("select", *made, id=name, autocomplete="off"))
+
+
+def _search() -> Markup:
+    return tag("label", tag("span", "Method"), tag("input", id="search", type="search", autocomplete="off"))
+
+
+def _bounds() -> Markup:
+    ticked = tag("input", id="bounds", type="checkbox", checked=True, autocomplete="off")
+    return tag("label", ticked, tag("span", "upper bounds"), class_="tick")
+
+
+def _downloads() -> Markup:
+    links = [link(f"leaderboard.{kind}", kind.upper()) for kind in ("csv", "json")]
+    return tag("p", "Download: ", links[0], " · ", links[1], " · ", link("leaderboard.bib", "BibTeX"), class_="note")
+
+
+def _index_row(i: int, entry: Entry, ranks: Ranks, rule: str) -> Markup:
+    first = _shown(i, entry, ranks, rule)
+    cells = [
+        _cell("Rank", first["rank"], first["rank_by"], of="rank"),
+        _cell("Method", link(entry.page, entry.title), entry.title, heading=True),
+        _cell("Task", link(task_page(entry.task), entry.task), entry.task),
+        _cell("Backbone", entry.backbone, entry.backbone),
+        _cell("Accuracy", first["accuracy"], first["accuracy_by"], of="accuracy"),
+        _cell("Gain", first["gain"], first["gain_by"], of="gain"),
+        _cell("Seeds", len(entry.row.runs), len(entry.row.runs)),
+        _cell("Checks", badges(entry), len(entry.badges)),
+    ]
+    every = {name: _shown(i, entry, ranks, name) for name in entry.rules()}
+    facts = {"data_task": entry.task, "data_backbone": entry.backbone, "data_protocol": _protocol(entry)}
+    kept = {"data_name": entry.title, "data_bound": entry.row.is_bound, "data_rules": json.dumps(every)}
+    return tag("tr", *cells, **facts, **kept)
+
+
+def _shown(i: int, entry: Entry, ranks: Ranks, rule: str) -> dict[str, Any]:
+    """What the cells that depend on the rule show, and by what they are sorted."""
+    rank, scores = ranks.get(rule, {}).get(i), entry.row.scores(rule)
+    gain = gain_over_source_only(entry.row, entry.rows, rule) if scores else None
+    mean = interval(entry, rule)[0] if scores else None
+    return {
+        "rank": rank_text(rank),
+        "rank_by": None if rank is None else round((rank.best + rank.worst) / 2 - (mean or 0) / 10, 4),
+        "accuracy": accuracy_text(entry, rule),
+        "accuracy_by": None if mean is None else round(mean, 6),
+        "gain": gain_text(entry, gain),
+        "gain_by": None if gain is None or entry.row.is_source_only else round(gain.mean, 6),
+    }
+
+
+def rank_text(rank: Rank | None) -> str:
+    """The places left open: "2" or "1–4"; a dash for who has none."""
+    if rank is None:
+        return "–"
+    return f"{rank.best}" if rank.best == rank.worst else f"{rank.best}–{rank.worst}"
+
+
+def accuracy_text(entry: Entry, rule: str) -> str:
+    """Percent: "71.2 ± 1.3"; "n/a" where the rule chose nothing."""
+    if not entry.row.scores(rule):
+        return "n/a"
+    mean, half, _ = interval(entry, rule)
+    return percent(mean) if half is None else f"{percent(mean)} ± {percent(half)}"
+
+
+def gain_text(entry: Entry, gain: Paired | None) -> str:
+    """Points: "+3.1 [+1.0, +5.2]"; a dash for the reference itself."""
+    if entry.row.is_source_only or gain is None:
+        return "–"
+    if np.isnan(gain.half_width):
+        return f"{100 * gain.mean:+.1f}"
+    low, high = 100 * (gain.mean - gain.half_width), 100 * (gain.mean + gain.half_width)
+    return f"{100 * gain.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def badges(entry: Entry) -> Markup:
+    """What was checked of an entry; each leads to what it means."""
+    made = [
+        tag("a", name, class_=f"badge {slug(name)}", href=f"about.html#{slug(name)}", title=BADGES[name])
+        for name in entry.badges
+    ]
+    return tag("span", *made, class_="badges")
+
+
+def _protocol(entry: Entry) -> str:
+    return str(entry.record.result["protocol"])
+
+
+def _cell(title: str, shown: object, by: object = None, of: str | None = None, heading: bool = False) -> Markup:
+    """A cell; title: of its column, for narrow screens; by: what it is sorted by; of: what script.js writes there."""
+    name, scope = ("th", "row") if heading else ("td", None)
+    by = "" if by is None else by
+    numeric = "number" if title in NUMERIC else None
+    return tag(
+        name, tag("span", shown, class_="value"), scope=scope, data_title=title, data_by=by, data_of=of, class_=numeric
+    )
+
+
+NUMERIC = ("Rank", "Accuracy", "Gain", "Seeds", "Seconds", *RULES.values())
+
+
+def _table(name: str, columns: Sequence[str], rows: Sequence[Markup], caption: str) -> Markup:
+    heads = [
+        tag("th", tag("button", one, type="button"), scope="col", class_="number" if one in NUMERIC else None)
+        for one in columns
+    ]
+    inside = (tag("caption", caption), tag("thead", tag("tr", *heads)), tag("tbody", *rows))
+    return tag("div", tag("table", *inside, id=name, class_="sortable"), class_="scroll")
+
+
+def task_page(name: str) -> str:
+    """The file of a task's page."""
+    return f"task_{slug(name)}.html"
+
+
+def task(name: str, entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
+    """All entries of a task, `entries` being those of the whole board, with an interval drawn for each."""
+    here = [(i, one) for i, one in enumerate(entries) if one.task == name]
+    rules = [one for one in RULES if any(one in entry.rules() for _, entry in here)]
+    shown = [one for one in rules if one in (LAST, rule, ORACLE, "im", "source_validation")]
+    here.sort(key=lambda one: (one[1].backbone, _order(*one, ranks, rule)))
+    bounds = _bounds_of([one for _, one in here], rule)
+    columns = (
+        "Rank",
+        "Method",
+        "Backbone",
+        *(RULES[one] for one in shown),
+        "Interval",
+        "Gain",
+        "Verdict",
+        "Seeds",
+        "Checks",
+    )
+    rows = [_task_row(i, one, ranks, rule, shown, bounds) for i, one in here]
+    return page(
+        name,
+        task_page(name),
+        tag("h1", name),
+        _task_facts(name, [one for _, one in here]),
+        tag("p", link("index.html" + fragment(task=name), "Show in the leaderboard")),
+        _table("entries", columns, rows, f"All entries; gains and intervals by the rule “{RULES[rule]}”"),
+        tag("p", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
+    )
+
+
+def _order(i: int, entry: Entry, ranks: Ranks, rule: str) -> tuple[float, float]:
+    rank, scores = ranks[rule].get(i), entry.row.scores(rule)
+    mean = float(np.mean(list(scores.values()))) if scores else 0.0
+    return (rank.best + rank.worst) / 2 if rank else np.inf, -mean
+
+
+def _bounds_of(entries: Sequence[Entry], rule: str) -> tuple[float, float]:
+    found = [interval(one, rule) for one in entries if one.row.scores(rule)]
+    return min(mean - (half or 0) for mean, half, _ in found), max(mean + (half or 0) for mean, half, _ in found)
+
+
+def _task_row(
+    i: int, entry: Entry, ranks: Ranks, rule: str, shown: Sequence[str], bounds: tuple[float, float]
+) -> Markup:
+    gain = gain_over_source_only(entry.row, entry.rows, rule)
+    rank, first = ranks[rule].get(i), _shown(i, entry, ranks, rule)
+    accuracies = [
+        _cell(RULES[one], accuracy_text(entry, one), interval(entry, one)[0] if entry.row.scores(one) else None)
+        for one in shown
+    ]
+    return tag(
+        "tr",
+        _cell("Rank", rank_text(rank), first["rank_by"]),
+        _cell("Method", link(entry.page, entry.title), entry.title, heading=True),
+        _cell("Backbone", entry.backbone, entry.backbone),
+        *accuracies,
+        _cell("Interval", whisker(entry, rule, bounds), first["accuracy_by"]),
+        _cell("Gain", gain_text(entry, gain), first["gain_by"]),
+        _cell("Verdict", verdict_cell(entry.row, gain).text, verdict_cell(entry.row, gain).text),
+        _cell("Seeds", len(entry.row.runs), len(entry.row.runs)),
+        _cell("Checks", badges(entry), len(entry.badges)),
+    )
+
+
+def whisker(entry: Entry, rule: str, bounds: tuple[float, float]) -> Markup:
+    """The interval drawn between the least and the greatest of its table."""
+    if not entry.row.scores(rule):
+        return tag("span", "n/a")
+    mean, half, _ = interval(entry, rule)
+    low, high = bounds
+    at = [5 + 110 * (one - low) / ((high - low) or 1) for one in (mean - (half or 0), mean, mean + (half or 0))]
+    drawn = (
+        tag("line", x1=f"{at[0]:.1f}", x2=f"{at[2]:.1f}", y1=8, y2=8),
+        tag("circle", cx=f"{at[1]:.1f}", cy=8, r=3.5),
+    )
+    return tag(
+        "svg", *drawn, viewBox="0 0 120 16", width=120, height=16, role="img", aria_label=accuracy_text(entry, rule)
+    )
+
+
+def _task_facts(name: str, entries: Sequence[Entry]) -> Markup:
+    records = [run for one in entries for run in one.row.runs]
+    classes = records[0].result.get("classes", [])
+    known = _spec(name)
+    return _facts(
+        ("Source", known.source if known else None),
+        ("Target", known.target if known else None),
+        ("Protocol", said(_protocol(one) for one in entries)),
+        ("Classes", f"{len(classes)}: {', '.join(map(str, classes[:40]))}{' …' if len(classes) > 40 else ''}"),
+        ("Data", said(str(one.environment.get("data", "unknown"))[:16] for one in records)),
+        ("Split", said(one.result["split"] for one in records if "split" in one.result)),
+        ("Citation", known.citation if known else None),
+    )
+
+
+def _spec(name: str) -> tasks.TaskSpec | None:
+    try:
+        return tasks.spec(name)
+    except UserError:  # of a submission from elsewhere
+        return None
+
+
+def _facts(*pairs: tuple[str, object]) -> Markup:
+    """A list of terms; those without a value are left out."""
+    return tag(
+        "dl", *(tag("div", tag("dt", term), tag("dd", value)) for term, value in pairs if value not in (None, ""))
+    )
+
+
+def method(name: str, entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
+    """A method's page, with a reproduction card for each of its entries; `entries` are those of the whole board."""
+    here = [(i, one) for i, one in enumerate(entries) if one.method == name]
+    first = here[0][1]
+    shown = [one for one in RULES if any(one in entry.rules() for _, entry in here)]
+    columns = ("Rank", "Entry", "Task", "Backbone", *(RULES[one] for one in shown), "Seeds", "Checks")
+    rows = [_method_row(i, one, ranks, rule, shown) for i, one in here]
+    cards = [_card(one, rule, opened=len(here) == 1) for _, one in here]
+    return page(
+        name,
+        first.page,
+        tag("h1", name),
+        _about_method(first),
+        _table("entries", columns, rows, f"By selection rule; rank by “{RULES[rule]}”"),
+        tag("h2", "Reproduction cards"),
+        *cards,
+        tag("p", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
+    )
+
+
+def _method_row(i: int, entry: Entry, ranks: Ranks, rule: str, shown: Sequence[str]) -> Markup:
+    rank = ranks[rule].get(i)
+    accuracies = [
+        _cell(RULES[one], accuracy_text(entry, one), interval(entry, one)[0] if entry.row.scores(one) else None)
+        for one in shown
+    ]
+    return tag(
+        "tr",
+        _cell("Rank", rank_text(rank), None if rank is None else rank.best),
+        _cell("Entry", entry.row.name, entry.row.name, heading=True),
+        _cell("Task", link(task_page(entry.task), entry.task), entry.task),
+        _cell("Backbone", entry.backbone, entry.backbone),
+        *accuracies,
+        _cell("Seeds", len(entry.row.runs), len(entry.row.runs)),
+        _cell("Checks", badges(entry), len(entry.badges)),
+    )
+
+
+def _about_method(entry: Entry) -> Markup:
+    """What it is: in the words of its class, or those who submit it."""
+    manifest = entry.source.manifest
+    cls: Any = METHODS.get(entry.record.config["method"]["name"])
+    doc = inspect.cleandoc(cls.__doc__ or "") if cls and cls.__doc__ else ""
+    said_of = tag("p", doc.splitlines()[0], class_="lead") if doc else Markup("")
+    if manifest is None:
+        return join(said_of, tag("p", references(doc)) if doc else "")
+    links = link(manifest["link"], manifest["link"]) if manifest["link"] else None
+    facts = _facts(
+        ("Submitted by", ", ".join(manifest["authors"])),
+        ("Declared rule", RULES[manifest["rule"]]),
+        ("More", links),
+        ("Citation", block(manifest["citation"]) if manifest["citation"] else None),
+        ("Flagged", "; ".join(f"{one.check}: {one.what}" for one in entry.source.flags) or None),
+    )
+    return join(said_of, facts)
+
+
+def references(doc: str) -> str:
+    """The paragraph of a docstring that names its paper."""
+    found = [one for one in doc.split("\n\n") if one.startswith("References:")]
+    return " ".join(found[0].split()) if found else ""
+
+
+def config_file(entry: Entry) -> str:
+    """The file with the config of an entry's first seed."""
+    return f"config_{entry.record.id}.json" if entry.record.id.isalnum() else f"config_{slug(entry.record.id)}.json"
+
+
+def _card(entry: Entry, rule: str, opened: bool) -> Markup:
+    """All that it takes to make an entry again, and what to expect."""
+    runs = entry.row.runs
+    where = [run.environment for run in runs]
+    training = entry.record.config["training"] or {}
+    file = config_file(entry)
+    facts = _facts(
+        ("Target accuracy", f"{accuracy_text(entry, rule)} by “{RULES[rule]}”, {len(runs)} seeds"),
+        ("Seeds", ", ".join(str(run.config["seed"]) for run in runs[:64])),
+        ("Make a run again", join(code(f"da-bench run {file}"), " with ", link(file, file))),
+        ("First made by", code(said(one.get("command") or "unknown" for one in where))),
+        ("Commit", code(said(one.get("commit") or "unknown" for one in where))),
+        ("Uncommitted changes", "yes" if any(one.get("dirty") for one in where) else "no"),
+        ("Device", said(f"{one.get('device')} x {one.get('device_count', 1)}" for one in where)),
+        ("Packages", said(f"{name} {version}" for one in where for name, version in one.get("packages", {}).items())),
+        ("Data", code(said(str(one.get("data", "unknown"))[:16] for one in where))),
+        ("Training", ", ".join(f"{key}={value}" for key, value in training.items())),
+        ("Seconds a run", seconds_cell(entry.row).text),
+        ("Known failures of checks", said(entry.record.result.get("expected_failed_checks", {}).values())),
+        ("Diverged", f"{entry.row.diverged} of {len(runs)}" if entry.row.diverged else None),
+    )
+    fields = block(json.dumps(entry.record.config["method"], indent=1, ensure_ascii=False))
+    title = tag("summary", f"{entry.row.name} on {entry.task}, {entry.backbone}")
+    return tag("details", title, facts, tag("p", "Fields of the method:"), fields, class_="card", open=opened)
+
+
+def listing(kind: str, entries: Sequence[Entry]) -> str:
+    """The page "tasks.html" or "methods.html": all of them, with a link to each."""
+    of_task = kind == "tasks"
+    pages = sorted({(one.task, task_page(one.task)) if of_task else (one.method, one.page) for one in entries})
+    counts = {name: sum(name == (one.task if of_task else one.method) for one in entries) for name, _ in pages}
+    rows = [
+        tag("li", link(file, name), tag("span", f" {counts[name]} {'entry' if counts[name] == 1 else 'entries'}"))
+        for name, file in pages
+    ]
+    title = kind.capitalize()
+    return page(title, f"{kind}.html", tag("h1", title), tag("ul", *rows, class_="list"))
+
+
+def about(rule: str) -> str:
+    """What the numbers, ranks and badges mean, and how to submit."""
+    terms = [tag("div", tag("dt", name, id=slug(name)), tag("dd", meaning)) for name, meaning in BADGES.items()]
+    return page(
+        "About",
+        "about.html",
+        tag("h1", "How to read it"),
+        tag("p", NUMBERS_NOTE),
+        tag(
+            "p",
+            "Entries without a rank: upper bounds, claimed and flagged ones, and everything by the oracle. ",
+            ORACLE_NOTE,
+        ),
+        tag(
+            "p",
+            "A rule other than the last step rests on validator scores of the record: what was computed again is the "
+            "accuracy at the evaluation that they chose, for no record keeps the logits behind them.",
+        ),
+        tag("p", f"Shown first: the rule “{RULES[rule]}”. Ranks compare entries of one task and one network only."),
+        tag("h2", "Checks"),
+        tag("dl", *terms),
+        tag("h2", "Submit"),
+        tag("p", "Submitted are predictions, never numbers: all that is shown is computed from them."),
+        block(
+            'da-bench submit pack --name "My method" --authors "A. Author" --methods my_method --out mine.zip\n'
+            "da-bench submit check mine.zip --against results\n"
+            "da-bench submit check mine.zip --against results --rerun 1 --audit --verdict verdicts/mine.json"
+        ),
+        tag(
+            "p",
+            "Refused: anything but strict JSON and plain arrays of the known layout; a hash, id, seed or number that "
+            "does not follow from the files; a run that gives other predictions when made again on the same kind of "
+            "machine. Flagged: predictions that another method's run has too; accuracy above training on target "
+            "labels; no error at all; errors that do not lie where others err.",
+        ),
+    )
