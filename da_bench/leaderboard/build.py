@@ -18,7 +18,7 @@ from da_bench.submit.pack import runs as runs_of
 from da_bench.submit.package import Run
 
 ASSETS = ("style.css", "script.js")
-OURS = re.compile(r"(?:task|method)_[a-z0-9_.-]+\.html|config_[a-z0-9_.-]+\.json")  # what an earlier build may have left
+OURS = re.compile(r"(?:task|method)_[a-z0-9_.-]+\.html|config_[a-z0-9_.-]+\.json")  # an earlier build may have left it
 
 
 class Gathered(NamedTuple):

@@ -11,7 +11,7 @@ from da_bench.report.rows import clean
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 )
-EMPTY = ("br", "input", "link", "meta", "circle", "line")
+EMPTY = ("input", "link", "meta")
 LINK = re.compile(
     r"https://[A-Za-z0-9.-]+(?:/[A-Za-z0-9._~/%+-]*)?|[a-z0-9_.-]+\.(?:html|css|js|csv|json|bib)(?:#[\w=%&.+-]*)?"
 )

@@ -21,9 +21,9 @@ Ranks = Mapping[str, Mapping[int, Rank]]  # rule -> index of an entry -> rank
 
 ORACLE_NOTE = "The oracle chooses by target labels, which nobody has: a limit for selection, not a result."
 NUMBERS_NOTE = (
-    "Accuracies are percent of the target's test rows: mean ± half width of the 95 % t interval over seeds. Gain: points "
-    "over source only with the same network and training, on the same seeds. Rank: the places that paired t tests over "
-    "seeds leave open within a task and network (5 %, Holm)."
+    "Accuracies are percent of the target's test rows: mean ± half width of the 95 % t interval over seeds. Gain: "
+    "points over source only with the same network and training, on the same seeds. Rank: the places that paired t "
+    "tests over seeds leave open within a task and network (5 %, Holm)."
 )
 
 
@@ -37,7 +37,8 @@ def index(entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
         ("rule", "Selection rule", [(one, RULES[one]) for one in rules]),
     ]
     columns = ("Rank", "Method", "Task", "Backbone", "Accuracy", "Gain", "Seeds", "Checks")
-    rows = [_index_row(i, one, ranks, rule) for i, one in enumerate(entries)]
+    order = sorted(range(len(entries)), key=lambda i: (entries[i].task, *_order(i, entries[i], ranks, rule)))
+    rows = [_index_row(i, entries[i], ranks, rule) for i in order]
     return page(
         "Leaderboard",
         "index.html",
@@ -170,7 +171,8 @@ def _table(name: str, columns: Sequence[str], rows: Sequence[Markup], caption: s
         for one in columns
     ]
     inside = (tag("caption", caption), tag("thead", tag("tr", *heads)), tag("tbody", *rows))
-    return tag("div", tag("table", *inside, id=name, class_="sortable"), class_="scroll")
+    table = tag("table", *inside, id=name, class_="sortable")
+    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)  # keys can scroll it
 
 
 def task_page(name: str) -> str:
@@ -183,7 +185,7 @@ def task(name: str, entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
     here = [(i, one) for i, one in enumerate(entries) if one.task == name]
     rules = [one for one in RULES if any(one in entry.rules() for _, entry in here)]
     shown = [one for one in rules if one in (LAST, rule, ORACLE, "im", "source_validation")]
-    here.sort(key=lambda one: (one[1].backbone, _order(*one, ranks, rule)))
+    here.sort(key=lambda one: _order(*one, ranks, rule))
     bounds = _bounds_of([one for _, one in here], rule)
     columns = (
         "Rank",
@@ -201,17 +203,26 @@ def task(name: str, entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
         name,
         task_page(name),
         tag("h1", name),
-        _task_facts(name, [one for _, one in here]),
-        tag("p", link("index.html" + fragment(task=name), "Show in the leaderboard")),
+        tag("p", f"{len(here)} entries. ", link("index.html" + fragment(task=name), "Show in the leaderboard")),
         _table("entries", columns, rows, f"All entries; gains and intervals by the rule “{RULES[rule]}”"),
-        tag("p", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
+        tag(
+            "p",
+            f"Gain, interval and rank: by the rule “{RULES[rule]}”. ",
+            NUMBERS_NOTE,
+            " ",
+            ORACLE_NOTE,
+            class_="note",
+        ),
+        tag("h2", "The task"),
+        _task_facts(name, [one for _, one in here]),
     )
 
 
-def _order(i: int, entry: Entry, ranks: Ranks, rule: str) -> tuple[float, float]:
+def _order(i: int, entry: Entry, ranks: Ranks, rule: str) -> tuple[str, float, float]:
+    """Within a task: by network, then rank, then accuracy."""
     rank, scores = ranks[rule].get(i), entry.row.scores(rule)
     mean = float(np.mean(list(scores.values()))) if scores else 0.0
-    return (rank.best + rank.worst) / 2 if rank else np.inf, -mean
+    return entry.backbone, (rank.best + rank.worst) / 2 if rank else np.inf, -mean
 
 
 def _bounds_of(entries: Sequence[Entry], rule: str) -> tuple[float, float]:
@@ -233,8 +244,8 @@ def _task_row(
         _cell("Rank", rank_text(rank), first["rank_by"]),
         _cell("Method", link(entry.page, entry.title), entry.title, heading=True),
         _cell("Backbone", entry.backbone, entry.backbone),
-        *accuracies,
         _cell("Interval", whisker(entry, rule, bounds), first["accuracy_by"]),
+        *accuracies,
         _cell("Gain", gain_text(entry, gain), first["gain_by"]),
         _cell("Verdict", verdict_cell(entry.row, gain).text, verdict_cell(entry.row, gain).text),
         _cell("Seeds", len(entry.row.runs), len(entry.row.runs)),
