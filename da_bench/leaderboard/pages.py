@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,7 @@ def index(entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
         ("protocol", "Protocol", _options(_protocol(one) for one in entries)),
         ("rule", "Selection rule", [(one, RULES[one]) for one in rules]),
     ]
-    columns = ("Rank", "Method", "Task", "Backbone", "Accuracy", "Gain", "Seeds", "Checks")
     order = sorted(range(len(entries)), key=lambda i: (entries[i].task, *_order(i, entries[i], ranks, rule)))
-    rows = [_index_row(i, entries[i], ranks, rule) for i in order]
     return page(
         "Leaderboard",
         "index.html",
@@ -46,7 +44,7 @@ def index(entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
         tag("p", _summary(entries), class_="lead"),
         tag("form", *(_select(*one, rule) for one in choices), _search(), _bounds(), class_="filters", id="filters"),
         tag("p", f"{len(entries)} entries", id="count", role="status"),
-        _table("board", columns, rows, "All entries"),
+        _table("board", [_index_row(i, entries[i], ranks, rule) for i in order], "All entries"),
         tag("p", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
         _downloads(),
     )
@@ -81,22 +79,43 @@ def _downloads() -> Markup:
     return tag("p", "Download: ", links[0], " · ", links[1], " · ", link("leaderboard.bib", "BibTeX"), class_="note")
 
 
-def _index_row(i: int, entry: Entry, ranks: Ranks, rule: str) -> Markup:
+class Cell(NamedTuple):
+    """title: of its column; by: what it is sorted by; of: what script.js writes into it when the rule changes."""
+
+    title: str
+    shown: object
+    by: object = None
+    of: str | None = None
+
+
+class Line(NamedTuple):
+    """A row of a table; heading: the title of the cell that names it; facts: attributes for script.js."""
+
+    cells: Sequence[Cell]
+    heading: str
+    facts: Mapping[str, object] = {}
+
+
+def _index_row(i: int, entry: Entry, ranks: Ranks, rule: str) -> Line:
     first = _shown(i, entry, ranks, rule)
     cells = [
-        _cell("Rank", first["rank"], first["rank_by"], of="rank"),
-        _cell("Method", link(entry.page, entry.title), entry.title, heading=True),
-        _cell("Task", link(task_page(entry.task), entry.task), entry.task),
-        _cell("Backbone", entry.backbone, entry.backbone),
-        _cell("Accuracy", first["accuracy"], first["accuracy_by"], of="accuracy"),
-        _cell("Gain", first["gain"], first["gain_by"], of="gain"),
-        _cell("Seeds", len(entry.row.runs), len(entry.row.runs)),
-        _cell("Checks", badges(entry), len(entry.badges)),
+        Cell("Rank", first["rank"], first["rank_by"], "rank"),
+        Cell("Method", link(entry.page, entry.title), entry.title),
+        Cell("Task", link(task_page(entry.task), entry.task), entry.task),
+        Cell("Backbone", entry.backbone, entry.backbone),
+        Cell("Accuracy", first["accuracy"], first["accuracy_by"], "accuracy"),
+        Cell("Gain", first["gain"], first["gain_by"], "gain"),
+        *_last_cells(entry),
     ]
     every = {name: _shown(i, entry, ranks, name) for name in entry.rules()}
     facts = {"data_task": entry.task, "data_backbone": entry.backbone, "data_protocol": _protocol(entry)}
     kept = {"data_name": entry.title, "data_bound": entry.row.is_bound, "data_rules": json.dumps(every)}
-    return tag("tr", *cells, **facts, **kept)
+    return Line(cells, "Method", {**facts, **kept})
+
+
+def _last_cells(entry: Entry) -> list[Cell]:
+    seeds = len(entry.row.runs)
+    return [Cell("Seeds", seeds, seeds), Cell("Checks", badges(entry), len(entry.badges))]
 
 
 def _shown(i: int, entry: Entry, ranks: Ranks, rule: str) -> dict[str, Any]:
@@ -152,27 +171,33 @@ def _protocol(entry: Entry) -> str:
     return str(entry.record.result["protocol"])
 
 
-def _cell(title: str, shown: object, by: object = None, of: str | None = None, heading: bool = False) -> Markup:
-    """A cell; title: of its column, for narrow screens; by: what it is sorted by; of: what script.js writes there."""
-    name, scope = ("th", "row") if heading else ("td", None)
-    by = "" if by is None else by
-    numeric = "number" if title in NUMERIC else None
-    return tag(
-        name, tag("span", shown, class_="value"), scope=scope, data_title=title, data_by=by, data_of=of, class_=numeric
-    )
+NUMERIC = ("Rank", "Accuracy", "Gain", "Seeds", *RULES.values())
 
 
-NUMERIC = ("Rank", "Accuracy", "Gain", "Seeds", "Seconds", *RULES.values())
-
-
-def _table(name: str, columns: Sequence[str], rows: Sequence[Markup], caption: str) -> Markup:
+def _table(name: str, lines: Sequence[Line], caption: str) -> Markup:
+    titles = [cell.title for cell in lines[0].cells]
     heads = [
         tag("th", tag("button", one, type="button"), scope="col", class_="number" if one in NUMERIC else None)
-        for one in columns
+        for one in titles
     ]
+    rows = [tag("tr", *(_cell(cell, line.heading) for cell in line.cells), **line.facts) for line in lines]
     inside = (tag("caption", caption), tag("thead", tag("tr", *heads)), tag("tbody", *rows))
     table = tag("table", *inside, id=name, class_="sortable")
     return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)  # keys can scroll it
+
+
+def _cell(cell: Cell, heading: str) -> Markup:
+    """An element whose title a narrow screen shows beside it."""
+    name, scope = ("th", "row") if cell.title == heading else ("td", None)
+    kept = {"data_title": cell.title, "data_by": "" if cell.by is None else cell.by, "data_of": cell.of}
+    numeric = "number" if cell.title in NUMERIC else None
+    return tag(name, tag("span", cell.shown, class_="value"), scope=scope, class_=numeric, **kept)
+
+
+def _rule_cells(entry: Entry, rules: Sequence[str]) -> list[Cell]:
+    """The accuracy by each rule."""
+    means = [interval(entry, one)[0] if entry.row.scores(one) else None for one in rules]
+    return [Cell(RULES[one], accuracy_text(entry, one), mean) for one, mean in zip(rules, means, strict=True)]
 
 
 def task_page(name: str) -> str:
@@ -183,36 +208,18 @@ def task_page(name: str) -> str:
 def task(name: str, entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
     """All entries of a task, `entries` being those of the whole board, with an interval drawn for each."""
     here = [(i, one) for i, one in enumerate(entries) if one.task == name]
+    here.sort(key=lambda one: _order(one[0], one[1], ranks, rule))
     rules = [one for one in RULES if any(one in entry.rules() for _, entry in here)]
     shown = [one for one in rules if one in (LAST, rule, ORACLE, "im", "source_validation")]
-    here.sort(key=lambda one: _order(*one, ranks, rule))
     bounds = _bounds_of([one for _, one in here], rule)
-    columns = (
-        "Rank",
-        "Method",
-        "Backbone",
-        *(RULES[one] for one in shown),
-        "Interval",
-        "Gain",
-        "Verdict",
-        "Seeds",
-        "Checks",
-    )
-    rows = [_task_row(i, one, ranks, rule, shown, bounds) for i, one in here]
+    lines = [_task_row((i, one), ranks, rule, shown, bounds) for i, one in here]
     return page(
         name,
         task_page(name),
         tag("h1", name),
         tag("p", f"{len(here)} entries. ", link("index.html" + fragment(task=name), "Show in the leaderboard")),
-        _table("entries", columns, rows, f"All entries; gains and intervals by the rule “{RULES[rule]}”"),
-        tag(
-            "p",
-            f"Gain, interval and rank: by the rule “{RULES[rule]}”. ",
-            NUMBERS_NOTE,
-            " ",
-            ORACLE_NOTE,
-            class_="note",
-        ),
+        _table("entries", lines, f"All entries; gains and intervals by the rule “{RULES[rule]}”"),
+        tag("p", f"Rank, interval and gain: by “{RULES[rule]}”. ", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
         tag("h2", "The task"),
         _task_facts(name, [one for _, one in here]),
     )
@@ -231,26 +238,22 @@ def _bounds_of(entries: Sequence[Entry], rule: str) -> tuple[float, float]:
 
 
 def _task_row(
-    i: int, entry: Entry, ranks: Ranks, rule: str, shown: Sequence[str], bounds: tuple[float, float]
-) -> Markup:
-    gain = gain_over_source_only(entry.row, entry.rows, rule)
-    rank, first = ranks[rule].get(i), _shown(i, entry, ranks, rule)
-    accuracies = [
-        _cell(RULES[one], accuracy_text(entry, one), interval(entry, one)[0] if entry.row.scores(one) else None)
-        for one in shown
+    placed: tuple[int, Entry], ranks: Ranks, rule: str, shown: Sequence[str], bounds: tuple[float, float]
+) -> Line:
+    i, entry = placed
+    first = _shown(i, entry, ranks, rule)
+    verdict = verdict_cell(entry.row, gain_over_source_only(entry.row, entry.rows, rule)).text
+    cells = [
+        Cell("Rank", first["rank"], first["rank_by"]),
+        Cell("Method", link(entry.page, entry.title), entry.title),
+        Cell("Backbone", entry.backbone, entry.backbone),
+        Cell("Interval", whisker(entry, rule, bounds), first["accuracy_by"]),
+        *_rule_cells(entry, shown),
+        Cell("Gain", first["gain"], first["gain_by"]),
+        Cell("Verdict", verdict, verdict),
+        *_last_cells(entry),
     ]
-    return tag(
-        "tr",
-        _cell("Rank", rank_text(rank), first["rank_by"]),
-        _cell("Method", link(entry.page, entry.title), entry.title, heading=True),
-        _cell("Backbone", entry.backbone, entry.backbone),
-        _cell("Interval", whisker(entry, rule, bounds), first["accuracy_by"]),
-        *accuracies,
-        _cell("Gain", gain_text(entry, gain), first["gain_by"]),
-        _cell("Verdict", verdict_cell(entry.row, gain).text, verdict_cell(entry.row, gain).text),
-        _cell("Seeds", len(entry.row.runs), len(entry.row.runs)),
-        _cell("Checks", badges(entry), len(entry.badges)),
-    )
+    return Line(cells, "Method")
 
 
 def whisker(entry: Entry, rule: str, bounds: tuple[float, float]) -> Markup:
@@ -301,39 +304,31 @@ def _facts(*pairs: tuple[str, object]) -> Markup:
 def method(name: str, entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
     """A method's page, with a reproduction card for each of its entries; `entries` are those of the whole board."""
     here = [(i, one) for i, one in enumerate(entries) if one.method == name]
-    first = here[0][1]
     shown = [one for one in RULES if any(one in entry.rules() for _, entry in here)]
-    columns = ("Rank", "Entry", "Task", "Backbone", *(RULES[one] for one in shown), "Seeds", "Checks")
-    rows = [_method_row(i, one, ranks, rule, shown) for i, one in here]
-    cards = [_card(one, rule, opened=len(here) == 1) for _, one in here]
+    lines = [_method_row(_shown(i, one, ranks, rule), one, shown) for i, one in here]
     return page(
         name,
-        first.page,
+        here[0][1].page,
         tag("h1", name),
-        _about_method(first),
-        _table("entries", columns, rows, f"By selection rule; rank by “{RULES[rule]}”"),
+        _about_method(here[0][1]),
+        _table("entries", lines, f"By selection rule; rank and gain by “{RULES[rule]}”"),
+        tag("p", f"Rank and gain: by “{RULES[rule]}”. ", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
         tag("h2", "Reproduction cards"),
-        *cards,
-        tag("p", NUMBERS_NOTE, " ", ORACLE_NOTE, class_="note"),
+        *(_card(one, rule, opened=len(here) == 1) for _, one in here),
     )
 
 
-def _method_row(i: int, entry: Entry, ranks: Ranks, rule: str, shown: Sequence[str]) -> Markup:
-    rank = ranks[rule].get(i)
-    accuracies = [
-        _cell(RULES[one], accuracy_text(entry, one), interval(entry, one)[0] if entry.row.scores(one) else None)
-        for one in shown
+def _method_row(first: Mapping[str, Any], entry: Entry, shown: Sequence[str]) -> Line:
+    cells = [
+        Cell("Rank", first["rank"], first["rank_by"]),
+        Cell("Entry", entry.row.name, entry.row.name),
+        Cell("Task", link(task_page(entry.task), entry.task), entry.task),
+        Cell("Backbone", entry.backbone, entry.backbone),
+        Cell("Gain", first["gain"], first["gain_by"]),
+        *_rule_cells(entry, shown),
+        *_last_cells(entry),
     ]
-    return tag(
-        "tr",
-        _cell("Rank", rank_text(rank), None if rank is None else rank.best),
-        _cell("Entry", entry.row.name, entry.row.name, heading=True),
-        _cell("Task", link(task_page(entry.task), entry.task), entry.task),
-        _cell("Backbone", entry.backbone, entry.backbone),
-        *accuracies,
-        _cell("Seeds", len(entry.row.runs), len(entry.row.runs)),
-        _cell("Checks", badges(entry), len(entry.badges)),
-    )
+    return Line(cells, "Entry")
 
 
 def _about_method(entry: Entry) -> Markup:
@@ -413,11 +408,7 @@ def about(rule: str) -> str:
         "about.html",
         tag("h1", "How to read it"),
         tag("p", NUMBERS_NOTE),
-        tag(
-            "p",
-            "Entries without a rank: upper bounds, claimed and flagged ones, and everything by the oracle. ",
-            ORACLE_NOTE,
-        ),
+        tag("p", "Without a rank are upper bounds, claimed and flagged entries, and the oracle. ", ORACLE_NOTE),
         tag(
             "p",
             "A rule other than the last step rests on validator scores of the record: what was computed again is the "
