@@ -62,7 +62,7 @@ def depth_of(value):
 
 
 SEED_TEXT = json.dumps(
-    {"schema": 1, "name": "DANN", "rules": {"last": {"a": 0.5, "b": [1, 2.5, None, True]}}, "é": "\\\"\n"}
+    {"schema": 1, "name": "DANN", "rules": {"last": {"a": 0.5, "b": [1, 2.5, None, True]}}, "é": '\\"\n'}
 ).encode()
 TOKENS = [
     b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"NaN", b"1e999", b"-", b"\xff", b"\\ud800", b'"a":1,', b"null",

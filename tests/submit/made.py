@@ -118,4 +118,6 @@ def republished(classes, run, out):
     store = Records(out)
     store.publish(record, forged.predictions)
     place = store.folder / record.id
-    return {f"runs/{record.id}/{name}": (place / name).read_bytes() for name in (*(f"{p}.json" for p in PARTS), FILES[-1])}
+    return {
+        f"runs/{record.id}/{name}": (place / name).read_bytes() for name in (*(f"{p}.json" for p in PARTS), FILES[-1])
+    }
