@@ -15,12 +15,14 @@ from da_bench.strict import JSON_BYTES, Archive, Limits, StrictError, strict_jso
 LIMITS = Limits(members=3, each=1000, all=2000)
 GOOD = [
     b"{}", b"[]", b"null", b"true", b'"a"', b"0", b"-1.5e3", b'{"a":{"b":[1,2,{"c":null}]}}', b'"\\ud83d\\ude00"',
-    b"[" * 20 + b"]" * 20, '"é→\u2028"'.encode(), b'{"a":"[[[[[[[[[[[[[[[[[[[[[[[[["}', b"9223372036854775807", b" [ ] \n",
+    b"[" * 20 + b"]" * 20, '"é→\u2028"'.encode(), b'{"a":"[[[[[[[[[[[[[[[[[[[[[[[[["}', b"9223372036854775807",
+    b" [ ] \n",
 ]  # fmt: skip
 BAD = [
     b"", b"NaN", b"[Infinity]", b"-Infinity", b"1e400", b"-1e999", b'{"a":1,"a":2}', b'{"a":{"b":1,"b":1}}', b"[1,]",
-    b"{'a':1}", b"01", b"1.", b"+1", b"[" * 21 + b"]" * 21, b"[" * 200_000, b'{"a":' * 5000, b'"\\ud800"', b'{"\\udc00":1}',
-    b"\xff", b"\xef\xbb\xbf{}", b'"\x01"', b'"a', b"9" * 5000, b"9223372036854775808", b"{} {}", b'"' + b"a" * JSON_BYTES,
+    b"{'a':1}", b"01", b"1.", b"+1", b"[" * 21 + b"]" * 21, b"[" * 200_000, b'{"a":' * 5000, b'"\\ud800"',
+    b'{"\\udc00":1}', b'"' + b"a" * JSON_BYTES,
+    b"\xff", b"\xef\xbb\xbf{}", b'"\x01"', b'"a', b"9" * 5000, b"9223372036854775808", b"{} {}",
     b"// no\n1", b"tru", b'{"a"}', b"\x00", b'"\\x41"', b"[1 2]",
 ]  # fmt: skip
 

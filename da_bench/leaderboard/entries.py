@@ -194,4 +194,4 @@ def slug(name: str) -> str:
     if re.fullmatch(r"[a-z0-9_]{1,60}", name):
         return name
     letters = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
-    return f"{letters}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{letters}.{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"

@@ -3,7 +3,6 @@
 import html
 import re
 import unicodedata
-from urllib.parse import quote
 
 from da_bench.report.rows import clean
 
@@ -66,7 +65,14 @@ def block(text: str) -> Markup:
 
 def fragment(**values: str) -> str:
     """State of the index page, for the end of a link to it."""
-    return "#" + "&".join(f"{key}={quote(value, safe='')}" for key, value in values.items())
+    return "#" + "&".join(f"{key}={_percent(value)}" for key, value in values.items())
+
+
+def _percent(text: str) -> str:
+    """Percent-encoded: letters and digits of ASCII as they are, every other byte as %XX."""
+    return "".join(
+        chr(one) if chr(one).isalnum() and one < 128 else f"%{one:02X}" for one in text.encode("utf-8", "replace")
+    )
 
 
 NAV = (("index.html", "Leaderboard"), ("tasks.html", "Tasks"), ("methods.html", "Methods"), ("about.html", "About"))

@@ -40,7 +40,7 @@ def _compared(run: Run, again: Run, seeds: list[Run]) -> Finding | None:
     if again.digest == run.digest:
         return None
     agreement = _agreement(run, again)
-    what = f"made again, {agreement:.1%} of its last predictions are the same"
+    what = f"made again, {agreement:.1%} of its predictions are the same"
     if place(run) == place(again):
         return Finding(
             "refused", "rerun", run.record.id, f"{what}, on the same device with the same packages: want all"
@@ -59,4 +59,6 @@ def place(run: Run) -> dict[str, object]:
 
 
 def _agreement(one: Run, other: Run) -> float:
-    return float(np.mean(one.last == other.last)) if one.last.shape == other.last.shape else 0.0
+    """Over all evaluations: after the last, two seeds may have come to the same."""
+    ours, theirs = one.predictions["target_test"], other.predictions["target_test"]
+    return float(np.mean(ours == theirs)) if ours.shape == theirs.shape else 0.0

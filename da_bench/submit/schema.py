@@ -126,14 +126,21 @@ class Environment(TypedDict):
     seed: Evaluation
 
 
+@with_config({**STRICT, "extra": "allow"})
+class Named(TypedDict):
+    """A method or a model: a registered name, and fields of its own."""
+
+    name: Word
+
+
 @with_config(STRICT)
 class Config(TypedDict):
     """A config.json; what its parts hold is for `da_bench.experiment` to say."""
 
     schema: Literal[2]
     task: Word
-    method: dict[Word, Any]
-    model: dict[Word, Any] | None
+    method: Named
+    model: Named | None
     training: dict[Word, Any] | None
     view: dict[Word, Any] | None
     labels_from: Literal["source", "target"]

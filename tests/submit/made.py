@@ -16,9 +16,10 @@ from da_bench.data.tasks import load
 from da_bench.judge import Predictions, Seconds, judge, probes
 from da_bench.models import Mlp
 from da_bench.records import PARTS, Records
-from da_bench.submit.package import MANIFEST, Run, predictions
 from da_bench.submit.pack import FILES
+from da_bench.submit.package import MANIFEST, Run, predictions
 
+ABOUT = {"name": "Deep CORAL", "authors": ["A. Author"], "link": None, "citation": "", "rule": "last"}
 TASK = "moons/35"
 TRAINING = da.Training(steps=9, evaluations=3)
 SKILL = {"source_only": 0.70, "coral": 0.74, "dann": 0.78}
@@ -93,14 +94,20 @@ def write(contents, folder, rehash=True):
     """Write files as a submission; rehash: as a forger would, who knows how to compute a sha256."""
     contents = dict(contents)
     if rehash:
-        manifest = json.loads(contents.pop(MANIFEST))
-        manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        contents[MANIFEST] = json.dumps(manifest).encode()
+        contents[MANIFEST] = rehashed(contents)
     for name, content in contents.items():
         path = Path(folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return Path(folder)
+
+
+def rehashed(contents):
+    """The manifest with the hashes of what there is now."""
+    manifest = json.loads(contents[MANIFEST])
+    rest = {name: content for name, content in contents.items() if name != MANIFEST}
+    manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in rest.items()}
+    return json.dumps(manifest).encode()
 
 
 def places(contents, part="result.json"):
@@ -110,7 +117,7 @@ def places(contents, part="result.json"):
 
 
 def republished(classes, run, out):
-    """The files of a run with other predictions [e, n] by name, and every number computed from them: a clever forger."""
+    """The files of a run with other predictions [e, n] by name, and every number computed from them."""
     from da_bench.submit.recompute import recomputed
 
     forged = Run(run.record, {name: np.asarray(value, np.uint16) for name, value in classes.items()})
