@@ -21,7 +21,7 @@ from da_bench.submit.package import MANIFEST, Run, predictions
 
 ABOUT = {"name": "Deep CORAL", "authors": ["A. Author"], "link": None, "citation": "", "rule": "last"}
 TASK = "moons/35"
-TRAINING = da.Training(steps=9, evaluations=3)
+TRAINING = da.Training(steps=60, evaluations=3, learning_rate=0.3)
 SKILL = {"source_only": 0.70, "coral": 0.74, "dann": 0.78}
 
 
@@ -62,7 +62,7 @@ def honest(method="coral", seed=0, skill=None, labels_from="source"):
     logits["source_test"] = answers(task.source.test.labels, 0.95, generator)
     logits["target_test"] = answers(task.target.test.labels, skill, generator)
     metrics = {"loss": np.linspace(1, 0.5, 3)}
-    made = Predictions([3, 6, 9], logits, metrics, {}, None, hashlib.sha256(f"{method}{seed}".encode()).hexdigest())
+    made = Predictions([20, 40, 60], logits, metrics, {}, None, hashlib.sha256(f"{method}{seed}".encode()).hexdigest())
     return judge(one, task, made, Seconds(1.0, 1.0, 1))
 
 

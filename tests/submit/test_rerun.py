@@ -63,7 +63,7 @@ def test_on_another_device_the_seed_must_still_be_the_nearest(trained):
         return run._replace(record=type(record)(**{**vars(record), "environment": kept}), predictions=classes)
 
     nudged = {name: value.copy() for name, value in one.predictions.items()}
-    nudged["target_test"][-1, :3] ^= 1
+    nudged["target_test"][-1, :3] ^= 1  # of 3000
     assert place(moved(one, nudged)) != place(one)
     assert rerun(moved(one, nudged), [one, other], None).level == "noted"
     assert rerun(moved(one, other.predictions), [one, other], None).level == "flagged"
