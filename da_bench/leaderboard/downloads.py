@@ -1,16 +1,14 @@
 """The board as CSV, JSON and BibTeX."""
 
 import csv
-import inspect
 import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from da_bench.data import tasks
-from da_bench.leaderboard.entries import Entry, interval, slug
+from da_bench.leaderboard.entries import Entry, documentation, interval, slug
 from da_bench.leaderboard.pages import Ranks, references
-from da_bench.methods import METHODS
 from da_bench.report.escape import escape_csv, escape_latex
 from da_bench.report.rows import clean
 from da_bench.settings import UserError
@@ -57,9 +55,10 @@ def as_bibtex(entries: Sequence[Entry]) -> str:
     notes: dict[str, tuple[str, str]] = {}
     for entry in entries:
         notes.setdefault(f"task_{slug(entry.task)}", (entry.task, _citation(entry.task)))
-        if entry.source.manifest is None and (cls := METHODS.get(entry.record.config["method"]["name"])):
-            doc = inspect.cleandoc(cls.__doc__ or "")
-            notes.setdefault(f"method_{cls.name}", (cls.name, references(doc).removeprefix("References: ")))
+        if entry.source.manifest is None:
+            name = entry.record.config["method"]["name"]
+            note = references(documentation(entry)).removeprefix("References: ")
+            notes.setdefault(f"method_{slug(name)}", (name, note))
     own = [_misc(key, *note) for key, note in sorted(notes.items()) if note[1]]
     theirs = {one.source.manifest["citation"] for one in entries if one.source.manifest}
     return "\n\n".join([*own, *sorted(one for one in theirs if one)]) + "\n"

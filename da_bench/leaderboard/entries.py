@@ -1,6 +1,7 @@
 """Records and submissions -> entries: one a setting and task, with what was checked of it, and its rank."""
 
 import hashlib
+import inspect
 import json
 import re
 from collections import defaultdict
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from da_bench.methods import METHODS
 from da_bench.records import Record
 from da_bench.report.rows import Row, by_task, common, rows_of, shown
 from da_bench.report.statistics import CONFIDENCE, paired, t_interval
@@ -181,6 +183,12 @@ def holm(ps: np.ndarray) -> np.ndarray:
     adjusted = np.empty(len(ps))
     adjusted[order] = np.minimum(steps, 1)
     return adjusted
+
+
+def documentation(entry: Entry) -> str:
+    """The docstring of an entry's method; nothing of a method that is not known here."""
+    name = entry.record.config["method"]["name"]
+    return inspect.cleandoc(METHODS[name].__doc__ or "") if name in METHODS else ""
 
 
 def interval(entry: Entry, rule: str) -> tuple[float, float | None, int]:

@@ -1,6 +1,5 @@
 """The pages: functions of entries."""
 
-import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench.data import tasks
-from da_bench.leaderboard.entries import BADGES, Entry, Rank, interval, slug
+from da_bench.leaderboard.entries import BADGES, Entry, Rank, documentation, interval, slug
 from da_bench.leaderboard.html import Markup, block, code, fragment, join, link, page, tag
-from da_bench.methods import METHODS
 from da_bench.report.cells import gain_over_source_only, percent, seconds_cell, verdict_cell
 from da_bench.report.rows import said
 from da_bench.report.statistics import Paired
@@ -334,8 +332,7 @@ def _method_row(first: Mapping[str, Any], entry: Entry, shown: Sequence[str]) ->
 def _about_method(entry: Entry) -> Markup:
     """What it is: in the words of its class, or those who submit it."""
     manifest = entry.source.manifest
-    cls: Any = METHODS.get(entry.record.config["method"]["name"])
-    doc = inspect.cleandoc(cls.__doc__ or "") if cls and cls.__doc__ else ""
+    doc = documentation(entry)
     said_of = tag("p", doc.splitlines()[0], class_="lead") if doc else Markup("")
     if manifest is None:
         return join(said_of, tag("p", references(doc)) if doc else "")

@@ -172,9 +172,11 @@ def fuzz_packages(packed, count, seed, place):
 
 
 @pytest.fixture(scope="module")
-def archived(folder, packed):
-    if not (folder / "packed.zip").exists():
-        pack(folder, folder / "packed.zip", ABOUT, ["coral"], None)
+def archived(tmp_path_factory):
+    """One run, packed both ways."""
+    folder = results(tmp_path_factory.mktemp("one"), ("coral",), 1)
+    for name in ("packed", "packed.zip"):
+        pack(folder, folder / name, ABOUT, ["coral"], None)
     return folder / "packed.zip"
 
 
