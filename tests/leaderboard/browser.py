@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +17,13 @@ SWITCHES = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
     "--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "--disable-dev-shm-usage",
 )  # fmt: skip
+# The protocol wants its pipe as descriptors 3 and 4; a shell may not know those beyond 9.
+LAUNCH = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 50) for one in sys.argv[1:3]]
+os.dup2(high[0], 3), os.dup2(high[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40}
 
 
@@ -26,17 +34,11 @@ class Browser:
         self.folder = tempfile.mkdtemp()
         (commands, self.to), (self.back, answers) = os.pipe(), os.pipe()
         self.process = subprocess.Popen(
-            [
-                "sh",
-                "-c",
-                f'exec "$0" "$@" 3<&{commands} 4>&{answers}',
-                CHROMIUM,
-                *SWITCHES,
-                f"--user-data-dir={self.folder}",
-            ],
+            [sys.executable, "-S", "-c", LAUNCH, str(commands), str(answers), CHROMIUM, *SWITCHES,
+             f"--user-data-dir={self.folder}"],
             pass_fds=(commands, answers),
             stderr=subprocess.DEVNULL,
-        )
+        )  # fmt: skip
         os.close(commands), os.close(answers)
         self.ids, self.rest, self.problems, self.requests, self.loads = itertools.count(1), b"", [], [], 0
         self.session = None
@@ -66,7 +68,9 @@ class Browser:
     def receive(self, seconds=60):
         while b"\0" not in self.rest:
             assert select.select([self.back], [], [], seconds)[0], "the browser does not answer"
-            self.rest += os.read(self.back, 2**20)
+            more = os.read(self.back, 2**20)
+            assert more, "the browser has ended"
+            self.rest += more
         text, self.rest = self.rest.split(b"\0", 1)
         found = json.loads(text)
         self.note(found.get("method"), found.get("params", {}))

@@ -159,11 +159,12 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-CONTRAST = """Array.from(document.querySelectorAll('body, p, a, th button, td .value, .badge, dt, label span, code')).map(one => {
+TEXTS = "body, p, a, th button, td .value, .badge, dt, label span, code"
+CONTRAST = f"""Array.from(document.querySelectorAll('{TEXTS}')).map(one => {{
   let behind = one;
   while (getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
   return [getComputedStyle(one).color, getComputedStyle(behind).backgroundColor, one.outerHTML.slice(0, 80)];
-})"""
+}})"""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
