@@ -25,6 +25,8 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   list KIND               methods, tasks, models or validators, with --json for programs
   check my_method.py      a method, yours or ours, against all that every method is held to
   new-method NAME         a file with a method that works, to be made into your own
+  submit WHAT             pack runs as a submission of predictions, or check one: da-bench submit --help
+  leaderboard build       the static site of results folders and submissions
   data WHAT               list, check, prepare and preview data sets: da-bench data --help
   weights WHAT            import, list and verify pretrained weights: da-bench weights --help
   rank SOURCE TARGET      which of the imported weights suits a pair of domains, before training
@@ -152,6 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "check": check,
         "new-method": new_method,
         "rank": rank,
+        "submit": submit,
+        "leaderboard": leaderboard,
     }
     try:
         if given[0] not in verbs:
@@ -443,6 +447,20 @@ def rank(arguments: list[str]) -> None:
     from da_bench.cli_rank import rank as rank_verb
 
     rank_verb(arguments)
+
+
+def submit(arguments: list[str]) -> None:
+    """`da-bench submit`."""
+    from da_bench.cli_submit import submit as submit_verb
+
+    submit_verb(arguments)
+
+
+def leaderboard(arguments: list[str]) -> None:
+    """`da-bench leaderboard`."""
+    from da_bench.cli_leaderboard import leaderboard as leaderboard_verb
+
+    leaderboard_verb(arguments)
 
 
 def _names(kind: str) -> list[str]:

@@ -24,9 +24,14 @@ def scores(logits: Array, labels: Array) -> Scores:
 
     An evaluation with a logit that is not finite counts as guessing: 1 / c everywhere. It is never dropped.
     """
-    logits, labels = np.asarray(logits), np.asarray(labels)
-    classes = logits.shape[2]
-    right = np.where(finite(logits)[:, None], logits.argmax(axis=2) == labels, 1 / classes)
+    logits = np.asarray(logits)
+    return scores_of_classes(logits.argmax(axis=2), labels, logits.shape[2], finite(logits))
+
+
+def scores_of_classes(predicted: Array, labels: Array, classes: int, healthy: np.ndarray) -> Scores:
+    """Scores of predicted classes [e, n] in 0..classes-1 against labels [n]; one that is not healthy [e] is a guess."""
+    labels = np.asarray(labels)
+    right = np.where(healthy[:, None], np.asarray(predicted) == labels, 1 / classes)
     members = labels[:, None] == np.arange(classes)
     counts = members.sum(axis=0)
     per_class = np.where(counts > 0, right @ members / np.maximum(counts, 1), np.nan)

@@ -20,11 +20,12 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 
 from da_bench.settings import StorageError, UserError
+from da_bench.strict import no_constant, no_twins
 
 PARTS = ("config", "result", "curves", "environment")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow")
@@ -156,7 +157,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def strict_json(text: str) -> Any:
     """The value of a JSON text; ValueError also for NaN, infinity and a key that stands twice."""
-    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+    return json.loads(text, parse_constant=no_constant, object_pairs_hook=no_twins)
 
 
 def _read_json(path: Path) -> Any:
@@ -164,16 +165,6 @@ def _read_json(path: Path) -> Any:
         return strict_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}; delete the folder {path.parent} to run it again") from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key stands twice")
-    return dict(pairs)
 
 
 def environment(fingerprint: str, seed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "da_bench"
 ORDER = [
     {"settings", "version", "disk", "progress", "stopping"},
-    {"locks", "checkpoints"},
+    {"locks", "checkpoints", "strict"},
     {"types"},
     {"view", "processes"},
     {"losses"},
@@ -33,8 +33,10 @@ ORDER = [
     {"execute"},
     {"look"},
     {"conformance"},
+    {"submit"},
+    {"leaderboard"},
     {"child"},
-    {"cli_data", "cli_check", "cli_new", "cli_rank", "cli_weights"},
+    {"cli_data", "cli_check", "cli_new", "cli_rank", "cli_weights", "cli_submit", "cli_leaderboard"},
     {"cli"},
     {"__main__"},
 ]
