@@ -453,6 +453,8 @@ def submit(arguments: list[str]) -> None:
     """`da-bench submit`."""
     from da_bench.cli_submit import submit as submit_verb
 
+    if any(one.startswith("--rerun") for one in arguments):
+        _use_devices(isolate=False, distributed=False)
     submit_verb(arguments)
 
 

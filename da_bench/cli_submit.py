@@ -60,7 +60,7 @@ class Check:
     data_root: Path | None = None
     """Folder of your data sets; default: the variable DA_BENCH_DATA."""
     rerun: int = 0
-    """Make so many of its runs, drawn at random, again."""
+    """Make so many of its runs, drawn at random, again, each with the other seeds of its setting."""
     audit: bool = False
     """Hold its methods to the check that target labels cannot reach them."""
     run_code: bool = False

@@ -424,7 +424,7 @@ def about(rule: str) -> str:
         tag(
             "p",
             "Refused: anything but strict JSON and plain arrays of the known layout; a hash, id, seed or number that "
-            "does not follow from the files; a run that gives other predictions when made again on the same kind of "
+            "does not follow from the files; a run that is another seed's when made again on the same kind of "
             "machine. Flagged: predictions that another method's run has too; accuracy above training on target "
             "labels; no error at all; errors that do not lie where others err.",
         ),

@@ -42,13 +42,16 @@ def suspicions(runs: Sequence[Run], others: Sequence[Run], labels: dict[str, Arr
 
 
 def equal_seeds(runs: Iterable[Run], labels: dict[str, Array]) -> Iterator[Finding]:
-    """Runs of one submission that predict the same at every evaluation, and not because they are right everywhere."""
+    """Runs of one submission that predict the same at every evaluation.
+
+    Not those that are right everywhere, which seeds may well agree on, or that predict one class, as collapsed ones do.
+    """
     seen: dict[tuple[str, str], Run] = {}
     for run in runs:
         task = run.record.config["task"]
         first = seen.setdefault((task, run.digest), run)
         right = task in labels and bool((run.last == labels[task]).all())
-        if first is not run and not right:
+        if first is not run and not right and np.ptp(run.last) > 0:
             yield Finding("flagged", "copied", run.record.id, f"all its predictions are those of run {first.record.id}")
 
 
