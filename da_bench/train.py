@@ -71,12 +71,12 @@ class Training:
             direction = optax.trace(self.momentum, nesterov=self.optimizer == "nesterov")
         trunk = optax.stateless(lambda updates, _: _of_trunk(updates, 0.0 if frozen else self.trunk_rate))
         decay = optax.add_decayed_weights(self.weight_decay)
-        return optax.chain(decay, direction, optax.scale_by_learning_rate(rate), trunk)
+        return optax.chain(decay, direction, trunk, optax.scale_by_learning_rate(rate))
 
 
 def _of_trunk(updates: Tree, rate: Array | float) -> Tree:
     """Updates, those of the network's trunk, if it has one, times the rate."""
-    if "trunk" not in updates.get("model", {}):
+    if not isinstance(updates, dict) or "trunk" not in updates.get("model", {}):
         return updates
     model = updates["model"]
     return {**updates, "model": {**model, "trunk": jax.tree.map(lambda update: rate * update, model["trunk"])}}

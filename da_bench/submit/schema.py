@@ -94,6 +94,7 @@ class Result(TypedDict):
     proxy_a_distance: float | None
     transferability: dict[Word, float | None] | None
     seconds: Seconds
+    peak_bytes: dict[Word, Annotated[int, Field(ge=0)] | None]
     state: Sha256 | None
 
 
