@@ -16,6 +16,7 @@ import numpy as np
 
 import da_bench as da
 from da_bench import train
+from da_bench.conformance.subject import compiled
 from da_bench.records import Record, Records
 from da_bench.report.statistics import Interval, Paired, paired, t_interval, verdict
 from da_bench.settings import UserError
@@ -131,11 +132,11 @@ def stepped(one: Variant) -> tuple[float, list[np.ndarray]]:
     learner = train.learner(train.Run(jax.random.key(0), method, settings), NETWORK.clone(classes=10))
     data, batch = digits()
     trained, key = begun(one.method), jax.random.key(0)
-    own = jax.jit(lambda key: train.init(key, method, learner, batch.source[:2], len(data.target)))(key)
+    own = compiled(lambda key: train.init(key, method, learner, batch.source[:2], len(data.target)))(key)
     params = {"model": trained.params["model"], "method": alike(own.params["method"], trained.params["method"])}
     state = own._replace(step=jnp.asarray(AT), params=params, memory=alike(own.memory, trained.memory))
     with jax.default_matmul_precision("highest"):
-        after, metrics = jax.jit(lambda state, batch: method.step(learner, state, batch))(state, batch)
+        after, metrics = compiled(lambda state, batch: method.step(learner, state, batch))(state, batch)
     moved = jax.tree.map(lambda new, old: np.asarray(new - old, np.float64), after.params["model"], params["model"])
     return float(metrics.get("alignment", 0.0)), jax.tree.leaves(moved)
 
