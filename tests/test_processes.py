@@ -35,7 +35,7 @@ def begun(folder, file, environment, *options):
 
 def ended(processes):
     for process in processes:
-        _, said = process.communicate(timeout=200)
+        _, said = process.communicate(timeout=500)
         assert process.returncode == 0, said
 
 
