@@ -290,8 +290,6 @@ def _run_group(group: list[Experiment], job: Job) -> None:
         job.store.clean(one.id)
     task = task_of(group[0], job.options)
     for record, predictions in _make(group, task, job):
-        if not leads():
-            continue
         job.store.publish(record, predictions)
         if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
             job.sweep.note(f"warning: {trouble}")
@@ -322,16 +320,15 @@ def _checkpoints(group: list[Experiment], task: Task, job: Job) -> Checkpoints:
 
 
 def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
-    """Records and predictions, of streamed and shallow ones as soon as each is made."""
+    """Records and predictions, of streamed and shallow ones as soon as each is made; the lead's, who alone judges."""
     reason = group[0].method.skip(task)
-    if reason is not None:
-        yield from (skipped(one, task, reason) for one in group)
-    elif isinstance(group[0].method, Shallow):
-        for one in group:
-            yield judge(one, task, *fit(one, task))
-    else:
-        fits = _fits(_data(group[0], task), job.options)
-        for one, made in (train_group if fits else stream_group)(group, task, job):
+    if reason is not None or isinstance(group[0].method, Shallow):
+        for one in group if leads() else ():
+            yield skipped(one, task, reason) if reason is not None else judge(one, task, *fit(one, task))
+        return
+    fits = _fits(_data(group[0], task), job.options)
+    for one, made in (train_group if fits else stream_group)(group, task, job):
+        if leads():
             yield judge(one, task, *made)
 
 

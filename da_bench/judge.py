@@ -206,7 +206,7 @@ def peak_bytes() -> dict[str, int | None]:
     """
     unit = 1 if sys.platform == "darwin" else 1024
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {"host": held, "device": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")}
+    return {"host": held, "device": (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")}
 
 
 def _measures(predictions: Predictions, labels: Array) -> dict[str, float | None]:
