@@ -27,12 +27,21 @@ from workloads import METHODS, NETWORKS, WORKLOADS
 
 HERE = Path(__file__).parent
 PEERS = ("torch", "compile", "pytorch-adapt", "skada")
+TRANSPORTERS = ("torch", "compile", "POT")  # who has Sinkhorn's loss
 QUIET, PATIENCE = 0.1, 60  # share of the machine that others may use at the start; seconds to wait for it
 SEEDS = (2, 5, 10, 20)  # one seed is its own measure
 SIZES = {  # of each sample, and its dimensions
     "coral": ((32, 256), (64, 500), (512, 2048), (5000, 2048)),
     "mmd": ((32, 256), (64, 500), (512, 2048), (2000, 256)),
+    "sinkhorn": ((32, 256), (64, 500), (512, 2048), (2000, 256)),
 }
+STUDY = """import da_bench as da
+
+METHODS = (da.methods.SourceOnly(), da.methods.Dann(widths=(100,)), da.methods.Coral(), da.methods.Mmd())
+TRAINING = da.Training(steps=800)
+RUNS = [da.Experiment(task="digits/synthetic-to-real", method=one, training=TRAINING) for one in METHODS]
+EXPERIMENTS = da.over_seeds(RUNS, 5)
+"""
 TINY = """import da_bench as da
 
 ONCE = da.Training(steps=1, evaluations=1)
@@ -87,7 +96,7 @@ def contestants(peers: str | None, folder: Path) -> dict[str, Contestant]:
     ours = [sys.executable, str(HERE / "ours.py"), "--devices"]
     commands = {"ours": [*ours, "1"], "ours, a core each": [*ours, str(cores())]}
     if peers:
-        commands |= {name: [peers, "-W", "ignore", str(HERE / "peers.py"), name] for name in PEERS}
+        commands |= {name: [peers, "-W", "ignore", str(HERE / "peers.py"), name] for name in (*PEERS, "POT")}
     return {name: Contestant(command, folder) for name, command in commands.items()}
 
 
@@ -135,7 +144,8 @@ def losses(quick: bool) -> Iterator[Cell]:
         for n, d in sizes[: 2 if quick else None]:
             repeats = max(1, int(2e9 / (n * d * min(4 * n, d) + 16 * n * n * d)))
             question = {"ask": "loss", "loss": loss, "n": n, "d": d, "repeats": min(repeats, 100)}
-            yield Cell(("loss", loss, str(n), str(d)), dict.fromkeys(("ours", *PEERS), question))
+            peers = TRANSPORTERS if loss == "sinkhorn" else PEERS
+            yield Cell(("loss", loss, str(n), str(d)), dict.fromkeys(("ours", *peers), question))
 
 
 def worker(way: str) -> str:
@@ -159,20 +169,25 @@ def measure(cell: Cell, everyone: dict[str, Contestant], rounds: int) -> dict[st
     return {"cell": cell.name, "questions": cell.questions, "seconds": seconds, "absent": absent}
 
 
-def start_up() -> dict[str, float]:
-    """W5: seconds from the command to the end of a run of one step; cache of programs fresh, then warm."""
+def start_up(program: str) -> dict[str, dict[str, float]]:
+    """W5: seconds of a command, and of its compiling and running; cache of programs fresh, then warm."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "tiny.py"
-        file.write_text(TINY)
+        file = Path(folder) / "study.py"
+        file.write_text(program)
         environment = {**os.environ, "XDG_CACHE_HOME": folder}
         return {kind: _command(file, Path(folder) / kind, environment) for kind in ("cold", "cached")}
 
 
-def _command(file: Path, results: Path, environment: dict[str, str]) -> float:
+def _command(file: Path, results: Path, environment: dict[str, str]) -> dict[str, float]:
     start = time.perf_counter()
     command = [sys.executable, "-m", "da_bench", "run", str(file), "--results", str(results)]
     subprocess.run(command, check=True, capture_output=True, env=environment)
-    return time.perf_counter() - start
+    whole = time.perf_counter() - start
+    spent = [json.loads(path.read_text())["seconds"] for path in results.glob("runs/*/result.json")]
+    return {
+        "command": whole,
+        **{part: sum(one[part] / one["together"] for one in spent) for part in ("compile", "run")},
+    }
 
 
 def machine() -> dict[str, Any]:
@@ -267,7 +282,8 @@ def contest(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 for w in WORKLOADS
                 for m in METHODS
             },
-            "start": start_up() if "start" in asked.only else {},
+            "start": start_up(TINY) if "start" in asked.only else {},
+            "study": start_up(STUDY) if "start" in asked.only and not asked.quick else {},
         }
     finally:
         for one in everyone.values():

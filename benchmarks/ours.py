@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from workloads import (
     CLASSES,
+    EPSILON,
+    ITERATIONS,
     KERNELS,
     METHODS,
     MOMENTUM,
@@ -29,7 +31,9 @@ from workloads import (
 
 from da_bench import methods, train
 from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.losses.mmd import squared_distances
 from da_bench.losses.moments import covariance_gap
+from da_bench.losses.transport import sinkhorn
 from da_bench.methods import Dann, Learner, Method
 from da_bench.models import Network, build
 from da_bench.models.layers import Dense
@@ -197,9 +201,15 @@ def loss_of(loss: str, n: int, d: int, repeats: int) -> dict[str, float]:
     return {"seconds": _seconds(lambda: [jax.block_until_ready(fn(source, target)) for _ in range(repeats)]) / repeats}
 
 
+def transported(source: Array, target: Array) -> Array:
+    """Mean cost of the entropic plan between the samples."""
+    cost = squared_distances(source, target)
+    return jnp.sum(sinkhorn(cost, EPSILON * jax.lax.stop_gradient(cost.mean()), ITERATIONS) * cost)
+
+
 @functools.cache
 def _loss(loss: str, n: int, d: int) -> tuple[Any, Array, Array]:
-    gap = {"mmd": CONTEST["mmd"].gap, "coral": covariance_gap}[loss]  # type: ignore[attr-defined]
+    gap = {"mmd": CONTEST["mmd"].gap, "coral": covariance_gap, "sinkhorn": transported}[loss]  # type: ignore[attr-defined]
     fn = jax.jit(jax.value_and_grad(gap, argnums=(0, 1)))
     source, target = map(jnp.asarray, samples(n, d))
     jax.block_until_ready(fn(source, target))

@@ -7,6 +7,7 @@ loops are what an expert would write, with the cheapest form of each loss.
 import argparse
 import functools
 import itertools
+import math
 import sys
 import time
 import types
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from workloads import (
     CLASSES,
+    EPSILON,
+    ITERATIONS,
     KERNELS,
     MOMENTUM,
     RATE,
@@ -131,6 +134,36 @@ def mmd(source: Tensor, target: Tensor) -> Tensor:
     total = total / len(KERNELS)
     within = [(part.sum() - part.trace()) / (len(part) * (len(part) - 1)) for part in (total[:n, :n], total[n:, n:])]
     return within[0] + within[1] - 2 * total[:n, n:].mean()
+
+
+def transported(plan: Callable[[Tensor, Tensor], Tensor], source: Tensor, target: Tensor) -> Tensor:
+    """Mean cost of the entropic plan between the samples."""
+    squares = (source * source).sum(1)[:, None] + (target * target).sum(1)[None]
+    cost = (squares - 2 * source @ target.T).clamp(min=0)
+    with torch.no_grad():
+        found = plan(cost, EPSILON * cost.mean())
+    return (found * cost).sum()
+
+
+def sinkhorn(cost: Tensor, epsilon: Tensor) -> Tensor:
+    """In the logarithmic domain, between equal weights."""
+    n, m = cost.shape
+    scaled = -cost / epsilon
+    rows, columns = torch.zeros(n), torch.zeros(m)
+    for _ in range(ITERATIONS):
+        columns = -torch.logsumexp(scaled + rows[:, None], 0) - math.log(m)
+        rows = -torch.logsumexp(scaled + columns[None], 1) - math.log(n)
+    return torch.exp(scaled + rows[:, None] + columns[None])
+
+
+def pot(cost: Tensor, epsilon: Tensor) -> Tensor:
+    """The library's, in the logarithmic domain too."""
+    import ot
+
+    weights = [torch.full((size,), 1 / size) for size in cost.shape]
+    every = {"numItermax": ITERATIONS, "stopThr": 0.0, "warn": False}
+    found: Tensor = ot.sinkhorn(*weights, cost, epsilon.item(), method="sinkhorn_log", **every)
+    return found
 
 
 def plain(workload: Workload, method: str, compiled: bool) -> Step:
@@ -325,8 +358,10 @@ def loss_of(contestant: str, loss: str, n: int, d: int, repeats: int) -> dict[st
 
 @functools.cache
 def _loss(contestant: str, loss: str) -> Callable[[Tensor, Tensor], Tensor]:
+    if contestant == "POT":
+        return functools.partial(transported, pot)
     if contestant in ("torch", "compile"):
-        plain = {"coral": coral, "mmd": mmd}[loss]
+        plain = {"coral": coral, "mmd": mmd, "sinkhorn": functools.partial(transported, sinkhorn)}[loss]
         return torch.compile(plain) if contestant == "compile" else plain
     if contestant == "pytorch-adapt":
         _torchvision_without_operators()
@@ -348,7 +383,7 @@ def about() -> dict[str, Any]:
 def main() -> None:
     """Answer for one contestant."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("contestant", choices=CONTESTANTS)
+    parser.add_argument("contestant", choices=[*CONTESTANTS, "POT"])
     contestant = parser.parse_args().contestant
     asked = {
         name: functools.partial(fn, contestant)

@@ -18,6 +18,7 @@ ROWS = 2048  # of each domain
 RATE, MOMENTUM = 0.01, 0.9
 WIDTH = 1024  # of the discriminator's two hidden layers
 KERNELS = (0.25, 0.5, 1.0, 2.0, 4.0)  # bandwidths of MMD, as multiples of the mean squared distance
+EPSILON, ITERATIONS = 0.05, 50  # Sinkhorn's, the first as a multiple of the mean cost
 METHODS = ("source_only", "dann", "coral", "mmd")
 
 
