@@ -12,6 +12,7 @@ import numpy as np
 
 from da_bench.methods import METHODS
 from da_bench.records import Record
+from da_bench.report.over_pairs import holm
 from da_bench.report.rows import Row, by_task, common, rows_of, shown
 from da_bench.report.statistics import CONFIDENCE, paired, t_interval
 from da_bench.select import ORACLE, RULES
@@ -171,18 +172,6 @@ def _rank(i: int, group: Sequence[int], entries: Sequence[Entry], rule: str) -> 
     apart = holm(np.array([p for j, p in zip(group, ps, strict=True) if j != i])) < 1 - CONFIDENCE
     signs = np.array([gain for j, gain in zip(group, gains, strict=True) if j != i])
     return Rank(1 + int((apart & (signs < 0)).sum()), len(group) - int((apart & (signs > 0)).sum()))
-
-
-def holm(ps: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p of a family [n]: the k-th smallest times n - k + 1, made monotone, at most 1.
-
-    References: Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics, 1979.
-    """
-    order = np.argsort(ps)
-    steps = np.maximum.accumulate(ps[order] * np.arange(len(ps), 0, -1))
-    adjusted = np.empty(len(ps))
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted
 
 
 def documentation(entry: Entry) -> str:

@@ -5,7 +5,7 @@ import pytest
 from fake import record, runs
 from payloads import PAYLOADS
 
-from da_bench.leaderboard.entries import BADGES, Rank, Source, backbones, entries_of, holm, ranks, slug
+from da_bench.leaderboard.entries import BADGES, Rank, Source, backbones, entries_of, ranks, slug
 from da_bench.submit.findings import Finding
 
 
@@ -13,13 +13,6 @@ def source(records, recomputed=True, **more):
     ids = frozenset(one.id for one in records) if recomputed else frozenset()
     given = {"manifest": None, "rerun": frozenset(), "audited": frozenset(), "flags": ()} | more
     return Source(records=list(records), recomputed=ids, **given)
-
-
-def test_holm_by_hand():
-    """Sorted .01 .02 .03 .04 times 4 3 2 1 is .04 .06 .06 .04, of which the running maximum is taken."""
-    np.testing.assert_allclose(holm(np.array([0.03, 0.01, 0.04, 0.02])), [0.06, 0.04, 0.06, 0.06])
-    np.testing.assert_allclose(holm(np.array([0.5, 0.9])), [1.0, 1.0])
-    assert holm(np.array([])).size == 0
 
 
 def board(means, spread, seeds=5):
