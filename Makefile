@@ -33,11 +33,11 @@ benchmark: $(READY) $(PEERS)/.ready
 	$(BIN)/python benchmarks/engine.py --peers $(PEERS)/bin/python
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not conformance" -n 2 --dist loadfile
 
-# every method against every check of `da-bench check`
+# every method against every check of `da-bench check`, and over devices, stops and permuted labels
 conformance: $(READY)
-	$(BIN)/python -m pytest -m slow tests/conformance -n 2
+	$(BIN)/python -m pytest -m conformance -n 2
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -71,7 +71,7 @@ def leaves(made):
     return jax.tree.leaves(made._replace(states=None, seconds=None))
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", tiny.one_of_each_kind(DEEP))
 def test_stopped_after_every_launch_a_run_is_the_undisturbed_one(name, tmp_path):
     built = programs(name)
     whole = engine.drive(built, TRAINING, session(tmp_path / "whole"))

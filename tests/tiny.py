@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import numpy as np
+import pytest
 
 from da_bench import execute
 from da_bench.job import Job, Options
@@ -30,6 +31,7 @@ class Normed(Network):
 
 MODEL = Mlp(hidden=(6,), activation="tanh")
 NORMED = Normed()
+KINDS = ("source_only", "coral", "dann", "mcd", "mean_teacher", "shot", "ada_bn", "tca")
 TRAINING = Training(steps=12, evaluations=3, batch_size=8, learning_rate=0.1)
 
 
@@ -44,6 +46,11 @@ def blobs(generator, rows, shift, classes=3):
 def splits(seed, shift):
     generator = np.random.default_rng(seed)
     return Splits(*(blobs(generator, rows, shift) for rows in (30, 12, 18)))
+
+
+def one_of_each_kind(names):
+    """Parameters: methods of every kind are tested each time, the others of `names` by `make conformance`."""
+    return [name if name in KINDS else pytest.param(name, marks=pytest.mark.conformance) for name in names]
 
 
 def task(name="moons/35", shift=0.8):

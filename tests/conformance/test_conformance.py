@@ -4,6 +4,7 @@ import json
 
 import jax
 import pytest
+import tiny
 from planted import PLANTED
 
 import da_bench as da
@@ -15,16 +16,13 @@ from da_bench.settings import UserError
 load_plugins()
 
 
-ONE_OF_EACH_KIND = ("source_only", "coral", "dann", "mcd", "mean_teacher", "shot", "ada_bn", "tca")
-
-
-@parametrize(METHODS[name] for name in ONE_OF_EACH_KIND)
+@parametrize(METHODS[name] for name in tiny.KINDS)
 def test_one_of_each_kind(check):
     check()
 
 
-@pytest.mark.slow  # `make conformance`, which CI runs too: half as long as all the other tests together
-@parametrize(cls for name, cls in METHODS.items() if name not in ONE_OF_EACH_KIND)
+@pytest.mark.conformance
+@parametrize(cls for name, cls in METHODS.items() if name not in tiny.KINDS)
 def test_every_other_method(check):
     check()
 
