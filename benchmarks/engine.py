@@ -259,7 +259,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not asked.quick:
             wait_for_quiet()
-        result = {"command": shlex.join(["python", "benchmarks/engine.py", *sys.argv[1:]]), "commit": commit()}
+        given = sys.argv[1:]
+        if "--results" in given:  # where it is written is no part of what is measured
+            at = given.index("--results")
+            given = given[:at] + given[at + 2 :]
+        result = {"command": shlex.join(["python", "benchmarks/engine.py", *given]), "commit": commit()}
         write({**result, **contest(asked, Path(folder))}, asked.results)
 
 

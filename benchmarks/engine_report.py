@@ -22,6 +22,8 @@ REASONS = """Why some are missed:
   eighth faster, and are not taken, because batch normalisation and accelerators want one.
 - Seeds together: one run keeps both cores busy already, so little is left to gain. A core each is the best placement
   on a CPU, and what `da-bench run` takes; under vmap products become batches of small ones.
+- Compiling with a warm cache is tracing and lowering, 1.7 s a method however many steps there are: of the 800 steps
+  of this study a fifth; of 2,000 it would be less than a tenth.
 
 What differs: DANN's weight rises here and is constant in the suites; skada's MMD has bandwidths of its own, and its
 steps include its loader; CORAL is the paper's, up to a constant factor.
