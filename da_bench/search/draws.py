@@ -14,45 +14,36 @@ from da_bench.spaces import LEARNING_RATE, Space
 RATE = "training.learning_rate"
 
 
-def trials(
-    experiment: Experiment, count: int, seed: int = 0, learning_rate: Space = LEARNING_RATE
+def over_trials(
+    experiments: Iterable[Experiment], trials: int, seed: int = 0, learning_rate: Space = LEARNING_RATE
 ) -> list[Experiment]:
-    """`count` settings of an experiment: its own first, by default the paper's, then draws from its space.
+    """`trials` settings of each experiment: its own first, by default the paper's, then draws from its space.
 
-    They differ in float fields alone, so that `study` compiles them once. Each field has a stream of draws of its own:
-    those of the learning rate are the same for every method, so that methods are compared at the same rates, and more
-    trials are these and further ones. Draws are independent, not a Sobol sequence, as in the reality check
-    (arXiv:2111.15672): then any part of them is what a smaller search would have drawn, and the best-so-far curve of
-    the report is no guess.
+    For `da.over_seeds`, then `da.study`. Those of one experiment differ in float fields alone, so that they are compiled
+    once. Each field has a stream of draws of its own: those of the learning rate are the same for every method, so that
+    methods are compared at the same rates, and more trials are these and further ones. Draws are independent, not a
+    Sobol sequence, as in the reality check (arXiv:2111.15672): then any part of them is what a smaller search would
+    have drawn, and the best-so-far curve of the report is no guess.
 
-    learning_rate: the space of the learning rate, a step.
+    seed: of the draws; learning_rate: the space of the learning rate, a step.
 
     Raises:
         UserError: see `space_of`; or less than one trial.
     """
-    if count < 1:
-        raise UserError(f"trials = {count}: at least 1 is needed, the experiment's own setting; 20 make a small search")
-    spaces = space_of(experiment, learning_rate)
-    drawn = {name: _draws(name, count - 1, seed) for name in spaces}
-    others = ({name: space.at(drawn[name][i]) for name, space in spaces.items()} for i in range(count - 1))
-    return [experiment, *(placed(experiment, values) for values in others)]
+    if trials < 1:
+        raise UserError(f"trials = {trials}: at least 1 is needed, the experiment's own setting; 20 are a small search")
+    spaces = [(one, space_of(one, learning_rate)) for one in experiments]
+    return [setting for one, space in spaces for setting in (one, *_drawn(one, space, trials - 1, seed))]
 
 
-def over_trials(
-    experiments: Iterable[Experiment], trials: int, seed: int = 0, learning_rate: Space = LEARNING_RATE
-) -> list[Experiment]:
-    """As many settings of each experiment: the same budget for all. For `da.over_seeds`, or `da.study`.
-
-    Raises:
-        UserError: as `trials`.
-    """
-    return [one for experiment in experiments for one in _trials(experiment, trials, seed, learning_rate)]
+def _drawn(experiment: Experiment, spaces: Mapping[str, Space], count: int, seed: int) -> list[Experiment]:
+    shares = {name: _shares(name, count, seed) for name in spaces}
+    return [
+        placed(experiment, {name: space.at(shares[name][i]) for name, space in spaces.items()}) for i in range(count)
+    ]
 
 
-_trials = trials  # which the argument of the same name hides
-
-
-def _draws(name: str, count: int, seed: int) -> np.ndarray:
+def _shares(name: str, count: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, zlib.crc32(name.encode())]).random(count)
 
 

@@ -12,7 +12,7 @@ import da_bench as da
 from baselines import LogisticRegression
 from da_bench import execute, job
 from da_bench.methods import METHODS
-from da_bench.search import over_trials, trials
+from da_bench.search import over_trials
 from da_bench.search.draws import space_of
 from da_bench.settings import UserError
 from da_bench.spaces import LogUniform
@@ -20,6 +20,10 @@ from da_bench.spaces import LogUniform
 
 def experiment(method, **settings):
     return da.Experiment(task="moons/35", method=method, model=tiny.MODEL, training=tiny.TRAINING, **settings)
+
+
+def trials(one, count, **how):
+    return over_trials([one], count, **how)
 
 
 def rates(found):

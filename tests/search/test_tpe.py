@@ -13,13 +13,12 @@ import da_bench as da
 from da_bench import job
 from da_bench.execute import Results
 from da_bench.report.search import score_of
-from da_bench.search import Budget, adaptive
+from da_bench.search import Budget, adaptive, tpe
 from da_bench.settings import UserError
 
 SOURCE_ONLY = da.Experiment(
     task="moons/35", method=da.methods.SourceOnly(), model=tiny.MODEL, training=da.Training(steps=10, evaluations=2)
 )
-MODULE = sys.modules[adaptive.__module__]  # whose name the function hides
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def asked(monkeypatch):
         batches.append(experiments)
         return Results([answer(one) for one in experiments], options.results)
 
-    monkeypatch.setattr(MODULE, "study", study)
+    monkeypatch.setattr(tpe, "study", study)
     return batches
 
 
@@ -75,16 +74,16 @@ def test_what_is_told_is_the_mean_over_seeds_of_the_best_score(optuna, asked, tm
 
 
 def test_it_goes_on_from_its_file(optuna, asked, tmp_path, monkeypatch):
-    study = MODULE.study
+    study = tpe.study
 
     def killed(experiments, options):
         study(experiments, options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MODULE, "study", killed)
+    monkeypatch.setattr(tpe, "study", killed)
     with pytest.raises(KeyboardInterrupt):
         adaptive(SOURCE_ONLY, budget(tmp_path))
-    monkeypatch.setattr(MODULE, "study", study)
+    monkeypatch.setattr(tpe, "study", study)
     adaptive(SOURCE_ONLY, budget(tmp_path))
     first, again, second, every = asked
     assert settings(again) == settings(first)  # which are on record by now, or are made
