@@ -109,8 +109,11 @@ def expected_picks(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
     first is the better one; accuracies [K].
     """
     ranked, count = accuracies[np.argsort(-scores, kind="stable")], len(scores)
-    ways = [[math.comb(count - 1 - rank, k - 1) for rank in range(count)] for k in range(1, count + 1)]
-    return np.array([np.dot(ways[k - 1], ranked) / math.comb(count, k) for k in range(1, count + 1)])
+    chances = [
+        [math.comb(count - 1 - rank, k - 1) / math.comb(count, k) for rank in range(count)]
+        for k in range(1, count + 1)
+    ]
+    return np.array(chances).reshape(count, count) @ ranked
 
 
 def score_of(record: Record, rule: str) -> float:
@@ -158,8 +161,8 @@ def _search(
     default = candidates[0] if len(candidates) == 1 else None
     ordered = sorted(rows, key=lambda row: (row is not default, [settings(row.first)[name] for name in fields]))
     same = [one for one in among if one.config["method"]["name"] == rows[0].first.config["method"]["name"]]
-    name = name_with(rows[0].first, [one for one in varying(same) if one not in fields])
-    return Search(name, tuple(ordered), fields, _fixed(rows[0]), default)
+    forms = [name for name in varying(same) if not any(_free(name, settings(one).get(name)) for one in same)]
+    return Search(name_with(rows[0].first, forms), tuple(ordered), fields, _fixed(rows[0]), default)
 
 
 def _fixed(row: Row) -> dict[str, str]:
