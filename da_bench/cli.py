@@ -95,9 +95,9 @@ class Report:
 class Table(Report):
     """Tables of the records in a results folder."""
 
-    of: Literal[
-        "results", "pairs", "published", "validators", "validators-by-method", "transferability", "search"
-    ] = "results"
+    of: Literal["results", "pairs", "published", "validators", "validators-by-method", "transferability", "search"] = (
+        "results"
+    )
     """Results by method on each pair; methods x pairs, with tests over pairs; published numbers beside ours; how well
     every validator chose; measures of transferability beside gains; or what each rule chose in searches."""
     others: tuple[str, ...] = ("im", "source_validation")
@@ -283,7 +283,7 @@ def search(arguments: list[str]) -> None:
     from da_bench.methods import METHODS, load_plugins
 
     load_plugins()
-    methods = [METHODS[name]() for name in dict.fromkeys(["source_only", *names])]
+    methods: list[Any] = [METHODS[name]() for name in dict.fromkeys(["source_only", *names])]
     experiments = [Experiment(task=asked.task, method=method, **_settings(asked)) for method in methods]
     _show(_searched(experiments, asked), asked, [])
 
@@ -297,7 +297,11 @@ def _search_options() -> Any:
         ("learning_rates", rates, (1e-5, 0.1)),
         ("draw", _explained(int, "Which draws: the seed of a random search."), 0),
         ("sampler", sampler, "random"),
-        ("storage", _explained(Path | None, "Of tpe: the file that keeps the search, and from which it goes on."), None),
+        (
+            "storage",
+            _explained(Path | None, "Of tpe: the file that keeps the search, and from which it goes on."),
+            None,
+        ),
         ("batch", _explained(int, "Of tpe: settings asked for at once, and made as one program."), 5),
         ("rule", _explained(str, "The rule that is declared, and of tpe what is raised; never the oracle."), "im"),
         *_of_experiment(seeds=3),

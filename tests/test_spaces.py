@@ -20,10 +20,9 @@ def test_quantiles_are_those_of_scipy_to_four_digits():
 
 
 @pytest.mark.parametrize("space", [LogUniform(1.00004e-3, 0.123456), Uniform(0.123456, 7.77777)])
-def test_no_value_leaves_its_space_by_rounding_and_each_has_four_digits_but_for_the_bounds(space):
+def test_values_have_four_digits_and_none_leaves_its_space_by_rounding(space):
     values = [space.at(share) for share in SHARES]
     assert all(space.holds(value) for value in values)
-    assert (values[0], values[-1]) == (space.low, space.high)
     assert all(value == float(f"{value:.4g}") for value in values[1:-1])
 
 
@@ -43,7 +42,8 @@ def test_wrong_bounds_are_refused(build, says):
 
 def test_the_published_spaces():
     """powerful-benchmarker, base_config: lr 1e-5 to 0.1 in logarithm, weights 0 to 1; skada-bench: logspace(-5, 3)."""
-    assert (LEARNING_RATE, LOSS_WEIGHT) == (LogUniform(1e-5, 1e-1), Uniform(0.0, 1.0))
-    assert DISTANCE_WEIGHT == LogUniform(*np.logspace(-5, 3, 9)[[0, -1]])
+    assert LogUniform(1e-5, 1e-1) == LEARNING_RATE
+    assert Uniform(0.0, 1.0) == LOSS_WEIGHT
+    assert LogUniform(1e-5, 1e3) == DISTANCE_WEIGHT
     assert loss_weight(0.3) is LOSS_WEIGHT
     assert loss_weight(3.0) == Uniform(0.0, 3.0)

@@ -267,10 +267,13 @@ def register(cls: type[Kind]) -> type[Kind]:
     checked = setting(cls)
     if issubclass(checked, Method):
         _check_searched(checked)
-        if not checked.searched and "weight" in leaf_names(checked):
-            checked.searched = {"weight": loss_weight(checked().weight)}
+        checked.searched = checked.searched or _loss_weight(checked)
     METHODS.add(checked.name, checked)
     return checked
+
+
+def _loss_weight(cls: Any) -> dict[str, Space]:
+    return {"weight": loss_weight(cls().weight)} if "weight" in leaf_names(cls) else {}
 
 
 def _check_searched(cls: type[Method]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from da_bench.records import Record
-from da_bench.report.canvas import COLOURS, DASHES, MARKERS, SOURCE_ONLY_STYLE, facts_of, grid, plain, sheet
+from da_bench.report.canvas import COLOURS, MARKERS, SOURCE_ONLY_STYLE, facts_of, grid, plain, sheet
 from da_bench.report.rows import by_task, check_rule
 from da_bench.report.search import Search, searches_of
 from da_bench.select import LAST, ORACLE, RULES
@@ -51,15 +51,17 @@ def plot_search(records: Sequence[Record], rule: str = "last") -> "Figure | None
 
 
 def _panel(axes: "Axes", search: Search, rules: Sequence[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     if search.default is not None and (scores := search.default.scores(LAST)):
-        axes.axhline(100 * np.mean(list(scores.values())), label="default, last step", **SOURCE_ONLY_STYLE)
+        look: dict[str, Any] = {"label": "default, last step", "linewidth": 1, **SOURCE_ONLY_STYLE}
+        axes.axhline(100 * float(np.mean(list(scores.values()))), **look)
     for i, rule in enumerate(rules):
-        look = {"color": COLOURS[i], "marker": MARKERS[i], "linestyle": DASHES[0], "markersize": 3}
-        _line(axes, search.best_so_far(rule), RULES[rule], look)
+        _line(axes, search.best_so_far(rule), RULES[rule], {"color": COLOURS[i], "marker": MARKERS[i], "markersize": 3})
     _line(axes, search.best_so_far(ORACLE), "oracle", {"color": "#000000", "linestyle": "--"})
     axes.set_xlabel(f"settings tried, each with {search.budget[1]} seeds", fontsize=9)
     axes.set_ylabel("target accuracy (%)", fontsize=9)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=6.5, frameon=False)
     grid(axes, "both")
 

@@ -110,8 +110,7 @@ def expected_picks(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
     """
     ranked, count = accuracies[np.argsort(-scores, kind="stable")], len(scores)
     chances = [
-        [math.comb(count - 1 - rank, k - 1) / math.comb(count, k) for rank in range(count)]
-        for k in range(1, count + 1)
+        [math.comb(count - 1 - rank, k - 1) / math.comb(count, k) for rank in range(count)] for k in range(1, count + 1)
     ]
     return np.array(chances).reshape(count, count) @ ranked
 
@@ -248,7 +247,9 @@ def _reference(search: Search, searches: Sequence[Search]) -> Search | None:
     """Source only, with the same network, training and budget."""
 
     def outside(one: Search) -> dict[str, str]:
-        return {name: value for name, value in one.fixed.items() if not name.startswith(("method.", "labels_", "shots"))}
+        return {
+            name: value for name, value in one.fixed.items() if not name.startswith(("method.", "labels_", "shots"))
+        }
 
     same = [one for one in searches if one.rows[0].is_source_only and outside(one) == outside(search)]
     return next((one for one in same if one.budget == search.budget), None)

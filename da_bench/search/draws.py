@@ -19,8 +19,8 @@ def over_trials(
 ) -> list[Experiment]:
     """`trials` settings of each experiment: its own first, by default the paper's, then draws from its space.
 
-    For `da.over_seeds`, then `da.study`. Those of one experiment differ in float fields alone, so that they are compiled
-    once. Each field has a stream of draws of its own: those of the learning rate are the same for every method, so that
+    For `da.over_seeds`, then `da.study`. Those of one experiment differ in float fields alone: one compiled program.
+    Each field has a stream of draws of its own: those of the learning rate are the same for every method, so that
     methods are compared at the same rates, and more trials are these and further ones. Draws are independent, not a
     Sobol sequence, as in the reality check (arXiv:2111.15672): then any part of them is what a smaller search would
     have drawn, and the best-so-far curve of the report is no guess.

@@ -45,8 +45,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.rule == ORACLE:
             raise UserError(
-                "the oracle cannot be what a search raises: it is the target's test accuracy, and a setting found by it "
-                f"has been trained on test labels; give a label-free rule, such as {', '.join(list(VALIDATORS)[:2])}"
+                "the oracle cannot be what a search raises: it is the target's test accuracy, and a setting found by "
+                f"it is fitted to test labels; give a label-free rule, such as {', '.join(list(VALIDATORS)[:2])}"
             )
         if self.rule == LAST:
             raise UserError("the rule 'last' chooses a step and scores no setting: give a rule that does, such as im")

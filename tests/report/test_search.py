@@ -26,8 +26,7 @@ def setting(seeds=(0, 1), target=0.5, best=None, **more):
     best = target if best is None else best
     spread = [0.01 * (-1) ** seed for seed in seeds]
     return [
-        run(seed=seed, target=target + off, best=best + off, **more)
-        for seed, off in zip(seeds, spread, strict=True)
+        run(seed=seed, target=target + off, best=best + off, **more) for seed, off in zip(seeds, spread, strict=True)
     ]
 
 
@@ -151,9 +150,7 @@ def test_a_setting_without_all_seeds_or_without_a_score_is_never_chosen():
 
 
 def test_forms_of_a_method_are_searches_of_their_own():
-    records = study() + [
-        one for rate in (0.01, 0.1) for one in setting(weight=1.0, rate=rate, schedule="constant")
-    ]
+    records = study() + [one for rate in (0.01, 0.1) for one in setting(weight=1.0, rate=rate, schedule="constant")]
     assert [one.name for one in searches_of(records)] == [
         "source_only",
         "dann (unset)",

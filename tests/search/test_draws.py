@@ -109,5 +109,7 @@ def test_what_cannot_be_searched_is_refused(method, count, says):
 def test_a_learning_rate_outside_of_its_space_is_refused():
     fast = dataclasses.replace(tiny.TRAINING, learning_rate=0.3)
     one = dataclasses.replace(experiment(da.methods.SourceOnly()), training=fast)
-    with pytest.raises(UserError, match="training.learning_rate = 0.3 of 'source_only' is outside.*as `learning_rate`"):
+    with pytest.raises(
+        UserError, match=r"training.learning_rate = 0.3 of 'source_only' is outside.*as `learning_rate`"
+    ):
         trials(one, 3)

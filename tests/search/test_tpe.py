@@ -28,7 +28,7 @@ def optuna():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Studies that were asked for, answered at once: the score is best at a learning rate of 0.001, and nothing else."""
+    """Studies that were asked for, answered at once: the score is best at a learning rate of 0.001."""
     batches = []
 
     def study(experiments, options):
@@ -85,7 +85,7 @@ def test_it_goes_on_from_its_file(optuna, asked, tmp_path, monkeypatch):
         adaptive(SOURCE_ONLY, budget(tmp_path))
     monkeypatch.setattr(tpe, "study", study)
     adaptive(SOURCE_ONLY, budget(tmp_path))
-    first, again, second, every = asked
+    first, again, _, every = asked
     assert settings(again) == settings(first)  # which are on record by now, or are made
     assert len(set(settings(every))) == 6
     asked.clear()
@@ -112,6 +112,7 @@ def test_it_looks_where_scores_are_good(optuna, asked, tmp_path):
     assert np.mean([1e-4 < rate < 1e-2 for rate in late]) > 1.5 * chance
 
 
+@pytest.mark.slow
 def test_a_run_that_is_real(optuna, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
     one = da.Experiment(task="moons/35", method=da.methods.SourceOnly(), model=tiny.MODEL, training=tiny.TRAINING)
