@@ -574,7 +574,15 @@ def _things(kind: str) -> list[dict[str, Any]]:
             for name, cls in models.MODELS.items()
         ]
     methods.load_plugins()
-    return [{"name": name, "summary": _summary(cls), "fields": as_dict(cls())} for name, cls in methods.METHODS.items()]
+    return [
+        {"name": name, "summary": _summary(cls), "fields": as_dict(cls()), "searched": _space(cls)}
+        for name, cls in methods.METHODS.items()
+    ]
+
+
+def _space(cls: Any) -> dict[str, str]:
+    """Where a method's fields are searched, in words; of a shallow one nowhere."""
+    return {field: str(space) for field, space in getattr(cls, "searched", {}).items()}
 
 
 def _task(name: str) -> dict[str, Any]:

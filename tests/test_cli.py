@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tyro
 
-from da_bench import cli
+from da_bench import cli, execute
 from da_bench.data import tasks
 from da_bench.methods import METHODS
 from da_bench.models import MODELS
@@ -285,10 +285,12 @@ def test_the_installed_command_runs():
     assert done.stdout.strip() == "0.1.0"
 
 
-def test_a_search_has_source_only_beside_it_and_a_table_of_its_own(capsys):
+def test_a_search_is_a_program_a_method_with_source_only_beside_it_and_has_a_table_of_its_own(capsys, monkeypatch):
+    build, built = execute.Resident, []
+    monkeypatch.setattr(execute, "Resident", lambda *args: built.append(len(args[0])) or build(*args))
     brief = ["--training.steps", "4", "--training.evaluations", "2", "--trials", "3", "--seeds", "2"]
     code, out, _ = said(capsys, "search", "coral", "--task", "moons/35", *brief)
-    assert code == 0
+    assert (code, built) == (0, [6, 6])
     assert "Search, moons/35" in out
     assert out.count("3 × 2") == 2 * 4  # both methods, by each of four rules
     code, table, _ = said(capsys, "table", "--of", "search", "--rule", "im", "--format", "json")
