@@ -26,7 +26,18 @@ _PLACES = {
     "Domain": "types",
     "Task": "types",
 }
-_ROOMS = ("methods", "models", "losses", "conformance", "transferability", "evaluate", "select", "report", "weights")
+_ROOMS = (
+    "methods",
+    "models",
+    "losses",
+    "conformance",
+    "transferability",
+    "evaluate",
+    "select",
+    "report",
+    "search",
+    "weights",
+)
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]  # noqa: PLE0604  (one list, not two)
 

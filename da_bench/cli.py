@@ -20,6 +20,7 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   run FILE.py             the EXPERIMENTS of a file, its tables and plots: da-bench run experiments/quickstart.py
   run METHOD --task TASK  one method:            da-bench run dann --weight 0.5 --task digits/synthetic-to-real
   run CONFIG.json         a run again, from the config.json of its record
+  search METHOD...        hyper-parameters of methods and of source only, with the same budget for each
   table                   tables of the records in a results folder
   plot                    plots of the records in a results folder
   list KIND               methods, tasks, models or validators, with --json for programs
@@ -94,9 +95,11 @@ class Report:
 class Table(Report):
     """Tables of the records in a results folder."""
 
-    of: Literal["results", "pairs", "published", "validators", "validators-by-method", "transferability"] = "results"
+    of: Literal["results", "pairs", "published", "validators", "validators-by-method", "transferability", "search"] = (
+        "results"
+    )
     """Results by method on each pair; methods x pairs, with tests over pairs; published numbers beside ours; how well
-    every validator chose; or measures of transferability beside gains."""
+    every validator chose; measures of transferability beside gains; or what each rule chose in searches."""
     others: tuple[str, ...] = ("im", "source_validation")
     """Rules with a column of their own, beside last, the declared one and the oracle."""
     format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
@@ -146,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     verbs: dict[str, Callable[[list[str]], None]] = {
         "run": run,
+        "search": search,
         "table": table,
         "plot": plot,
         "list": list_,
@@ -221,24 +225,40 @@ def _run_method(name: str, arguments: list[str]) -> None:
 
     load_plugins()
     asked = tyro.cli(_one_method(METHODS[name]), args=arguments, prog=f"da-bench run {name}")
+    _show(run_study(asked.method, asked.task, asked.seeds, _options(asked), **_settings(asked)), asked, [])
+
+
+def _settings(asked: Any) -> dict[str, Any]:
+    """What was asked of an experiment, but for task, method and seed."""
     same = {name: getattr(asked, name) for name in ("training", "labels_from", "shots", "features")}
-    settings = {**same, "model": _model(asked), "view": _view(asked)}
-    _show(run_study(asked.method, asked.task, asked.seeds, _options(asked), **settings), asked, [])
+    return {**same, "model": _model(asked), "view": _view(asked)}
 
 
 def _one_method(cls: Any) -> Any:
     """The command line of `run METHOD`, whose own fields are options without a prefix."""
     import tyro
 
+    options = [("method", Annotated[cls, tyro.conf.arg(name="")], cls()), *_of_experiment(seeds=5)]
+    _check_names(cls, [option[0] for option in options])
+    made = dataclasses.make_dataclass("RunMethod", options, bases=(Run,), frozen=True, kw_only=True)
+    made.__doc__ = cls.__doc__
+    return made
+
+
+def _explained(kind: Any, text: str) -> Any:
+    import tyro
+
+    return Annotated[kind, tyro.conf.arg(help=text)]
+
+
+def _of_experiment(seeds: int) -> list[Any]:
+    """Options of an experiment, but for its method, as fields of a dataclass; seeds: how many by default."""
     from da_bench.train import Training
 
-    def explained(kind: Any, text: str) -> Any:
-        return Annotated[kind, tyro.conf.arg(help=text)]
-
-    options: list[tuple[str, Any, Any] | tuple[str, Any]] = [
+    explained = _explained
+    return [
         ("task", explained(str, "A pair of domains: see `da-bench list tasks`.")),
-        ("method", Annotated[cls, tyro.conf.arg(name="")], cls()),
-        ("seeds", explained(int, "Seeds 0 .. SEEDS - 1."), 5),
+        ("seeds", explained(int, "Seeds 0 .. SEEDS - 1."), seeds),
         ("training", Training, Training()),
         ("model", explained(str | None, "A network; default: the task's own."), None),
         ("weights", explained(str, "Imported weights that it starts from: see `da-bench weights`."), ""),
@@ -248,10 +268,64 @@ def _one_method(cls: Any) -> Any:
         ("shots", explained(int | None, "Only so many labels of the target, of each class."), None),
         ("features", explained(str, "Imported weights whose features take the place of pictures."), ""),
     ]
-    _check_names(cls, [option[0] for option in options])
-    made = dataclasses.make_dataclass("RunMethod", options, bases=(Run,), frozen=True, kw_only=True)
-    made.__doc__ = cls.__doc__
+
+
+def search(arguments: list[str]) -> None:
+    """`da-bench search`: settings of methods, and of source only, with the same budget for each."""
+    import itertools
+
+    import tyro
+
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    asked = tyro.cli(_search_options(), args=arguments[len(names) :], prog="da-bench search METHOD...")
+    _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
+    from da_bench.experiment import Experiment
+    from da_bench.methods import METHODS, load_plugins
+
+    load_plugins()
+    methods: list[Any] = [METHODS[name]() for name in dict.fromkeys(["source_only", *names])]
+    experiments = [Experiment(task=asked.task, method=method, **_settings(asked)) for method in methods]
+    _show(_searched(experiments, asked), asked, [])
+
+
+def _search_options() -> Any:
+    """The command line of `search`."""
+    rates = _explained(tuple[float, float], "Bounds of the learning rate, drawn evenly in its logarithm.")
+    sampler = _explained(Literal["random", "tpe"], 'tpe: by Optuna, in batches; pip install "da-bench[opt]".')
+    options = [
+        ("trials", _explained(int, "Settings tried of each method, the first one being its default."), 20),
+        ("learning_rates", rates, (1e-5, 0.1)),
+        ("draw", _explained(int, "Which draws: the seed of a random search."), 0),
+        ("sampler", sampler, "random"),
+        (
+            "storage",
+            _explained(Path | None, "Of tpe: the file that keeps the search, and from which it goes on."),
+            None,
+        ),
+        ("batch", _explained(int, "Of tpe: settings asked for at once, and made as one program."), 5),
+        ("rule", _explained(str, "The rule that is declared, and of tpe what is raised; never the oracle."), "im"),
+        *_of_experiment(seeds=3),
+    ]
+    made = dataclasses.make_dataclass("Search", options, bases=(Run,), frozen=True, kw_only=True)
+    made.__doc__ = "Search hyper-parameters of methods, and of source only, with the same budget for each."
     return made
+
+
+def _searched(experiments: list[Any], asked: Any) -> Any:
+    from da_bench.execute import Results, over_seeds, study
+    from da_bench.search import Budget, adaptive, over_trials
+    from da_bench.settings import UserError
+    from da_bench.spaces import LogUniform
+
+    rates, options = LogUniform(*asked.learning_rates), _options(asked)
+    if asked.sampler == "random":
+        return study(over_seeds(over_trials(experiments, asked.trials, asked.draw, rates), asked.seeds), options)
+    if asked.storage is None:
+        raise UserError("--sampler tpe needs --storage FILE, which keeps the search so that it can go on")
+    given = {name: getattr(asked, name) for name in ("storage", "trials", "seeds", "batch", "rule")}
+    budget = Budget(**given, learning_rate=rates)
+    records = [record for one in experiments for record in adaptive(one, budget, options).records]
+    return Results(records, options.results)
 
 
 def _model(asked: Any) -> Any:
@@ -352,8 +426,20 @@ def table(arguments: list[str]) -> None:
         show(published_tables(records, asked.rule), asked.format)
     elif asked.of == "transferability":
         show(transfer_tables(records, asked.rule), asked.format)
+    elif asked.of == "search":
+        show(_searches(records, columns_of(asked.rule, asked.others)), asked.format)
     else:
         show(validator_tables(records, by_method=asked.of == "validators-by-method"), asked.format)
+
+
+def _searches(records: list[Any], rules: list[str]) -> list[Any]:
+    from da_bench.report.search import search_tables
+    from da_bench.settings import UserError
+
+    found = search_tables(records, rules)
+    if not found:
+        raise UserError("no search among these records: no method at several learning rates; see `da-bench search`")
+    return found
 
 
 def plot(arguments: list[str]) -> None:
@@ -488,7 +574,15 @@ def _things(kind: str) -> list[dict[str, Any]]:
             for name, cls in models.MODELS.items()
         ]
     methods.load_plugins()
-    return [{"name": name, "summary": _summary(cls), "fields": as_dict(cls())} for name, cls in methods.METHODS.items()]
+    return [
+        {"name": name, "summary": _summary(cls), "fields": as_dict(cls()), "searched": _space(cls)}
+        for name, cls in methods.METHODS.items()
+    ]
+
+
+def _space(cls: Any) -> dict[str, str]:
+    """Where a method's fields are searched, in words; of a shallow one nowhere."""
+    return {field: str(space) for field, space in getattr(cls, "searched", {}).items()}
 
 
 def _task(name: str) -> dict[str, Any]:

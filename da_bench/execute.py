@@ -46,10 +46,13 @@ class Results:
     folder: Path
 
     def table(self, rule: str = "last") -> None:
-        """Print one table a task: every method by every selection rule, gains by the declared `rule`."""
-        from da_bench.report.tables import result_tables, show
+        """Print one table a task: every method by every selection rule, gains by the declared `rule`; or of a task on
+        which there was a search, what each rule chose there.
+        """
+        from da_bench.report.search import search_tables
+        from da_bench.report.tables import columns_of, result_tables, show
 
-        show(result_tables(self.records, rule))
+        show(search_tables(self.records, columns_of(rule)) or result_tables(self.records, rule))
 
     def write(self, name: str, rule: str = "last") -> list[Path]:
         """Write tables (Markdown, LaTeX, CSV, JSON), plots (PNG, SVG) and the records without predictions into

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tyro
 
-from da_bench import cli
+from da_bench import cli, execute
 from da_bench.data import tasks
 from da_bench.methods import METHODS
 from da_bench.models import MODELS
@@ -76,7 +76,7 @@ def test_help_imports_nothing_heavy():
     assert "da-bench VERB" in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["run", "table", "plot", "list"])
+@pytest.mark.parametrize("verb", ["run", "search", "table", "plot", "list"])
 def test_every_verb_explains_itself(verb, capsys):
     code, out, _ = said(capsys, verb, "--help")
     assert code in (0, None)
@@ -105,6 +105,18 @@ def test_every_verb_explains_itself(verb, capsys):
         (["table", "--others", "sdn"], "unknown rule 'sdn'; did you mean 'snd'?"),
         (["run", "dann", "--task", "moons/35", "--rule", "orcale"], "did you mean 'oracle'?"),
         (["list", "mehtods"], "mehtods"),
+        (["search", "dannn", "--task", "moons/35"], "unknown method 'dannn'; did you mean 'dann'?"),
+        (["search", "dann", "--task", "moons/35", "--trials", "0"], "trials = 0: at least 1 is needed"),
+        (["search", "dann", "--task", "moons/35", "--seeds", "0"], "seeds = 0"),
+        (["search", "dann", "--task", "moons/35", "--rule", "imm"], "unknown rule 'imm'; did you mean 'im'?"),
+        (["search", "logistic_regression", "--task", "moons/35"], "'logistic_regression' is a shallow method"),
+        (["search", "dann", "--task", "moons/35", "--learning-rates", "0.1", "0.01"], "the lower one first"),
+        (["search", "dann", "--task", "moons/35", "--learning-rates", "0.1", "1.0"], "training.learning_rate = 0.01"),
+        (["search", "dann", "--task", "moons/35", "--sampler", "tpe"], "--sampler tpe needs --storage FILE"),
+        (
+            ["search", "dann", "--task", "moons/35", "--sampler", "tpe", "--storage", "s.log", "--rule", "oracle"],
+            "the oracle cannot be what a search raises",
+        ),
     ],
 )
 def test_a_wrong_word_is_one_message_and_leaves_nothing(arguments, says, capsys, tmp_path):
@@ -271,3 +283,24 @@ def test_the_installed_command_runs():
     command = os.path.join(os.path.dirname(sys.executable), "da-bench")
     done = subprocess.run([command, "--version"], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "0.1.0"
+
+
+def test_a_search_is_a_program_a_method_with_source_only_beside_it_and_has_a_table_of_its_own(capsys, monkeypatch):
+    build, built = execute.Resident, []
+    monkeypatch.setattr(execute, "Resident", lambda *args: built.append(len(args[0])) or build(*args))
+    brief = ["--training.steps", "4", "--training.evaluations", "2", "--trials", "3", "--seeds", "2"]
+    code, out, _ = said(capsys, "search", "coral", "--task", "moons/35", *brief)
+    assert (code, built) == (0, [6, 6])
+    assert "Search, moons/35" in out
+    assert out.count("3 × 2") == 2 * 4  # both methods, by each of four rules
+    code, table, _ = said(capsys, "table", "--of", "search", "--rule", "im", "--format", "json")
+    (found,) = json.loads(table)
+    assert code == 0
+    assert [row["method"] for row in found["rows"]] == ["source_only"] * 4 + ["coral"] * 4
+    assert said(capsys, "search", "coral", "--task", "moons/35", *brief)[1] == out
+
+
+def test_a_table_of_searches_where_there_are_none(study, capsys):
+    code, _, err = said(capsys, "table", "--of", "search", "--results", str(study / "results"))
+    assert code == 2
+    assert "no search among these records: no method at several learning rates; see `da-bench search`" in err

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "da_bench"
 ORDER = [
     {"settings", "version", "disk", "progress", "stopping"},
-    {"locks", "checkpoints", "strict"},
+    {"locks", "checkpoints", "strict", "spaces"},
     {"types"},
     {"view", "processes"},
     {"losses"},
@@ -31,7 +31,7 @@ ORDER = [
     {"cluster", "rank"},
     {"apart"},
     {"execute"},
-    {"look"},
+    {"look", "search"},
     {"conformance"},
     {"submit"},
     {"leaderboard"},

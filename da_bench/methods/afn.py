@@ -9,6 +9,7 @@ from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.norms import norm
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative, Positive
+from da_bench.spaces import SMALL_WEIGHT, Uniform
 from da_bench.types import Array, Output, Tree
 
 
@@ -30,6 +31,9 @@ class Afn(Penalty):
         "gradient_is_that_of_finite_differences": "the norm that is aimed at carries no gradient",
         "gains_on_moved_domains": "larger norms move no cluster",
     }
+
+    # the reality check: a step between 0, which is none, and 2
+    searched: ClassVar = {"weight": SMALL_WEIGHT, "delta": Uniform(0.01, 2.0)}
 
     weight: NonNegative = 0.05
     variant: Literal["stepwise", "hard"] = "stepwise"

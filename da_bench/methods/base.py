@@ -12,7 +12,8 @@ import optax
 from da_bench.losses.adversarial import WARM_START
 from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
 from da_bench.models import Network, Precision, forward, head, normalisation
-from da_bench.settings import Registry, setting, snake_case
+from da_bench.settings import Registry, UserError, did_you_mean, leaf_names, setting, snake_case
+from da_bench.spaces import Space, loss_weight
 from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
 
 METHODS: Registry[type["Named"]] = Registry("method")
@@ -22,6 +23,7 @@ Metrics = dict[str, Array]
 BatchNorm = Literal["joint", "split", "domain_specific"]
 DomainName = Literal["source", "target"]
 WIDEST = 10_000  # inputs a row of a shallow method
+MOST_SEARCHED = 4  # fields, beside the learning rate: the reality check's (arXiv:2111.15672) five in all
 
 
 class Learner(NamedTuple):
@@ -151,7 +153,13 @@ class Named:
 
 
 class Method(Named, abc.ABC):
-    """A way to train on labelled source and unlabelled target batches."""
+    """A way to train on labelled source and unlabelled target batches.
+
+    searched: where `da-bench search` draws float fields from, four at most; the learning rate is drawn for every
+    method. By default the field `weight`, if there is one, from `spaces.loss_weight`.
+    """
+
+    searched: ClassVar[Mapping[str, Space]] = {}
 
     def init(self, key: Array, output: Output) -> Tree:
         """The method's own trainable parameters, given the shapes of the network's output for one batch."""
@@ -249,8 +257,33 @@ class Shallow(Named, abc.ABC):
 
 
 def register(cls: type[Kind]) -> type[Kind]:
-    """Make a final Method, Penalty or Shallow class a checked setting, known by its class name in snake case."""
+    """Make a final Method, Penalty or Shallow class a checked setting, known by its class name in snake case.
+
+    Raises:
+        UserError: another method has that name; or what it calls `searched` is no float field of its own, does not
+            hold that field's default, or has bounds that are no valid values.
+    """
     cls.name = snake_case(cls.__name__)
     checked = setting(cls)
+    if issubclass(checked, Method):
+        _check_searched(checked)
+        checked.searched = checked.searched or _loss_weight(checked)
     METHODS.add(checked.name, checked)
     return checked
+
+
+def _loss_weight(cls: Any) -> dict[str, Space]:
+    return {"weight": loss_weight(cls().weight)} if "weight" in leaf_names(cls) else {}
+
+
+def _check_searched(cls: type[Method]) -> None:
+    if len(cls.searched) > MOST_SEARCHED:
+        raise UserError(f"{cls.__name__}.searched has {len(cls.searched)} fields; keep {MOST_SEARCHED} at most")
+    for field, space in cls.searched.items():
+        if field not in leaf_names(cls):
+            known = did_you_mean(field, leaf_names(cls))
+            raise UserError(f"{cls.__name__}.searched: '{field}' is no float field of it{known}")
+        if not space.holds(default := getattr(cls(), field)):
+            raise UserError(f"{cls.__name__}.searched: {space} does not hold the default {field} = {default}")
+        for bound in (space.low, space.high):
+            cls(**{field: bound})

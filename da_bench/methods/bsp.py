@@ -10,6 +10,7 @@ from da_bench.losses.spectrum import singular_values
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Discriminator
 from da_bench.settings import Count, NonNegative
+from da_bench.spaces import REVERSED_WEIGHT, SMALL_WEIGHT
 from da_bench.types import Array, Output, Tree
 
 
@@ -31,6 +32,8 @@ class Bsp(Penalty):
     expected_failed_checks: ClassVar = {
         "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
     }
+
+    searched: ClassVar = {"weight": REVERSED_WEIGHT, "spectral_weight": SMALL_WEIGHT}
 
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"

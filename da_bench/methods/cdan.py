@@ -17,6 +17,7 @@ from da_bench.losses.entropy import row_entropies
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Discriminator
 from da_bench.settings import Count, NonNegative
+from da_bench.spaces import REVERSED_WEIGHT
 from da_bench.types import Array, Output, Tree, stream
 
 WIDEST = 4096  # entries of an outer product, in the paper
@@ -43,6 +44,8 @@ class Cdan(Penalty):
     expected_failed_checks: ClassVar = {
         "gradient_is_that_of_finite_differences": "the gradient is reversed, and the predictions carry none",
     }
+
+    searched: ClassVar = {"weight": REVERSED_WEIGHT}
 
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"

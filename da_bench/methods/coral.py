@@ -1,10 +1,11 @@
 """Correlation alignment in a deep network."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from da_bench.losses.moments import covariance_gap, mean_gap
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative
+from da_bench.spaces import DISTANCE_WEIGHT
 from da_bench.types import Array, Output, Tree
 
 
@@ -20,6 +21,8 @@ class Coral(Penalty):
     References: Sun and Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV Workshops 2016.
     arXiv:1607.01719, Eq. 1-3 and 6.
     """
+
+    searched: ClassVar = {"weight": DISTANCE_WEIGHT}
 
     weight: NonNegative = 1.0
     layer: Literal["logits", "features"] = "logits"

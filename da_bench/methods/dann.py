@@ -7,6 +7,7 @@ from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Discriminator
 from da_bench.settings import NonNegative
+from da_bench.spaces import REVERSED_WEIGHT
 from da_bench.types import Array, Output, Tree
 
 
@@ -29,6 +30,8 @@ class Dann(Penalty):
     expected_failed_checks: ClassVar = {
         "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features"
     }
+
+    searched: ClassVar = {"weight": REVERSED_WEIGHT}
 
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"

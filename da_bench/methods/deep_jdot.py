@@ -11,6 +11,7 @@ from da_bench.losses.mmd import squared_distances
 from da_bench.losses.transport import sinkhorn
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import Count, NonNegative, Positive
+from da_bench.spaces import LogUniform
 from da_bench.types import Array, Output, Tree
 
 
@@ -37,6 +38,9 @@ class DeepJdot(Penalty):
     expected_failed_checks: ClassVar = {
         "gradient_is_that_of_finite_differences": "the plan carries no gradient",
     }
+
+    # our own: around the default, the authors' 0.01 and 1 at their ends
+    searched: ClassVar = {"alpha": LogUniform(0.001, 1.0), "label": LogUniform(0.01, 1.0)}
 
     weight: NonNegative = 1.0
     alpha: NonNegative = 0.1

@@ -5,6 +5,7 @@ from typing import ClassVar
 from da_bench.losses.entropy import class_confusion
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative, Positive
+from da_bench.spaces import LOSS_WEIGHT, Uniform
 from da_bench.types import Array, Output, Tree
 
 
@@ -22,6 +23,9 @@ class Mcc(Penalty):
     expected_failed_checks: ClassVar = {
         "gradient_is_that_of_finite_differences": "the weights of the rows carry no gradient",
     }
+
+    # the reality check's
+    searched: ClassVar = {"weight": LOSS_WEIGHT, "temperature": Uniform(0.2, 5.0)}
 
     weight: NonNegative = 1.0
     temperature: Positive = 2.5

@@ -9,6 +9,7 @@ from da_bench.losses.adversarial import Schedule, log_of_the_others, reverse_gra
 from da_bench.methods.base import Penalty, register
 from da_bench.models import Head
 from da_bench.settings import NonNegative, Positive
+from da_bench.spaces import REVERSED_WEIGHT
 from da_bench.types import Array, Output, Tree
 
 
@@ -30,6 +31,8 @@ class Mdd(Penalty):
     expected_failed_checks: ClassVar = {
         "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
     }
+
+    searched: ClassVar = {"weight": REVERSED_WEIGHT}
 
     weight: NonNegative = 0.1
     schedule: Schedule = "ramp"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from da_bench.losses.mmd import Centre, Estimator, gaussian_kernel, mmd
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative, Positive
+from da_bench.spaces import DISTANCE_WEIGHT
 from da_bench.types import Array, Output, Tree
 
 
@@ -25,6 +26,8 @@ class Mmd(Penalty):
     """
 
     expected_failed_checks: ClassVar = {"gradient_is_that_of_finite_differences": "the bandwidth carries no gradient"}
+
+    searched: ClassVar = {"weight": DISTANCE_WEIGHT}
 
     weight: NonNegative = 1.0
     layers: tuple[Literal["features", "logits"], ...] = ("features", "logits")

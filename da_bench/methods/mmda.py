@@ -9,6 +9,7 @@ from da_bench.losses.mmd import gaussian_kernel, mmd
 from da_bench.losses.moments import covariance_gap
 from da_bench.methods.base import Penalty, register
 from da_bench.settings import NonNegative
+from da_bench.spaces import LOSS_WEIGHT
 from da_bench.types import Array, Output, Tree
 
 
@@ -27,6 +28,9 @@ class Mmda(Penalty):
     expected_failed_checks: ClassVar = {
         "gradient_is_that_of_finite_differences": "the bandwidth carries no gradient",
     }
+
+    # our own: the three terms, each by its own weight
+    searched: ClassVar = dict.fromkeys(("mmd_weight", "coral_weight", "entropy_weight"), LOSS_WEIGHT)
 
     weight: NonNegative = 1.0
     mmd_weight: NonNegative = 1.0

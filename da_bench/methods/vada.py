@@ -14,6 +14,7 @@ from da_bench.losses.norms import norm
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.models import Discriminator
 from da_bench.settings import NonNegative, Positive
+from da_bench.spaces import LOSS_WEIGHT
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 Pair = tuple[Array, Array]  # of the source and of the target
@@ -44,6 +45,9 @@ class Vada(Method):
         "order_within_a_batch_does_not_matter": "every row is probed in a direction of its own, by its place",
         "lowers_what_it_says": "it seeks sure and smooth predictions, and aligns at a hundredth of their weight",
     }
+
+    # the reality check's: the three terms, each by its own weight
+    searched: ClassVar = dict.fromkeys(("domain_weight", "source_weight", "target_weight"), LOSS_WEIGHT)
 
     weight: NonNegative = 1.0
     domain_weight: NonNegative = 0.01

@@ -117,7 +117,7 @@ def _family_rows(family: list[Record]) -> list[Row]:
     groups: dict[Any, list[Record]] = {}
     for record in family:
         groups.setdefault(_key(settings(record), fields), []).append(record)
-    return [_row(_name(group[0], fields), group) for group in groups.values()]
+    return [_row(name_with(group[0], fields), group) for group in groups.values()]
 
 
 def _row(name: str, group: list[Record]) -> Row:
@@ -136,10 +136,11 @@ def _row(name: str, group: list[Record]) -> Row:
 def row_name(record: Record, among: Sequence[Record]) -> str:
     """The method's name and the fields which vary among its records on that task: "dann (weight=6)"."""
     same = [one for one in among if one.config["task"] == record.config["task"] and _family(one) == _family(record)]
-    return _name(record, varying(same))
+    return name_with(record, varying(same))
 
 
-def _name(record: Record, fields: Sequence[str]) -> str:
+def name_with(record: Record, fields: Sequence[str]) -> str:
+    """The method's name and its values of `fields`, which are names of its flat settings."""
     found = settings(record)
     short = [field.rpartition(".")[2] for field in fields]
     labels = [

@@ -29,6 +29,7 @@ from da_bench.report.rows import (
     said,
     seeds_said,
 )
+from da_bench.report.search import search_tables
 from da_bench.report.table import Cell, Column, Table, tables_csv
 from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
 
@@ -303,13 +304,14 @@ def _class_scores(row: Row, rule: str) -> list[dict[int, float]]:
 def write_tables(records: Sequence[Record], folder: Path, rule: str = "last") -> list[Path]:
     """Write tables.md, .tex, .csv and .json into `folder`, each whole or not at all; returns their paths.
 
-    Result tables come first, then what is over pairs, then published numbers, then the tables by class.
+    Result tables come first, then what is over pairs, published numbers, tables by class, and searches.
 
     Raises:
         UserError: as `result_tables`.
     """
     tables = [*result_tables(records, rule), *over_pairs_tables(records, rule)]
     tables += [*published_tables(records, rule), *class_table(records, rule)]
+    tables += search_tables(records, columns_of(rule))
     commands = said(record.environment.get("command") or "unknown" for record in records)
     texts = {
         "tables.md": f"<!-- {escape_markdown(_origin(commands, records))} -->\n\n"
