@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
+import threadpoolctl
 
 from da_bench.checkpoints import Checkpoints, Saved
 from da_bench.processes import agree, fetch, leads
@@ -101,7 +102,10 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
     """
     reached = _resumed(engine, session)
     if reached.step < training.steps:
-        _train(reached, engine, training, session)
+        # XLA calls LAPACK from threads of its own; with threads of its own, too, the singular values of BSP and BNM
+        # took up to 250 times as long on a busy machine
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            _train(reached, engine, training, session)
         reached.carry = fetch(reached.carry)  # once, for a checkpoint and for the digests
         if engine.count > 1:  # killed between publishing two runs, the other would be made alone, and round otherwise
             _save(reached, engine, session)
