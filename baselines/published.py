@@ -190,8 +190,9 @@ publish(
         "dann": (78.4, 73.3, 77.9, 72.3, 75.4, 78.3, 71.3, 73.8, 85.4, 70.9, 74.0, 84.3),
     },
 )
+GANIN_AMAZON_SVM = GANIN_AMAZON._replace(name="Ganin et al. 2016, reviews, SVM", network="none")
 publish(
-    GANIN_AMAZON._replace(name="Ganin et al. 2016, reviews, SVM", network="none"),
+    GANIN_AMAZON_SVM,
     AMAZON,
     {"svm": (79.9, 74.8, 76.9, 74.3, 74.8, 74.6, 70.5, 72.6, 84.7, 70.7, 73.6, 84.2)},
 )

@@ -26,7 +26,19 @@ _PLACES = {
     "Domain": "types",
     "Task": "types",
 }
-_ROOMS = ("methods", "models", "losses", "conformance", "transferability", "evaluate", "select", "report", "weights")
+_ROOMS = (
+    "methods",
+    "models",
+    "losses",
+    "conformance",
+    "transferability",
+    "evaluate",
+    "select",
+    "report",
+    "weights",
+    "reproduce",
+    "look",
+)
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]  # noqa: PLE0604  (one list, not two)
 

@@ -31,7 +31,7 @@ ORDER = [
     {"cluster", "rank"},
     {"apart"},
     {"execute"},
-    {"look"},
+    {"look", "reproduce"},
     {"conformance"},
     {"submit"},
     {"leaderboard"},
