@@ -375,7 +375,7 @@ def _reproduce(one: Any, asked: Reproduce) -> None:
     from da_bench.processes import leads
     from da_bench.report.tables import show
 
-    options = _options(asked)
+    options = room.options_for(one, _options(asked))
     results = study(one.experiments, options)
     if asked.shard != "1/1" or not leads():
         print(f"{len(results.records)} records in {asked.results / 'runs'}; the command without --shard writes the card")

@@ -23,6 +23,7 @@ from da_bench.records import Record, Records, strict_json
 from da_bench.report.files import write_whole
 from da_bench.report.plots import write_pictures
 from da_bench.report.reproduction import Card, Discord, Paper, Place, by_place, card, picked, printed, scores
+from da_bench.select import VALIDATORS
 from da_bench.settings import UserError, did_you_mean, first_line
 
 __all__ = ["Paper", "Quick", "printed"]
@@ -86,6 +87,12 @@ def _folder() -> Path:
     return there[0]
 
 
+
+
+def options_for(one: Reproduction, options: Options) -> Options:
+    """The options, with all validators where the paper's rule needs features that runs do not keep else."""
+    validator = VALIDATORS.get(one.paper.rule)
+    return dataclasses.replace(options, validators="all") if validator and validator.needs else options
 
 
 def write(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:
@@ -162,7 +169,8 @@ def check(one: Reproduction, options: Options) -> list[str]:
     if one.quick is None:
         raise UserError(f"'{one.name}' has no quick check: its file defines no QUICK")
     with tempfile.TemporaryDirectory() as folder:
-        records = study(one.quick.experiments, dataclasses.replace(options, results=Path(folder))).records
+        anew = dataclasses.replace(options_for(one, options), results=Path(folder))
+        records = study(one.quick.experiments, anew).records
     lines = list(_compared(one.quick.within, by_place(records), one.paper.rule))
     if outside := [line for line, inside in lines if not inside]:
         raise ReproduceError(f"{one.name}: {len(outside)} of {len(lines)} numbers left their interval: {'; '.join(outside)}")

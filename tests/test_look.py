@@ -62,6 +62,20 @@ def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
 
 
+def test_boundaries_are_those_of_the_run_and_of_source_only(results, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(look, "plot_boundaries", lambda *given: drawn.update(zip("rps", given, strict=True)))
+    record = one(results, "dann")
+    look.boundaries(results, record.id)
+    assert drawn["s"]  # training does not know what it will be asked
+    before, after = drawn["p"].values()
+    assert list(drawn["p"]) == ["before: source only", "after: dann"]
+    assert before.classes.shape == (look.SIDE, look.SIDE)
+    x, y = tiny.task().target.test.inputs.T
+    nearest = after.classes[np.abs(after.y[:, None] - y).argmin(axis=0), np.abs(after.x[:, None] - x).argmin(axis=0)]
+    assert np.mean(nearest == Records(results).predictions(record.id)["target_test"][-1]) > 0.9
+
+
 @pytest.mark.parametrize(
     ("verb", "given", "said"),
     [
@@ -69,6 +83,7 @@ def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
         (look.confusion, "../..", "0 runs"),
         (look.confusion, "", "0 runs"),
         (look.features, "shallow", "has no features to draw"),
+        (look.boundaries, "shallow", "has no features to draw"),
     ],
 )
 def test_what_cannot_be_looked_at_is_one_message(results, verb, given, said, monkeypatch):

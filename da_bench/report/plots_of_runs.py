@@ -168,8 +168,8 @@ def _principal(rows: np.ndarray) -> np.ndarray:
 
 def require(embedding: Embedding) -> None:
     """Raise UserError where the package of an embedding is not installed."""
-    package = {"tsne": "openTSNE", "umap": "umap", "pca": "numpy"}[embedding]
-    if importlib.util.find_spec(package) is None:
+    package = {"tsne": "openTSNE", "umap": "umap"}.get(embedding)
+    if package and importlib.util.find_spec(package) is None:
         raise UserError(f'a map of features by "{embedding}" needs {package}: pip install "da-bench[plots]"')
 
 

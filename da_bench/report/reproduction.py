@@ -121,6 +121,11 @@ def card(
         UserError: an unknown rule, or one that cannot choose between settings; no records.
     """
     check_rule(honest)
+    if records and not any(paper.rule in one.result["rules"] for one in records):
+        raise UserError(
+            f"no record was judged by '{paper.rule}', the paper's rule: make the runs in another folder for results, "
+            "with --validators all"
+        )
     groups = by_place(records)
     rows = {place: _row(paper, place, groups.get(place, []), honest) for place in places(paper, groups)}
     cells = Table(f"{paper.title}: the paper's numbers and ours", _columns(paper, honest), tuple(rows.values()), (NOTE,))
