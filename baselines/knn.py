@@ -35,6 +35,8 @@ class NearestNeighbour(Shallow):
         """
         given = checked(self.name, source_inputs, source_labels, target_inputs)
         if self.k > len(given.source):
-            raise UserError(f"NearestNeighbour.k = {self.k} is more than the source's {len(given.source)} training rows")
+            raise UserError(
+                f"NearestNeighbour.k = {self.k} is more than the source's {len(given.source)} training rows"
+            )
         of_source, of_target = scalers(given, self.normalise, self.scaling)
         return Fitted(of_target, nearest(of_source(given.source), given.labels, self.k))

@@ -378,7 +378,9 @@ def _reproduce(one: Any, asked: Reproduce) -> None:
     options = room.options_for(one, _options(asked))
     results = study(one.experiments, options)
     if asked.shard != "1/1" or not leads():
-        print(f"{len(results.records)} records in {asked.results / 'runs'}; the command without --shard writes the card")
+        print(
+            f"{len(results.records)} records in {asked.results / 'runs'}; the command without --shard writes the card"
+        )
         return
     card, written = room.write(one, results, options, asked.rule)
     if asked.json:

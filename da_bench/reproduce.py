@@ -87,11 +87,9 @@ def _folder() -> Path:
     return there[0]
 
 
-
-
 def options_for(one: Reproduction, options: Options) -> Options:
     """The options, with all validators where the paper's rule needs features that runs do not keep else."""
-    validator = VALIDATORS.get(one.paper.rule)
+    validator = VALIDATORS[one.paper.rule] if one.paper.rule in VALIDATORS else None
     return dataclasses.replace(options, validators="all") if validator and validator.needs else options
 
 
@@ -173,7 +171,9 @@ def check(one: Reproduction, options: Options) -> list[str]:
         records = study(one.quick.experiments, anew).records
     lines = list(_compared(one.quick.within, by_place(records), one.paper.rule))
     if outside := [line for line, inside in lines if not inside]:
-        raise ReproduceError(f"{one.name}: {len(outside)} of {len(lines)} numbers left their interval: {'; '.join(outside)}")
+        raise ReproduceError(
+            f"{one.name}: {len(outside)} of {len(lines)} numbers left their interval: {'; '.join(outside)}"
+        )
     return [line for line, _ in lines]
 
 

@@ -15,7 +15,9 @@ SCALED = {"normalise": "l1", "scaling": "each"}
 
 def methods() -> list:
     """Every method at every size of its subspace; none is random."""
-    of_sizes = [cls(dimensions=k, normalise="l1") for cls in (Pca, SubspaceAlignment, Gfk, Tca, Jda) for k in DIMENSIONS]
+    of_sizes = [
+        cls(dimensions=k, normalise="l1") for cls in (Pca, SubspaceAlignment, Gfk, Tca, Jda) for k in DIMENSIONS
+    ]
     return [NearestNeighbour(**SCALED), Svm(**SCALED), ShallowCoral(classifier="svm", normalise="l1"), *of_sizes]
 
 

@@ -136,7 +136,10 @@ def test_missing_data_are_one_message_and_nothing_is_written(name, said, tmp_pat
     ("text", "said"),
     [
         (FILE.replace("QUICK = da.reproduce.Quick(EXPERIMENTS, ", "QUICK = (EXPERIMENTS, "), "QUICK, if there is one"),
-        (FILE.replace("EXPERIMENTS = ", "RUNS = EXPERIMENTS_ = ").replace("(EXPERIMENTS,", "(RUNS,"), "must define EXPERIMENTS"),
+        (
+            FILE.replace("EXPERIMENTS = ", "RUNS = EXPERIMENTS_ = ").replace("(EXPERIMENTS,", "(RUNS,"),
+            "must define EXPERIMENTS",
+        ),
     ],
 )
 def test_a_file_that_defines_something_else_is_refused(folder, tmp_path, text, said):

@@ -128,11 +128,15 @@ def card(
         )
     groups = by_place(records)
     rows = {place: _row(paper, place, groups.get(place, []), honest) for place in places(paper, groups)}
-    cells = Table(f"{paper.title}: the paper's numbers and ours", _columns(paper, honest), tuple(rows.values()), (NOTE,))
+    cells = Table(
+        f"{paper.title}: the paper's numbers and ours", _columns(paper, honest), tuple(rows.values()), (NOTE,)
+    )
     better = [_better_table(paper, groups, discords)] if paper.better else []
     verdicts = [rows[place][-1].text for place in paper.cells if groups.get(place)]
     count = sum(one.startswith("reproduced") for one in verdicts), len(verdicts)
-    return Card(paper.title, _head(paper, question, records, count, _mean_error(paper, groups)), (cells, *better), count)
+    return Card(
+        paper.title, _head(paper, question, records, count, _mean_error(paper, groups)), (cells, *better), count
+    )
 
 
 def by_place(records: Iterable[Record]) -> dict[Place, list[Record]]:
@@ -244,9 +248,7 @@ def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:
     return f"mean absolute difference {100 * np.abs(gaps).mean():.2f} points, mean difference {100 * gaps.mean():+.2f}"
 
 
-def _both(
-    paper: Paper, groups: Mapping[Place, Sequence[Record]]
-) -> Iterable[tuple[Place, dict[int, float], float]]:
+def _both(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> Iterable[tuple[Place, dict[int, float], float]]:
     """What the paper printed and we have run: (place, ours by seed, theirs)."""
     for place, theirs in paper.cells.items():
         ours = scores(groups.get(place, []), paper.rule)
@@ -297,7 +299,9 @@ def _better_table(paper: Paper, groups: Mapping[Place, Sequence[Record]], discor
     for (first, second), theirs in paper.better.items():
         chances = [mostly(each) for each in _chances(first, second, discords)]
         gaps = _gaps(paper, groups, first, second)
-        rows.append((Cell(first), Cell(second), Cell(f"{theirs:.2f}", (theirs,)), _chance_cell(chances), *_gap_cells(gaps)))
+        rows.append(
+            (Cell(first), Cell(second), Cell(f"{theirs:.2f}", (theirs,)), _chance_cell(chances), *_gap_cells(gaps))
+        )
     return Table(f"{paper.title}: is the first better?", BETTER, tuple(rows), (BETTER_NOTE,))
 
 
@@ -320,7 +324,9 @@ def _chance_cell(chances: Sequence[float]) -> Cell:
 def _gaps(paper: Paper, groups: Mapping[Place, Sequence[Record]], first: str, second: str) -> np.ndarray:
     """Mean accuracy of the first minus that of the second, [pairs] that both were run on."""
     tasks = [task for method, task in groups if method == first and (second, task) in groups]
-    means = [[np.mean(list(scores(groups[one, task], paper.rule).values())) for one in (first, second)] for task in tasks]
+    means = [
+        [np.mean(list(scores(groups[one, task], paper.rule).values())) for one in (first, second)] for task in tasks
+    ]
     return np.array([ours - theirs for ours, theirs in means])
 
 

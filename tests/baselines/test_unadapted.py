@@ -77,7 +77,9 @@ def test_each_domain_scaled_on_its_own_as_tables_of_classical_methods_have_it(rn
 def test_counts_as_they_are(rng):
     source, labels = data(rng)
     fitted = Svm(scaling="none", c=0.1).fit(source, labels, source)
-    np.testing.assert_array_equal(fitted.predict(source), LinearSVC(C=0.1, dual=False).fit(source, labels).predict(source))
+    np.testing.assert_array_equal(
+        fitted.predict(source), LinearSVC(C=0.1, dual=False).fit(source, labels).predict(source)
+    )
 
 
 def test_what_was_added_later_leaves_the_ids_of_runs_alone():

@@ -88,5 +88,7 @@ def test_boundaries_show_a_panel_a_network():
     planes = {name: Plane(x, x, classes, source, source.inputs) for name in ("before: source only", "after: dann")}
     figure = plot_boundaries(one_run(), planes, same=True)
     assert [axes.get_title(loc="left") for axes in figure.axes] == list(planes)
-    (boundary,) = [path for one in figure.axes[0].collections[1].get_paths() for path in one.to_polygons(closed_only=False)]
+    (boundary,) = [
+        path for one in figure.axes[0].collections[1].get_paths() for path in one.to_polygons(closed_only=False)
+    ]
     assert np.unique(boundary[:, 0]).tolist() == [0.25]  # halfway between the grid's 0 and 0.5

@@ -53,7 +53,9 @@ def test_among_settings_the_rules_score_decides_and_not_the_target():
 
 
 def test_the_last_step_cannot_choose_a_setting():
-    with pytest.raises(UserError, match=r"2 settings of 'dann' on 'moons/35', and the rule 'last' chooses between none"):
+    with pytest.raises(
+        UserError, match=r"2 settings of 'dann' on 'moons/35', and the rule 'last' chooses between none"
+    ):
         picked(swept({0.1: 0.3, 1.0: 0.9}), "last")
 
 
