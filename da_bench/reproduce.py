@@ -89,8 +89,9 @@ def _folder() -> Path:
 
 def options_for(one: Reproduction, options: Options) -> Options:
     """The options, with all validators where the paper's rule needs features that runs do not keep else."""
-    validator = VALIDATORS[one.paper.rule] if one.paper.rule in VALIDATORS else None
-    return dataclasses.replace(options, validators="all") if validator and validator.needs else options
+    rule = one.paper.rule
+    needs = rule in VALIDATORS and "features" in VALIDATORS[rule].needs
+    return dataclasses.replace(options, validators="all") if needs else options
 
 
 def write(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:

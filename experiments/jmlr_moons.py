@@ -5,6 +5,8 @@ The paper's figure 2: one hidden layer of 15 sigmoid units, a logistic domain cl
 target row a step, 500 passes over 300 rows. The figure has no number; the text says that DANN classifies both domains
 perfectly, and that the network without it does not fully adapt.
 Two forms of the data: "centred", as the authors' code has it, which made the figure; and as the paper words it.
+A plain numpy calculation of the code's algorithm in float64 ends at 83 to 92 % of the target's rows with 300 of them,
+and at 87 to 99 % with the 150 that the code draws (8 runs each): "perfectly" is a good draw, not what to expect.
 """
 
 import da_bench as da
@@ -45,14 +47,15 @@ PAPER = da.reproduce.Paper(
     rule="last",
     cells={("dann", CENTRED): 1.0},
     differs=(
+        "300 rows, as the paper has it; the authors' code draws 150",
         "accuracy is of 1000 fresh target rows",
         "the number is the paper's word: perfectly",
         "the domain classifier starts at random, not at 0",
     ),
-    cost="",
+    cost="40 runs, a minute on two CPU cores",
 )
 EXPERIMENTS = [*runs(CENTRED, SEEDS), *runs(WORDED, SEEDS)]
 QUICK = da.reproduce.Quick(
     experiments=runs(CENTRED, 3),
-    within={("source_only", CENTRED): (0.0, 1.0), ("dann", CENTRED): (0.0, 1.0)},
+    within={("source_only", CENTRED): (0.76, 0.81), ("dann", CENTRED): (0.86, 0.95)},
 )

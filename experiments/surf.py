@@ -1,15 +1,17 @@
 """Do the classical methods give the accuracies on Office-Caltech10's SURF histograms that tables print of them?
 
 Command: `da-bench reproduce surf --data-root DIR`, where DIR holds office_caltech10/surf/.
-Histograms of 800 visual words, each divided by its sum, then every column of either domain of mean 0 and variance 1. All
-rows of the source train, all of the target adapt, without labels, and are scored. Subspaces of five sizes, of which the
-printed tables took the best by target labels.
+Histograms of 800 visual words, each divided by its sum, then every column of either domain of mean 0 and variance 1.
+All rows of the source train, all of the target adapt, without labels, and are scored. Subspaces of five sizes, of which
+the printed tables took the best by target labels; and three C of the SVM, which they do not tell (C = 1, tried first,
+was ten points lower and slow).
 """
 
 import da_bench as da
 from baselines import Gfk, Jda, NearestNeighbour, Pca, ShallowCoral, SubspaceAlignment, Svm, Tca, published
 
 DIMENSIONS = (20, 40, 60, 80, 100)
+CS = (1e-4, 1e-3, 1e-2)
 SCALED = {"normalise": "l1", "scaling": "each"}
 
 
@@ -18,7 +20,8 @@ def methods() -> list:
     of_sizes = [
         cls(dimensions=k, normalise="l1") for cls in (Pca, SubspaceAlignment, Gfk, Tca, Jda) for k in DIMENSIONS
     ]
-    return [NearestNeighbour(**SCALED), Svm(**SCALED), ShallowCoral(classifier="svm", normalise="l1"), *of_sizes]
+    of_cs = [one for c in CS for one in (Svm(c=c, **SCALED), ShallowCoral(c=c, classifier="svm", normalise="l1"))]
+    return [NearestNeighbour(**SCALED), *of_cs, *of_sizes]
 
 
 def pair(task: str) -> list[da.Experiment]:
@@ -34,7 +37,10 @@ PAPER = da.reproduce.Paper(
     selection="dimensions by target labels",
     rule="oracle",
     cells=da.reproduce.printed(published.SURF),
-    differs=("settings that the tables do not say: the size of subspaces, penalties, the kind and C of the SVM",),
-    cost="",
+    differs=(
+        "what the tables do not tell: the sizes of subspaces and the C of the SVM are searched, penalties are 1",
+        "the SVM is one against the rest, with a squared hinge loss",
+    ),
+    cost="384 runs, ten minutes of a CPU core",
 )
 EXPERIMENTS = [one for task in published.OFFICE_CALTECH10 for one in pair(task)]

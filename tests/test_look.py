@@ -64,6 +64,7 @@ def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
 
 def test_boundaries_are_those_of_the_run_and_of_source_only(results, monkeypatch):
     drawn = {}
+    monkeypatch.setattr(look, "SIDE", 40)
     monkeypatch.setattr(look, "plot_boundaries", lambda *given: drawn.update(zip("rps", given, strict=True)))
     record = one(results, "dann")
     look.boundaries(results, record.id)

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import fake
 import jax
+import numpy as np
 import pytest
 
 from da_bench import execute, reproduce
-from da_bench.archive import NAME
+from da_bench.archive import NAME, unpack
 from da_bench.cli import main
+from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
 from da_bench.job import Options
-from da_bench.report.reproduction import by_place
+from da_bench.report import plots
+from da_bench.report.reproduction import by_place, scores
+from da_bench.report.statistics import prediction_interval
 from da_bench.settings import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -102,8 +106,9 @@ def test_a_number_that_leaves_its_interval_ends_the_quick_check_with_1(folder, c
     assert main(["reproduce", "one", "--quick"]) == 1
 
 
-def test_the_card_is_written_and_can_be_made_again_from_what_is_kept(folder, tmp_path, capsys):
+def test_the_card_is_written_and_can_be_made_again_from_what_is_kept(folder, tmp_path, monkeypatch, capsys):
     folder(0.69, 0.70)
+    monkeypatch.setattr(plots, "write_plots", lambda *_: [])
     assert main(["reproduce", "one"]) == 0
     assert "reproduced" in capsys.readouterr().out
     kept = tmp_path / "results" / "one"
@@ -155,3 +160,45 @@ def test_a_rule_that_needs_features_asks_for_them(folder, tmp_path):
     assert reproduce.options_for(reproduce.find("one"), Options()).validators == "all"
     assert by_place([]) == {}
     assert isinstance(reproduce.find("one").experiments[0], Experiment)
+
+
+@pytest.mark.slow
+def test_the_quick_check_of_the_moons(capsys):
+    assert main(["reproduce", "jmlr_moons", "--quick"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def algorithm_1(task, seed, passes=500, weight=6.0, rate=0.05, width=15):
+    """Target test accuracy of the paper's Algorithm 1, a row of each domain a step, by hand in float64."""
+    noise = np.random.default_rng(seed)
+    x, y = np.asarray(task.source.train.inputs, float), np.asarray(task.source.train.labels)
+    z = np.asarray(task.target.train.inputs, float)
+    W, V = (noise.uniform(-1, 1, shape) * np.sqrt(6 / sum(shape)) for shape in ((width, 2), (2, width)))
+    b, c, u, d = np.zeros(width), np.zeros(2), np.zeros(width), 0.0
+    for i in np.concatenate([noise.permutation(len(x)) for _ in range(passes)]):
+        j = noise.integers(len(z))
+        ours, theirs = sigmoid(W @ x[i] + b), sigmoid(W @ z[j] + b)
+        error = np.exp(V @ ours + c) / np.exp(V @ ours + c).sum() - np.eye(2)[y[i]]
+        to_one, to_zero = weight * (1 - sigmoid(u @ ours + d)), -weight * sigmoid(u @ theirs + d)
+        down = (V.T @ error + to_one * u) * ours * (1 - ours)
+        across = to_zero * u * theirs * (1 - theirs)
+        V, c = V - rate * np.outer(error, ours), c - rate * error
+        W, b = W - rate * (np.outer(down, x[i]) + np.outer(across, z[j])), b - rate * (down + across)
+        u, d = u + rate * (to_one * ours + to_zero * theirs), d + rate * (to_one + to_zero)
+    test = task.target.test
+    guessed = (sigmoid(test.inputs @ W.T + b) @ V.T + c).argmax(axis=1)
+    return np.mean(guessed == test.labels)
+
+
+@pytest.mark.slow
+def test_the_papers_algorithm_by_hand_ends_where_our_runs_end():
+    one = reproduce.find("jmlr_moons")
+    place = next(iter(one.paper.cells))
+    kept = by_place(unpack(ROOT / "results" / one.name / NAME).records)[place]
+    low, high = prediction_interval(list(scores(kept, "last").values()))
+    found = [algorithm_1(load(place[1]), seed) for seed in range(3)]
+    assert low < np.mean(found) < high

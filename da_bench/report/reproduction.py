@@ -26,11 +26,11 @@ ROUNDING = 5e-4  # papers print three digits of an accuracy
 
 NOTE = (
     "Percent of the target's test rows. Ours: mean ± half width of the 95 % t interval over seeds, by the rule that "
-    "stands for the paper's. One run: where one more run of ours would lie with 95 % confidence, mean ± t s √(1 + 1/n). "
-    "Reproduced: the paper's number lies there, to its own rounding; else by how many points our mean is off. What has "
-    "nothing random in it runs once and has no such interval: it is reproduced where it is equal as printed. The honest "
-    "number is that of a rule which needs no target label. A-distance: proxy A-distance of the features after the last "
-    "step."
+    "stands for the paper's. One run: where one more run of ours would lie with 95 % confidence, mean ± t s √(1 + 1/n) "
+    "over n seeds. Reproduced: the paper's number lies there, to its own rounding; else by how many points our mean is "
+    "off. What has nothing random in it runs once and has no such interval: it is reproduced where both are equal as "
+    "printed. The honest number is that of a rule which needs no target label. Runs: seeds times settings. A-distance: "
+    "proxy A-distance of the features after the last step."
 )
 BETTER_NOTE = (
     "P: chance that the first is the better of the two on most pairs, by the Poisson-binomial test on the test rows on "
