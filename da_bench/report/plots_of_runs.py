@@ -122,8 +122,9 @@ def _boundary(axes: "Axes", plane: Plane) -> None:
     colours = [COLOURS[i % len(COLOURS)] for i in range(count)]
     axes.contourf(plane.x, plane.y, plane.classes, np.arange(count + 1) - 0.5, colors=colours, alpha=0.25)
     axes.contour(plane.x, plane.y, plane.classes, np.arange(count - 1) + 0.5, colors="black", linewidths=1)
-    axes.scatter(*np.asarray(plane.source.inputs).T, c=[colours[i] for i in plane.source.labels], s=7, linewidths=0)
-    axes.scatter(*np.asarray(plane.target).T, c="black", s=3, linewidths=0)
+    of_rows = [colours[i] for i in plane.source.labels]
+    axes.scatter(plane.source.inputs[:, 0], plane.source.inputs[:, 1], c=of_rows, s=7, linewidths=0)
+    axes.scatter(plane.target[:, 0], plane.target[:, 1], c="black", s=3, linewidths=0)
     axes.set_aspect("equal")
     axes.tick_params(labelsize=7)
 
