@@ -59,6 +59,9 @@ class Pca(Aligned):
     dimensions: how many, fewer where the rows vary in fewer. normalise: "l1" or "l2" divides each row by that norm
     first. scaling: "each" z-scores the domains on their own, as is the custom, "none" does not. classifier: "1nn" as
     in the tables that hold other subspaces against it, or "logistic". Costs O((n + m) d^2).
+
+    References: Pearson, On Lines and Planes of Closest Fit to Systems of Points in Space, Philosophical Magazine 2(11),
+    1901. doi:10.1080/14786440109462720.
     """
 
     dimensions: Count = 20
