@@ -4,6 +4,8 @@ Command: `da-bench reproduce jmlr_amazon --data-root DIR`, where DIR holds amazo
 The paper's table 1 (a), counts of 5000 words and word pairs, at the one setting that the authors' code has as its
 default: 50 sigmoid units, lambda = 0.1, learning rate 0.001, a source and a target row a step. The paper's search over
 nine lambdas and two widths is experiments/jmlr_amazon_grid.py.
+Expect the networks' numbers where the paper has them, and not its order of methods: DANN gains nothing that five seeds
+could tell from noise, the SVM is above both, and the features' A-distance is higher after DANN, not lower.
 """
 
 import numpy as np
@@ -62,13 +64,13 @@ PAPER = da.reproduce.Paper(
         "the domain classifier starts at random, not at 0",
         "the SVM has a squared hinge loss",
     ),
-    cost="240 runs, 45 minutes on two CPU cores",
+    cost="240 runs, 35 minutes on two busy CPU cores",
 )
 EXPERIMENTS = [one for task in published.AMAZON for one in (*networks(task, SEEDS, PASSES), *machines(task))]
 QUICK = da.reproduce.Quick(
     experiments=networks("amazon_reviews/kitchen-to-electronics", 2, 10),
     within={
-        ("source_only", "amazon_reviews/kitchen-to-electronics"): (0.0, 1.0),
-        ("dann", "amazon_reviews/kitchen-to-electronics"): (0.0, 1.0),
+        ("source_only", "amazon_reviews/kitchen-to-electronics"): (0.745, 0.815),
+        ("dann", "amazon_reviews/kitchen-to-electronics"): (0.745, 0.815),
     },
 )

@@ -245,7 +245,12 @@ def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:
     if not means:
         return "none of them was run"
     gaps = np.array([ours - theirs for ours, theirs in means])
-    return f"mean absolute difference {100 * np.abs(gaps).mean():.2f} points, mean difference {100 * gaps.mean():+.2f}"
+    apart = f"mean absolute difference {100 * np.abs(gaps).mean():.2f} points, mean difference {100 * gaps.mean():+.2f}"
+    intervals = [prediction_interval(list(ours.values())) for _, ours, _ in _both(paper, groups) if len(ours) > 1]
+    if not intervals:
+        return apart
+    width = np.median([(high - low) / 2 for low, high in intervals])
+    return f"{apart}; median half width of one run's interval {100 * width:.1f} points"
 
 
 def _both(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> Iterable[tuple[Place, dict[int, float], float]]:

@@ -76,7 +76,8 @@ def test_a_card_says_what_was_printed_what_came_out_and_how_many_agree():
     assert dann[3].text == "72.0 ± 5.0"
     assert dann[4].text == "62.1 to 81.9"
     assert dict(found.head)["Result"] == (
-        "1 of 2 printed numbers reproduced; mean absolute difference 14.50 points, mean difference -14.50"
+        "1 of 2 printed numbers reproduced; mean absolute difference 14.50 points, mean difference -14.50; "
+        "median half width of one run's interval 7.5 points"  # of t s sqrt(4 / 3) with s = .02 and .01
     )
     assert "commit abc1234" in dict(found.head)["Made by"]
     assert dict(found.head)["Cost"] == "7 runs, 14 s, and 4 s to compile them"  # 10 s and 3 s for five of them together
