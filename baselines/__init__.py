@@ -9,7 +9,7 @@ from baselines.fine_tuning import StagedFineTuning, feature_extraction, full_fin
 from baselines.knn import NearestNeighbour
 from baselines.reweighting import DensityRatio, KernelMeanMatching
 from baselines.shallow import LogisticRegression, ShallowCoral
-from baselines.subspaces import Gfk, SubspaceAlignment
+from baselines.subspaces import Gfk, Pca, SubspaceAlignment
 from baselines.svm import Svm
 from baselines.target_only import target_only
 from baselines.transport import EmdOt, LinearOt, SinkhornOt
@@ -24,6 +24,7 @@ __all__ = [
     "LinearOt",
     "LogisticRegression",
     "NearestNeighbour",
+    "Pca",
     "ShallowCoral",
     "SinkhornOt",
     "StagedFineTuning",

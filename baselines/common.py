@@ -18,6 +18,7 @@ from da_bench.types import Array
 Map = Callable[[np.ndarray], np.ndarray]  # rows [n, a] to rows [n, b]
 Head = Literal["1nn", "logistic"]
 Normalise = Literal["none", "l1", "l2"]
+Scaling = Literal["source", "each", "none"]
 
 ABSENT = -50.0  # score of a class without a source row: as good as impossible, and finite, as entropies want it
 DENSE = 1500  # rows of a matrix of which all eigenvectors are found as fast as the leading ones
@@ -69,7 +70,7 @@ class Aligned(Shallow, abc.ABC):
             UserError: inputs that are not finite, a source of one class, or rows that the method cannot work with.
         """
         given = checked(self.name, source_inputs, source_labels, target_inputs)
-        of_source, of_target = (self._scaler(rows) for rows in (given.source, given.target))
+        of_source, of_target = scalers(given, self.normalise, self.scaling)
         source, target = of_source(given.source), of_target(given.target)
         turn = to_span(source, target)
         embedded, embed = self.embed(Domains(turn(source), given.labels, turn(target)))
@@ -82,12 +83,6 @@ class Aligned(Shallow, abc.ABC):
     @abc.abstractmethod
     def embed(self, rows: Domains) -> tuple[np.ndarray, Map]:
         """The source's rows in the common space [n, k], and the map of target rows [., d] into it."""
-
-    def _scaler(self, rows: np.ndarray) -> Map:
-        if self.scaling == "none":
-            return lambda new: normalised(new, self.normalise)
-        scale = standardiser(normalised(rows, self.normalise))
-        return lambda new: scale(normalised(new, self.normalise))
 
 
 def checked(name: str, source: Array, labels: Array, target: Array) -> Domains:
@@ -118,6 +113,23 @@ def standardiser(rows: np.ndarray) -> Map:
     from sklearn.preprocessing import StandardScaler
 
     return StandardScaler().fit(rows).transform
+
+
+def scalers(given: Domains, kind: Normalise, scaling: Scaling) -> tuple[Map, Map]:
+    """What is done to rows of the source and of the target: divided by a norm, then standardised.
+
+    scaling: by the "source"'s means and deviations, "each" by its own domain's, or "none".
+    """
+    of_source = scaler(given.source, kind, scaling)
+    return of_source, scaler(given.target, kind, scaling) if scaling == "each" else of_source
+
+
+def scaler(rows: np.ndarray, kind: Normalise, scaling: Scaling) -> Map:
+    """New rows, each divided by its norm, as `rows` [n, d] are whose means and deviations standardise them."""
+    if scaling == "none":
+        return lambda new: normalised(new, kind)
+    scale = standardiser(normalised(rows, kind))
+    return lambda new: scale(normalised(new, kind))
 
 
 def to_span(source: np.ndarray, target: np.ndarray) -> Map:

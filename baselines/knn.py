@@ -1,6 +1,8 @@
 """Nearest neighbours without adaptation: what the subspace and transport methods are without theirs."""
 
-from baselines.common import Fitted, checked, nearest, standardiser
+from typing import ClassVar
+
+from baselines.common import Fitted, Normalise, Scaling, checked, nearest, scalers
 from da_bench.methods import Shallow, register
 from da_bench.methods.base import Classifier
 from da_bench.settings import Count, UserError
@@ -9,24 +11,32 @@ from da_bench.types import Array
 
 @register
 class NearestNeighbour(Shallow):
-    """The vote of the k nearest rows of the standardised source. The target inputs are not used.
+    """The vote of the k nearest rows of the source.
 
     k: how many. Log-probabilities are those of the k votes and of one more, spread over all classes of the source:
-    without it, one neighbour's would be minus infinity for all classes but its own.
+    without it, one neighbour's would be minus infinity for all classes but its own. normalise: "l1" or "l2" divides
+    each row by that norm first. scaling: "source" standardises all rows by the source's means and deviations, "each"
+    either domain by its own, as the tables of classical methods do also of what they call no adaptation, "none"
+    neither. But for "each" the target inputs are not used.
     """
 
+    LATER: ClassVar[tuple[str, ...]] = ("normalise", "scaling")
     adapts = False
 
     k: Count = 1
+    normalise: Normalise = "none"
+    scaling: Scaling = "source"
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
-        """Fit on source [n, d], labels [n].
+        """Fit on source [n, d], labels [n] and, for `scaling` "each", target [m, d].
 
         Raises:
             UserError: inputs that are not finite, a source of one class, or of fewer than k rows.
         """
-        source, labels, _ = checked(self.name, source_inputs, source_labels, target_inputs)
-        if self.k > len(source):
-            raise UserError(f"NearestNeighbour.k = {self.k} is more than the source's {len(source)} training rows")
-        scale = standardiser(source)
-        return Fitted(scale, nearest(scale(source), labels, self.k))
+        given = checked(self.name, source_inputs, source_labels, target_inputs)
+        if self.k > len(given.source):
+            raise UserError(
+                f"NearestNeighbour.k = {self.k} is more than the source's {len(given.source)} training rows"
+            )
+        of_source, of_target = scalers(given, self.normalise, self.scaling)
+        return Fitted(of_target, nearest(of_source(given.source), given.labels, self.k))

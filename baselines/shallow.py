@@ -1,9 +1,12 @@
 """Methods without a network: correlation alignment of the inputs, and a logistic regression."""
 
+from typing import ClassVar, Literal
+
 import numpy as np
 import scipy.linalg
 
-from baselines.common import Fitted, checked, logistic, standardiser
+from baselines.common import Fitted, Normalise, checked, logistic, scalers, standardiser
+from baselines.svm import margins
 from da_bench.methods import Shallow, register
 from da_bench.methods.base import Classifier
 from da_bench.settings import Positive, UserError
@@ -34,18 +37,23 @@ class LogisticRegression(Shallow):
 
 @register
 class ShallowCoral(Shallow):
-    """CORAL: whiten the source, re-colour it with the target's covariance, then fit a logistic regression on it.
+    """CORAL: whiten the source, re-colour it with the target's covariance, then fit a linear classifier on it.
 
     ridge: what is added to the diagonal of both covariances, the paper's 1. c: inverse strength of the classifier's L2
-    penalty; the paper's classifier is a linear SVM, which has no probabilities for label-free validators. As in the
-    paper, each domain is first standardised on its own, which aligns the means as well.
+    penalty. classifier: "logistic", a logistic regression, or "svm", the paper's, which has no probabilities for
+    label-free validators. normalise: "l1" or "l2" divides each row by that norm first. As in the paper, each domain is
+    then standardised on its own, which aligns the means as well.
 
     References: Sun, Feng and Saenko, Return of Frustratingly Easy Domain Adaptation, AAAI 2016. arXiv:1511.05547,
     Algorithm 1.
     """
 
+    LATER: ClassVar[tuple[str, ...]] = ("classifier", "normalise")
+
     ridge: Positive = 1.0
     c: Positive = 1.0
+    classifier: Literal["logistic", "svm"] = "logistic"
+    normalise: Normalise = "none"
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
         """Fit on source [n, d], labels [n] and unlabelled target [m, d].
@@ -56,10 +64,11 @@ class ShallowCoral(Shallow):
         given = checked(self.name, source_inputs, source_labels, target_inputs)
         if min(len(given.source), len(given.target)) < 2:
             raise UserError(f"{self.name}: a covariance needs 2 training rows of each domain; give more")
-        of_source, of_target = standardiser(given.source), standardiser(given.target)  # new inputs are the target's
+        of_source, of_target = scalers(given, self.normalise, "each")  # new inputs are the target's
         source, target = of_source(given.source), of_target(given.target)
         aligned = source @ recolouring(source, target, self.ridge)
-        return Fitted(of_target, logistic(aligned, given.labels, self.c))
+        fitted = margins if self.classifier == "svm" else logistic
+        return Fitted(of_target, fitted(aligned, given.labels, self.c))
 
 
 def recolouring(source: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarray:

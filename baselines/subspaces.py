@@ -1,4 +1,4 @@
-"""Methods that align the domains' principal subspaces: SA, and the geodesic flow kernel between them."""
+"""Principal subspaces: SA aligns the domains', GFK goes from one to the other, PCA has one for both."""
 
 import numpy as np
 
@@ -50,6 +50,26 @@ class Gfk(Aligned):
         """Both domains in coordinates whose inner product is the kernel: [n, 2 k]."""
         factor = flow_factor(*bases(rows, self.dimensions))
         return rows.source @ factor, lambda new: new @ factor
+
+
+@register
+class Pca(Aligned):
+    """PCA: both domains on the principal directions of all their rows together, which nothing aligns.
+
+    dimensions: how many, fewer where the rows vary in fewer. normalise: "l1" or "l2" divides each row by that norm
+    first. scaling: "each" z-scores the domains on their own, as is the custom, "none" does not. classifier: "1nn" as
+    in the tables that hold other subspaces against it, or "logistic". Costs O((n + m) d^2).
+
+    References: Pearson, On Lines and Planes of Closest Fit to Systems of Points in Space, Philosophical Magazine 2(11),
+    1901. doi:10.1080/14786440109462720.
+    """
+
+    dimensions: Count = 20
+
+    def embed(self, rows: Domains) -> tuple[np.ndarray, Map]:
+        """Both domains on the shared principal directions: [n, k]."""
+        shared = principal(np.concatenate([rows.source, rows.target]), self.dimensions)
+        return rows.source @ shared, lambda new: new @ shared
 
 
 def bases(rows: Domains, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -37,6 +37,8 @@ _ROOMS = (
     "report",
     "search",
     "weights",
+    "reproduce",
+    "look",
 )
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]  # noqa: PLE0604  (one list, not two)

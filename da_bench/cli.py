@@ -23,6 +23,7 @@ Domain adaptation benchmarks in JAX. Every run leaves a record; a run on record 
   search METHOD...        hyper-parameters of methods and of source only, with the same budget for each
   table                   tables of the records in a results folder
   plot                    plots of the records in a results folder
+  reproduce [NAME]        a paper's table: its runs, its numbers beside ours, a card; --quick: a check of minutes
   list KIND               methods, tasks, models or validators, with --json for programs
   check my_method.py      a method, yours or ours, against all that every method is held to
   new-method NAME         a file with a method that works, to be made into your own
@@ -80,6 +81,19 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
+class Reproduce(Run):
+    """Reproduce a paper: make the runs of its file in experiments/ that are missing, and set its numbers beside ours.
+
+    Writes a card, tables, plots and the records into RESULTS/NAME. Without a name: what there is to reproduce.
+    """
+
+    rule: str = "im"
+    """The rule of our honest numbers, beside those under the paper's: one of `da-bench list validators`, or last."""
+    quick: bool = False
+    """Instead: a cut-down list of runs, made anew; exit code 1 if a number leaves the interval that its file states."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """Report the records of a results folder."""
 
@@ -116,8 +130,10 @@ class Plot(Report):
     """Instead: the confusion matrix of the run whose id begins so; needs its data, for their labels."""
     features: str | None = None
     """Instead: maps of features before and after adaptation of the run whose id begins so, which is made again."""
-    embedding: Literal["tsne", "umap"] = "tsne"
-    """How features are laid out on a map; pip install "da-bench[plots]"."""
+    embedding: Literal["tsne", "umap", "pca"] = "tsne"
+    """How features are laid out on a map; all but pca: pip install "da-bench[plots]"."""
+    boundary: str | None = None
+    """Instead: what class each point of the plane gets, before and after adaptation, by the run whose id begins so."""
     data_root: Path | None = None
     """Folder of your data sets; default: the variable DA_BENCH_DATA."""
 
@@ -135,7 +151,8 @@ class List:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb.
 
-    0: it is done; 1: a method fails a check; 2: what was asked for is wrong; 74: a folder cannot be written to;
+    0: it is done; 1: a method fails a check, or a number of a quick one left its interval; 2: what was asked for is
+    wrong; 74: a folder cannot be written to;
     75: another process is making the runs; 128 and more: stopped by that signal, what was reached being saved.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -158,6 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "check": check,
         "new-method": new_method,
         "rank": rank,
+        "reproduce": reproduce,
         "submit": submit,
         "leaderboard": leaderboard,
     }
@@ -406,6 +424,46 @@ def _use_devices(isolate: bool, distributed: bool) -> None:
         jax.distributed.initialize(**numbers)  # what is not given, the cluster's scheduler says
 
 
+def reproduce(arguments: list[str]) -> None:
+    """`da-bench reproduce`."""
+    import tyro
+
+    named = bool(arguments) and not arguments[0].startswith("-")
+    name, options = (arguments[0], arguments[1:]) if named else ("", arguments)
+    asked = tyro.cli(Reproduce, args=options, prog=f"da-bench reproduce {name or 'NAME'}")
+    _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
+    from da_bench import reproduce as room
+
+    if not name:
+        for one in map(room.find, room.names()):
+            print(f"{one.name}: {one.paper.title}. {one.question}\n  {one.paper.cost}")
+    elif asked.quick:
+        print(*room.check(room.find(name), _options(asked)), sep="\n")
+    else:
+        _reproduce(room.find(name), asked)
+
+
+def _reproduce(one: Any, asked: Reproduce) -> None:
+    from da_bench import reproduce as room
+    from da_bench.execute import study
+    from da_bench.processes import leads
+    from da_bench.report.tables import show
+
+    options = room.options_for(one, _options(asked))
+    results = study(one.experiments, options)
+    if asked.shard != "1/1" or not leads():
+        print(
+            f"{len(results.records)} records in {asked.results / 'runs'}; the command without --shard writes the card"
+        )
+        return
+    card, written = room.write(one, results, options, asked.rule)
+    if asked.json:
+        print(json.dumps({"event": "done", "card": card.data(), "written": [str(path) for path in written]}))
+    elif not asked.quiet:
+        show(card.tables)
+        print("", *(f"{what}: {text}" for what, text in card.head), "\nwritten:", *written, sep="\n  ")
+
+
 def table(arguments: list[str]) -> None:
     """`da-bench table`."""
     import tyro
@@ -451,7 +509,7 @@ def plot(arguments: list[str]) -> None:
     from da_bench.report.rows import check_rule
 
     check_rule(asked.rule)
-    if asked.confusion or asked.features:
+    if asked.confusion or asked.features or asked.boundary:
         print(*_look(asked), sep="\n")
     else:
         print(*write_plots(_records(asked), asked.out, asked.rule), sep="\n")
@@ -472,6 +530,8 @@ def _look(asked: Plot) -> list[Path]:
         made[f"features_{asked.features}"] = look.features(
             asked.results, asked.features, asked.data_root, asked.embedding
         )
+    if asked.boundary:
+        made[f"boundary_{asked.boundary}"] = look.boundaries(asked.results, asked.boundary, asked.data_root)
     return write_pictures(made, asked.out)
 
 

@@ -144,14 +144,24 @@ def from_file(path: Path) -> list[Experiment]:
     Raises:
         UserError: for a file that is not there or not readable, or a Python file without EXPERIMENTS.
     """
+    if path.suffix == ".json" and path.is_file():
+        return [_from_json(path)]
+    return experiments_in(path, definitions(path))
+
+
+def definitions(path: Path) -> dict[str, Any]:
+    """All names that a Python file defines; UserError for a file that is not there or cannot be loaded."""
     if not path.is_file():
         raise UserError(f"no such file: {path}")
-    if path.suffix == ".json":
-        return [_from_json(path)]
     try:
-        found = runpy.run_path(str(path)).get("EXPERIMENTS")
+        return runpy.run_path(str(path))
     except (ImportError, SyntaxError) as error:
         raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def experiments_in(path: Path, defined: dict[str, Any]) -> list[Experiment]:
+    """The EXPERIMENTS among what a file defines; UserError where it has none."""
+    found = defined.get("EXPERIMENTS")
     if not isinstance(found, list) or not all(isinstance(one, Experiment) for one in found):
         raise UserError(f"{path} must define EXPERIMENTS, a list of da.Experiment; see experiments/quickstart.py")
     return found

@@ -12,16 +12,27 @@ from da_bench.data.tasks import load
 from da_bench.execute import predictions_of
 from da_bench.experiment import Experiment, from_config
 from da_bench.job import Options
+from da_bench.judge import Predictions
 from da_bench.methods import Method
 from da_bench.methods.source_only import SourceOnly
 from da_bench.records import Record, Records
-from da_bench.report.plots_of_runs import Cloud, Embedding, plot_confusion, plot_features, require
+from da_bench.report.plots_of_runs import (
+    Cloud,
+    Embedding,
+    Plane,
+    plot_boundaries,
+    plot_confusion,
+    plot_features,
+    require,
+)
 from da_bench.report.rows import check_rule
 from da_bench.settings import UserError
-from da_bench.types import Task
+from da_bench.types import Domain, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+SIDE = 200  # points of a decision boundary's grid along either axis
 
 
 def confusion(results: Path, run_id: str, data_root: Path | None = None, rule: str = "last") -> "Figure":
@@ -52,18 +63,30 @@ def features(results: Path, run_id: str, data_root: Path | None = None, embeddin
     """
     require(embedding)
     record = find(results, run_id)
-    after = from_config(record.config)
-    if not isinstance(after.method, Method):
-        raise UserError(f"run {record.id} is of {after.method.name}, a shallow method, which has no features to draw")
     task = _task(record, data_root)
-    before = dataclasses.replace(after, method=SourceOnly())
-    clouds, states = {}, []
-    for name, one in {"before: source only": before, f"after: {after.method.name}": after}.items():
-        if one.id == after.id and name.startswith("before"):
-            continue
-        clouds[name], state = _cloud(one, task, data_root)
-        states.append(state)
-    return plot_features(record, clouds, embedding, states[-1] == record.result["state"])
+    made = {name: _again(one, task, data_root) for name, one in _before_and_after(record).items()}
+    clouds = {name: _cloud(task, one) for name, one in made.items()}
+    return plot_features(record, clouds, embedding, _same(made, record))
+
+
+def boundaries(results: Path, run_id: str, data_root: Path | None = None) -> "Figure":
+    """What class the network of a run gives to each point of the plane, before adaptation and after; of inputs [n, 2].
+
+    Both runs are made again, as by `features`.
+
+    Raises:
+        UserError: inputs that are no points of a plane; no such run, a shallow method, or data that are not those of
+            the record.
+    """
+    record = find(results, run_id)
+    task = _task(record, data_root)
+    if task.target.test.inputs.shape[1:] != (2,):
+        raise UserError(f"the inputs of '{task.name}' are no points of a plane: no boundary of them can be drawn")
+    axes = _axes(np.concatenate([task.source.test.inputs, task.target.test.inputs]))
+    asked = _asking(task, axes)
+    made = {name: _again(one, asked, data_root) for name, one in _before_and_after(record).items()}
+    planes = {name: _plane(task, axes, one) for name, one in made.items()}
+    return plot_boundaries(record, planes, _same(made, record))
 
 
 def find(results: Path, run_id: str) -> Record:
@@ -94,9 +117,48 @@ def _task(record: Record, data_root: Path | None) -> Task:
     return task
 
 
-def _cloud(experiment: Experiment, task: Task, data_root: Path | None) -> tuple[Cloud, str | None]:
+def _before_and_after(record: Record) -> dict[str, Experiment]:
+    """The run of a record, and before it, if that is another one, that of source only with the same seed."""
+    after = from_config(record.config)
+    if not isinstance(after.method, Method):
+        raise UserError(f"run {record.id} is of {after.method.name}, a shallow method, which has no features to draw")
+    before, named = dataclasses.replace(after, method=SourceOnly()), {f"after: {after.method.name}": after}
+    return named if before.id == after.id else {"before: source only": before, **named}
+
+
+def _again(experiment: Experiment, task: Task, data_root: Path | None) -> Predictions:
     with tempfile.TemporaryDirectory() as folder:
-        made = predictions_of(experiment, task, Options(results=Path(folder), data_root=data_root, progress="none"))
+        options = Options(results=Path(folder), data_root=data_root, progress="none")
+        return predictions_of(experiment, task, options)
+
+
+def _same(made: dict[str, Predictions], record: Record) -> bool:
+    """Whether the last of the runs made again ended in the bits of its record."""
+    return list(made.values())[-1].state == record.result["state"]
+
+
+def _cloud(task: Task, made: Predictions) -> Cloud:
     tests = [np.asarray(made.features[name]) for name in ("source_test", "target_test")]
     labels = [np.asarray(domain.test.labels) for domain in (task.source, task.target)]
-    return Cloud(tests[0], tests[1], labels[0], labels[1]), made.state
+    return Cloud(tests[0], tests[1], labels[0], labels[1])
+
+
+def _axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a grid that holds all points [n, 2] and a tenth of their range around them."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    x, y = np.linspace(low, high, SIDE, dtype=np.float32).T
+    return x, y
+
+
+def _asking(task: Task, axes: tuple[np.ndarray, np.ndarray]) -> Task:
+    """The task, which trains as before, with the points of a grid in place of the target's test split."""
+    x, y = np.meshgrid(*axes)
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    grid = Domain(points, np.zeros(len(points), np.int32))
+    return dataclasses.replace(task, target=task.target._replace(test=grid))
+
+
+def _plane(task: Task, axes: tuple[np.ndarray, np.ndarray], made: Predictions) -> Plane:
+    classes = made.logits["target_test"][-1].argmax(axis=1).reshape(SIDE, SIDE)
+    return Plane(*axes, classes, task.source.train, task.target.train.inputs)

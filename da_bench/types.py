@@ -37,8 +37,8 @@ class Task:
     """A source -> target pair. Only `evaluate` opens the labels of `target`; training gets `target.train.inputs`.
 
     name: "digits/synthetic-to-real"; classes: their names, by index; protocol: which split adapts and which is scored,
-    "inductive" or "transductive"; origin: of inputs that were computed, the sha256 of what from and how, "": they were
-    read.
+    "inductive", "transductive" or "whole"; origin: of inputs that were computed, the sha256 of what from and how, "":
+    they were read.
     """
 
     name: str

@@ -9,6 +9,7 @@ import tiny
 import da_bench as da
 from baselines import LogisticRegression
 from da_bench import job, look
+from da_bench.experiment import from_config
 from da_bench.records import Records
 from da_bench.settings import UserError
 
@@ -62,6 +63,21 @@ def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
 
 
+def test_boundaries_are_those_of_the_run(results, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(look, "SIDE", 40)
+    monkeypatch.setattr(look, "_before_and_after", lambda record: {"after": from_config(record.config)})
+    monkeypatch.setattr(look, "plot_boundaries", lambda *given: drawn.update(zip("rps", given, strict=True)))
+    record = one(results, "dann")
+    look.boundaries(results, record.id)
+    assert drawn["s"]  # training does not know what it will be asked
+    plane = drawn["p"]["after"]
+    assert plane.classes.shape == (40, 40)
+    x, y = tiny.task().target.test.inputs.T
+    nearest = plane.classes[np.abs(plane.y[:, None] - y).argmin(axis=0), np.abs(plane.x[:, None] - x).argmin(axis=0)]
+    assert np.mean(nearest == Records(results).predictions(record.id)["target_test"][-1]) > 0.9
+
+
 @pytest.mark.parametrize(
     ("verb", "given", "said"),
     [
@@ -69,6 +85,7 @@ def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
         (look.confusion, "../..", "0 runs"),
         (look.confusion, "", "0 runs"),
         (look.features, "shallow", "has no features to draw"),
+        (look.boundaries, "shallow", "has no features to draw"),
     ],
 )
 def test_what_cannot_be_looked_at_is_one_message(results, verb, given, said, monkeypatch):

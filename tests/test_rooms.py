@@ -31,7 +31,7 @@ ORDER = [
     {"cluster", "rank"},
     {"apart"},
     {"execute"},
-    {"look", "search"},
+    {"look", "reproduce", "search"},
     {"conformance"},
     {"submit"},
     {"leaderboard"},

@@ -11,7 +11,7 @@ from da_bench.settings import UserError
 SPLIT = "da_bench split 1"  # the name of the rules below: another name where they change
 TEST, VALIDATION = 0.2, 0.1  # of a domain that was published without a split; of what is left to train on
 
-Protocol = Literal["inductive", "transductive"]
+Protocol = Literal["inductive", "transductive", "whole"]
 Role = Literal["source", "target"]
 
 
@@ -30,7 +30,8 @@ def cut(domain: str, parts: Mapping[str, np.ndarray], protocol: Protocol, role: 
     test part is the test split, and where there is none, a fifth of all rows; the published validation part validates,
     and where there is none, a tenth of the rest. "transductive", the custom of most papers: all rows of the target are
     adapted on, selected with (without labels) and scored; of the source a tenth validates, which also stands in for a
-    source test, and the rest trains. No label is looked at: splits are not stratified.
+    source test, and the rest trains. "whole", that of the classical papers: all rows of the source train, too, so that
+    whatever asks for held-out source rows sees those that trained. No label is looked at: splits are not stratified.
 
     Raises:
         UserError: fewer than 3 rows.
@@ -41,7 +42,7 @@ def cut(domain: str, parts: Mapping[str, np.ndarray], protocol: Protocol, role: 
     if protocol == "inductive":
         return _inductive(shuffled)
     whole = random_stream(SPLIT, domain).permutation(np.concatenate(list(shuffled.values())))
-    if role == "target":
+    if role == "target" or protocol == "whole":
         return Cut(whole, whole, whole)
     train, validation = _hold_out(whole, VALIDATION)
     return Cut(train, validation, validation)

@@ -26,8 +26,9 @@ NOTE = (
 class Source(NamedTuple):
     """Where numbers come from, and what they are of.
 
-    name: short; citation; network: as in `da-bench list models`, or "none" on features; protocol: "inductive" or
-    "transductive"; selection: how the checkpoint and settings were chosen; runs: "3", or what is known of it.
+    name: short; citation; network: as in `da-bench list models`, or "none" on features; protocol: "inductive",
+    "transductive" or "whole"; selection: how the checkpoint and settings were chosen; runs: "3", or what is known of
+    it.
     """
 
     name: str

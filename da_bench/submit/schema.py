@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
 
+from da_bench.data.splits import Protocol
 from da_bench.report.rows import check_rule, clean
 from da_bench.strict import StrictError
 
@@ -87,7 +88,7 @@ class Result(TypedDict):
     status: Literal["ok", "diverged"]
     adapts: bool
     expected_failed_checks: dict[Word, Word]
-    protocol: Literal["inductive", "transductive"]
+    protocol: Protocol
     split: Word
     classes: list[Word]
     rules: dict[Word, Chosen]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from baselines.common import log_softmax
 from baselines.shallow import LogisticRegression, ShallowCoral, recolouring, symmetric_power
@@ -60,3 +61,11 @@ def test_new_target_rows_are_scaled_as_the_training_rows_were(rng):
     scaled = StandardScaler().fit(target).transform(target[:1])
     direct = log_softmax(fitted.scores(scaled))
     np.testing.assert_allclose(fitted.predict_log_proba(target[:1]), direct)
+
+
+def test_the_papers_classifier_is_a_linear_machine_on_the_recoloured_source(rng):
+    source, labels, target = rng.normal(size=(60, 3)), np.arange(60) % 3, 5 + 2 * rng.normal(size=(50, 3))
+    of_source, of_target = StandardScaler().fit_transform(source), StandardScaler().fit_transform(target)
+    machine = LinearSVC(dual=False).fit(of_source @ recolouring(of_source, of_target, 1.0), labels)
+    fitted = ShallowCoral(classifier="svm").fit(source, labels, target)
+    np.testing.assert_array_equal(fitted.predict(target), machine.predict(of_target))

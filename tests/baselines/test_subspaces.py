@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import scipy.linalg
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
 
 from baselines.common import Domains
 from baselines.knn import NearestNeighbour
-from baselines.subspaces import Gfk, SubspaceAlignment, bases, flow_factor
+from baselines.subspaces import Gfk, Pca, SubspaceAlignment, bases, flow_factor
 
 
 def basis(rng, d, k):
@@ -109,3 +111,12 @@ def test_in_many_noisy_dimensions_it_sees_the_subspaces_and_neighbours_do_not(me
     plain = NearestNeighbour().fit(source, labels, target).predict(target)
     assert (adapted == labels).mean() > 0.9
     assert (plain == labels).mean() < 0.7
+
+
+def test_pca_is_scikit_learns_on_both_domains_together(rng):
+    source, target = rng.normal(size=(40, 8)), rng.normal(size=(30, 8)) @ np.diag(np.linspace(1, 3, 8))
+    labels = np.arange(40) % 4
+    pooled = PCA(3).fit(np.concatenate([source, target]))
+    expected = KNeighborsClassifier(1).fit(pooled.transform(source), labels).predict(pooled.transform(target))
+    fitted = Pca(dimensions=3, scaling="none").fit(source, labels, target)
+    np.testing.assert_array_equal(fitted.predict(target), expected)

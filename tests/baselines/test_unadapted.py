@@ -5,8 +5,9 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from baselines.knn import NearestNeighbour
+from baselines.shallow import ShallowCoral
 from baselines.svm import Svm
-from da_bench.settings import UserError
+from da_bench.settings import UserError, as_dict
 
 
 def data(rng, classes=3):
@@ -55,3 +56,33 @@ def test_the_target_is_not_used(method, rng):
     source, labels = data(rng)
     first, second = (method.fit(source, labels, rng.normal(size=(9, 4))).predict_log_proba(source) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def z_scored(rows):
+    shares = rows / np.abs(rows).sum(axis=1, keepdims=True)
+    return (shares - shares.mean(axis=0)) / shares.std(axis=0)
+
+
+def test_each_domain_scaled_on_its_own_as_tables_of_classical_methods_have_it(rng):
+    source, labels = data(rng)
+    target = 3 + 5 * rng.normal(size=(30, 4))
+    apart = ((z_scored(target)[:, None] - z_scored(source)) ** 2).sum(axis=2)
+    fitted = NearestNeighbour(normalise="l1", scaling="each").fit(source, labels, target)
+    np.testing.assert_array_equal(fitted.predict(target), labels[apart.argmin(axis=1)])
+    machine = LinearSVC(dual=False).fit(z_scored(source), labels)
+    fitted = Svm(normalise="l1", scaling="each").fit(source, labels, target)
+    np.testing.assert_array_equal(fitted.predict(target), machine.predict(z_scored(target)))
+
+
+def test_counts_as_they_are(rng):
+    source, labels = data(rng)
+    fitted = Svm(scaling="none", c=0.1).fit(source, labels, source)
+    np.testing.assert_array_equal(
+        fitted.predict(source), LinearSVC(C=0.1, dual=False).fit(source, labels).predict(source)
+    )
+
+
+def test_what_was_added_later_leaves_the_ids_of_runs_alone():
+    assert as_dict(Svm()) == {"name": "svm", "c": 1.0}
+    assert as_dict(NearestNeighbour(scaling="each")) == {"name": "nearest_neighbour", "k": 1, "scaling": "each"}
+    assert as_dict(ShallowCoral()) == {"name": "shallow_coral", "ridge": 1.0, "c": 1.0}

@@ -102,7 +102,7 @@ def test_what_is_not_there_is_refused(root, name, message):
 
 def test_arrays_are_checked_too():
     report = check("moons")
-    assert [one.counts for one in report.domains] == [{"train": 300, "validation": 200, "test": 1000}] * 2
+    assert [one.counts for one in report.domains] == [{"train": 300, "validation": 200, "test": 1000}] * 4
     assert report.domains[0].classes == {"lower": 750, "upper": 750}
     assert not report.faults
     assert not report.exact

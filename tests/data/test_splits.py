@@ -37,6 +37,12 @@ def test_transductive_adapts_on_what_it_scores():
     np.testing.assert_array_equal(validation, test)
 
 
+@pytest.mark.parametrize("role", ["source", "target"])
+@pytest.mark.parametrize("parts", [WHOLE, OFFICIAL])
+def test_whole_trains_on_all_rows_of_either_domain(parts, role):
+    assert [sorted(one) for one in cut("office31/webcam", parts, "whole", role)] == [list(range(1000))] * 3
+
+
 def test_the_cut_is_a_function_of_the_name_alone():
     first, again = (cut("office31/amazon", WHOLE, "inductive", role) for role in ("source", "target"))
     for ours, theirs in zip(first, again, strict=True):

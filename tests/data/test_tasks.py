@@ -21,7 +21,8 @@ EMBEDDED = [
 
 
 def test_every_pair_of_a_family_has_a_name():
-    assert EMBEDDED == ["digits/real-to-synthetic", "digits/synthetic-to-real", "moons/35", "moons/35-to-0"]
+    moons = ["moons/35", "moons/35-to-0", "moons/centred-0-to-centred-35"]
+    assert ["digits/real-to-synthetic", "digits/synthetic-to-real", *moons] == EMBEDDED
     assert {"mnist-to-usps", "usps-to-mnist"} < set(names())
     amazon = [name for name in names() if name.startswith("office31/amazon-to-")]
     assert amazon == ["office31/amazon-to-dslr", "office31/amazon-to-webcam"]

@@ -3,10 +3,12 @@ import dataclasses
 import fake
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from da_bench.report.plots_of_runs import Cloud, embed, plot_confusion, require
+from da_bench.report.plots_of_runs import Cloud, Plane, embed, plot_boundaries, plot_confusion, require
 from da_bench.report.plots_of_runs import plot_features as plot
 from da_bench.settings import UserError
+from da_bench.types import Domain
 
 
 def one_run(classes=("cat", "dog", "$x$")):
@@ -71,3 +73,22 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs openTSNE: pip install"):
         require("tsne")
+
+
+def test_principal_components_are_scikit_learns_but_for_their_signs():
+    source, target = (np.random.default_rng(i).normal(size=(20, 5)) * [3, 2, 1, 0.5, 0.1] for i in (0, 1))
+    expected = PCA(2).fit_transform(np.concatenate([source, target]))
+    np.testing.assert_allclose(np.abs(embed(source, target, "pca")), np.abs(expected), atol=1e-9)
+
+
+def test_boundaries_show_a_panel_a_network():
+    x = np.linspace(-1, 1, 5, dtype=np.float32)
+    source = Domain(np.array([[-0.5, 0.0], [0.5, 0.0]], np.float32), np.array([0, 1], np.int32))
+    classes = np.tile(x > 0, (5, 1)).astype(int)
+    planes = {name: Plane(x, x, classes, source, source.inputs) for name in ("before: source only", "after: dann")}
+    figure = plot_boundaries(one_run(), planes, same=True)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(planes)
+    (boundary,) = [
+        path for one in figure.axes[0].collections[1].get_paths() for path in one.to_polygons(closed_only=False)
+    ]
+    assert np.unique(boundary[:, 0]).tolist() == [0.25]  # halfway between the grid's 0 and 0.5

@@ -44,3 +44,13 @@ def test_turned_back_it_lies_on_the_moons_of_the_source():
 def test_every_part_and_angle_is_a_fresh_draw():
     points = np.concatenate([one.inputs for angle in ("0", "35") for one in read(None, angle).values()])
     assert len(np.unique(points, axis=0)) == len(points)
+
+
+@pytest.mark.parametrize("angle", [0, 35])
+def test_centred_moons_lie_about_the_origin_on_half_circles_of_radius_two(angle):
+    # The centres (0, 0) and (1, 1/2) less the moons' mean (1/2, 1/4), doubled: (-1, -1/2) and (1, 1/2).
+    domain = read(None, f"centred-{angle}")["test"]
+    points = domain.inputs @ [1, 1j] * np.exp(-1j * np.deg2rad(angle))
+    assert abs(points.mean()) < 0.02
+    from_centre = points - np.where(domain.labels == 1, -1 - 0.5j, 1 + 0.5j)
+    assert np.abs(np.abs(from_centre) - 2).max() < 5 * 0.1

@@ -1,0 +1,347 @@
+"""Records of a paper's experiment -> its reproduction card: what was printed, and what comes out here.
+
+Ours is shown by two rules: the one that stands for the paper's own way of choosing, and one that needs no target label.
+A rule may have checkpoints to choose from, and settings of a method where several were run.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from da_bench.records import Record
+from da_bench.report.cells import MISSING, NOTHING, accuracy_cell, mean_of, number_cell, percent
+from da_bench.report.escape import escape_markdown
+from da_bench.report.over_pairs import ENOUGH_PAIRS, beats, mostly, signed_rank
+from da_bench.report.published import NUMBERS, Source
+from da_bench.report.rows import check_rule, clean, provenance, said
+from da_bench.report.statistics import prediction_interval
+from da_bench.report.table import Cell, Column, Table
+from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
+from da_bench.settings import UserError
+
+Place = tuple[str, str]  # a method's name, or "target_only", and a task's, its protocol left out
+ROUNDING = 5e-4  # papers print three digits of an accuracy
+
+NOTE = (
+    "Percent of the target's test rows. Ours: mean ± half width of the 95 % t interval over seeds, by the rule that "
+    "stands for the paper's. One run: where one more run of ours would lie with 95 % confidence, mean ± t s √(1 + 1/n) "
+    "over n seeds. Reproduced: the paper's number lies there, to its own rounding; else by how many points our mean is "
+    "off. What has nothing random in it runs once and has no such interval: it is reproduced where both are equal as "
+    "printed. The honest number is that of a rule which needs no target label. Runs: seeds times settings. A-distance: "
+    "proxy A-distance of the features after the last step."
+)
+BETTER_NOTE = (
+    "P: chance that the first is the better of the two on most pairs, by the Poisson-binomial test on the test rows on "
+    "which one of them alone is right (Lacoste et al. 2012); ours a seed at a time: median [lowest, highest]. It knows "
+    "of one training run and its test rows, and nothing of what another seed would change: that is in the gain, the "
+    "Hodges-Lehmann median over pairs of the mean difference over seeds, in points [exact 95 % interval], with p of "
+    "Wilcoxon's two-sided signed-rank test over pairs. Pairs: on how many the first has the higher mean."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Paper:
+    """What a paper printed, and how it came by it.
+
+    title: the paper and its table, in short; citation; protocol: what the paper did, in words; selection: how it chose
+    checkpoints and settings, in words; rule: ours that stands for it, of `da-bench list validators`, "last" or
+    "oracle"; cells: the printed accuracies in [0, 1], by method and task, the task's protocol left out; better: the
+    printed chances that a method is better than another on most pairs; differs: what is not as it was in the paper;
+    cost: of the whole command, on a named device.
+
+    Raises:
+        UserError: from the constructor, for an unknown rule or an accuracy outside [0, 1].
+    """
+
+    title: str
+    citation: str
+    protocol: str
+    selection: str
+    rule: str
+    cells: Mapping[Place, float]
+    better: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    differs: tuple[str, ...] = ()
+    cost: str = ""
+
+    def __post_init__(self) -> None:
+        check_rule(self.rule)
+        for (method, task), value in self.cells.items():
+            if not 0 <= value <= 1:
+                raise UserError(f"Paper.cells: {method} on {task} is {value}; an accuracy is in [0, 1]")
+
+
+def printed(*sources: Source) -> dict[Place, float]:
+    """The cells of tables that `baselines/published.py` has, of one source or several."""
+    found = [number for number in NUMBERS if number.source in sources]
+    return {(number.method, task): value for number in found for task, value in number.accuracy.items()}
+
+
+class Discord(NamedTuple):
+    """On how many test rows of a pair and seed the first of two methods alone is right (wins), and wrong (losses)."""
+
+    first: str
+    second: str
+    task: str
+    seed: int
+    wins: int
+    losses: int
+
+
+class Card(NamedTuple):
+    """title; head: (what, said) lines; tables; reproduced: how many of how many printed numbers that were run."""
+
+    title: str
+    head: tuple[tuple[str, str], ...]
+    tables: tuple[Table, ...]
+    reproduced: tuple[int, int]
+
+    def markdown(self) -> str:
+        """A page: the head as a list, then the tables."""
+        lines = [f"- {what}: {escape_markdown(text)}" for what, text in self.head]
+        title = f"## Reproduction card: {escape_markdown(self.title)}"
+        return "\n\n".join([title, "\n".join(lines), *(table.markdown() for table in self.tables)])
+
+    def data(self) -> dict[str, Any]:
+        """The same for programs, with raw numbers."""
+        head = {what.lower().replace(" ", "_"): clean(text) for what, text in self.head}
+        count = dict(zip(("reproduced", "of"), self.reproduced, strict=True))
+        return {"title": self.title, **count, **head, "tables": [table.data() for table in self.tables]}
+
+
+def card(
+    paper: Paper, question: str, records: Sequence[Record], discords: Sequence[Discord] = (), honest: str = "im"
+) -> Card:
+    """The card of a paper from the records of its experiment.
+
+    question: what the experiment asks; discords: for `Paper.better`; honest: the rule of our honest number.
+
+    Raises:
+        UserError: an unknown rule, or one that cannot choose between settings; no records.
+    """
+    check_rule(honest)
+    if records and not any(paper.rule in one.result["rules"] for one in records):
+        raise UserError(
+            f"no record was judged by '{paper.rule}', the paper's rule: make the runs in another folder for results, "
+            "with --validators all"
+        )
+    groups = by_place(records)
+    rows = {place: _row(paper, place, groups.get(place, []), honest) for place in places(paper, groups)}
+    cells = Table(
+        f"{paper.title}: the paper's numbers and ours", _columns(paper, honest), tuple(rows.values()), (NOTE,)
+    )
+    better = [_better_table(paper, groups, discords)] if paper.better else []
+    verdicts = [rows[place][-1].text for place in paper.cells if groups.get(place)]
+    count = sum(one.startswith("reproduced") for one in verdicts), len(verdicts)
+    return Card(
+        paper.title, _head(paper, question, records, count, _mean_error(paper, groups)), (cells, *better), count
+    )
+
+
+def by_place(records: Iterable[Record]) -> dict[Place, list[Record]]:
+    """The records of each method and task; those of the upper bound are of "target_only"."""
+    found: dict[Place, list[Record]] = {}
+    for one in records:
+        bound = one.config["labels_from"] != "source"
+        method = "target_only" if bound else str(one.config["method"]["name"])
+        found.setdefault((method, one.config["task"].partition("@")[0]), []).append(one)
+    return found
+
+
+def places(paper: Paper, groups: Mapping[Place, Any]) -> list[Place]:
+    """Those of the paper in its order, then what else was run."""
+    return list(dict.fromkeys([*paper.cells, *groups]))
+
+
+def picked(records: Sequence[Record], rule: str) -> dict[int, Record]:
+    """Seed -> the run whose checkpoint the rule scores highest, among the settings that were run with that seed.
+
+    Of equal scores the first wins. Runs that left no result are left out.
+
+    Raises:
+        UserError: several settings, and a rule that scores none.
+    """
+    seeds: dict[int, list[Record]] = {}
+    for one in records:
+        if rule in one.result["rules"]:
+            seeds.setdefault(one.config["seed"], []).append(one)
+    crowded = next((group for group in seeds.values() if len(group) > 1), None)
+    if crowded and rule == LAST:
+        config = crowded[0].config
+        raise UserError(
+            f"{len(crowded)} settings of '{config['method']['name']}' on '{config['task']}', and the rule 'last' "
+            f"chooses between none: give another rule, of {', '.join(VALIDATORS)}"
+        )
+    return {seed: max(group, key=lambda one: _score(one, rule)) for seed, group in sorted(seeds.items())}
+
+
+def _score(record: Record, rule: str) -> float:
+    """What the rule says of the checkpoint that it chose; what is not finite loses."""
+    if rule == LAST:
+        return 0.0
+    chosen = record.result["rules"][rule]
+    if rule == ORACLE:
+        return float(chosen["target_accuracy"])
+    value = record.curves["validators"][rule][chosen["evaluation"]]
+    return float("-inf") if value is None else float(value)
+
+
+def scores(records: Sequence[Record], rule: str) -> dict[int, float]:
+    """Seed -> target accuracy in [0, 1] of what the rule picks."""
+    return {seed: float(one.result["rules"][rule]["target_accuracy"]) for seed, one in picked(records, rule).items()}
+
+
+def verdict(ours: Sequence[float], theirs: float) -> str:
+    """Whether a printed accuracy is reproduced by runs that differ in their seeds, or how far off it is.
+
+    "reproduced": it lies within the 95 % prediction interval of one more run, to its own rounding; for one run that
+    nothing random is in, if both are equal as printed. Else the mean of ours minus theirs in points.
+    """
+    low, high = prediction_interval(ours) if len(ours) > 1 else (ours[0], ours[0])
+    if low - ROUNDING <= theirs <= high + ROUNDING:
+        return "reproduced"
+    return f"off by {100 * (float(np.mean(ours)) - theirs):+.1f}"
+
+
+def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
+    return (
+        Column("method", "Method"),
+        Column("task", "Task"),
+        Column("paper", "Paper", ("accuracy",)),
+        Column("ours", f"Ours:\n{RULES[paper.rule]}", ("mean", "half_width", "n")),
+        Column("one_run", "One run\nof ours", ("low", "high")),
+        Column("honest", f"Honest:\n{RULES[honest]}", ("mean", "half_width", "n")),
+        Column("runs", "Runs", ("runs",)),
+        Column("a_distance", "A-distance", ("mean",)),
+        Column("verdict", "Verdict"),
+    )
+
+
+def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str) -> tuple[Cell, ...]:
+    theirs, chosen = paper.cells.get(place), picked(group, paper.rule)
+    ours = list(scores(group, paper.rule).values())
+    return (
+        *map(Cell, place),
+        NOTHING if theirs is None else Cell(percent(theirs), (theirs,)),
+        accuracy_cell(scores(group, paper.rule), "oracle" if paper.rule == ORACLE else ""),
+        _range_cell(ours),
+        MISSING if honest == LAST and len(group) > len(chosen) else accuracy_cell(scores(group, honest)),
+        Cell(str(len(group)), (len(group),)),
+        number_cell(mean_of([one.result.get("proxy_a_distance") for one in chosen.values()])),
+        Cell(verdict(ours, theirs) if ours and theirs is not None else "not run" if not ours else "not printed"),
+    )
+
+
+def _range_cell(ours: Sequence[float]) -> Cell:
+    if len(ours) < 2:
+        return NOTHING
+    low, high = prediction_interval(ours)
+    return Cell(f"{percent(low)} to {percent(high)}", (low, high))
+
+
+def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:
+    means = [(float(np.mean(list(ours.values()))), theirs) for _, ours, theirs in _both(paper, groups)]
+    if not means:
+        return "none of them was run"
+    gaps = np.array([ours - theirs for ours, theirs in means])
+    apart = f"mean absolute difference {100 * np.abs(gaps).mean():.2f} points, mean difference {100 * gaps.mean():+.2f}"
+    intervals = [prediction_interval(list(ours.values())) for _, ours, _ in _both(paper, groups) if len(ours) > 1]
+    if not intervals:
+        return apart
+    width = np.median([(high - low) / 2 for low, high in intervals])
+    return f"{apart}; median half width of one run's interval {100 * width:.1f} points"
+
+
+def _both(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> Iterable[tuple[Place, dict[int, float], float]]:
+    """What the paper printed and we have run: (place, ours by seed, theirs)."""
+    for place, theirs in paper.cells.items():
+        ours = scores(groups.get(place, []), paper.rule)
+        if ours:
+            yield place, ours, theirs
+
+
+def _head(
+    paper: Paper, question: str, records: Sequence[Record], count: tuple[int, int], error: str
+) -> tuple[tuple[str, str], ...]:
+    where = provenance(records)
+    lines = [
+        ("Question", question),
+        ("Result", f"{count[0]} of {count[1]} printed numbers reproduced; {error}"),
+        ("Paper", paper.citation),
+        ("Protocol of the paper", paper.protocol),
+        ("Selection of the paper", f"{paper.selection}; here: {RULES[paper.rule]}"),
+        ("Different here", "; ".join(paper.differs) or "nothing known"),
+        ("Cost", cost(records)),
+        *(("Warning", one.removeprefix("WARNING: ")) for one in where[:-1]),
+        ("Made by", where[-1]),
+    ]
+    return tuple(lines)
+
+
+def cost(records: Sequence[Record]) -> str:
+    """How many runs, how many of them left no result, and what they took."""
+    spent = [one.result["seconds"] for one in records if one.result.get("seconds")]
+    run, compiling = (sum(one[part] / one["together"] for one in spent) for part in ("run", "compile"))
+    unmade = said(one.result["status"] for one in records if not one.result["rules"])
+    left_out = f" ({len(records) - len(spent)} {unmade})" if unmade else ""
+    return f"{len(records)} runs{left_out}, {run:.0f} s, and {compiling:.0f} s to compile them"
+
+
+BETTER = (
+    Column("first", "First"),
+    Column("second", "Second"),
+    Column("paper", "P, paper", ("p",)),
+    Column("ours", "P, ours", ("median", "low", "high")),
+    Column("gain", "Gain", ("median", "low", "high", "mean")),
+    Column("p", "p", ("p",)),
+    Column("pairs", "Pairs", ("above", "of")),
+)
+
+
+def _better_table(paper: Paper, groups: Mapping[Place, Sequence[Record]], discords: Sequence[Discord]) -> Table:
+    rows = []
+    for (first, second), theirs in paper.better.items():
+        chances = [mostly(each) for each in _chances(first, second, discords)]
+        gaps = _gaps(paper, groups, first, second)
+        rows.append(
+            (Cell(first), Cell(second), Cell(f"{theirs:.2f}", (theirs,)), _chance_cell(chances), *_gap_cells(gaps))
+        )
+    return Table(f"{paper.title}: is the first better?", BETTER, tuple(rows), (BETTER_NOTE,))
+
+
+def _chances(first: str, second: str, discords: Sequence[Discord]) -> list[list[float]]:
+    """[seeds][pairs] that the first is the better one."""
+    seeds: dict[int, list[float]] = {}
+    for one in discords:
+        if (one.first, one.second) == (first, second):
+            seeds.setdefault(one.seed, []).append(beats(one.wins, one.losses))
+    return list(seeds.values())
+
+
+def _chance_cell(chances: Sequence[float]) -> Cell:
+    if not chances:
+        return MISSING
+    middle, low, high = float(np.median(chances)), min(chances), max(chances)
+    return Cell(f"{middle:.2f} [{low:.2f}, {high:.2f}]", (middle, low, high))
+
+
+def _gaps(paper: Paper, groups: Mapping[Place, Sequence[Record]], first: str, second: str) -> np.ndarray:
+    """Mean accuracy of the first minus that of the second, [pairs] that both were run on."""
+    tasks = [task for method, task in groups if method == first and (second, task) in groups]
+    means = [
+        [np.mean(list(scores(groups[one, task], paper.rule).values())) for one in (first, second)] for task in tasks
+    ]
+    return np.array([ours - theirs for ours, theirs in means])
+
+
+def _gap_cells(gaps: np.ndarray) -> tuple[Cell, Cell, Cell]:
+    if len(gaps) < ENOUGH_PAIRS:
+        return MISSING, MISSING, Cell(f"{len(gaps)} pairs", (None, len(gaps)))
+    found, above = signed_rank(gaps), int(np.sum(gaps > 0))
+    shown = f"{100 * found.median:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return (
+        Cell(shown, (found.median, found.low, found.high, float(gaps.mean()))),
+        Cell(f"{found.p:.3f}", (found.p,)),
+        Cell(f"{above} of {len(gaps)}", (above, len(gaps))),
+    )
