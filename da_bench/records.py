@@ -174,7 +174,7 @@ def environment(fingerprint: str, seed: int) -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         **checkout(),
-        "command": " ".join([Path(sys.argv[0]).name, *map(_relative, sys.argv[1:])]),
+        "command": " ".join([_program(), *map(_relative, sys.argv[1:])]),
         "packages": {name: importlib.metadata.version(name) for name in ("da-bench", *PACKAGES)},
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -183,6 +183,11 @@ def environment(fingerprint: str, seed: int) -> dict[str, Any]:
         "data": fingerprint,
         "seed": seed,
     }
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "da-bench" if name == "__main__.py" else name  # python -m da_bench
 
 
 def _relative(argument: str) -> str:

@@ -8,6 +8,7 @@ import fake
 import pytest
 
 from da_bench.archive import NAME, pack, records_in, unpack
+from da_bench.cli import main
 from da_bench.methods import load_plugins
 from da_bench.records import Records
 from da_bench.report.tables import write_tables
@@ -23,6 +24,12 @@ def test_the_tables_that_are_kept_are_those_of_their_records(study, tmp_path):
     archive = unpack(ROOT / "results" / study / NAME)
     again, *_ = write_tables(archive.records, tmp_path, archive.rule)
     assert again.read_bytes() == (ROOT / "results" / study / again.name).read_bytes()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*/validators.md")), ids=lambda path: path.parent.name)
+def test_what_is_kept_of_validators_is_of_the_records(path, capsys):
+    assert main(["table", "--of", "validators", "--results", str(path.parent), "--format", "markdown"]) == 0
+    assert capsys.readouterr().out == path.read_text()
 
 
 def test_tables_of_an_archive_are_those_of_its_records(tmp_path):
