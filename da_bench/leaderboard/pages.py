@@ -51,7 +51,8 @@ def index(entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
 def _summary(entries: Sequence[Entry]) -> str:
     runs = len({run.id for one in entries for run in one.row.runs})
     methods, named = len({one.method for one in entries}), len({one.task for one in entries})
-    return f"{methods} methods on {named} tasks, from the stored predictions of {runs} runs. No number was typed in."
+    tasks = "1 task" if named == 1 else f"{named} tasks"
+    return f"{methods} methods on {tasks}, from the stored predictions of {runs} runs. No number was typed in."
 
 
 def _options(values: Iterable[str]) -> list[tuple[str, str]]:
@@ -223,11 +224,12 @@ def task(name: str, entries: Sequence[Entry], ranks: Ranks, rule: str) -> str:
     )
 
 
-def _order(i: int, entry: Entry, ranks: Ranks, rule: str) -> tuple[str, float, float]:
-    """Within a task: by network, then rank, then accuracy."""
+def _order(i: int, entry: Entry, ranks: Ranks, rule: str) -> tuple[bool, str, float, float]:
+    """Within a task: by network, those without one last, then rank, then accuracy."""
     rank, scores = ranks[rule].get(i), entry.row.scores(rule)
     mean = float(np.mean(list(scores.values()))) if scores else 0.0
-    return entry.backbone, (rank.best + rank.worst) / 2 if rank else np.inf, -mean
+    shallow = entry.record.config["model"] is None
+    return shallow, entry.backbone, (rank.best + rank.worst) / 2 if rank else np.inf, -mean
 
 
 def _bounds_of(entries: Sequence[Entry], rule: str) -> tuple[float, float]:

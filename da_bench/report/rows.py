@@ -13,6 +13,7 @@ from da_bench.select import RULES
 from da_bench.settings import UserError, did_you_mean
 
 BOUND = "target only (upper bound)"
+SOURCE_ONLY = "source_only"
 
 # Not part of a row's settings: the task heads the table, seeds share a row, the schema is the file format's,
 # and `labels_from` is what the row is called anyway.
@@ -212,8 +213,9 @@ def shown(value: Any) -> str:
 
 
 def reference(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The row without adaptation that has the same model and training as `row`."""
-    return _partner(row, [one for one in rows if one.is_source_only])
+    """The row without adaptation that has the same model and training as `row`: source only where that is one."""
+    found = [one for one in rows if one.is_source_only]
+    return _partner(row, sorted(found, key=lambda one: one.first.config["method"]["name"] != SOURCE_ONLY))
 
 
 def upper_bound(row: Row, rows: Sequence[Row]) -> Row | None:

@@ -10,6 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from da_bench.report.rows import reference, rows_of
 from da_bench.report.table import Cell, Column, Table
 from da_bench.report.tables import across_pairs, class_table, result_tables, row_name, write_tables
 from da_bench.select import RULES
@@ -194,6 +195,15 @@ def test_each_rule_reports_its_own_number():
     assert [cell(table, "dann", f"target_{rule}").text for rule in rules] == ["50.0", "60.0", "70.0", "80.0"]
     assert cell(table, "dann", "gain").raw[0] == pytest.approx(0.3)
     assert [column.key for column in table.columns if "(declared)" in column.title] == ["target_im"]
+
+
+def test_gains_are_over_source_only_whatever_reference_was_made_first():
+    other = fake.runs([0.3, 0.31], method="staged_fine_tuning")
+    for one in other:
+        one.result["adapts"] = False
+    records = [*other, *fake.runs([0.6, 0.62], method="source_only"), *fake.runs([0.7, 0.72], method="dann")]
+    (dann,) = (row for row in rows_of(records) if row.name == "dann")
+    assert reference(dann, rows_of(records)).name == "source_only"
 
 
 def test_skipped_rows_show_why_and_diverged_runs_count():
