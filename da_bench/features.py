@@ -67,8 +67,14 @@ def extracted(task: Task, trunk: Trunk) -> Task:
         return Domain(inputs, domain.labels)
 
     source, target = (Splits(*map(of, splits)) for splits in (task.source, task.target))
-    origin = hashlib.sha256(f"{task.fingerprint} {_described(trunk)}".encode()).hexdigest()
-    return dataclasses.replace(task, source=source, target=target, origin=origin)
+    return dataclasses.replace(marked(task, trunk), source=source, target=target)
+
+
+def marked(task: Task, trunk: Trunk) -> Task:
+    """The task with the fingerprint of its features, but pictures as inputs: for what looks at labels alone."""
+    return dataclasses.replace(
+        task, origin=hashlib.sha256(f"{task.fingerprint} {_described(trunk)}".encode()).hexdigest()
+    )
 
 
 @functools.lru_cache(maxsize=8)

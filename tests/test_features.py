@@ -11,8 +11,10 @@ import pytest
 
 import da_bench as da
 from da_bench import disk, features, job, models, weights
+from da_bench.data import tasks
 from da_bench.data.rows import Rows
 from da_bench.experiment import from_config
+from da_bench.leaderboard.build import gather
 from da_bench.methods import SourceOnly
 from da_bench.settings import UserError
 from da_bench.types import Domain, Splits, Task
@@ -119,7 +121,7 @@ def test_only_pictures_have_features(trunk):
         da.Experiment(task=TASK, method=SourceOnly(), features=trunk.weights, view=da.View(pixels=8))
 
 
-def test_a_run_on_features_is_on_record_as_such(trunk, tmp_path):
+def test_a_run_on_features_is_on_record_as_such(trunk, tmp_path, monkeypatch):
     training = da.Training(steps=2, evaluations=1, batch_size=4)
     one = da.Experiment(task=TASK, method=SourceOnly(), features=trunk.weights, view=trunk.view, training=training)
     assert from_config(json.loads(json.dumps(one.config()))).id == one.id
@@ -128,3 +130,7 @@ def test_a_run_on_features_is_on_record_as_such(trunk, tmp_path):
     assert (record.config["features"], record.config["model"]["name"]) == (trunk.weights, "bottleneck")
     told = f"{task().fingerprint} {features._described(trunk)}"
     assert record.environment["data"] == hashlib.sha256(told.encode()).hexdigest()
+    monkeypatch.setattr(tasks, "load", task)
+    monkeypatch.setattr(tasks, "present", lambda name, root: True)
+    gathered = gather([tmp_path / "results"], None, None)  # its numbers follow from its predictions
+    assert (gathered.left_out, [one.recomputed for one in gathered.sources]) == ([], [frozenset({record.id})])

@@ -10,7 +10,8 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 from da_bench.data import tasks
-from da_bench.experiment import from_config
+from da_bench.experiment import canonical, from_config
+from da_bench.features import Trunk, marked
 from da_bench.methods import METHODS, load_plugins
 from da_bench.report.rows import clean
 from da_bench.settings import UserError, first_line
@@ -58,7 +59,9 @@ def check(place: Path, others: Sequence[Run], data_root: Path | None = None) -> 
     runs, ids, found = recompute_all(submission.runs, data_root)
     findings += found
     if verdict(findings) != "refused":
-        labels = {name: task.target.test.labels for name, task in _tasks(runs, data_root).items()}
+        here = _tasks(runs, data_root)
+        data = {run.record.config["task"]: _data_of(run) for run in runs}  # one view of each: it changes no label
+        labels = {name: here[one].target.test.labels for name, one in data.items() if one in here}
         findings += suspicions(runs, others, labels, submission.manifest["rule"])
     return Report(submission, runs, ids, findings)
 
@@ -102,7 +105,7 @@ def recompute_all(runs: Iterable[Run], data_root: Path | None) -> tuple[list[Run
     runs, found, again, ids = list(runs), [], [], set()
     there = _tasks(runs, data_root)
     for run in runs:
-        task = there.get(run.record.config["task"])
+        task = there.get(_data_of(run))
         if task is None:
             again.append(run)
             continue
@@ -110,18 +113,24 @@ def recompute_all(runs: Iterable[Run], data_root: Path | None) -> tuple[list[Run
         again.append(run._replace(record=record))
         found += findings
         ids |= set() if findings else {run.record.id}
-    absent = sorted({run.record.config["task"] for run in runs if run.record.config["task"] not in there})
+    absent = sorted({run.record.config["task"] for run in runs if _data_of(run) not in there})
     said = "its data are not here: numbers are claimed, not recomputed"
     return again, frozenset(ids), [*found, *(Finding("noted", "claimed", clean(one), said) for one in absent)]
 
 
+def _data_of(run: Run) -> str:
+    """What a run's inputs are: its task, how pictures are seen, and whose features of them."""
+    return canonical([run.record.config.get(part) for part in ("task", "view", "features")])
+
+
 def _tasks(runs: Iterable[Run], data_root: Path | None) -> dict[str, Task]:
-    """The runs' tasks whose data are here, by task."""
+    """The runs' tasks whose data are here, by what their inputs are."""
     there = {}
-    for run in runs:
-        name, view = run.record.config["task"], run.record.config["view"]
-        if name not in there and tasks.present(name, data_root):
-            there[name] = tasks.load(name, data_root, View(**view) if view else None)
+    for data, run in {_data_of(run): run for run in runs}.items():
+        name, view, trunk = run.record.config["task"], run.record.config["view"], run.record.config.get("features")
+        if tasks.present(name, data_root):
+            task = tasks.load(name, data_root, View(**view) if view else None)
+            there[data] = marked(task, Trunk(trunk, View(**view))) if trunk and view else task
     return there
 
 
