@@ -12,6 +12,7 @@ load_plugins()
 CLASSICAL = [
     "nearest_neighbour",
     "svm",
+    "pca",
     "subspace_alignment",
     "gfk",
     "tca",
