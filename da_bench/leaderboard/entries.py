@@ -123,23 +123,29 @@ def entries_of(sources: Iterable[Source]) -> list[Entry]:
 
 
 def network(record: Record) -> str:
-    """What makes two networks the same."""
-    return json.dumps(record.config["model"], sort_keys=True)
+    """What makes two networks the same: what is trained, and whose features it is trained on."""
+    return json.dumps([record.config["model"], record.config.get("features")], sort_keys=True)
 
 
 def backbones(records: Iterable[Record]) -> dict[str, str]:
     """Network -> its name, with the fields in which networks of that name differ: "mlp (hidden=[64])"."""
-    models = {network(one): one.config["model"] for one in records}
+    configs = {network(one): one.config for one in records}
     named: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for model in models.values():
-        named[model["name"] if model else "none (shallow)"].append(model or {})
+    for config in configs.values():
+        named[_kind(config)].append(config["model"] or {})
     found = {}
-    for key, model in models.items():
-        name = model["name"] if model else "none (shallow)"
-        differ = [field for field in model or {} if len({json.dumps(one.get(field)) for one in named[name]}) > 1]
+    for key, config in configs.items():
+        model, name = config["model"] or {}, _kind(config)
+        differ = [field for field in model if len({json.dumps(one.get(field)) for one in named[name]}) > 1]
         values = ", ".join(f"{field}={shown(model[field])}" for field in differ)
         found[key] = f"{name} ({values})" if differ else name
     return found
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """Its name, with that of the weights on whose features it stands: "bottleneck on resnet50-timm-0123456789ab"."""
+    name = config["model"]["name"] if config["model"] else "none (shallow)"
+    return f"{name} on {config['features']}" if config.get("features") else name
 
 
 class Rank(NamedTuple):

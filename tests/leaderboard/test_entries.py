@@ -58,10 +58,16 @@ def test_entries_of_other_networks_are_not_compared():
 
 
 def test_networks_of_one_name_are_told_apart_by_what_differs():
-    records = [record(seed=seed) for seed in range(3)]
+    records = [record(seed=seed) for seed in range(4)]
     records[1].config["model"] = {"name": "small_cnn", "width": 64}
     records[2].config["model"] = None
-    assert set(backbones(records).values()) == {"small_cnn (width=32)", "small_cnn (width=64)", "none (shallow)"}
+    records[3].config["features"] = "resnet50-timm-0123456789ab"
+    assert set(backbones(records).values()) == {
+        "small_cnn (width=32)",
+        "small_cnn (width=64)",
+        "none (shallow)",
+        "small_cnn on resnet50-timm-0123456789ab",
+    }
 
 
 def test_badges_say_what_was_checked():
