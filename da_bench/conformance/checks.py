@@ -385,10 +385,16 @@ def watched() -> Iterator[list[str]]:
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if not _WATCHED:
         return
-    if event == "open" and isinstance(arguments[0], str) and not arguments[0].endswith((".py", ".pyc", ".so")):
+    if event == "open" and isinstance(arguments[0], str) and not _innocent(arguments[0]):
         _WATCHED[-1].append(arguments[0])
     elif event in ("socket.connect", "socket.getaddrinfo"):
         _WATCHED[-1].append(str(arguments[-1]))
+
+
+def _innocent(path: str) -> bool:
+    """Whether it is Python's own, or of JAX's cache of programs, which is written while others are traced."""
+    cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    return path.endswith((".py", ".pyc", ".so")) or bool(cache and path.startswith(cache))
 
 
 @check("deep")
