@@ -117,6 +117,7 @@ def _roofline(result: dict[str, Any], cell: dict[str, Any]) -> str:
 def targets(result: dict[str, Any]) -> list[str]:
     """Every figure against what is aimed at."""
     rows = [_target(cell) for cell in of(result, "steps")]
+    rows += [_slowdown_target(result, cell) for cell in of(result, "steps")]
     rows += [_seeds_target(cell) for cell in of(result, "seeds") if cell["cell"][3] == "10"]
     rows += [_compile_target(one) for kind, one in result["study"].items() if kind == "cached"]
     return ["## Targets", "", *table(["figure", "aim", "measured", ""], [row for row in rows if row])]
@@ -137,6 +138,19 @@ def _target(cell: dict[str, Any]) -> list[str]:
         rows[2] += f", {against:.2f}x"
         rows[3] = "met" if ratio >= least and against >= 1 else "MISSED"
     return rows
+
+
+def _slowdown_target(result: dict[str, Any], cell: dict[str, Any]) -> list[str]:
+    """At most twice source only, or what the operations of its own networks come to."""
+    _, workload, method = cell["cell"]
+    plain = [one for one in of(result, "steps") if one["cell"][1:] == [workload, "source_only"]]
+    if method == "source_only" or not plain or "ours" not in rates(cell):
+        return []
+    slower = float(np.median(rates(plain[0])["ours"]) / np.median(rates(cell)["ours"]))
+    flops = [result["flops"][f"{workload} {one}"]["flops"] for one in (method, "source_only")]
+    most = max(2.0, flops[0] / flops[1])
+    row = [f"{workload} {method}, times as slow as source only", f"at most {most:.1f}x", f"{slower:.2f}x"]
+    return [*row, "met" if slower <= most else "MISSED"]
 
 
 def _seeds_target(cell: dict[str, Any]) -> list[str]:
