@@ -311,8 +311,7 @@ def predictions_of(experiment: Experiment, task: Task, options: Options) -> Pred
     try:
         with listening() as request, Sweep(1, experiment.training.steps) as sweep:
             job = Job(Records(options.results), options, sweep, request)
-            train_all = train_group if _fits(_data(experiment, task), options) else stream_group
-            ((_, (predictions, _)),) = train_all([experiment], task, job)
+            ((_, (predictions, _)),) = _trained([experiment], task, job)
     finally:
         MODE.reset(shown)
     return predictions
@@ -329,13 +328,18 @@ def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Recor
         for one in group if leads() else ():
             yield skipped(one, task, reason) if reason is not None else judge(one, task, *fit(one, task))
         return
-    fits = _fits(_data(group[0], task), job.options)
-    for one, made in (train_group if fits else stream_group)(group, task, job):
+    for one, made in _trained(group, task, job):
         if leads():
             yield judge(one, task, *made)
 
 
 Made = tuple[Experiment, tuple[Predictions, Seconds]]
+
+
+def _trained(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
+    """All runs of a group, with their data on the devices where they fit, else streamed."""
+    fits = _fits(_data(group[0], task), job.options)
+    return (train_group if fits else stream_group)(group, task, job)
 
 
 def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:

@@ -13,7 +13,7 @@ from da_bench.methods import load_plugins
 from da_bench.report.files import write_whole
 from da_bench.select import RULES
 from da_bench.settings import UserError
-from da_bench.submit.check import check, read_verdict, recompute_all
+from da_bench.submit.check import check, read_verdict, recompute_all, tasks_of
 from da_bench.submit.pack import runs as runs_of
 from da_bench.submit.package import Run
 
@@ -58,7 +58,7 @@ def _places(submissions: Path | None) -> list[Path]:
 
 
 def _own(known: Sequence[Run], said: Sequence[Any], data_root: Path | None) -> Gathered:
-    runs, ids, findings = recompute_all(known, data_root)
+    runs, ids, findings = recompute_all(known, tasks_of(known, data_root))
     wrong = {one.where: f"{one.where}: {one.what}" for one in findings if one.level == "refused"}
     kept = [run for run in runs if run.record.id not in wrong]
     return Gathered([_source(None, kept, ids, said)], list(wrong.values()))

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -56,10 +56,10 @@ def check(place: Path, others: Sequence[Run], data_root: Path | None = None) -> 
     findings = [*_seeds(submission.runs), *_configs(submission.runs)]
     if verdict(findings) == "refused":
         return Report(submission, submission.runs, frozenset(), findings)
-    runs, ids, found = recompute_all(submission.runs, data_root)
+    here = tasks_of(submission.runs, data_root)
+    runs, ids, found = recompute_all(submission.runs, here)
     findings += found
     if verdict(findings) != "refused":
-        here = _tasks(runs, data_root)
         data = {run.record.config["task"]: _data_of(run) for run in runs}  # one view of each: it changes no label
         labels = {name: here[one].target.test.labels for name, one in data.items() if one in here}
         findings += suspicions(runs, others, labels, submission.manifest["rule"])
@@ -100,10 +100,12 @@ def _configs(runs: Iterable[Run]) -> Iterator[Finding]:
             yield Finding("refused", "config", where, f"it is no experiment's: {clean(first_line(error))[:200]}")
 
 
-def recompute_all(runs: Iterable[Run], data_root: Path | None) -> tuple[list[Run], frozenset[str], list[Finding]]:
-    """Runs with numbers computed from their predictions where the data are there; the ids of these; what differs."""
+def recompute_all(runs: Iterable[Run], there: Mapping[str, Task]) -> tuple[list[Run], frozenset[str], list[Finding]]:
+    """Runs with numbers computed from their predictions where the data are there; the ids of these; what differs.
+
+    there: see `tasks_of`.
+    """
     runs, found, again, ids = list(runs), [], [], set()
-    there = _tasks(runs, data_root)
     for run in runs:
         task = there.get(_data_of(run))
         if task is None:
@@ -123,7 +125,7 @@ def _data_of(run: Run) -> str:
     return canonical([run.record.config.get(part) for part in ("task", "view", "features")])
 
 
-def _tasks(runs: Iterable[Run], data_root: Path | None) -> dict[str, Task]:
+def tasks_of(runs: Iterable[Run], data_root: Path | None) -> dict[str, Task]:
     """The runs' tasks whose data are here, by what their inputs are."""
     there = {}
     for data, run in {_data_of(run): run for run in runs}.items():
