@@ -1,6 +1,7 @@
 """A network whose trunk may be pretrained, and how the trunk's arrays are called in the files that others publish."""
 
 import abc
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.models.base import Network, initialise
+from da_bench.models.base import Network, describe, initialise
 from da_bench.models.layers import Dense
 from da_bench.settings import UserError
 from da_bench.types import Array, Output
@@ -97,6 +98,17 @@ class Backbone(Network):
         if convention not in self.CONVENTIONS:
             known = " and ".join(self.CONVENTIONS)
             raise UserError(f"{type(self).__name__} knows the names of {known}, not of '{convention}'")
+
+    def check_library(self, convention: str) -> None:
+        """Raise UserError unless files of the convention are for the `library` that this network has."""
+        self.check_convention(convention)
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        wanted, library = self.FIELDS.get(convention, usual)["library"], describe(self)["library"]
+        if library != wanted:
+            raise UserError(
+                f"model '{describe(self)['name']}' with library='{library}' does not compute what a {convention} file "
+                f"is for; give it library='{wanted}'"
+            )
 
 
 def from_torch(array: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from da_bench.models.naming import (
     torch_convolution,
     torch_linear,
 )
-from da_bench.settings import Registry, UserError
+from da_bench.settings import Registry
 from da_bench.types import Array
 
 
@@ -161,12 +161,7 @@ class InceptionV3(Backbone):
         Raises:
             UserError: the convention is that of the other library.
         """
-        self.check_convention(convention)
-        if (convention == "keras") != (self.library == "keras"):
-            raise UserError(
-                f"model 'inception_v3' with library='{self.library}' does not compute what a {convention} file is "
-                f"for; give it library='{'keras' if convention == 'keras' else 'torchvision'}'"
-            )
+        self.check_library(convention)
         return self._of_keras() if convention == "keras" else self._of_torch()
 
     def _of_torch(self) -> Iterator[Published]:

@@ -16,7 +16,7 @@ from da_bench.models.naming import (
     torch_convolution,
     torch_linear,
 )
-from da_bench.settings import Registry, UserError
+from da_bench.settings import Registry
 from da_bench.types import Array
 
 SMALL = 71  # pixels, as Keras has it
@@ -70,12 +70,7 @@ class Xception(Backbone):
         Raises:
             UserError: the convention is that of the other library.
         """
-        self.check_convention(convention)
-        if convention != self.library:
-            raise UserError(
-                f"model 'xception' with library='{self.library}' does not compute what a {convention} file is for; "
-                f"give it library='{convention}'"
-            )
+        self.check_library(convention)
         return _of_keras() if convention == "keras" else _of_timm()
 
 
