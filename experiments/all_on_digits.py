@@ -12,7 +12,7 @@ from da_bench.methods import METHODS, Method, Shallow, load_plugins
 
 SEEDS = 5
 SMALL = da.Training(steps=800, evaluations=8)
-LARGE = da.Training(steps=600, evaluations=4)
+LARGE = da.Training(steps=600, evaluations=3, batch_size=32)
 
 load_plugins()
 DEEP = [cls() for cls in METHODS.values() if issubclass(cls, Method)]
