@@ -51,8 +51,8 @@ def test_plain_lines_elsewhere_than_on_a_terminal(clock, capsys):
     assert out == ""
     assert err.splitlines() == [
         "0 of 3 runs · 2 running: first · step 20 · loss 0.05",
-        "0 of 3 runs · 2 running: first · step 60 · 4 steps/s · about 0:45 left · loss 0.0167",
-        "0 of 3 runs · 2 running: first · step 100 · 4 steps/s · about 0:25 left · loss 0.01",
+        "0 of 3 runs · 2 running: first · step 60 · 4 steps/s · about 1:30 left · loss 0.0167",
+        "0 of 3 runs · 2 running: first · step 100 · 4 steps/s · about 0:37 left · loss 0.01",
         "2 of 3 runs · loss 0.01",
         "2 of 3 runs · 1 running: second · step 50",
         "3 of 3 runs · 1 failed",
