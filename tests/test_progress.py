@@ -119,7 +119,7 @@ def test_steps_of_an_earlier_session_are_no_pace_and_are_not_left(clock):
     assert sweep.facts()["steps_per_second"] == 0
     clock(1)
     sweep.reach(95, {})
-    assert str(sweep).endswith("5 steps/s · about 0:01 left")
+    assert str(sweep).endswith("5 steps/s · about 0:02 left")
 
 
 def test_runs_one_after_another_never_go_backwards(clock):
