@@ -1,9 +1,9 @@
 """Which method gains anything on digits, with the defaults of its paper and a budget that is the same for all?
 
 Command: `da-bench run experiments/all_on_digits.py --data-root DIR`, where DIR holds mnist/ and usps/.
-Budget: one trial a method, no tuning of anything; 5 seeds; the same small network (with batch normalisation, which AdaBN
-and TENT adapt) and learning rate for all, the same steps and batches on a pair. The classical methods see the pixels as they are, once, and only
-on the small pair: their matrices grow with the square of the rows.
+Budget: one trial a method, no tuning of anything; 5 seeds; the same small network (with batch normalisation, which
+AdaBN and TENT adapt) and learning rate for all, the same steps and batches on a pair. The classical methods see the
+pixels as they are, once, and only on the small pair: their matrices grow with the square of the rows.
 """
 
 import da_bench as da
