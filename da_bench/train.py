@@ -20,9 +20,9 @@ from da_bench.settings import Count, Fraction, NonNegative, Positive, UserError,
 from da_bench.types import Array, Batch, Domain, Output, TrainState, Tree, stream
 from da_bench.view import View, evaluation_input, training_input
 
-# Inputs in one evaluation pass, at most: bounds the memory of convolutions over a test set. What they make of 100
-# digits stays in the caches of a CPU, where 1000 take twice as long; an accelerator wants many.
-EVALUATION_CHUNKS = {"cpu": 100}
+# Inputs in one evaluation pass, at most: bounds the memory of convolutions over a test set. What they make of 32
+# digits stays in the caches of a CPU, where 1000 take two to three times as long; an accelerator wants many.
+EVALUATION_CHUNKS = {"cpu": 32}
 EVALUATION_CHUNK = 1000
 EVALUATION_NUMBERS = 2**22  # values in all of them, at most: 27 pictures of 224 pixels
 

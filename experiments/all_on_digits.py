@@ -13,7 +13,7 @@ from da_bench.methods import METHODS, Method, Shallow, load_plugins
 SEEDS = 5
 NETWORK = da.models.build("small_cnn_bn")
 SMALL = da.Training(steps=800, evaluations=8)
-LARGE = da.Training(steps=600, evaluations=4, batch_size=32)
+LARGE = da.Training(steps=600, evaluations=2, batch_size=32)
 
 load_plugins()
 DEEP = [cls() for cls in METHODS.values() if issubclass(cls, Method)]
