@@ -7,11 +7,12 @@ from baselines import published
 from baselines.components import Bda, Jda, Tca
 from baselines.fine_tuning import StagedFineTuning, feature_extraction, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
+from baselines.on_features import every_method
 from baselines.reweighting import DensityRatio, KernelMeanMatching
 from baselines.shallow import LogisticRegression, ShallowCoral
 from baselines.subspaces import Gfk, Pca, SubspaceAlignment
 from baselines.svm import Svm
-from baselines.target_only import target_only
+from baselines.target_only import held_out_target_only, target_only
 from baselines.transport import EmdOt, LinearOt, SinkhornOt
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "SubspaceAlignment",
     "Svm",
     "Tca",
+    "every_method",
     "feature_extraction",
     "full_fine_tuning",
+    "held_out_target_only",
     "published",
     "staged_fine_tuning",
     "target_only",
