@@ -3,9 +3,9 @@
 da_bench finds this package by its entry point ("da_bench.methods" in pyproject.toml) and never imports it by name.
 """
 
-from baselines import published
+from baselines import published, tllib
 from baselines.components import Bda, Jda, Tca
-from baselines.fine_tuning import StagedFineTuning, feature_extraction, full_fine_tuning, staged_fine_tuning
+from baselines.fine_tuning import StagedFineTuning, feature_extraction, fine_tuned, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
 from baselines.on_features import every_method
 from baselines.reweighting import DensityRatio, KernelMeanMatching
@@ -34,9 +34,11 @@ __all__ = [
     "Tca",
     "every_method",
     "feature_extraction",
+    "fine_tuned",
     "full_fine_tuning",
     "held_out_target_only",
     "published",
     "staged_fine_tuning",
     "target_only",
+    "tllib",
 ]
