@@ -4,6 +4,7 @@ import da_bench as da
 from baselines.fine_tuning import feature_extraction
 from baselines.target_only import held_out_target_only, target_only
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
+from da_bench.methods.source_only import SourceOnly
 
 
 def every_method(task: str, weights: str, training: "da.Training", seeds: int) -> list["da.Experiment"]:
@@ -20,7 +21,7 @@ def every_method(task: str, weights: str, training: "da.Training", seeds: int) -
 
     deep = [cls() for cls in METHODS.values() if issubclass(cls, Method) and not cls.needs_batch_norm]
     runs = [run(method, training=training) for method in deep]
-    source_only = run(da.methods.SourceOnly(), training=training)
+    source_only = run(SourceOnly(), training=training)
     references = [feature_extraction(task, weights, training=training), target_only(source_only)]
     once = [run(cls()) for cls in METHODS.values() if issubclass(cls, Shallow)]
     return [

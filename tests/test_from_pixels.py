@@ -11,8 +11,10 @@ import published
 import pytest
 
 import da_bench as da
+from baselines import every_method
 from da_bench import reproduce
 from da_bench.cli import main
+from da_bench.methods import METHODS, Shallow
 from da_bench.models import MODELS
 from da_bench.weights import names
 from da_bench.weights.convert import declared, flat
@@ -106,6 +108,19 @@ def small_resnet(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(name)
     monkeypatch.setenv("WEIGHTS", name)
     return name
+
+
+def test_on_features_all_methods_run_with_the_same_head_and_seeds(small_resnet):
+    task, training = "office31/amazon-to-webcam@transductive", da.Training(steps=2, evaluations=1)
+    runs = every_method(task, small_resnet, training, seeds=2)
+    assert len({one.id for one in runs}) == len(runs)
+    made = {one.method.name for one in runs}
+    assert made == {name for name, cls in METHODS.items() if issubclass(cls, Shallow) or not cls.needs_batch_norm}
+    deep = [one for one in runs if not isinstance(one.method, Shallow)]
+    assert {one.training for one in deep} == {training}
+    assert all(sum(other.method == one.method for other in deep) % 2 == 0 for one in deep)
+    bounds = [(one.task, one.seed) for one in runs if one.labels_from == "target"]
+    assert sorted(bounds) == [(name, seed) for name in (task.partition("@")[0], task) for seed in (0, 1)]
 
 
 @pytest.mark.slow
