@@ -128,6 +128,17 @@ SOURCES: tuple[Source, ...] = (
     _keras("xception", f"xception/xception_{TF}.h5", "inception"),
     _hub("vit_s16", "timm", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k", "inception"),
     _hub("vit_b16", "timm", "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "inception"),
+    Source(
+        "vit_b16",
+        "torchvision_linear",
+        "https://download.pytorch.org/models/vit_b_16-c867db91.pth",
+        "imagenet",
+        BSD,
+        citation("vit_b16"),
+        "c867db91",
+    ),
+    _hub("vit_b16", "huggingface_vit", "google/vit-base-patch16-224", "inception"),
+    _hub("vit_b16", "huggingface_vit_bare", "google/vit-base-patch16-224-in21k", "inception"),
     _hub("bert", "huggingface", "google-bert/bert-base-uncased", "none", "Apache-2.0"),
 )
 
