@@ -91,6 +91,7 @@ SOURCES: tuple[Source, ...] = (
     _torchvision("resnet101", "cd907fc2", stored=232),
     _torchvision("resnet152", "394f9c45"),
     _torchvision("resnet152", "f82ba261", stored=232),
+    *(_keras(f"resnet{depth}", f"resnet/resnet{depth}_{TF}.h5", "caffe") for depth in (50, 101, 152)),
     _torchvision("vgg11", "8a719046"),
     _torchvision("vgg11_bn", "6002323d"),
     _torchvision("vgg13", "19584684"),

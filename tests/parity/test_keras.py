@@ -14,12 +14,13 @@ from da_bench.models import MODELS, forward
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="compares with Keras: `make parity` installs it")
 
-THEIRS = {"vgg16": "VGG16", "vgg19": "VGG19", "mobilenet_v2": "MobileNetV2"}
+THEIRS = {"vgg16": "VGG16", "vgg19": "VGG19", "mobilenet_v2": "MobileNetV2", "resnet50": "ResNet50"}
 
 
 def network(name):
-    own = {"library": "keras"} if name == "mobilenet_v2" else {}
-    return MODELS[name](bottleneck=None, dropout=0.0, **own).clone(classes=LABELS)
+    own = {} if name.startswith("vgg") else {"library": "keras"}
+    without = {} if name.startswith("resnet") else {"dropout": 0.0}
+    return MODELS[name](bottleneck=None, **without, **own).clone(classes=LABELS)
 
 
 def keras_network(name, dtype, side=224):
