@@ -3,7 +3,7 @@
 Command: `WEIGHTS=NAME da-bench reproduce office31_resnet50 --at-once 1 --data-root DIR`, where DIR holds office31/ and
 NAME is what `da-bench weights import resnet50-0676ba61.pth` printed; `da-bench weights sources --arch resnet50` says
 where to get that file. NAME's network is what is trained, so that weights of a ResNet-101 make it one of that.
-PRECISION=bfloat16 halves the memory and more than halves the time where a device computes in it; its runs are others.
+PRECISION=bfloat16 takes less memory and time where a device computes in it; its runs are others, with ids of their own.
 Add `--shard 1/8` and so on for an array of jobs.
 Protocol: Transfer-Learning-Library's, method by method (`baselines/tllib.py`): 32 rows of each domain a step, Nesterov
 momentum 0.9, the trunk at a tenth of the rate, pictures squashed to 256 pixels, random resized crops of 224 and flips.

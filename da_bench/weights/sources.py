@@ -129,15 +129,7 @@ SOURCES: tuple[Source, ...] = (
     _keras("xception", f"xception/xception_{TF}.h5", "inception"),
     _hub("vit_s16", "timm", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k", "inception"),
     _hub("vit_b16", "timm", "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "inception"),
-    Source(
-        "vit_b16",
-        "torchvision_linear",
-        "https://download.pytorch.org/models/vit_b_16-c867db91.pth",
-        "imagenet",
-        BSD,
-        citation("vit_b16"),
-        "c867db91",
-    ),
+    _torchvision("vit_b16", "c867db91", stem="vit_b_16"),
     _hub("vit_b16", "huggingface_vit", "google/vit-base-patch16-224", "inception"),
     _hub("vit_b16", "huggingface_vit_bare", "google/vit-base-patch16-224-in21k", "inception"),
     _hub("bert", "huggingface", "google-bert/bert-base-uncased", "none", "Apache-2.0"),
@@ -167,6 +159,9 @@ def check_sum(file: str, sha256: str, wanted: str = "") -> None:
         )
 
 
+SEVERAL = ("timm", "huggingface_vit")  # whose files of one network were trained in several ways
+
+
 def preprocessing(arch: str, convention: str, source: Source | None, asked: str = "") -> str:
     """How pictures are to be prepared for a file, one of `Preprocessing`.
 
@@ -180,7 +175,7 @@ def preprocessing(arch: str, convention: str, source: Source | None, asked: str 
     if source or asked:
         return source.preprocessing if source else asked
     of_others = {one.preprocessing for one in _published(arch, convention)}
-    if convention == "timm" or len(of_others) != 1:  # timm's files of one network were trained in several ways
+    if convention.startswith(SEVERAL) or len(of_others) != 1:
         raise UserError(
             f"how pictures are prepared for these {convention} weights of '{arch}' is not known: give --preprocessing "
             f"{' or '.join(get_args(Preprocessing))}, as whoever trained them did"
