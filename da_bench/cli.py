@@ -99,6 +99,8 @@ class Report:
 
     results: Path = Path("results")
     """Folder whose runs/ holds the records, or the folder of a study with its records.jsonl.gz."""
+    also: tuple[Path, ...] = ()
+    """More such folders, whose records are reported together with these."""
     task: str | None = None
     """Only this task."""
     rule: str = "last"
@@ -110,11 +112,19 @@ class Table(Report):
     """Tables of the records in a results folder."""
 
     of: Literal[
-        "results", "pairs", "published", "validators", "validators-by-method", "transferability", "search", "cost"
+        "results",
+        "pairs",
+        "published",
+        "validators",
+        "validators-by-method",
+        "selection",
+        "transferability",
+        "search",
+        "cost",
     ] = "results"
     """Results by method on each pair; methods x pairs, with tests over pairs; published numbers beside ours; how well
-    every validator chose; measures of transferability beside gains; what each rule chose in searches; or the time,
-    speed and memory of runs."""
+    every validator chose; what every rule leaves of the gains; measures of transferability beside gains; what each rule
+    chose in searches; or the time, speed and memory of runs."""
     others: tuple[str, ...] = ("im", "source_validation")
     """Rules with a column of their own, beside last, the declared one and the oracle."""
     format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
@@ -472,6 +482,7 @@ def table(arguments: list[str]) -> None:
     asked = tyro.cli(Table, args=arguments, prog="da-bench table")
     from da_bench.report.costs import cost_tables
     from da_bench.report.published import published_tables
+    from da_bench.report.selection import selection_tables
     from da_bench.report.tables import columns_of, over_pairs_tables, result_tables, show
     from da_bench.report.transfer import transfer_tables
     from da_bench.report.validators import validator_tables
@@ -486,6 +497,8 @@ def table(arguments: list[str]) -> None:
         show(published_tables(records, asked.rule), asked.format)
     elif asked.of == "cost":
         show(cost_tables(records), asked.format)
+    elif asked.of == "selection":
+        show(selection_tables(records, columns_of(asked.rule, asked.others), asked.rule), asked.format)
     elif asked.of == "transferability":
         show(transfer_tables(records, asked.rule), asked.format)
     elif asked.of == "search":
@@ -543,7 +556,8 @@ def _records(asked: Report) -> list[Any]:
     from da_bench.archive import records_in
     from da_bench.settings import UserError
 
-    found = [one for one in records_in(asked.results) if asked.task in (None, one.config["task"])]
+    every = [one for folder in (asked.results, *asked.also) for one in records_in(folder)]
+    found = [one for one in every if asked.task in (None, one.config["task"])]
     if not found:
         of_task = f" of task '{asked.task}'" if asked.task else ""
         raise UserError(f"no records{of_task} in {asked.results / 'runs'}; make some with `da-bench run`")

@@ -25,11 +25,11 @@ class Sweep:
         self.runs, self.steps = runs, steps
         self.done = self.failed = self.running = 0
         self.label, self.rate, self.metrics = "", 0.0, ""
-        self._made = self._at = 0  # steps, those made times runs
+        self._made = self._here = self._at = 0  # steps, those made times runs; here: not in an earlier session
         mode = MODE.get()
         self.mode = "plain" if mode == "line" and not sys.stderr.isatty() else mode
         self._live: Any = None
-        self._shown = self._since = time.monotonic()
+        self._begun = self._shown = self._since = time.monotonic()
 
     def __enter__(self) -> "Sweep":
         if self.mode == "line" and self.runs:
@@ -52,6 +52,7 @@ class Sweep:
         now, before = time.monotonic(), self._at
         if before:
             self.rate = (step - before) * self.running / max(now - self._since, 1e-9)
+            self._here += (step - before) * self.running
         self._made += (step - before) * self.running
         self._at, self._since = step, now
         self.metrics = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
@@ -109,7 +110,8 @@ class Sweep:
     def _pace(self) -> list[str]:
         if not self.rate:
             return []
-        left = max(self.steps - self._made, 0) / self.rate
+        # by the pace of all so far: compiling and looks take their time too, now and then
+        left = max(self.steps - self._made, 0) * (self._since - self._begun) / max(self._here, 1)
         return [f"{self.rate:.3g} steps/s", f"about {int(left) // 60}:{int(left) % 60:02d} left"]
 
 

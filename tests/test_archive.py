@@ -26,10 +26,19 @@ def test_the_tables_that_are_kept_are_those_of_their_records(study, tmp_path):
     assert again.read_bytes() == (ROOT / "results" / study / again.name).read_bytes()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*/validators.md")), ids=lambda path: path.parent.name)
-def test_what_is_kept_of_validators_is_of_the_records(path, capsys):
-    assert main(["table", "--of", "validators", "--results", str(path.parent), "--format", "markdown"]) == 0
-    assert capsys.readouterr().out == path.read_text()
+OTHERS = sorted(
+    path for of in ("validators", "selection", "transferability") for path in (ROOT / "results").glob(f"*/{of}.md")
+)
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_else_is_kept_is_what_its_first_line_makes(path, capsys, monkeypatch):
+    """The first line is a comment with the command whose output the rest is."""
+    monkeypatch.chdir(ROOT)
+    first, rest = path.read_text().split("\n", 1)
+    command, *arguments = first.removeprefix("<!-- ").removesuffix(" -->").split()
+    assert (command, main(arguments)) == ("da-bench", 0)
+    assert capsys.readouterr().out == rest
 
 
 def test_tables_of_an_archive_are_those_of_its_records(tmp_path):

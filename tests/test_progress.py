@@ -51,8 +51,8 @@ def test_plain_lines_elsewhere_than_on_a_terminal(clock, capsys):
     assert out == ""
     assert err.splitlines() == [
         "0 of 3 runs · 2 running: first · step 20 · loss 0.05",
-        "0 of 3 runs · 2 running: first · step 60 · 4 steps/s · about 0:45 left · loss 0.0167",
-        "0 of 3 runs · 2 running: first · step 100 · 4 steps/s · about 0:25 left · loss 0.01",
+        "0 of 3 runs · 2 running: first · step 60 · 4 steps/s · about 1:30 left · loss 0.0167",
+        "0 of 3 runs · 2 running: first · step 100 · 4 steps/s · about 0:37 left · loss 0.01",
         "2 of 3 runs · loss 0.01",
         "2 of 3 runs · 1 running: second · step 50",
         "3 of 3 runs · 1 failed",
@@ -119,7 +119,7 @@ def test_steps_of_an_earlier_session_are_no_pace_and_are_not_left(clock):
     assert sweep.facts()["steps_per_second"] == 0
     clock(1)
     sweep.reach(95, {})
-    assert str(sweep).endswith("5 steps/s · about 0:01 left")
+    assert str(sweep).endswith("5 steps/s · about 0:02 left")
 
 
 def test_runs_one_after_another_never_go_backwards(clock):

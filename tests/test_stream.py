@@ -64,7 +64,7 @@ def assert_same(made, finished):
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
 def test_streamed_equals_resident(data, view, monkeypatch, tmp_path):
     monkeypatch.setattr(stream, "CHUNK", SHORT)
-    monkeypatch.setattr(train, "EVALUATION_CHUNK", 50)  # of 110 probes: two chunks and a rest
+    monkeypatch.setitem(train.EVALUATION_CHUNKS, "cpu", 50)  # of 110 probes: two chunks and a rest
     expected = resident(one(), data, view)
     programs = stream.build(one(), MODEL, data, view)
     assert programs.steps == 4
@@ -94,7 +94,7 @@ def test_runs_of_a_group_share_one_program(data, monkeypatch, tmp_path):
 def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch, tmp_path):
     step = 32 * 300
     monkeypatch.setattr(stream, "CHUNK", step)
-    monkeypatch.setattr(train, "EVALUATION_CHUNK", 20)
+    monkeypatch.setitem(train.EVALUATION_CHUNKS, "cpu", 20)
     programs = stream.build(one(), MODEL, data, None)
     before = {id(array) for array in jax.live_arrays()}
     held, put = [], jax.device_put

@@ -183,7 +183,7 @@ def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng
     state = train.init(jax.random.key(0), SourceOnly(), learner, inputs[:2], 1)
     wanted = jnp.arange(rows)[::-1]
     plain = model.apply({"params": state.params["model"]}, inputs[wanted], train=False)
-    monkeypatch.setattr(train, "EVALUATION_CHUNK", chunk)
+    monkeypatch.setitem(train.EVALUATION_CHUNKS, "cpu", chunk)
     asked = train.Asked(inputs, wanted, jnp.ones(rows, bool))
     found = train.predict(learner, (state.params["model"], state.stats), asked)
     np.testing.assert_allclose(found.logits, plain.logits, atol=1e-6)
@@ -192,7 +192,7 @@ def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng
 def test_large_pictures_are_predicted_a_few_at_a_time():
     pictures = np.broadcast_to(np.uint8(0), (2000, 256, 256, 3))
     assert train.evaluation_chunk(pictures, View()) == 2**22 // (3 * 224**2) == 27
-    assert train.evaluation_chunk(np.zeros((5, 28, 28, 1))) == 1000
+    assert train.evaluation_chunk(np.zeros((5, 28, 28, 1))) == 32
 
 
 def test_an_epoch_holds_every_row_once():

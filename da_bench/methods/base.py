@@ -53,12 +53,12 @@ class Learner(NamedTuple):
         return output, {**stats, domain: own}
 
     def predict(self, params: Tree, stats: Tree, inputs: Array, of_target: Array) -> Output:
-        """The output in evaluation mode; of_target: bool scalar, of which domain the inputs are."""
+        """The output in evaluation mode for inputs [n, ...]; of_target [n], bool: of which domain each is."""
         source, _ = self.forward(params, stats, inputs)
         if self.batch_norm != "domain_specific":
             return source
         target, _ = self.forward(params, stats, inputs, domain="target")
-        return jax.tree.map(lambda ours, theirs: jnp.where(of_target, theirs, ours), source, target)
+        return jax.tree.map(lambda ours, theirs: jnp.where(of_target[:, None], theirs, ours), source, target)
 
     def separate(self, stats: Tree) -> Tree:
         """A network's statistics as these settings hold them."""

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from da_bench.report.statistics import EQUAL
+from da_bench.report.statistics import EQUAL, Interval
 
 ENOUGH_PAIRS = 6  # a two-sided signed-rank test cannot go below p = .0625 with five pairs
 ENOUGH_RUNS = 30  # runs below which a bootstrap interval of an aggregate covers too little
 RESAMPLES = 2000
 LEVEL = 0.05
 
-Scores = Sequence[Sequence[float]]  # [pairs][seeds]: as many seeds as there are, not the same number for all
+Scores = Sequence[Sequence[float] | np.ndarray]  # [pairs][seeds]: as many seeds as there are, not the same everywhere
 
 
 class SignedRank(NamedTuple):
@@ -185,6 +185,64 @@ def mostly(chances: Sequence[float]) -> float:
     return float(counts[wins > half].sum() + counts[wins == half].sum() / 2)
 
 
+def mean_interval(scores: Scores) -> Interval:
+    """Mean over pairs of the means over seeds, and half the width of its 95 % t interval; NaN for a single seed.
+
+    Its variance is the sum of the pairs' own over the square of their number; the freedom is Satterthwaite's.
+
+    References: Welch, Biometrika 1938; Satterthwaite, Biometrics Bulletin 1946.
+    """
+    variances, freedom = _mean_variances(scores), [len(one) - 1 for one in scores]
+    mean = float(np.mean([np.mean(one) for one in scores]))
+    if np.isnan(variances).any():
+        return Interval(mean, float("nan"), len(scores))
+    return Interval(mean, _quantile(variances, freedom) * float(np.sqrt(variances.sum())) / len(scores), len(scores))
+
+
+def _mean_variances(scores: Scores) -> np.ndarray:
+    """Of each pair's mean over seeds, NaN of a single one."""
+    return np.array([np.var(one, ddof=1) / len(one) if len(one) > 1 else np.nan for one in scores])
+
+
+def _quantile(variances: np.ndarray, freedom: Sequence[int]) -> float:
+    """97.5 % of a t distribution of Satterthwaite's freedom for a sum of variances [k] of so much freedom each."""
+    from scipy.special import ndtri, stdtrit
+
+    if not variances.any():
+        return float(ndtri(1 - LEVEL / 2))
+    together = float(variances.sum() ** 2 / np.sum(variances**2 / np.asarray(freedom)))
+    return float(stdtrit(together, 1 - LEVEL / 2))
+
+
+def ratio_interval(numerators: Scores, denominators: Scores) -> tuple[float, float, float]:
+    """(ratio, low, high): of the means over pairs and seeds of two values of the same runs, and its 95 % interval.
+
+    The interval holds every ratio r for which the mean of numerator - r denominator is not different from 0, by
+    Fieller's theorem with the t quantile at the ratio itself; infinite where the denominator could be 0, NaN with a
+    single seed.
+
+    References: Fieller, JRSS B 1954, section 2.
+    """
+    pairs = [np.stack([np.asarray(a, np.float64), b]) for a, b in zip(numerators, denominators, strict=True)]
+    top, bottom = np.mean([pair.mean(axis=1) for pair in pairs], axis=0)
+    ratio = float(top / bottom)
+    if min(pair.shape[1] for pair in pairs) < 2:
+        return ratio, float("nan"), float("nan")
+    of_mean = np.sum([np.cov(pair) / pair.shape[1] for pair in pairs], axis=0) / len(pairs) ** 2
+    along = _mean_variances([pair[0] - ratio * pair[1] for pair in pairs])
+    return ratio, *_fieller(top, bottom, of_mean, _quantile(along, [pair.shape[1] - 1 for pair in pairs]) ** 2)
+
+
+def _fieller(top: float, bottom: float, covariance: np.ndarray, t2: float) -> tuple[float, float]:
+    """Where (top - r bottom)^2 = t^2 var(top - r bottom), a square equation in r."""
+    square = bottom**2 - t2 * covariance[1, 1]
+    if square <= 0:
+        return float("-inf"), float("inf")
+    middle = (top * bottom - t2 * covariance[0, 1]) / square
+    reach = np.sqrt(max(middle**2 - (top**2 - t2 * covariance[0, 0]) / square, 0.0))
+    return float(middle - reach), float(middle + reach)
+
+
 def iqm(scores: Scores) -> float:
     """Interquartile mean of all scores together: the mean of their middle half, in which a score may lie in part.
 
@@ -247,12 +305,9 @@ def _iqm_variances(scores: Scores) -> np.ndarray:
 
 
 def _wider(variances: np.ndarray, freedom: Sequence[int]) -> float:
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import ndtri
 
-    if not variances.any():
-        return 1.0
-    together = float(variances.sum() ** 2 / np.sum(variances**2 / np.asarray(freedom)))
-    return float(stdtrit(together, 1 - LEVEL / 2) / ndtri(1 - LEVEL / 2))
+    return _quantile(variances, freedom) / float(ndtri(1 - LEVEL / 2))
 
 
 def improvement_interval(ours: Scores, theirs: Scores) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from da_bench.report.files import write_whole
 from da_bench.report.plots_of_labels import plot_shots
 from da_bench.report.plots_of_scores import plot_validators
 from da_bench.report.plots_of_search import plot_search
+from da_bench.report.plots_of_selection import plot_selection
 from da_bench.report.plots_over_pairs import plot_cost, plot_critical_difference, plot_heat_map
 from da_bench.report.rows import (
     Row,
@@ -252,6 +253,7 @@ def write_plots(records: Sequence[Record], folder: Path, rule: str = "last") -> 
         "critical_difference": plot_critical_difference(records, rule),
         "validators": plot_validators(records, rule),
         "search": plot_search(records, rule),
+        "selection": plot_selection(records, rule),
     }
     return write_pictures({name: figure for name, figure in made.items() if figure is not None}, folder)
 

@@ -1,0 +1,202 @@
+"""How much of a gain that target labels would choose is left when a rule without target labels chooses.
+
+A gain is over source only on the same pair and seeds, both reported by the same rule. What is left of the oracle's gain
+is a ratio of means over pairs; the pairs are those that they are, so only seeds vary.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from da_bench.records import Record
+from da_bench.report.cells import MISSING, NOTHING
+from da_bench.report.over_pairs import mean_interval, ratio_interval
+from da_bench.report.pairs import Line, lines_of
+from da_bench.report.rows import Row, check_rule, common, provenance, said
+from da_bench.report.statistics import Interval
+from da_bench.report.table import Cell, Column, Table
+from da_bench.report.validators import correlations
+from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
+from da_bench.settings import UserError
+
+MEAN = ("mean", "half_width", "n")
+SHARE = ("share", "low", "high")
+NOTE = (
+    "Gain: mean over pairs of the mean over seeds of target accuracy minus source only's on the same seeds, both by "
+    "the same rule, in points ± half width of the 95 % t interval over seeds (Welch and Satterthwaite over the "
+    "pairs, which are not drawn). Left: this gain as a share of the oracle's [95 % interval by Fieller], where the "
+    "oracle's is above 0 by its interval. The oracle cheats: it chooses by target labels."
+)
+RULE_NOTE = (
+    "Over all methods of the table above. Left: over those whose gain by the oracle is above 0. Gain, lose: how many "
+    "methods' interval lies above and below 0. Lost: gain by the oracle minus gain by the rule, in points, mean and "
+    "worst over methods and pairs. Order: Kendall's tau between the methods' gains by the rule and by the oracle."
+)
+
+
+class Gains(NamedTuple):
+    """Of one method, in [-1, 1]: by rule, for each pair, an array over the seeds; the same seeds for every rule."""
+
+    name: str
+    pairs: tuple[str, ...]
+    by_rule: Mapping[str, list[np.ndarray]]
+
+    def mean(self, rule: str) -> Interval:
+        """Over pairs and seeds."""
+        return mean_interval(self.by_rule[rule])
+
+    @property
+    def gains(self) -> bool:
+        """Whether the oracle's interval lies above 0."""
+        return above(self.mean(ORACLE))
+
+
+def above(interval: Interval) -> bool:
+    """Whether an interval lies above 0; one of a single seed does not."""
+    return interval.mean - interval.half_width > 0
+
+
+def gains_of(records: Sequence[Record]) -> list[Gains]:
+    """The methods that adapt and have checkpoints to choose from, the one with the largest gain by the oracle first.
+
+    Raises:
+        UserError: for no records, two results of one setting and seed, or where no method has a gain on two pairs.
+    """
+    _, lines = lines_of(records)
+    adapting = [line for line in lines if line.competes and not line.first.is_source_only]
+    rules = [rule for rule in RULES if all(_has(line, rule) for line in adapting if _chooses(line))]
+    found = [made for line in adapting if _chooses(line) and len((made := _gains(line, rules)).pairs) > 1]
+    if not found:
+        raise UserError(
+            "no method here has checkpoints and a source only beside it on two pairs: name more folders by --also"
+        )
+    return sorted(found, key=lambda one: -one.mean(ORACLE).mean)
+
+
+def _chooses(line: Line) -> bool:
+    """A shallow method has one result and no checkpoints."""
+    return line.first.first.config["training"] is not None
+
+
+def _has(line: Line, rule: str) -> bool:
+    rows = [row for row in (*line.rows.values(), *line.bases.values()) if row is not None]
+    return all(row.scores(rule) for row in rows)
+
+
+def _gains(line: Line, rules: Sequence[str]) -> Gains:
+    bases = {task: base for task, base in line.bases.items() if base is not None}
+    by_rule = {
+        rule: [_differences(line.rows[task], base, rule, rules) for task, base in bases.items()] for rule in rules
+    }
+    return Gains(line.name, tuple(bases), by_rule)
+
+
+def _differences(row: Row, base: Row, rule: str, rules: Sequence[str]) -> np.ndarray:
+    """Over the seeds that both have under every rule."""
+    every = common(*(of.scores(one) for one in (rule, *rules) for of in (row, base)))
+    return np.array(every[0]) - np.array(every[1])
+
+
+def selection_tables(records: Sequence[Record], rules: Sequence[str], rule: str = "im") -> list[Table]:
+    """(gains by method under each of `rules` and what is left of the oracle's by `rule`; the same by rule).
+
+    Raises:
+        UserError: as `gains_of`, or for an unknown rule.
+    """
+    for one in (*rules, rule):
+        check_rule(one)
+    found = gains_of(records)
+    pairs = said(task for one in found for task in one.pairs)
+    notes = (f"Pairs: {pairs}.", NOTE, *provenance([one for one in records if one.config["task"] in pairs.split(", ")]))
+    return [_by_method(found, rules, rule, notes), _by_rule(found)]
+
+
+def _by_method(found: Sequence[Gains], rules: Sequence[str], rule: str, notes: tuple[str, ...]) -> Table:
+    shown = [one for one in RULES if one in found[0].by_rule and one in (*rules, rule, ORACLE, LAST)]
+    columns = (
+        Column("method", "Method"),
+        Column("pairs", "Pairs", ("n",)),
+        *(Column(one, f"Gain:\n{RULES[one]}{'*' * (one == ORACLE)}", MEAN) for one in shown),
+        Column("left", f"Left of it:\n{RULES[rule]}", SHARE),
+    )
+    rows = [
+        (
+            Cell(one.name),
+            Cell(str(len(one.pairs)), (len(one.pairs),)),
+            *(_gain_cell(one.mean(name), "oracle" if name == ORACLE else "") for name in shown),
+            share_cell(one.by_rule[rule], one.by_rule[ORACLE]) if one.gains and rule in one.by_rule else NOTHING,
+        )
+        for one in found
+    ]
+    return Table("What is left of the gains, by method", columns, tuple(rows), notes)
+
+
+def _gain_cell(interval: Interval, mark: str = "") -> Cell:
+    spread = "" if np.isnan(interval.half_width) else f" ± {100 * interval.half_width:.1f}"
+    return Cell(f"{100 * interval.mean:+.1f}{spread}", tuple(interval), mark)
+
+
+def share_cell(gains: Sequence[np.ndarray], of: Sequence[np.ndarray]) -> Cell:
+    """What is left: "87 % [75, 98]"; "[–]" where the interval is not bounded."""
+    share, low, high = ratio_interval(gains, of)
+    shown = f"[{100 * low:.0f}, {100 * high:.0f}]" if np.isfinite([low, high]).all() else "[–]"
+    return Cell(f"{100 * share:.0f} % {shown}", (share, low, high))
+
+
+def _by_rule(found: Sequence[Gains]) -> Table:
+    columns = (
+        Column("rule", "Rule"),
+        Column("gain", "Mean gain", MEAN),
+        Column("left", "Left", SHARE),
+        Column("gaining", "Gain", ("n", "of")),
+        Column("losing", "Lose", ("n", "of")),
+        Column("lost", "Lost:\nmean", ("mean",)),
+        Column("worst", "Lost:\nworst", ("worst",)),
+        Column("order", "Order", ("tau",)),
+    )
+    winners = [one for one in found if one.gains]
+    rows = tuple(_rule_row(rule, found, winners) for rule in RULES if rule in found[0].by_rule)
+    return Table("What is left of the gains, by rule", columns, rows, (RULE_NOTE,))
+
+
+def _rule_row(rule: str, found: Sequence[Gains], winners: Sequence[Gains]) -> tuple[Cell, ...]:
+    means = [one.mean(rule) for one in found]
+    lost = np.array(lost_by(rule, found))
+    tau = correlations(*(np.array([one.mean(name).mean for one in found]) for name in (rule, ORACLE)))[1]
+    gaining, losing = sum(map(above, means)), sum(above(one._replace(mean=-one.mean)) for one in means)
+    mark = "oracle" if rule == ORACLE else ""
+    return (
+        Cell(RULES[rule] + "*" * (rule == ORACLE), (), mark),
+        _gain_cell(mean_interval(together(rule, found)), mark),
+        share_cell(together(rule, winners), together(ORACLE, winners)) if winners else NOTHING,
+        Cell(f"{gaining} of {len(found)}", (gaining, len(found)), mark),
+        Cell(f"{losing} of {len(found)}", (losing, len(found)), mark),
+        Cell(f"{100 * lost.mean():.1f}", (float(lost.mean()),), mark),
+        Cell(f"{100 * lost.max():.1f}", (float(lost.max()),), mark),
+        Cell(f"{tau:+.2f}", (tau,), mark) if np.isfinite(tau) else MISSING,
+    )
+
+
+def lost_by(rule: str, found: Sequence[Gains]) -> list[float]:
+    """Gain by the oracle minus gain by a rule, of every method on every pair, mean over seeds."""
+    return [
+        float(best.mean() - ours.mean())
+        for one in found
+        for best, ours in zip(one.by_rule[ORACLE], one.by_rule[rule], strict=True)
+    ]
+
+
+def together(rule: str, found: Sequence[Gains]) -> list[np.ndarray]:
+    """For each pair, over the seeds that all methods have there in common number, the mean gain of the methods.
+
+    One source only stands behind all gains of a seed: methods are averaged within seeds, not counted as draws.
+    """
+    pairs = dict.fromkeys(task for one in found for task in one.pairs)
+    by_pair = {task: [one.by_rule[rule][one.pairs.index(task)] for one in found if task in one.pairs] for task in pairs}
+    return [np.mean([values[: min(map(len, group))] for values in group], axis=0) for group in by_pair.values()]
+
+
+def label_free(found: Sequence[Gains]) -> list[str]:
+    """The validators that judged every run."""
+    return [rule for rule in found[0].by_rule if rule in VALIDATORS]
