@@ -38,11 +38,12 @@ def keras_network(name, dtype, side=224):
 
 def settled(theirs, inputs):
     """Its running averages those of a batch, so that maps keep their scale."""
+    kept = next((one.momentum for one in theirs.layers if isinstance(one, keras.layers.BatchNormalization)), 0.0)
     call = jax.jit(lambda held: theirs.stateless_call(*held, inputs, training=True)[1])
     for one, moved in zip(theirs.non_trainable_variables, call(values(theirs)), strict=True):
         start = float(one.name == "moving_variance")
         if one.name.startswith("moving"):
-            one.assign(jnp.maximum((moved - 0.999 * start) / 0.001, -np.inf if start == 0 else 1e-3))
+            one.assign(jnp.maximum((moved - kept * start) / (1 - kept), -np.inf if start == 0 else 1e-3))
     return theirs
 
 
