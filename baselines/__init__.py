@@ -3,15 +3,16 @@
 da_bench finds this package by its entry point ("da_bench.methods" in pyproject.toml) and never imports it by name.
 """
 
-from baselines import published
+from baselines import published, tllib
 from baselines.components import Bda, Jda, Tca
-from baselines.fine_tuning import StagedFineTuning, feature_extraction, full_fine_tuning, staged_fine_tuning
+from baselines.fine_tuning import StagedFineTuning, feature_extraction, fine_tuned, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
+from baselines.on_features import every_method
 from baselines.reweighting import DensityRatio, KernelMeanMatching
 from baselines.shallow import LogisticRegression, ShallowCoral
 from baselines.subspaces import Gfk, Pca, SubspaceAlignment
 from baselines.svm import Svm
-from baselines.target_only import target_only
+from baselines.target_only import held_out_target_only, target_only
 from baselines.transport import EmdOt, LinearOt, SinkhornOt
 
 __all__ = [
@@ -31,9 +32,13 @@ __all__ = [
     "SubspaceAlignment",
     "Svm",
     "Tca",
+    "every_method",
     "feature_extraction",
+    "fine_tuned",
     "full_fine_tuning",
+    "held_out_target_only",
     "published",
     "staged_fine_tuning",
     "target_only",
+    "tllib",
 ]

@@ -85,19 +85,21 @@ def feature_extraction(
     return da.Experiment(task=task, method=SourceOnly(), model=model, features=weights, **settings)
 
 
+def fine_tuned(method: Method, task: str, weights: str, trunk_rate: float = 0.1, **settings: Any) -> "da.Experiment":
+    """A method with all of a pretrained network, from pictures; its trunk `trunk_rate` times as fast as the new layers.
+
+    weights: the name of imported ones. settings: as `feature_extraction`.
+    """
+    training = dataclasses.replace(settings.pop("training", da.Training()), trunk_rate=trunk_rate)
+    model = da.weights.network(weights).clone(bottleneck=256)
+    return da.Experiment(task=task, method=method, model=model, training=training, **settings)
+
+
 def full_fine_tuning(task: str, weights: str, trunk_rate: float = 0.1, **settings: Any) -> "da.Experiment":
-    """Training all of a pretrained network, from pictures; its trunk `trunk_rate` times as fast as the new layers."""
-    return _from_pictures(SourceOnly(), task, weights, trunk_rate, settings)
+    """`fine_tuned` on the source alone."""
+    return fine_tuned(SourceOnly(), task, weights, trunk_rate, **settings)
 
 
 def staged_fine_tuning(task: str, weights: str, trunk_rate: float = 0.1, **settings: Any) -> "da.Experiment":
     """`StagedFineTuning` of a pretrained network, from pictures."""
-    return _from_pictures(StagedFineTuning(), task, weights, trunk_rate, settings)
-
-
-def _from_pictures(
-    method: Method, task: str, weights: str, trunk_rate: float, settings: dict[str, Any]
-) -> "da.Experiment":
-    training = dataclasses.replace(settings.pop("training", da.Training()), trunk_rate=trunk_rate)
-    model = da.weights.network(weights).clone(bottleneck=256)
-    return da.Experiment(task=task, method=method, model=model, training=training, **settings)
+    return fine_tuned(StagedFineTuning(), task, weights, trunk_rate, **settings)

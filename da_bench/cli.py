@@ -112,11 +112,19 @@ class Table(Report):
     """Tables of the records in a results folder."""
 
     of: Literal[
-        "results", "pairs", "published", "validators", "validators-by-method", "selection", "transferability", "search"
+        "results",
+        "pairs",
+        "published",
+        "validators",
+        "validators-by-method",
+        "selection",
+        "transferability",
+        "search",
+        "cost",
     ] = "results"
     """Results by method on each pair; methods x pairs, with tests over pairs; published numbers beside ours; how well
-    every validator chose; what every rule leaves of the gains; measures of transferability beside gains; or what each
-    rule chose in searches."""
+    every validator chose; what every rule leaves of the gains; measures of transferability beside gains; what each rule
+    chose in searches; or the time, speed and memory of runs."""
     others: tuple[str, ...] = ("im", "source_validation")
     """Rules with a column of their own, beside last, the declared one and the oracle."""
     format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
@@ -472,6 +480,7 @@ def table(arguments: list[str]) -> None:
     import tyro
 
     asked = tyro.cli(Table, args=arguments, prog="da-bench table")
+    from da_bench.report.costs import cost_tables
     from da_bench.report.published import published_tables
     from da_bench.report.selection import selection_tables
     from da_bench.report.tables import columns_of, over_pairs_tables, result_tables, show
@@ -486,6 +495,8 @@ def table(arguments: list[str]) -> None:
         show(over_pairs_tables(records, asked.rule, asked.others), asked.format)
     elif asked.of == "published":
         show(published_tables(records, asked.rule), asked.format)
+    elif asked.of == "cost":
+        show(cost_tables(records), asked.format)
     elif asked.of == "selection":
         show(selection_tables(records, columns_of(asked.rule, asked.others), asked.rule), asked.format)
     elif asked.of == "transferability":

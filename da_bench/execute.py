@@ -129,6 +129,8 @@ def _records(wanted: Iterable[str], stand: dict[str, Record], store: Records) ->
 def _make_missing(missing: list[Experiment], store: Records, options: Options) -> None:
     groups = _groups(missing)
     for group in groups:
+        _check_weights(group[0])  # before any picture is decoded
+    for group in groups:
         _check(group[0], task_of(group[0], options), options)
     agree(True)  # all processes have looked, before the first of them writes
     if leads():
@@ -226,10 +228,14 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
                 f"Training.batch_size = {experiment.training.batch_size} is more than the {rows} rows of the {name} "
                 f"split of {task.name}; give at most {rows}, or None for all rows"
             )
-    weights.check(_network(experiment, task), experiment.seen)
     _check_network(experiment, task, evaluation_input(experiment.seen, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
         _check_streaming()
+
+
+def _check_weights(experiment: Experiment) -> None:
+    if isinstance(experiment.method, Method):
+        weights.check(experiment.network.clone(classes=1), experiment.seen)  # how many classes, its trunk does not know
 
 
 def _check_streaming() -> None:
@@ -306,6 +312,7 @@ def predictions_of(experiment: Experiment, task: Task, options: Options) -> Pred
     Raises:
         UserError: as `study`. Stopped: by Ctrl-C or SIGTERM.
     """
+    _check_weights(experiment)
     _check(experiment, task, options)
     shown = MODE.set(options.progress)
     try:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import da_bench as da
+from baselines import tllib
 from da_bench import models
 from da_bench.methods import METHODS, Method
 
@@ -28,34 +29,33 @@ NETWORK = models.Mlp(hidden=(64,), activation="relu")  # for both: one with conv
 WIDTHS = (100,)  # of domain classifiers and of MDD's second classifier
 PICTURES_ONLY = ("cutout",)
 RATE_BY_STEPS = 0.001  # TLlib's gamma
-FIVE = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 # What suites change together, of what the fields can say; their networks and batch normalisation are apart
 SUITES: dict[str, dict[str, dict[str, Any]]] = {
     "dann": {
-        "TLlib": {"schedule": "warm_start", "domain_loss": "mean"},
+        "TLlib": tllib.FORMS["dann"],
         "DeepDA": {"schedule": "slow_ramp", "domain_loss": "mean"},
     },
-    "cdan": {"TLlib, CDAN+E": {"schedule": "warm_start", "entropy_conditioning": "normalised", "joint": "outer"}},
-    "bsp": {"TLlib": {"schedule": "warm_start", "spectral_weight": 2e-4}},
+    "cdan": {"TLlib, CDAN+E": {**tllib.FORMS["cdan"], "entropy_conditioning": "normalised"}},
+    "bsp": {"TLlib": tllib.FORMS["bsp"]},
     "coral": {"TLlib, DomainBed, WILDS": {"weight": 4.0, "layer": "features", "means": True}},
     "mmd": {
-        "TLlib": {"weight": 5.0, "layers": ("features",), "estimator": "linear", "bandwidth": "mean", "factors": FIVE},
-        "TLlib, non-linear": {"weight": 5.0, "layers": ("features",), "bandwidth": "mean", "factors": FIVE},
+        "TLlib": tllib.FORMS["mmd"],
+        "TLlib, non-linear": {**tllib.FORMS["mmd"], "estimator": "unbiased"},
         "DeepDA, AdaTime": {
             "weight": 5.0,
             "layers": ("features",),
             "estimator": "biased",
             "bandwidth": "mean",
-            "factors": FIVE,
+            "factors": tllib.FIVE,
         },
         "pytorch-adapt": {"layers": ("features",)},
     },
     "jan": {"paper's kernels and estimator": {"kernels": "median", "estimator": "linear"}},
     "dsan": {"DeepDA": {"schedule": "slow_ramp", "counted": "both"}},
-    "afn": {"TLlib, SAFN+ENT": {"average": "domains", "entropy_weight": 0.1}},
+    "afn": {"TLlib, SAFN+ENT": tllib.FORMS["afn"]},
     "mcc": {"pytorch-adapt": {"temperature": 1.0}},
-    "mcd": {"TLlib on Office": {"weight": 10.0}},
+    "mcd": {"TLlib on Office": tllib.FORMS["mcd"]},
     "deep_jdot": {"authors' code": {"alpha": 0.01, "label": 1.0, "source": 0.0, "plan_label": "squared"}},
     "jumbot": {"paper on Office-Home": {"eta1": 0.01, "eta2": 0.5, "tau": 0.5, "epsilon": 0.01}},
 }

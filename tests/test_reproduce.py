@@ -21,7 +21,7 @@ from da_bench.report.statistics import prediction_interval
 from da_bench.settings import UserError
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("jmlr_amazon", "jmlr_amazon_grid", "jmlr_moons", "surf")
+NAMES = ("jmlr_amazon", "jmlr_amazon_grid", "jmlr_moons", "office31_resnet50", "surf")
 KEPT = sorted(path.parent.name for path in (ROOT / "results").glob("*/card.md"))
 TASK = "moons/35"
 

@@ -13,7 +13,7 @@ import numpy as np
 from da_bench.methods import METHODS
 from da_bench.records import Record
 from da_bench.report.over_pairs import holm
-from da_bench.report.rows import Row, by_task, common, rows_of, shown
+from da_bench.report.rows import Row, common, grouped, rows_of, shown
 from da_bench.report.statistics import CONFIDENCE, paired, t_interval
 from da_bench.select import ORACLE, RULES
 from da_bench.submit.findings import Finding
@@ -111,7 +111,7 @@ def entries_of(sources: Iterable[Source]) -> list[Entry]:
     pairs = [
         (source, row)
         for source in sources
-        for records in (by_task(source.records).values() if source.records else ())
+        for records in (grouped(source.records).values() if source.records else ())
         for row in rows_of(records)
         if row.runs
     ]

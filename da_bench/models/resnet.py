@@ -1,11 +1,10 @@
-"""Residual networks, as torchvision has them.
+"""Residual networks, as torchvision and Keras have them.
 
-References: He, Zhang, Ren and Sun, CVPR 2016. arXiv:1512.03385, Table 1. The stride of a bottleneck block is that of
-its 3x3 convolution, as in torchvision's files and timm's; in the paper and in Keras' files it is the first 1x1's.
+References: He, Zhang, Ren and Sun, CVPR 2016. arXiv:1512.03385, Table 1.
 """
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import flax.linen as nn
 
@@ -15,6 +14,27 @@ from da_bench.models.layers import BatchNorm, Conv, max_pool, surrounded
 from da_bench.types import Array
 
 
+class Library(NamedTuple):
+    """What the published networks differ in.
+
+    late: the stride of a bottleneck block is that of its 3x3 convolution; else of the first 1x1, as in the paper. bias:
+    of convolutions. rate, epsilon, unbiased: of `BatchNorm`.
+    """
+
+    late: bool
+    bias: bool
+    rate: float
+    epsilon: float
+    unbiased: bool
+
+
+TORCHVISION = Library(late=True, bias=False, rate=0.1, epsilon=1e-5, unbiased=True)
+LIBRARIES = {
+    "torchvision": TORCHVISION,
+    "keras": Library(late=False, bias=True, rate=0.01, epsilon=1.001e-5, unbiased=False),
+}
+
+
 class _Basic(nn.Module):
     """Two 3x3 convolutions beside the shortcut: [n, h, w, c] -> [n, h / stride, w / stride, width]."""
 
@@ -22,14 +42,15 @@ class _Basic(nn.Module):
 
     width: int
     stride: int
+    library: Library
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """[n, h, w, c] -> [n, h', w', width]."""
-        maps = _convolution(self.width, 3, self.stride, "conv1")(inputs)
-        maps = nn.relu(BatchNorm(name="bn1")(maps, train))
-        maps = BatchNorm(name="bn2")(_convolution(self.width, 3, 1, "conv2")(maps), train)
-        return nn.relu(maps + _shortcut(inputs, self.width, self.stride, train))
+        maps = _convolution(self.library, self.width, 3, self.stride, "conv1")(inputs)
+        maps = nn.relu(_norm(self.library, "bn1")(maps, train))
+        maps = _norm(self.library, "bn2")(_convolution(self.library, self.width, 3, 1, "conv2")(maps), train)
+        return nn.relu(maps + _shortcut(self, inputs, train))
 
 
 class _Bottleneck(nn.Module):
@@ -39,26 +60,36 @@ class _Bottleneck(nn.Module):
 
     width: int
     stride: int
+    library: Library
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """[n, h, w, c] -> [n, h', w', 4 width]."""
-        maps: Array = nn.relu(BatchNorm(name="bn1")(_convolution(self.width, 1, 1, "conv1")(inputs), train))
-        maps = nn.relu(BatchNorm(name="bn2")(_convolution(self.width, 3, self.stride, "conv2")(maps), train))
         features = self.EXPANSION * self.width
-        maps = BatchNorm(name="bn3")(_convolution(features, 1, 1, "conv3")(maps), train)
-        return nn.relu(maps + _shortcut(inputs, features, self.stride, train))
+        strides = (1, self.stride) if self.library.late else (self.stride, 1)
+        maps: Array = _convolution(self.library, self.width, 1, strides[0], "conv1")(inputs)
+        maps = nn.relu(_norm(self.library, "bn1")(maps, train))
+        maps = _convolution(self.library, self.width, 3, strides[1], "conv2")(maps)
+        maps = nn.relu(_norm(self.library, "bn2")(maps, train))
+        maps = _norm(self.library, "bn3")(_convolution(self.library, features, 1, 1, "conv3")(maps), train)
+        return nn.relu(maps + _shortcut(self, inputs, train))
 
 
-def _convolution(features: int, size: int, stride: int, name: str) -> Conv:
+def _convolution(library: Library, features: int, size: int, stride: int, name: str) -> Conv:
     around = (size // 2, size // 2)
-    return Conv(features, size, around, stride, use_bias=False, kernel_init=HE, name=name)
+    return Conv(features, size, around, stride, use_bias=library.bias, kernel_init=HE, name=name)
 
 
-def _shortcut(inputs: Array, features: int, stride: int, train: bool) -> Array:
-    if stride == 1 and inputs.shape[-1] == features:
+def _norm(library: Library, name: str) -> BatchNorm:
+    return BatchNorm(library.rate, library.epsilon, library.unbiased, name=name)
+
+
+def _shortcut(block: _Basic | _Bottleneck, inputs: Array, train: bool) -> Array:
+    features = block.EXPANSION * block.width
+    if block.stride == 1 and inputs.shape[-1] == features:
         return inputs
-    return BatchNorm(name="downsample_1")(_convolution(features, 1, stride, "downsample_0")(inputs), train)
+    maps = _convolution(block.library, features, 1, block.stride, "downsample_0")(inputs)
+    return _norm(block.library, "downsample_1")(maps, train)
 
 
 class _Trunk(nn.Module):
@@ -66,16 +97,18 @@ class _Trunk(nn.Module):
 
     depths: tuple[int, ...]
     block: type[_Basic] | type[_Bottleneck]
+    library: Library
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
         """[n, h, w, 3] -> [n, d]."""
-        maps: Array = nn.relu(BatchNorm(name="conv1_bn")(_convolution(64, 7, 2, "conv1")(inputs), train))
+        maps: Array = _convolution(self.library, 64, 7, 2, "conv1")(inputs)
+        maps = nn.relu(_norm(self.library, "conv1_bn")(maps, train))
         maps = max_pool(surrounded(maps, 1, 1), 3, 2)
         for stage, depth in enumerate(self.depths):
             for i in range(depth):
                 stride = 2 if stage and not i else 1
-                maps = self.block(64 * 2**stage, stride, name=f"layer{stage + 1}_{i}")(maps, train)
+                maps = self.block(64 * 2**stage, stride, self.library, name=f"layer{stage + 1}_{i}")(maps, train)
         return maps.mean(axis=(1, 2))
 
 
@@ -85,11 +118,6 @@ class _Resnet(Backbone):
     STAGES: ClassVar[tuple[str, ...]] = ("conv1", "layer1", "layer2", "layer3", "layer4")
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision", "timm")
     DEPTHS: ClassVar[tuple[int, ...]]
-    BLOCK: ClassVar[type[_Basic] | type[_Bottleneck]] = _Bottleneck
-
-    def make(self) -> nn.Module:
-        """The trunk."""
-        return _Trunk(self.DEPTHS, self.BLOCK)
 
     @nn.nowrap
     def published(self, convention: str) -> Iterator[Published]:
@@ -100,38 +128,92 @@ class _Resnet(Backbone):
             yield in_torch(path, module or "fc")
 
 
+class _Shallow(_Resnet):
+    """Of basic blocks."""
+
+    def make(self) -> nn.Module:
+        """The trunk."""
+        return _Trunk(self.DEPTHS, _Basic, TORCHVISION)
+
+
+class _Deep(_Resnet):
+    """Of bottleneck blocks.
+
+    library: whose network it is where torchvision's, with timm's, and Keras' differ. Keras: convolutions with bias, the
+    stride of a block in its first convolution, another epsilon, running statistics that keep 0.99 a step. A file of the
+    one is no file of the other.
+    """
+
+    CONVENTIONS: ClassVar[tuple[str, ...]] = (*_Resnet.CONVENTIONS, "keras")
+    FIELDS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"keras": {"library": "keras"}}
+
+    library: Literal["torchvision", "keras"] = "torchvision"
+
+    def make(self) -> nn.Module:
+        """The trunk."""
+        return _Trunk(self.DEPTHS, _Bottleneck, LIBRARIES[self.library])
+
+    @nn.nowrap
+    def published(self, convention: str) -> Iterator[Published]:
+        """Every array; layer1_0/conv1/kernel is layer1.0.conv1.weight, or Keras' conv2_block1_1_conv/kernel.
+
+        Raises:
+            UserError: the convention is that of the other library.
+        """
+        self.check_library(convention)
+        if convention == "keras":
+            return (Published(path, _in_keras(path)) for path in self.paths())
+        return super().published(convention)
+
+
+NORM = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
+OUTSIDE = {(): "predictions", ("conv1",): "conv1_conv", ("conv1_bn",): "conv1_bn"}
+SHORTCUT = {"downsample_0": "0_conv", "downsample_1": "0_bn"}
+
+
+def _in_keras(path: tuple[str, ...]) -> str:
+    """layer1_0/bn2/scale -> conv2_block1_2_bn/gamma."""
+    *layer, leaf = path[2:]
+    name = OUTSIDE.get(tuple(layer)) or _block_in_keras(*layer)
+    return f"{name}/{NORM[leaf] if name.endswith('bn') else leaf}"
+
+
+def _block_in_keras(block: str, part: str) -> str:
+    stage, place = map(int, block.removeprefix("layer").split("_"))
+    within = SHORTCUT.get(part) or f"{part[-1]}_{part[:-1]}"
+    return f"conv{stage + 1}_block{place + 1}_{within}"
+
+
 @register
-class Resnet18(_Resnet):
+class Resnet18(_Shallow):
     """ResNet-18: 11.7 million parameters, 512 features."""
 
     DEPTHS = (2, 2, 2, 2)
-    BLOCK = _Basic
 
 
 @register
-class Resnet34(_Resnet):
+class Resnet34(_Shallow):
     """ResNet-34: 21.8 million parameters, 512 features."""
 
     DEPTHS = (3, 4, 6, 3)
-    BLOCK = _Basic
 
 
 @register
-class Resnet50(_Resnet):
+class Resnet50(_Deep):
     """ResNet-50: 25.6 million parameters, 2048 features."""
 
     DEPTHS = (3, 4, 6, 3)
 
 
 @register
-class Resnet101(_Resnet):
+class Resnet101(_Deep):
     """ResNet-101: 44.5 million parameters, 2048 features."""
 
     DEPTHS = (3, 4, 23, 3)
 
 
 @register
-class Resnet152(_Resnet):
+class Resnet152(_Deep):
     """ResNet-152: 60.2 million parameters, 2048 features."""
 
     DEPTHS = (3, 8, 36, 3)

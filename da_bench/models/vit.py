@@ -39,7 +39,8 @@ class Recipe(NamedTuple):
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")
-RECIPES.add("supervised", Recipe(("timm",)))
+RECIPES.add("supervised", Recipe(("timm", "torchvision", "torchvision_linear")))
+RECIPES.add("huggingface", Recipe(("huggingface_vit", "huggingface_vit_bare"), epsilon=1e-12))
 RECIPES.add("dinov2", Recipe(("dinov2",), layer_scale=True, antialias=False, offset=0.1))
 RECIPES.add("dinov2_registers", Recipe(("dinov2",), layer_scale=True, registers=4))
 RECIPES.add("clip", Recipe(("open_clip", "huggingface"), epsilon=1e-5, clip=True, quick=True))
@@ -47,17 +48,22 @@ RECIPES.add("open_clip", Recipe(("open_clip", "huggingface"), epsilon=1e-5, clip
 
 
 class Names(NamedTuple):
-    """What a convention calls the parts, of one block beneath `block`; fused: queries, keys and values as one."""
+    """What a convention calls the parts, of one block beneath `block` and its number.
+
+    attention: where queries, keys and values are one tensor, how its name begins; else their three names. head: of the
+    classifier, None: files have none.
+    """
 
     token: str
     positions: str
     patches: str
     last: str
     block: str
-    fused: str | None
+    attention: str | tuple[str, str, str]
     out: str
     norms: tuple[str, str]
     mlp: tuple[str, str]
+    head: str | None = None
 
 
 TIMM = Names(
@@ -65,19 +71,32 @@ TIMM = Names(
     positions="pos_embed",
     patches="patch_embed.proj",
     last="norm",
-    block="blocks",
-    fused="attn.qkv.",
+    block="blocks.",
+    attention="attn.qkv.",
     out="attn.proj",
     norms=("norm1", "norm2"),
     mlp=("mlp.fc1", "mlp.fc2"),
+    head="head",
+)
+TORCHVISION = Names(
+    token="class_token",
+    positions="encoder.pos_embedding",
+    patches="conv_proj",
+    last="encoder.ln",
+    block="encoder.layers.encoder_layer_",
+    attention="self_attention.in_proj_",
+    out="self_attention.out_proj",
+    norms=("ln_1", "ln_2"),
+    mlp=("mlp.0", "mlp.3"),
+    head="heads.head",
 )
 OPEN_CLIP = Names(
     token="visual.class_embedding",
     positions="visual.positional_embedding",
     patches="visual.conv1",
     last="visual.ln_post",
-    block="visual.transformer.resblocks",
-    fused="attn.in_proj_",
+    block="visual.transformer.resblocks.",
+    attention="attn.in_proj_",
     out="attn.out_proj",
     norms=("ln_1", "ln_2"),
     mlp=("mlp.c_fc", "mlp.c_proj"),
@@ -87,13 +106,41 @@ HUGGINGFACE = Names(
     positions="vision_model.embeddings.position_embedding.weight",
     patches="vision_model.embeddings.patch_embedding",
     last="vision_model.post_layernorm",
-    block="vision_model.encoder.layers",
-    fused=None,
+    block="vision_model.encoder.layers.",
+    attention=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     out="self_attn.out_proj",
     norms=("layer_norm1", "layer_norm2"),
     mlp=("mlp.fc1", "mlp.fc2"),
 )
-NAMES = {"timm": TIMM, "dinov2": TIMM, "open_clip": OPEN_CLIP, "huggingface": HUGGINGFACE}
+HUGGINGFACE_VIT = Names(
+    token="vit.embeddings.cls_token",
+    positions="vit.embeddings.position_embeddings",
+    patches="vit.embeddings.patch_embeddings.projection",
+    last="vit.layernorm",
+    block="vit.encoder.layer.",
+    attention=("attention.attention.query", "attention.attention.key", "attention.attention.value"),
+    out="attention.output.dense",
+    norms=("layernorm_before", "layernorm_after"),
+    mlp=("intermediate.dense", "output.dense"),
+    head="classifier",
+)
+NAMES = {
+    "timm": TIMM,
+    "torchvision": TORCHVISION,
+    "torchvision_linear": TORCHVISION._replace(mlp=("mlp.linear_1", "mlp.linear_2")),  # as its first files have it
+    "dinov2": TIMM._replace(head=None),
+    "open_clip": OPEN_CLIP,
+    "huggingface": HUGGINGFACE,  # of CLIP
+    "huggingface_vit": HUGGINGFACE_VIT,
+    "huggingface_vit_bare": HUGGINGFACE_VIT._replace(  # without a classifier
+        token="embeddings.cls_token",
+        positions="embeddings.position_embeddings",
+        patches="embeddings.patch_embeddings.projection",
+        last="layernorm",
+        block="encoder.layer.",
+        head=None,
+    ),
+}
 FIRST = {"open_clip": "visual.ln_pre", "huggingface": "vision_model.pre_layrnorm"}  # so written there
 PROJECTION: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "open_clip": ("visual.proj", np.asarray),
@@ -105,9 +152,10 @@ class Vit(Backbone):
     """Pictures [n, h, w, 3] -> the class token after the last normalisation; no dropout, no stochastic depth.
 
     patch: pixels on a side. side: of the pictures that positions are learnt for, pixels; other pictures, whose sides
-    are multiples of `patch`, get them interpolated. recipe: whose network it is: "supervised", as timm and the paper;
-    "dinov2" and "dinov2_registers", of patches of 14 and positions for 518 pixels; "clip", OpenAI's image tower;
-    "open_clip", that with the exact GELU; features of the last two are projected to where texts are.
+    are multiples of `patch`, get them interpolated. recipe: whose network it is: "supervised", as timm, torchvision
+    and the paper; "huggingface", that with another epsilon; "dinov2" and "dinov2_registers", of patches of 14 and
+    positions for 518 pixels; "clip", OpenAI's image tower; "open_clip", that with the exact GELU; features of the last
+    two are projected to where texts are.
     References: Dosovitskiy et al., ICLR 2021, arXiv:2010.11929, Eqs. 1-4; Oquab et al., DINOv2, arXiv:2304.07193;
     Darcet et al., arXiv:2309.16588; Radford et al., CLIP, arXiv:2103.00020.
     """
@@ -118,8 +166,11 @@ class Vit(Backbone):
         "dinov2": {"recipe": "dinov2", "patch": 14, "side": 518},
         "open_clip": {"recipe": "clip"},
         "huggingface": {"recipe": "clip"},
+        "huggingface_vit": {"recipe": "huggingface"},
+        "huggingface_vit_bare": {"recipe": "huggingface"},
     }
-    # a token of DINOv2's training; the text towers of CLIP and what OpenAI's archives say of themselves
+    # a token of DINOv2's training; the text towers of CLIP and what OpenAI's archives say of themselves; Hugging Face's
+    # layer after the class token, which no classifier of theirs reads
     IGNORED: ClassVar[tuple[str, ...]] = (
         "mask_token",
         "transformer.",
@@ -133,6 +184,7 @@ class Vit(Backbone):
         "input_resolution",
         "context_length",
         "vocab_size",
+        "pooler.",
     )
     STAGES: ClassVar[tuple[str, ...]] = ("embed", *(f"block{i:02}" for i in range(LAYERS)), "top")
     SIZE: ClassVar[tuple[int, int, int]]  # width, heads, and the width of CLIP's projection
@@ -186,13 +238,13 @@ def _published(recipe: Recipe, convention: str) -> Iterator[Published]:
     if not recipe.clip:
         yield in_torch((*embed, "patches", "bias"), names.patches)
     for i in range(LAYERS):
-        yield from _block(("trunk", f"block{i:02}"), f"{names.block}.{i}.", names, recipe.layer_scale)
+        yield from _block(("trunk", f"block{i:02}"), f"{names.block}{i}.", names, recipe.layer_scale)
     yield from torch_norm(("trunk", "top_norm"), names.last)
     if recipe.clip:
         yield from torch_norm(("trunk", "embed", "norm"), FIRST[convention])
         yield Published(("params", "trunk", "top_projection", "kernel"), *PROJECTION[convention])
-    if convention == "timm":
-        yield from torch_linear(("head",), "head")
+    if names.head:
+        yield from torch_linear(("head",), names.head)
 
 
 def _block(ours: Layer, block: str, names: Names, layer_scale: bool) -> Iterator[Published]:
@@ -204,12 +256,12 @@ def _block(ours: Layer, block: str, names: Names, layer_scale: bool) -> Iterator
     attention = *ours, "attention"
     yield from torch_linear((*attention, "out"), block + names.out)
     for i, part in enumerate(("query", "key", "value")):
-        if names.fused is None:
-            yield from torch_linear((*attention, part), f"{block}self_attn.{part[0]}_proj")
+        if isinstance(names.attention, tuple):
+            yield from torch_linear((*attention, part), block + names.attention[i])
         else:
             kernel, bias = (("params", *attention, part, leaf) for leaf in ("kernel", "bias"))
-            yield Published(kernel, f"{block}{names.fused}weight", functools.partial(_third, place=i))
-            yield Published(bias, f"{block}{names.fused}bias", functools.partial(_third, place=i))
+            yield Published(kernel, f"{block}{names.attention}weight", functools.partial(_third, place=i))
+            yield Published(bias, f"{block}{names.attention}bias", functools.partial(_third, place=i))
 
 
 def _third(array: np.ndarray, place: int) -> np.ndarray:

@@ -127,8 +127,20 @@ def steps_a_second(row: Row) -> float | None:
 
 def memory_cell(rows: Sequence[Row]) -> Cell:
     """The most memory of any run, of the accelerator where that is known: "1.2 GiB"; raw: bytes."""
-    peaks = [run.result.get("peak_bytes") or {} for row in rows for run in row.runs]
-    known = [held for one in peaks if (held := one.get("device") or one.get("host"))]
+    return _most([one.get("device") or one.get("host") for one in _peaks(rows)])
+
+
+def peak_cell(rows: Sequence[Row], place: str) -> Cell:
+    """As `memory_cell`, of one place, "host" or "device"."""
+    return _most([one.get(place) for one in _peaks(rows)])
+
+
+def _peaks(rows: Sequence[Row]) -> list[dict[str, int | None]]:
+    return [run.result.get("peak_bytes") or {} for row in rows for run in row.runs]
+
+
+def _most(peaks: Sequence[int | None]) -> Cell:
+    known = [held for held in peaks if held]
     return Cell(f"{max(known) / 2**30:.1f} GiB", (max(known),)) if known else MISSING
 
 

@@ -13,6 +13,7 @@ from da_bench.select import RULES
 from da_bench.settings import UserError, did_you_mean
 
 BOUND = "target only (upper bound)"
+HELD_OUT = "target only, held-out rows (upper bound)"
 SOURCE_ONLY = "source_only"
 
 # Not part of a row's settings: the task heads the table, seeds share a row, the schema is the file format's,
@@ -51,7 +52,7 @@ class Row:
     @property
     def is_upper_bound(self) -> bool:
         """Whether it was trained on all labels of the target's training split."""
-        return self.is_bound and not self.first.config.get("shots")
+        return _is_upper_bound(self.first)
 
     @property
     def diverged(self) -> int:
@@ -79,7 +80,22 @@ def common(*scores: dict[int, float]) -> list[list[float]]:
 
 
 def by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Task -> its records, tasks in order of first appearance.
+    """Task -> what stands in its table, tasks in order of first appearance.
+
+    An upper bound of a transductive task is scored on the rows that it trained on. That of the pair's inductive task is
+    not: where nothing else was run on this, it is lent to the transductive one, as `HELD_OUT`.
+
+    Raises:
+        UserError: for no records.
+    """
+    tasks = grouped(records)
+    lenders = {task: _others(task, tasks) for task, group in tasks.items() if all(map(_is_upper_bound, group))}
+    lent = {task: [one for lender, to in lenders.items() if task in to for one in tasks[lender]] for task in tasks}
+    return {task: [*group, *lent[task]] for task, group in tasks.items() if not lenders.get(task)}
+
+
+def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Task -> its own records, tasks in order of first appearance.
 
     Raises:
         UserError: for no records.
@@ -90,8 +106,21 @@ def by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
         )
     tasks: dict[str, list[Record]] = {}
     for record in records:
-        tasks.setdefault(record.config["task"], []).append(record)
+        tasks.setdefault(_task(record), []).append(record)
     return tasks
+
+
+def _task(record: Record) -> str:
+    return str(record.config["task"])
+
+
+def _others(task: str, tasks: Iterable[str]) -> list[str]:
+    """Those of the same pair in another protocol, where `task` is inductive."""
+    return [one for one in tasks if one.startswith(f"{task}@")]
+
+
+def _is_upper_bound(record: Record) -> bool:
+    return record.config["labels_from"] == "target" and not record.config.get("shots")
 
 
 def check_rule(rule: str) -> None:
@@ -109,8 +138,15 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     families: dict[Any, list[Record]] = {}
     for record in records:
         families.setdefault(_family(record), []).append(record)
+    tasks = set(map(_task, records))
+    lenders = {task for task in tasks if _others(task, tasks)}
     rows = [row for family in families.values() for row in _family_rows(family)]
-    return sorted(rows, key=lambda row: (not row.is_source_only, row.is_bound))
+    named = [_called_held_out(row) if _task(row.first) in lenders else row for row in rows]
+    return sorted(named, key=lambda row: (not row.is_source_only, row.is_bound))
+
+
+def _called_held_out(row: Row) -> Row:
+    return dataclasses.replace(row, name=row.name.replace(BOUND, HELD_OUT, 1))
 
 
 def _family_rows(family: list[Record]) -> list[Row]:
@@ -163,8 +199,8 @@ def _called(record: Record) -> str:
     return f"{method} + {few}" if shots else method
 
 
-def _family(record: Record) -> tuple[str, str]:
-    return record.config["labels_from"], _called(record)
+def _family(record: Record) -> tuple[str, str, str]:
+    return record.config["labels_from"], _called(record), _task(record).partition("@")[2]
 
 
 def settings(record: Record) -> dict[str, Any]:
@@ -219,8 +255,9 @@ def reference(row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def upper_bound(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The row trained on target labels with the same model and training as `row`."""
-    return _partner(row, [one for one in rows if one.is_upper_bound])
+    """The row trained on target labels with the same model and training as `row`, scored on held-out rows if any is."""
+    bounds = [one for one in rows if one.is_upper_bound]
+    return _partner(row, sorted(bounds, key=lambda one: _task(one.first) == _task(row.first)))
 
 
 def _partner(row: Row, candidates: list[Row]) -> Row | None:
@@ -291,7 +328,7 @@ def _disagreements(records: Sequence[Record]) -> list[str]:
         "commit": {_commit(one) for one in machines},
         "device": {_device(one) for one in machines},
         # Two tasks have two data sets; one task must have one.
-        "data": {} if len(by_task(records)) > 1 else {str(one.get("data")) for one in machines},
+        "data": {} if len(set(map(_task, records))) > 1 else {str(one.get("data")) for one in machines},
     }
     return [name for name, values in seen.items() if len(values) > 1]
 

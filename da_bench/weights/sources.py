@@ -91,6 +91,7 @@ SOURCES: tuple[Source, ...] = (
     _torchvision("resnet101", "cd907fc2", stored=232),
     _torchvision("resnet152", "394f9c45"),
     _torchvision("resnet152", "f82ba261", stored=232),
+    *(_keras(f"resnet{depth}", f"resnet/resnet{depth}_{TF}.h5", "caffe") for depth in (50, 101, 152)),
     _torchvision("vgg11", "8a719046"),
     _torchvision("vgg11_bn", "6002323d"),
     _torchvision("vgg13", "19584684"),
@@ -128,6 +129,9 @@ SOURCES: tuple[Source, ...] = (
     _keras("xception", f"xception/xception_{TF}.h5", "inception"),
     _hub("vit_s16", "timm", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k", "inception"),
     _hub("vit_b16", "timm", "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "inception"),
+    _torchvision("vit_b16", "c867db91", stem="vit_b_16"),
+    _hub("vit_b16", "huggingface_vit", "google/vit-base-patch16-224", "inception"),
+    _hub("vit_b16", "huggingface_vit_bare", "google/vit-base-patch16-224-in21k", "inception"),
     _hub("bert", "huggingface", "google-bert/bert-base-uncased", "none", "Apache-2.0"),
 )
 
@@ -155,6 +159,9 @@ def check_sum(file: str, sha256: str, wanted: str = "") -> None:
         )
 
 
+SEVERAL = ("timm", "huggingface_vit")  # whose files of one network were trained in several ways
+
+
 def preprocessing(arch: str, convention: str, source: Source | None, asked: str = "") -> str:
     """How pictures are to be prepared for a file, one of `Preprocessing`.
 
@@ -168,7 +175,7 @@ def preprocessing(arch: str, convention: str, source: Source | None, asked: str 
     if source or asked:
         return source.preprocessing if source else asked
     of_others = {one.preprocessing for one in _published(arch, convention)}
-    if convention == "timm" or len(of_others) != 1:  # timm's files of one network were trained in several ways
+    if convention.startswith(SEVERAL) or len(of_others) != 1:
         raise UserError(
             f"how pictures are prepared for these {convention} weights of '{arch}' is not known: give --preprocessing "
             f"{' or '.join(get_args(Preprocessing))}, as whoever trained them did"

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.models import MODELS, forward, initialise
+from da_bench.models import MODELS, forward, initialise, resnet
 from da_bench.models.backbone import from_torch
-from da_bench.models.resnet import _Resnet
 from da_bench.models.vgg import averaged
 from da_bench.settings import UserError
 
@@ -33,6 +32,13 @@ SPELT = {  # some names in files, and the shapes there
     ("resnet50", "torchvision"): {
         "layer1.0.downsample.1.running_var": (256,),
         "layer4.2.conv2.weight": (512, 512, 3, 3),
+    },
+    ("resnet50", "keras"): {
+        "conv1_conv/bias": (64,),
+        "conv2_block1_0_conv/kernel": (1, 1, 64, 256),
+        "conv5_block3_2_bn/moving_variance": (512,),
+        "conv3_block4_3_bn/beta": (512,),
+        "predictions/kernel": (2048, 1000),
     },
     ("resnet18", "timm"): {"bn1.running_mean": (64,), "fc.bias": (1000,)},
     ("vgg16", "torchvision"): {"features.28.weight": (512, 512, 3, 3), "classifier.0.weight": (4096, 25088)},
@@ -78,14 +84,40 @@ def test_as_many_parameters_as_published_and_each_has_a_stage_and_one_name(name)
     assert all(len(one) == 1 for one in stages)
     assert {one[0] for one in stages} == set(model.STAGES)
     for convention in model.CONVENTIONS:
-        published = list(model.published(convention))
-        assert sorted(one.path for one in published) == sorted(found)
+        own = fitting(name, convention)
+        published = list(own.published(convention))
+        assert sorted(one.path for one in published) == sorted(found if own == model else shapes(own))
         assert len({one.name for one in published}) == len(published)
+
+
+def fitting(name, convention):
+    """The network that files of the convention are for."""
+    fields = MODELS[name].FIELDS.get(convention, {})
+    return MODELS[name](bottleneck=None, **fields).clone(classes=1000)
+
+
+def test_keras_resnet_has_its_biases():
+    """Keras counts 25,583,592 parameters that are trained: a bias more for each of 26,560 channels than torchvision."""
+    found = shapes(fitting("resnet50", "keras"))
+    assert sum(np.prod(shape, dtype=int) for path, shape in found.items() if path[0] == "params") == 25_583_592
+    with pytest.raises(UserError, match="give it library='keras'"):
+        list(MODELS["resnet50"]().published("keras"))
+
+
+@pytest.mark.parametrize(("library", "place"), [("torchvision", "conv2"), ("keras", "conv1")])
+def test_the_stride_of_a_block_is_where_its_library_has_it(library, place):
+    block = resnet._Bottleneck(2, 2, resnet.LIBRARIES[library])
+    example = jnp.zeros((1, 8, 8, 3))
+    state = block.init(jax.random.key(0), example, False)
+    _, seen = block.apply(state, example, False, capture_intermediates=True)
+    kept = {name: one["__call__"][0].shape[1] for name, one in seen["intermediates"].items() if name != "__call__"}
+    assert kept["conv1"] == (4 if place == "conv1" else 8)
+    assert kept["conv2"] == kept["downsample_0"] == 4
 
 
 @pytest.mark.parametrize(("name", "convention"), SPELT)
 def test_arrays_of_files_become_ours(name, convention):
-    model = MODELS[name](bottleneck=None).clone(classes=1000)
+    model = fitting(name, convention)
     found, published = shapes(model), {one.name: one for one in model.published(convention)}
     for spelt, shape in SPELT[name, convention].items():
         one = published[spelt]
@@ -121,7 +153,7 @@ def test_the_published_classifier_of_squeezenet_is_a_convolution_then_relu_then_
     np.testing.assert_allclose(found, np.maximum(maps @ kernel + bias, 0).mean(axis=(1, 2)), rtol=1e-4)
 
 
-class Small(_Resnet):
+class Small(resnet._Deep):
     DEPTHS = (1, 1)
 
 

@@ -24,6 +24,10 @@ FILES = [
     ("xception", {"library": "timm"}, LARGE, "timm", 22_855_952 + 54_528),
     ("vit_s16", {}, PICTURE, "timm", 22_050_664),
     ("vit_b16", {}, PICTURE, "timm", 86_567_656),
+    ("vit_b16", {}, PICTURE, "torchvision", 86_567_656),
+    ("vit_b16", {}, PICTURE, "torchvision_linear", 86_567_656),
+    ("vit_b16", {"recipe": "huggingface"}, PICTURE, "huggingface_vit", 86_567_656),
+    ("vit_b16", {"recipe": "huggingface"}, PICTURE, "huggingface_vit_bare", 85_798_656),
     ("vit_s16", {"recipe": "dinov2", **DINOV2}, PICTURE, "dinov2", 22_056_576 - 384),
     ("vit_s16", {"recipe": "dinov2_registers", **DINOV2}, PICTURE, "dinov2", 22_056_576 - 384 + 4 * 384),
     ("vit_b16", {"recipe": "clip"}, PICTURE, "open_clip", 86_192_640),
@@ -65,6 +69,7 @@ def test_names_are_complete_and_unique_and_every_array_of_one_stage(name, fields
         ("xception", {}, "timm", "library='timm'"),
         ("vit_s16", {"recipe": "clip"}, "timm", "recipe='supervised'"),
         ("vit_b16", {"recipe": "dinov2"}, "huggingface", "recipe='clip' or 'open_clip'"),
+        ("vit_b16", {}, "huggingface_vit", "recipe='huggingface'"),
     ],
 )
 def test_a_file_of_another_network_is_refused(name, fields, convention, remedy):

@@ -14,12 +14,13 @@ from da_bench.models import MODELS, forward
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="compares with Keras: `make parity` installs it")
 
-THEIRS = {"vgg16": "VGG16", "vgg19": "VGG19", "mobilenet_v2": "MobileNetV2"}
+THEIRS = {"vgg16": "VGG16", "vgg19": "VGG19", "mobilenet_v2": "MobileNetV2", "resnet50": "ResNet50"}
 
 
 def network(name):
-    own = {"library": "keras"} if name == "mobilenet_v2" else {}
-    return MODELS[name](bottleneck=None, dropout=0.0, **own).clone(classes=LABELS)
+    own = {} if name.startswith("vgg") else {"library": "keras"}
+    without = {} if name.startswith("resnet") else {"dropout": 0.0}
+    return MODELS[name](bottleneck=None, **without, **own).clone(classes=LABELS)
 
 
 def keras_network(name, dtype, side=224):
@@ -37,11 +38,12 @@ def keras_network(name, dtype, side=224):
 
 def settled(theirs, inputs):
     """Its running averages those of a batch, so that maps keep their scale."""
+    kept = next((one.momentum for one in theirs.layers if isinstance(one, keras.layers.BatchNormalization)), 0.0)
     call = jax.jit(lambda held: theirs.stateless_call(*held, inputs, training=True)[1])
     for one, moved in zip(theirs.non_trainable_variables, call(values(theirs)), strict=True):
         start = float(one.name == "moving_variance")
         if one.name.startswith("moving"):
-            one.assign(jnp.maximum((moved - 0.999 * start) / 0.001, -np.inf if start == 0 else 1e-3))
+            one.assign(jnp.maximum((moved - kept * start) / (1 - kept), -np.inf if start == 0 else 1e-3))
     return theirs
 
 

@@ -6,6 +6,7 @@ import twins
 
 from da_bench.models import VitB16, VitS16
 from da_bench.models.vit import RECIPES, resized
+from da_bench.weights import safetensors
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's
 LABELS = np.array([1, 4])
@@ -46,7 +47,8 @@ def test_timm_at_another_size():
 
 
 def features(model, params, stats, images):
-    params = {**params, "head": {"kernel": np.zeros((model.SIZE[2], 10), "float32"), "bias": np.zeros(10, "float32")}}
+    width = model.SIZE[2] if RECIPES[model.recipe].clip else model.SIZE[0]
+    params = {**params, "head": {"kernel": np.zeros((width, 10), "float32"), "bias": np.zeros(10, "float32")}}
     return twins.evaluated(model, params, stats, images).features
 
 
@@ -98,6 +100,48 @@ def test_hugging_face_s_clip_in_evaluation():
     assert twins.error(features(model, params, stats, images), expected) < 1e-4
     exact = VitB16(classes=10, bottleneck=None, recipe="open_clip")
     assert twins.error(features(exact, params, stats, images), expected) > 1e-3
+
+
+def test_torchvision_in_evaluation():
+    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None)
+    network = twins.scrambled(twins.torchvision().models.vit_b_16(num_classes=10)).eval()
+    params, stats = twins.variables(model, "torchvision", twins.arrays(network))
+    expected = network(twins.as_torch(images)).detach()
+    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
+
+
+def test_the_names_of_torchvision_s_first_files_are_those_that_it_renames_itself():
+    from torchvision.models.vision_transformer import MLPBlock
+
+    names = {
+        one.name for one in VitB16(classes=10).published("torchvision_linear") if ".encoder_layer_3.mlp." in one.name
+    }
+    block = MLPBlock(768, 3072, 0.0)
+    shapes = {name.rpartition("mlp.")[2]: name for name in names}
+    kinds = {"linear_1": block[0], "linear_2": block[3]}
+    file = {name: getattr(kinds[name.partition(".")[0]], name.partition(".")[2]) for name in shapes}
+    assert len(file) == 4
+    block.load_state_dict(file)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_hugging_face_s_vit_in_evaluation(bare, tmp_path):
+    """Its files keep the names of its first version, whatever its modules are called by now."""
+    pytest.importorskip("torch")
+    twins.torchvision()  # which transformers imports where it is there
+    transformers = pytest.importorskip("transformers")
+    kind = transformers.ViTModel if bare else transformers.ViTForImageClassification
+    network = twins.scrambled(kind(transformers.ViTConfig(num_labels=10))).eval()
+    network.save_pretrained(tmp_path)
+    state = safetensors.read(tmp_path / "model.safetensors").arrays
+    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe="huggingface")
+    output = network(twins.as_torch(images))
+    params, stats = twins.variables(model, "huggingface_vit_bare" if bare else "huggingface_vit", state)
+    if bare:
+        expected, found = output.last_hidden_state[:, 0], features(model, params, stats, images)
+    else:
+        expected, found = output.logits, twins.evaluated(model, params, stats, images).logits
+    assert twins.error(found, expected.detach()) < 1e-4
 
 
 CLIPS = [("clip", "vit_base_patch16_clip_quickgelu_224"), ("open_clip", "vit_base_patch16_clip_224")]

@@ -24,6 +24,10 @@ AVERAGES = {
     ("shallow, SURF", "nearest_neighbour"): 31.4, ("shallow, SURF", "pca"): 43.6, ("shallow, SURF", "tca"): 46.2,
     ("shallow, SURF", "gfk"): 43.1,
     ("shallow, SURF", "jda"): 46.8, ("shallow, SURF", "shallow_coral"): 48.8,
+    ("shallow, DeCAF6", "nearest_neighbour"): 71.1, ("shallow, DeCAF6", "svm"): 82.0, ("shallow, DeCAF6", "pca"): 81.7,
+    ("shallow, DeCAF6", "tca"): 85.6, ("shallow, DeCAF6", "gfk"): 81.5, ("shallow, DeCAF6", "jda"): 88.2,
+    ("shallow, DeCAF6", "shallow_coral"): 84.7,
+    ("deep, AlexNet", "source_only"): 86.1, ("deep, AlexNet", "ddc"): 88.2, ("deep, AlexNet", "mmd"): 90.1,
 }  # fmt: skip
 
 

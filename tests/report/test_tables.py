@@ -150,6 +150,47 @@ def test_gap_closed_and_distances():
     assert cell(table, "dann", "seconds").raw == (2.0, 3.0)
 
 
+def bounds():
+    """A transductive pair whose own upper bound knows what it is scored on, and the inductive pair's bound."""
+    bound = {"method": "source_only", "labels_from": "target"}
+    return [
+        *fake.runs([0.6, 0.6], task="a@transductive", method="source_only"),
+        *fake.runs([0.7, 0.7], task="a@transductive"),
+        *fake.runs([1.0, 1.0], task="a@transductive", **bound),
+        *fake.runs([0.8, 0.8], task="a", environment={"data": "f" * 64}, **bound),
+    ]
+
+
+def test_a_bound_of_held_out_rows_is_lent_to_the_transductive_table_and_bounds_the_gap():
+    (table,) = result_tables(bounds())
+    assert table.title == "a@transductive"
+    held_out = "target only, held-out rows (upper bound)"
+    assert methods(table)[2:] == ["target only (upper bound)", held_out]
+    assert cell(table, held_out, "target_last").text == "80.0 ± 0.0"
+    assert cell(table, held_out, "verdict").text == "upper bound"
+    assert cell(table, "dann", "gap_closed").text == "50 %"  # of 60 to 80, not to 100
+    assert "scored on its test split" in notes(table)
+    assert "disagree" not in notes(table)
+
+
+def test_pairs_are_counted_without_the_tasks_that_lend_bounds():
+    others = [
+        fake.record(task="b@transductive", method=one, target=0.5, seed=i) for one in fake.METHODS for i in (0, 1)
+    ]
+    table = across_pairs([*bounds(), *others])
+    assert table.notes[0].startswith("2 pairs.")
+    assert methods(table) == ["source_only", "dann"]
+
+
+def test_a_bound_is_not_lent_where_its_task_has_runs_of_its_own_or_stands_alone():
+    alone = fake.runs([0.8, 0.8], task="a", method="source_only", labels_from="target")
+    assert [table.title for table in result_tables(alone)] == ["a"]
+    assert methods(result_tables(alone)[0]) == ["target only (upper bound)"]
+    both = [*bounds(), *fake.runs([0.7, 0.7], task="a")]
+    assert [table.title for table in result_tables(both)] == ["a@transductive", "a"]
+    assert all("held-out" not in name for table in result_tables(both) for name in methods(table))
+
+
 def test_without_references_there_is_no_gain():
     (table,) = result_tables(fake.runs([0.6, 0.7]))
     assert [cell(table, "dann", key).text for key in ("gain", "verdict", "gap_closed")] == ["n/a"] * 3

@@ -47,8 +47,11 @@ def test_preprocessing_follows_the_file_and_is_never_guessed():
     assert preprocessing("xception", "keras", source) == "inception"
     with pytest.raises(UserError, match="was trained with preprocessing 'inception', not with 'imagenet'"):
         preprocessing("xception", "keras", source, "imagenet")
-    with pytest.raises(UserError, match="is not known: give --preprocessing"):
-        preprocessing("resnet50", "timm", None)
+    assert preprocessing("vit_b16", "torchvision_linear", None) == "imagenet"
+    assert preprocessing("resnet50", "keras", None) == "caffe"
+    for arch, convention in (("resnet50", "timm"), ("vit_b16", "huggingface_vit_bare")):
+        with pytest.raises(UserError, match="is not known: give --preprocessing"):
+            preprocessing(arch, convention, None)
 
 
 def test_views_differ_only_in_what_the_networks_saw():

@@ -1,0 +1,31 @@
+"""All that is known to da_bench, on the stored features of one pretrained network."""
+
+import da_bench as da
+from baselines.fine_tuning import feature_extraction
+from baselines.target_only import held_out_target_only, target_only
+from da_bench.methods import METHODS, Method, Shallow, load_plugins
+from da_bench.methods.source_only import SourceOnly
+
+
+def every_method(task: str, weights: str, training: "da.Training", seeds: int) -> list["da.Experiment"]:
+    """Every method and reference on one pair, with seeds 0 .. `seeds` - 1.
+
+    Every deep method but those that adapt batch statistics, which the head on features has none of, all with the same
+    head, `training` and seeds; a linear head and both upper bounds; and every classical method once, as nothing in
+    them is random. weights: the name of imported ones. All hyper-parameters are those of the methods' papers.
+    """
+    load_plugins()
+
+    def run(method: Method | Shallow, **settings: "da.Training") -> da.Experiment:
+        return da.Experiment(task=task, method=method, features=weights, **settings)
+
+    deep = [cls() for cls in METHODS.values() if issubclass(cls, Method) and not cls.needs_batch_norm]
+    runs = [run(method, training=training) for method in deep]
+    source_only = run(SourceOnly(), training=training)
+    references = [feature_extraction(task, weights, training=training), target_only(source_only)]
+    once = [run(cls()) for cls in METHODS.values() if issubclass(cls, Shallow)]
+    return [
+        *da.over_seeds([*runs, *references], seeds),
+        *once,
+        *da.over_seeds([held_out_target_only(source_only)], seeds),
+    ]
