@@ -39,7 +39,9 @@ class Options:
     every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
     the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node; validators:
     "quick", those that need no more than predictions, or "all", for which some rows' features are kept at every
-    evaluation, with the measures of transferability: about half a second a run. A run on record is not judged again.
+    evaluation, with the measures of transferability: about half a second a run; reverse: train the reverse learner of
+    every run without target labels, too, for the rule `reverse_validation`: as long again. A run on record is not
+    judged again.
     """
 
     results: Path = Path("results")
@@ -59,6 +61,7 @@ class Options:
     run_cpus: NonNegative = 1.0
     run_gpus: NonNegative = 0.0
     validators: Literal["quick", "all"] = "quick"
+    reverse: bool = False
 
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:

@@ -88,10 +88,11 @@ def _folder() -> Path:
 
 
 def options_for(one: Reproduction, options: Options) -> Options:
-    """The options, with all validators where the paper's rule needs features that runs do not keep else."""
+    """The options, with what the paper's rule needs that runs do not leave else: features, reverse learners."""
     rule = one.paper.rule
-    needs = rule in VALIDATORS and "features" in VALIDATORS[rule].needs
-    return dataclasses.replace(options, validators="all") if needs else options
+    needs = VALIDATORS[rule].needs if rule in VALIDATORS else ()
+    validators = "all" if "features" in needs else options.validators
+    return dataclasses.replace(options, validators=validators, reverse=options.reverse or "reversed" in needs)
 
 
 def write(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:

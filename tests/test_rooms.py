@@ -23,7 +23,7 @@ ORDER = [
     {"evaluate"},
     {"transferability"},
     {"select"},
-    {"experiment"},
+    {"experiment", "reverse"},
     {"records"},
     {"archive"},
     {"judge"},

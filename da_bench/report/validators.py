@@ -83,7 +83,9 @@ def judged(pool: Pool, rule: str) -> Judged | None:
     if rule not in pool.scores or not np.isfinite(pool.scores[rule]).any():
         return None
     scores = pool.scores[rule]
-    return Judged(*correlations(scores, pool.accuracy), best - float(pool.accuracy[latest_best(scores)]))
+    # of a run only one checkpoint has a reverse learner: the others were not looked at, which is no low score
+    seen = np.isfinite(scores) if "reversed" in VALIDATORS[rule].needs else slice(None)
+    return Judged(*correlations(scores[seen], pool.accuracy[seen]), best - float(pool.accuracy[latest_best(scores)]))
 
 
 def correlations(scores: np.ndarray, accuracy: np.ndarray) -> tuple[float, float]:
