@@ -2,8 +2,8 @@
 
 The learner of a run, trained on the labelled source and the target's inputs, labels the target, as it was when source
 validation stopped it early. A reverse learner, of the same method and setting, is trained on the target with those
-labels and on the source's inputs; a network starts from where the first one stopped, and what is a method's own, such as
-a domain classifier, anew. It stops early by the held-out rows of the target and their labels of the same making. How
+labels and on the source's inputs; a network starts from where the first one stopped, and what is a method's own, as a
+domain classifier is, anew. It stops early by the held-out rows of the target and their labels of the same making. How
 well it knows the held-out rows of the source is the score of the setting: `select.reverse_validation`.
 
 Of the target there are `Unlabelled` inputs here, so no label of it can take part.

@@ -118,7 +118,8 @@ def _settings(runs: Sequence[Record]) -> list[Pool]:
 
 
 def _table(title: str, pools: Sequence[Pool], runs: Sequence[Record]) -> Table:
-    rows = [_row(rule, [found for pool in pools if (found := judged(pool, rule)) is not None]) for rule in RULES]
+    rules = [one for one in RULES if one not in VALIDATORS or any(one in run.curves["validators"] for run in runs)]
+    rows = [_row(rule, [found for pool in pools if (found := judged(pool, rule)) is not None]) for rule in rules]
     made_of = f"{len(pools)} pools of {', '.join(dict.fromkeys(row_name(one, runs) for one in runs))}."
     return Table(f"Validators, {title}", COLUMNS, tuple(rows), (made_of, NOTE, *provenance(runs)))
 
