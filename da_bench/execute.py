@@ -216,7 +216,7 @@ def _groups(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
     for one in experiments:
         deep = isinstance(one.method, Method)
         shape = jax.tree.structure((one.method, one.training)) if deep else one.id
-        data = one.task, one.labels_from, one.shots, one.view, one.features
+        data = one.task, one.labels_from, one.shots, one.view, one.features, one.msda
         groups.setdefault((data, deep and one.network, shape), []).append(one)
     return list(groups.values())
 

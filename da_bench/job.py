@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from da_bench import features, msda
 from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
 from da_bench.features import Trunk, extracted
 from da_bench.locks import HeldError, hold
+from da_bench.msda import represented
 from da_bench.processes import leads
 from da_bench.progress import Mode, Sweep
 from da_bench.records import Records
@@ -94,12 +96,21 @@ class Job(NamedTuple):
 
 
 def task_of(experiment: Experiment, options: Options) -> Task:
-    """The data of a run; features of pictures are made here where they are not in the store yet."""
+    """The data of a run; features and representations are made here where they are not in the store yet."""
     task = load(experiment.task, options.data_root, experiment.view)
-    if not experiment.features:
-        return task
-    assert experiment.view is not None
-    return extracted(task, Trunk(experiment.features, experiment.view))
+    if experiment.features:
+        assert experiment.view is not None
+        task = extracted(task, Trunk(experiment.features, experiment.view))
+    return represented(task, experiment.msda) if experiment.msda else task
+
+
+def marked_task(experiment: Experiment, data_root: Path | None) -> Task:
+    """The data of a run for what looks at labels alone: with the fingerprint of its inputs, made or not."""
+    task = load(experiment.task, data_root, experiment.view)
+    if experiment.features:
+        assert experiment.view is not None
+        task = features.marked(task, Trunk(experiment.features, experiment.view))
+    return msda.marked(task, experiment.msda) if experiment.msda else task
 
 
 def label(group: list[Experiment]) -> str:

@@ -19,6 +19,7 @@ ORDER = [
     {"methods"},
     {"train"},
     {"features"},
+    {"msda"},
     {"engine", "resident", "stream"},
     {"evaluate"},
     {"transferability"},
