@@ -9,9 +9,8 @@ from pydantic import Field
 from da_bench import features, msda
 from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
-from da_bench.features import Trunk, extracted
+from da_bench.features import Trunk
 from da_bench.locks import HeldError, hold
-from da_bench.msda import represented
 from da_bench.processes import leads
 from da_bench.progress import Mode, Sweep
 from da_bench.records import Records
@@ -100,8 +99,8 @@ def task_of(experiment: Experiment, options: Options) -> Task:
     task = load(experiment.task, options.data_root, experiment.view)
     if experiment.features:
         assert experiment.view is not None
-        task = extracted(task, Trunk(experiment.features, experiment.view))
-    return represented(task, experiment.msda) if experiment.msda else task
+        task = features.extracted(task, Trunk(experiment.features, experiment.view))
+    return msda.represented(task, experiment.msda) if experiment.msda else task
 
 
 def marked_task(experiment: Experiment, data_root: Path | None) -> Task:

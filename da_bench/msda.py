@@ -23,7 +23,6 @@ from da_bench.types import Array, Domain, Splits, Task
 
 RIDGE = 1e-5  # added to the diagonal but for the constant's place, as the authors do: a word that is in no row has a 0
 WIDEST = 10_000  # inputs a row: a layer solves a system of so many unknowns
-CHUNK = 1024  # rows encoded at a time
 
 
 @setting
@@ -61,24 +60,13 @@ def denoiser(rows: np.ndarray, corruption: float) -> np.ndarray:
     return found
 
 
-def layer(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """tanh of rows [n, d], and a constant, times weights [d + 1, d]."""
-    return np.tanh(rows @ weights[:-1] + weights[-1])
-
-
 def stacked(rows: Array, learned_from: np.ndarray, msda: Msda) -> np.ndarray:
     """Float32 [n, (layers + 1) d] of rows [n, d], each layer learned from the rows `learned_from`, integers."""
-    d, layers = rows.shape[1], range(msda.layers)
-    whole = np.empty((len(rows), (msda.layers + 1) * d), np.float32)
-    whole[:, :d] = rows
-    taught = np.asarray(rows[learned_from], np.float64)
-    for i in layers:
-        weights = denoiser(taught, msda.corruption)
-        taught = layer(taught, weights)
-        for start in range(0, len(rows), CHUNK):
-            before = whole[start : start + CHUNK, i * d : (i + 1) * d]
-            whole[start : start + CHUNK, (i + 1) * d : (i + 2) * d] = layer(before.astype(np.float64), weights)
-    return whole
+    layers = [np.asarray(rows[:], np.float32)]
+    for _ in range(msda.layers):
+        weights = denoiser(layers[-1][learned_from].astype(np.float64), msda.corruption).astype(np.float32)
+        layers.append(np.tanh(layers[-1] @ weights[:-1] + weights[-1]))
+    return np.concatenate(layers, axis=1)
 
 
 def represented(task: Task, msda: Msda) -> Task:
@@ -106,7 +94,7 @@ def _represented(of: Same, msda: Msda) -> Task:
     learned_from = np.unique(np.concatenate([places[i] for i in (0, 1, 3, 4)]))  # not the tests, 2 and 5
 
     def make(folder: Path) -> None:
-        put(folder, stacked(inputs[:], learned_from, msda))
+        put(folder, stacked(inputs, learned_from, msda))
 
     whole = kept(f"msda-{origin[:16]}", (len(inputs), (msda.layers + 1) * shape[0]), make)
     read: Any = [Rows(whole, rows) for rows in places]

@@ -15,7 +15,16 @@ os.environ["MPLBACKEND"] = "agg"
 
 
 # held against numpy or for what they do, not for how their programs round
-QUICKLY_COMPILED = {"methods", "models", "baselines", "test_execute", "test_view", "test_cli", "test_cli_new"}
+QUICKLY_COMPILED = {
+    "methods",
+    "models",
+    "baselines",
+    "test_execute",
+    "test_view",
+    "test_cli",
+    "test_cli_new",
+    "test_reverse",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

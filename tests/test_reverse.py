@@ -64,7 +64,7 @@ def test_of_a_machine_it_is_that_of_two_machines_of_another_library(tiny_data, o
     assert record.result["rules"][RULE] == record.result["rules"]["last"]
 
 
-@pytest.mark.parametrize("method", [SourceOnly(), Dann(widths=(4,)), MeanTeacher()], ids=lambda one: one.name)
+@pytest.mark.parametrize("method", [Dann(widths=(4,)), MeanTeacher()], ids=lambda one: one.name)
 def test_of_a_network_it_is_that_of_two_runs_put_together_by_hand(method, tiny_data, options):
     """One evaluation, so that the first run stops at its end."""
     task = tiny.task()
