@@ -19,7 +19,7 @@ from pydantic import Field
 from da_bench.data.rows import Rows, pool
 from da_bench.features import Same, kept, put
 from da_bench.settings import Count, UserError, as_dict, setting
-from da_bench.types import Array, Domain, Splits, Task
+from da_bench.types import Domain, Splits, Task
 
 RIDGE = 1e-5  # added to the diagonal but for the constant's place, as the authors do: a word that is in no row has a 0
 WIDEST = 10_000  # inputs a row: a layer solves a system of so many unknowns
@@ -60,9 +60,9 @@ def denoiser(rows: np.ndarray, corruption: float) -> np.ndarray:
     return found
 
 
-def stacked(rows: Array, learned_from: np.ndarray, msda: Msda) -> np.ndarray:
+def stacked(rows: Any, learned_from: np.ndarray, msda: Msda) -> np.ndarray:
     """Float32 [n, (layers + 1) d] of rows [n, d], each layer learned from the rows `learned_from`, integers."""
-    layers = [np.asarray(rows[:], np.float32)]
+    layers = [np.asarray(rows, np.float32)]
     for _ in range(msda.layers):
         weights = denoiser(layers[-1][learned_from].astype(np.float64), msda.corruption).astype(np.float32)
         layers.append(np.tanh(layers[-1] @ weights[:-1] + weights[-1]))

@@ -36,8 +36,13 @@ def experiment(method, training=TRAINING, **settings):
     return da.Experiment(task="moons/35", method=method, model=tiny.MODEL, training=training, **settings)
 
 
-def shallow(c=1.0):
-    return da.Experiment(task="moons/35", method=Svm(c=c, scaling="none"))
+def pair():
+    """Two runs that are one program, with three evaluations each."""
+    return da.over_seeds([experiment(Dann(widths=(4,)), tiny.TRAINING)], 2)
+
+
+def shallow():
+    return da.Experiment(task="moons/35", method=Svm(scaling="none"))
 
 
 def by_hand(method, data):
@@ -64,7 +69,7 @@ def test_of_a_machine_it_is_that_of_two_machines_of_another_library(tiny_data, o
     assert record.result["rules"][RULE] == record.result["rules"]["last"]
 
 
-@pytest.mark.parametrize("method", [Dann(widths=(4,)), MeanTeacher()], ids=lambda one: one.name)
+@pytest.mark.parametrize("method", [Dann(widths=(4,)), pytest.param(MeanTeacher(), marks=pytest.mark.slow)])
 def test_of_a_network_it_is_that_of_two_runs_put_together_by_hand(method, tiny_data, options):
     """One evaluation, so that the first run stops at its end."""
     task = tiny.task()
@@ -85,7 +90,7 @@ def test_of_a_network_it_is_that_of_two_runs_put_together_by_hand(method, tiny_d
 
 
 def test_it_stands_at_the_checkpoint_that_source_validation_chooses(tiny_data, options):
-    for record in da.study(da.over_seeds([experiment(Dann(widths=(4,)), tiny.TRAINING)], 3), options).records:
+    for record in da.study(pair(), options).records:
         rules, scores = record.result["rules"], record.curves["validators"][RULE]
         assert rules[RULE] == rules["source_validation"]
         assert [i for i, one in enumerate(scores) if one is not None] == [rules[RULE]["evaluation"]]
@@ -99,7 +104,7 @@ def test_target_labels_do_not_reach_it(options, monkeypatch):
         moved = (domain._replace(labels=(domain.labels + 1) % 3) for domain in task.target)
         return dataclasses.replace(task, target=Splits(*moved))
 
-    runs = [shallow(), experiment(Dann(widths=(4,)), tiny.TRAINING)]
+    runs = [shallow(), *pair()]
     monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
     honest = da.study(runs, options).records
     monkeypatch.setattr(job, "load", permuted)
@@ -121,7 +126,7 @@ def test_what_it_is_given_of_the_target_are_inputs():
 
 
 def test_killed_between_both_ways_only_the_second_is_made(tiny_data, options, monkeypatch, capsys):
-    runs = da.over_seeds([experiment(Dann(widths=(4,)), tiny.TRAINING)], 2)
+    runs = pair()
     whole = da.study(runs, dataclasses.replace(options, results=options.results / "whole")).records
     with monkeypatch.context() as killed:
         killed.setattr(execute, "_driven_back", interrupt)

@@ -131,7 +131,8 @@ def tasks_of(runs: Iterable[Run], data_root: Path | None) -> dict[str, Task]:
     there = {}
     for data, run in {_data_of(run): run for run in runs}.items():
         config = run.record.config
-        name, view, trunk, denoised = (config.get(part) for part in ("task", "view", "features", "msda"))
+        name, view = config["task"], config["view"]
+        trunk, denoised = config.get("features"), config.get("msda")
         if tasks.present(name, data_root):
             task = tasks.load(name, data_root, View(**view) if view else None)
             task = marked(task, Trunk(trunk, View(**view))) if trunk and view else task
