@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 
 import da_bench as da
 from baselines import Svm
-from da_bench import execute, job, reverse, train
+from da_bench import engine, execute, job, reverse, train
 from da_bench.data.rows import Rows
 from da_bench.methods import Dann, MeanTeacher, SourceOnly
 from da_bench.settings import UserError
@@ -125,22 +125,39 @@ def test_what_it_is_given_of_the_target_are_inputs():
     assert back.train is task.source.train
 
 
-def test_killed_between_both_ways_only_the_second_is_made(tiny_data, options, monkeypatch, capsys):
-    runs = pair()
-    whole = da.study(runs, dataclasses.replace(options, results=options.results / "whole")).records
-    with monkeypatch.context() as killed:
-        killed.setattr(execute, "_driven_back", interrupt)
+def test_killed_on_the_way_back_it_goes_on_there(tiny_data, options, monkeypatch, capsys):
+    """At the second evaluation of the reverse learners, the fifth of all."""
+    options, looks, look = dataclasses.replace(options, checkpoint_seconds=0.0), [], engine._look
+
+    def killed(*given):
+        looks.append(given)
+        if len(looks) == 5:
+            raise KeyboardInterrupt
+        return look(*given)
+
+    whole = da.study(pair(), dataclasses.replace(options, results=options.results / "whole")).records
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_look", killed)
         with pytest.raises(KeyboardInterrupt):
-            da.study(runs, options)
-    again = da.study(runs, options).records
-    assert "going on from step 12" in capsys.readouterr().err
+            da.study(pair(), options)
+    again = da.study(pair(), options).records
+    said = capsys.readouterr().err
+    assert "going on from step 12" in said
+    assert "going on from step 4" in said
     assert [one.curves for one in again] == [one.curves for one in whole]
     assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
     assert not options.checkpoints.exists()
 
 
-def interrupt(*_):
-    raise KeyboardInterrupt
+@pytest.mark.slow
+def test_statistics_of_a_domain_each_start_from_those_of_the_new_source(tiny_data, options):
+    training = dataclasses.replace(TRAINING, batch_norm="domain_specific")
+    one = dataclasses.replace(experiment(Dann(widths=(4,)), training), model=tiny.NORMED)
+    assert 0 <= score(*da.study([one], options).records) <= 1
+    assert execute._start(one, "params", {"source": {"batch_stats": 1}, "target": {"batch_stats": 2}}) == {
+        "params": "params",
+        "batch_stats": 2,
+    }
 
 
 def test_a_run_that_knows_target_labels_and_one_that_guesses_one_class_have_none(tiny_data, options, monkeypatch):
