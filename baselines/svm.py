@@ -25,6 +25,7 @@ class Svm(Shallow):
 
     LATER: ClassVar[tuple[str, ...]] = ("normalise", "scaling")
     adapts = False
+    widest = 100_000  # it has no matrix of columns
 
     c: Positive = 1.0
     normalise: Normalise = "none"

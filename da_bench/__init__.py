@@ -15,6 +15,7 @@ _PLACES = {
     "Experiment": "experiment",
     "Training": "train",
     "View": "view",
+    "Msda": "msda",
     "UserError": "settings",
     "Options": "job",
     "check_method": "conformance",

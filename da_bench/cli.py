@@ -71,6 +71,8 @@ class Run:
     """Devices over which the rows of each run's batches are spread."""
     validators: Literal["quick", "all"] = "quick"
     """all: also those that compare features, and the measures of transferability; about half a second a run."""
+    reverse: bool = False
+    """Also reverse validation, for which the reverse learner of every run is trained: as long again."""
     distributed: bool = False
     """One of several processes that make the runs together, as JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
     JAX_PROCESS_ID or the cluster's scheduler say (jax.distributed)."""

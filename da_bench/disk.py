@@ -13,7 +13,7 @@ def cache(part: str) -> Path:
     return (shared if shared.is_absolute() else Path.home() / ".cache") / "da-bench" / part
 
 
-def publish(path: Path, content: Iterable[bytes]) -> None:
+def publish(path: Path, content: Iterable[bytes | memoryview]) -> None:
     """Write a file, which is there whole or not at all; OSError: not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -20,7 +20,7 @@ from da_bench.processes import agree, fetch, leads
 from da_bench.progress import Sweep
 from da_bench.stopping import Request, Stopped
 from da_bench.train import Carry, Training, means
-from da_bench.types import Output, Tree
+from da_bench.types import Output, TrainState, Tree
 
 NONE = np.empty((0, 0))  # of features that nobody asked for
 
@@ -48,11 +48,21 @@ class Engine(Protocol):
         """The network's output for the probes."""
 
 
+class Best(NamedTuple):
+    """Of each run the highest score of an evaluation so far [runs], and the state there, [runs, ...] numpy arrays.
+
+    Of the state what predicts: neither what the optimizer remembers nor the key.
+    """
+
+    scores: np.ndarray
+    state: TrainState
+
+
 class Made(NamedTuple):
     """What runs leave: metrics [runs, e] by name, logits [runs, e, p, c], features [runs, p, d] after the last step.
 
     watched: features [runs, e, w, d] of the session's `watched` probes, empty without any. states: the sha256 of each
-    run's last state; seconds: in all sessions, without compiling.
+    run's last state; seconds: in all sessions, without compiling; best: None where the session scores nothing.
     """
 
     metrics: dict[str, np.ndarray]
@@ -61,6 +71,7 @@ class Made(NamedTuple):
     watched: np.ndarray
     states: list[str]
     seconds: float
+    best: Best | None
 
 
 @dataclasses.dataclass
@@ -68,7 +79,8 @@ class Session:
     """What a group of runs is made within.
 
     commit: of the code, None: not known; watched: [w] places among the probes of those whose features every evaluation
-    keeps, not only the last.
+    keeps, not only the last; score: logits [runs, p, c] of an evaluation -> [runs], by which the state at the best one
+    is kept, of equals at the latest.
     """
 
     checkpoints: Checkpoints
@@ -77,6 +89,7 @@ class Session:
     request: Request
     commit: str | None
     watched: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
+    score: Callable[[np.ndarray], np.ndarray] | None = None
     saved: float = dataclasses.field(default_factory=time.monotonic)  # when the last checkpoint was made
 
 
@@ -92,6 +105,7 @@ class _Reached:
     seconds: float
     commit: str | None
     features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))  # after the last step
+    best: Best | None = None
 
 
 def drive(engine: Engine, training: Training, session: Session) -> Made:
@@ -107,10 +121,13 @@ def drive(engine: Engine, training: Training, session: Session) -> Made:
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
             _train(reached, engine, training, session)
         reached.carry = fetch(reached.carry)  # once, for a checkpoint and for the digests
-        if engine.count > 1:  # killed between publishing two runs, the other would be made alone, and round otherwise
+        # killed between publishing two runs, the other would be made alone, and round otherwise; and after a state was
+        # kept there is more to do with it
+        if engine.count > 1 or session.score:
             _save(reached, engine, session)
     metrics, logits, watched = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
-    return Made(metrics, logits, reached.features, watched, digests(reached.carry)[: engine.count], reached.seconds)
+    states = digests(reached.carry)[: engine.count]
+    return Made(metrics, logits, reached.features, watched, states, reached.seconds, reached.best)
 
 
 def _train(reached: _Reached, engine: Engine, training: Training, session: Session) -> None:
@@ -122,7 +139,7 @@ def _train(reached: _Reached, engine: Engine, training: Training, session: Sessi
             _report(reached, every, session.sweep)
             if reached.step < until:
                 _keep(reached, engine, session)
-        features = _look(reached, engine, every, session.watched)
+        features = _look(reached, engine, every, session)
         if until < training.steps:
             _keep(reached, engine, session)
     reached.features = features
@@ -138,15 +155,34 @@ def _launches(reached: _Reached, engine: Engine, until: int) -> Iterator[None]:
         start = time.monotonic()
 
 
-def _look(reached: _Reached, engine: Engine, every: int, watched: np.ndarray) -> np.ndarray:
+def _look(reached: _Reached, engine: Engine, every: int, session: Session) -> np.ndarray:
     """Evaluate; the features of the probes [runs, p, d]."""
     start = time.monotonic()
     sums, output = _rows(engine.count, (reached.carry.sums, engine.look(reached.carry)))
     features: np.ndarray = output.features
-    kept = features[:, watched] if watched.size else NONE
+    kept = features[:, session.watched] if session.watched.size else NONE
     reached.looks.append((means(sums, every), output.logits, kept))
+    if session.score:
+        reached.best = _better(reached.best, session.score(output.logits), reached.carry.state)
     reached.seconds += time.monotonic() - start
     return features
+
+
+def _better(best: Best | None, scores: np.ndarray, state: TrainState) -> Best:
+    """The best of the evaluations so far, one of `state` [runs, ...] among them."""
+    now = jax.tree.map(lambda leaf: leaf[: len(scores)], fetch(_predicting(state)))
+    if best is None:
+        return Best(scores, now)
+    better = scores >= best.scores
+
+    def chosen(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        return np.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return Best(np.where(better, scores, best.scores), jax.tree.map(chosen, now, best.state))
+
+
+def _predicting(state: TrainState) -> TrainState:
+    return state._replace(opt_state=None, key=None)  # type: ignore[arg-type]
 
 
 def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
@@ -176,7 +212,7 @@ def _resumed(engine: Engine, session: Session) -> _Reached:
     if saved is None:
         return _Reached(0, carry, [], 0.0, session.commit)
     try:
-        reached = _from_disk(saved, carry, session.watched.size > 0)
+        reached = _from_disk(saved, carry, session)
         if any(logits.shape[1] != engine.probes for _, logits, _ in reached.looks):
             raise ValueError("its evaluations are of other probes")
         reached.carry = engine.place(reached.carry, saved.step)
@@ -202,11 +238,13 @@ def _to_disk(reached: _Reached, count: int) -> Saved:
         leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look[:2]))}
         leaves |= {f"watched/{i}": look[2]} if look[2].size else {}
     leaves |= {"features": reached.features} if reached.features.size else {}
+    leaves |= {f"best/{i}": leaf for i, leaf in enumerate(jax.tree.leaves(reached.best))}
     return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()}, reached.commit)
 
 
-def _from_disk(saved: Saved, like: Carry, watched: bool) -> _Reached:
-    """What `_to_disk` was given; ValueError where it does not look like `like`, or lacks features that are watched."""
+def _from_disk(saved: Saved, like: Carry, session: Session) -> _Reached:
+    """What `_to_disk` was given; ValueError where it does not look like `like`, or lacks what the session keeps."""
+    watched = session.watched.size > 0
     runs = len(next(iter(saved.leaves.values())))
     found = [saved.leaves[f"carry/{i}"] for i in range(sum(name.startswith("carry/") for name in saved.leaves))]
     wanted = [leaf[:runs] for leaf in _leaves(like)]
@@ -214,6 +252,8 @@ def _from_disk(saved: Saved, like: Carry, watched: bool) -> _Reached:
         raise ValueError("its arrays have other shapes")
     if watched and "look/0/0" in saved.leaves and "watched/0" not in saved.leaves:
         raise ValueError("it does not hold the features that validators need")
+    if session.score and "look/0/0" in saved.leaves and "best/0" not in saved.leaves:
+        raise ValueError("it does not hold the states that reverse validation needs")
     carry = jax.tree.unflatten(jax.tree.structure(like), found)
     names = sorted(like.sums)
     looks: list[tuple[dict[str, Any], Any, Any]] = []
@@ -222,7 +262,16 @@ def _from_disk(saved: Saved, like: Carry, watched: bool) -> _Reached:
         kept = saved.leaves[f"watched/{len(looks)}"] if watched else NONE
         looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1], kept))
     features = saved.leaves.get("features", np.empty(0))
-    return _Reached(saved.step, carry, looks, saved.seconds, saved.commit, features)
+    return _Reached(saved.step, carry, looks, saved.seconds, saved.commit, features, _best_from_disk(saved, like))
+
+
+def _best_from_disk(saved: Saved, like: Carry) -> Best | None:
+    if "best/0" not in saved.leaves:
+        return None
+    empty = Best(np.empty(0), _predicting(like.state))
+    leaves = [saved.leaves[f"best/{i}"] for i in range(len(jax.tree.leaves(empty)))]
+    found: Best = jax.tree.unflatten(jax.tree.structure(empty), leaves)
+    return found
 
 
 def _leaves(tree: Tree) -> list[np.ndarray]:

@@ -5,16 +5,18 @@ A group is made in this process; how runs are made in processes of their own is 
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from da_bench import apart, archive, engine, models, stream, train, weights
+from da_bench import apart, archive, engine, models, reverse, stream, train, weights
 from da_bench.checkpoints import Checkpoints, tidy
 from da_bench.data.tasks import present, spec
 from da_bench.engine import Session, drive
@@ -23,18 +25,20 @@ from da_bench.job import APART_TOGETHER, DEFAULTS, Job, Options, held, label, ta
 from da_bench.judge import Predictions, Probe, Seconds, judge, labelled, probes, skipped, watched
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
+from da_bench.methods.base import Classifier
 from da_bench.models import Network
 from da_bench.processes import agree, leads, several
 from da_bench.progress import MODE, Sweep
 from da_bench.records import Record, Records, checkout, mirror
 from da_bench.resident import Devices, Resident
-from da_bench.select import Features
+from da_bench.select import Features, accuracies
 from da_bench.settings import UserError
 from da_bench.stopping import listening
-from da_bench.types import Task
+from da_bench.types import Array, Task, Tree
 from da_bench.view import View, evaluation_input
 
 ROWS = 1000  # inputs of a shallow method that pass a device at a time
+REVERSE = "reverse"  # the folder of checkpoints of reverse learners, among those of the runs
 WIDE = 10_000  # parameters from which a CPU computes runs one after another no slower than side by side
 
 
@@ -134,12 +138,13 @@ def _make_missing(missing: list[Experiment], store: Records, options: Options) -
         _check(group[0], task_of(group[0], options), options)
     agree(True)  # all processes have looked, before the first of them writes
     if leads():
-        tidy(options.checkpoints, store.has)
+        _tidy_checkpoints(store, options)
         _tidy_runs(store)
     if not missing:
         return
     units = [[one] for one in missing] if options.apart else groups
-    steps = sum(one.training.steps for one in missing if isinstance(one.method, Method))
+    ways = 2 if options.reverse else 1
+    steps = ways * sum(one.training.steps for one in missing if isinstance(one.method, Method))
     # first the cluster: Ray would hear SIGTERM itself
     with apart.connected(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
         if leads():
@@ -148,7 +153,12 @@ def _make_missing(missing: list[Experiment], store: Records, options: Options) -
         for unit in _attempts(_attempts(units, job), job):  # perhaps those that were held are done by now
             sweep.note(f"{label(unit)}: left to the process that is making them; this command shows them later")
     if leads():
-        tidy(options.checkpoints, store.has)  # of groups of which a part was published before
+        _tidy_checkpoints(store, options)  # of groups of which a part was published before
+
+
+def _tidy_checkpoints(store: Records, options: Options) -> None:
+    for folder in (options.checkpoints / REVERSE, options.checkpoints):
+        tidy(folder, store.has)
 
 
 def _tidy_runs(store: Records) -> None:
@@ -208,7 +218,7 @@ def _groups(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
     for one in experiments:
         deep = isinstance(one.method, Method)
         shape = jax.tree.structure((one.method, one.training)) if deep else one.id
-        data = one.task, one.labels_from, one.shots, one.view, one.features
+        data = one.task, one.labels_from, one.shots, one.view, one.features, one.msda
         groups.setdefault((data, deep and one.network, shape), []).append(one)
     return list(groups.values())
 
@@ -230,7 +240,9 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
             )
     _check_network(experiment, task, evaluation_input(experiment.seen, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
-        _check_streaming()
+        _check_streaming(options)
+    if options.reverse and several():
+        raise UserError("Options.reverse: reverse learners are trained by one process; leave --distributed out")
 
 
 def _check_weights(experiment: Experiment) -> None:
@@ -238,7 +250,12 @@ def _check_weights(experiment: Experiment) -> None:
         weights.check(experiment.network.clone(classes=1), experiment.seen)  # how many classes, its trunk does not know
 
 
-def _check_streaming() -> None:
+def _check_streaming(options: Options) -> None:
+    if options.reverse:
+        raise UserError(
+            "Options.reverse: reverse learners are trained on data that the devices hold, and these are larger than "
+            f"Options.resident_gib = {options.resident_gib:g}: raise it, or leave reverse out"
+        )
     if several():
         raise UserError("data larger than Options.resident_gib are streamed by one process: raise it, or start one")
     stream.require_grain()
@@ -303,7 +320,8 @@ def _run_group(group: list[Experiment], job: Job) -> None:
         if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
             job.sweep.note(f"warning: {trouble}")
     if leads():
-        _checkpoints(group, task, job).clear()
+        for part in (REVERSE, ""):
+            _checkpoints(group, task, job, part).clear()
 
 
 def predictions_of(experiment: Experiment, task: Task, options: Options) -> Predictions:
@@ -324,20 +342,25 @@ def predictions_of(experiment: Experiment, task: Task, options: Options) -> Pred
     return predictions
 
 
-def _checkpoints(group: list[Experiment], task: Task, job: Job) -> Checkpoints:
-    return Checkpoints(job.options.checkpoints, [one.id for one in group], task.fingerprint)
+def _checkpoints(group: list[Experiment], task: Task, job: Job, part: str = "") -> Checkpoints:
+    return Checkpoints(job.options.checkpoints / part, [one.id for one in group], task.fingerprint)
 
 
 def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
     """Records and predictions, of streamed and shallow ones as soon as each is made; the lead's, who alone judges."""
     reason = group[0].method.skip(task)
     if reason is not None or isinstance(group[0].method, Shallow):
+        made = fit_both_ways if _goes_back(group, job) else fit
         for one in group if leads() else ():
-            yield skipped(one, task, reason) if reason is not None else judge(one, task, *fit(one, task))
+            yield skipped(one, task, reason) if reason is not None else judge(one, task, *made(one, task))
         return
-    for one, made in _trained(group, task, job):
+    for one, found in _trained(group, task, job):
         if leads():
-            yield judge(one, task, *made)
+            yield judge(one, task, *found)
+
+
+def _goes_back(group: list[Experiment], job: Job) -> bool:
+    return job.options.reverse and group[0].labels_from == "source"
 
 
 Made = tuple[Experiment, tuple[Predictions, Seconds]]
@@ -345,24 +368,102 @@ Made = tuple[Experiment, tuple[Predictions, Seconds]]
 
 def _trained(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
     """All runs of a group, with their data on the devices where they fit, else streamed."""
+    if _goes_back(group, job):
+        return train_both_ways(group, task, job)
     fits = _fits(_data(group[0], task), job.options)
     return (train_group if fits else stream_group)(group, task, job)
 
 
 def train_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
     """All runs of a group as one compiled program over all devices, which hold the data."""
-    options = job.options
+    made, seconds = _driven(group, task, job, _session(group, task, job))
+    return ((one, (_unpack(one, task, made, i), seconds)) for i, one in enumerate(group))
+
+
+def _driven(
+    group: list[Experiment], task: Task, job: Job, session: Session, own: Sequence[Tree] = ()
+) -> tuple[engine.Made, Seconds]:
+    """What the runs of a group leave; own: of each, see `train.Run`."""
+    options, runs = job.options, [_run(one) for one in group]
+    runs = [run._replace(own=given) for run, given in zip(runs, own, strict=True)] if own else runs
     places = min(len(group), len(jax.devices()) // options.devices_per_run)
     devices = jax.devices()[: places * options.devices_per_run]
     model, view, data = _network(group[0], task), group[0].seen, _begun(group[0], task)
     at_once = options.at_once or _side_by_side(model, evaluation_input(view, data.inputs[:2]))
     start = time.monotonic()
     where = Devices(devices, at_once, options.devices_per_run)
-    programs = Resident([_run(one) for one in group], model, data, view, where)
+    programs = Resident(runs, model, data, view, where)
     compiled = time.monotonic() - start
-    made = drive(programs, group[0].training, _session(group, task, job))
-    seconds = Seconds(compiled, made.seconds, len(group))
-    return ((one, (_unpack(one, task, made, i), seconds)) for i, one in enumerate(group))
+    made = drive(programs, group[0].training, session)
+    return made, Seconds(compiled, made.seconds, len(group))
+
+
+def train_both_ways(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
+    """As `train_group`, and then the reverse learner of each run, all of them one program, too."""
+    session, labels = _session(group, task, job), task.source.validation.labels
+    session.score = lambda logits: accuracies(logits[:, : len(labels)], labels)  # they are the first probe
+    made, seconds = _driven(group, task, job, session)
+    begun = [_deployed(one, made, i) for i, one in enumerate(group)]
+    predict = _predictor(group[0], task)
+    tasks = [_task_back(task, functools.partial(predict, deployed)) for deployed in begun]
+    theirs, more = _driven_back(group, tasks, begun, job)
+    both = Seconds(seconds.compile + more.compile, seconds.run + more.run, len(group))
+    for i, (one, back) in enumerate(zip(group, tasks, strict=True)):
+        forward, backward = _unpack(one, task, made, i), _unpack(one, back, theirs, i)
+        yield one, (_with_answers(forward, backward, task, back), both)
+
+
+def _deployed(one: Experiment, made: engine.Made, i: int) -> tuple[Tree, Tree]:
+    """(parameters, statistics) of the i-th run where it stopped early."""
+    assert made.best is not None
+    assert isinstance(one.method, Method)
+    return one.method.deployed(jax.tree.map(lambda leaf: leaf[i], made.best.state))
+
+
+def _predictor(one: Experiment, task: Task) -> Callable[[tuple[Tree, Tree], Array], Array]:
+    """A function of (parameters, statistics) and target inputs [n, ...] to logits [n, c], for all runs of a group."""
+    learner, view = train.learner(_run(one), _network(one, task)), one.seen
+
+    @jax.jit
+    def predict(deployed: tuple[Tree, Tree], inputs: Array) -> Array:
+        asked = train.Asked(inputs, jnp.arange(len(inputs)), jnp.ones(len(inputs), bool))
+        return train.predict(learner, deployed, asked, view).logits
+
+    return predict
+
+
+def _task_back(task: Task, predict: Callable[[np.ndarray], Array]) -> Task:
+    """The task of a reverse learner, by the logits that the first one predicts."""
+    target = reverse.unlabelled(task.target)
+    source, back = reverse.turned(task.source, target, reverse.guessed(predict, target))
+    return dataclasses.replace(task, source=source, target=back, origin=task.fingerprint)
+
+
+def _driven_back(
+    group: list[Experiment], tasks: Sequence[Task], begun: Sequence[tuple[Tree, Tree]], job: Job
+) -> tuple[engine.Made, Seconds]:
+    """What the reverse learners of a group leave, begun with (parameters, statistics)."""
+    job.sweep.begin(f"{label(group)}, in reverse", len(group))
+    checkpoints, every = _checkpoints(group, tasks[0], job, REVERSE), job.options.checkpoint_seconds
+    session = Session(checkpoints, every, job.sweep, job.request, checkout()["commit"])
+    own = [
+        {"labels": task.source.train.labels, "pretrained": _start(group[0], *each)}
+        for task, each in zip(tasks, begun, strict=True)
+    ]
+    return _driven(group, tasks[0], job, session, own)
+
+
+def _start(one: Experiment, params: Tree, stats: Tree) -> Tree:
+    """What a reverse learner's network starts from, as `train.Data` has it."""
+    return {"params": params, **(stats["target"] if one.training.batch_norm == "domain_specific" else stats)}
+
+
+def _with_answers(forward: Predictions, backward: Predictions, task: Task, back: Task) -> Predictions:
+    """What a run left, and what its reverse learner says of the held-out source."""
+    chosen = reverse.stopped(forward.logits["validation"], task.source.validation.labels)
+    last = reverse.stopped(backward.logits["validation"], back.source.validation.labels)
+    found = reverse.answers(backward.logits["target_validation"][last], chosen, len(forward.steps))
+    return forward._replace(reversed=found)
 
 
 def stream_group(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
@@ -427,17 +528,39 @@ def _watched(features: np.ndarray, i: int, held_out: dict[str, Probe]) -> Featur
 
 def fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:
     """One run of a shallow method."""
+    start = time.monotonic()
+    predictions = _predictions(experiment, task, _fitted(experiment, task))
+    return predictions, Seconds(0.0, time.monotonic() - start, 1)
+
+
+def fit_both_ways(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:
+    """As `fit`, and then the reverse learner; none where all of the target is guessed to be of one class."""
+    start = time.monotonic()
+    fitted = _fitted(experiment, task)
+    forward = _predictions(experiment, task, fitted)
+    back = _task_back(task, lambda inputs: fitted.predict_log_proba(rows(inputs, experiment.seen)))
+    if len(np.unique(back.source.train.labels)) > 1:
+        backward = _predictions(experiment, back, _fitted(experiment, back))
+        found = _with_answers(forward, backward, task, back)
+    else:
+        found = forward._replace(reversed=np.full((1, len(task.source.validation.labels)), np.nan))
+    return found, Seconds(0.0, time.monotonic() - start, 1)
+
+
+def _fitted(experiment: Experiment, task: Task) -> Classifier:
     assert isinstance(experiment.method, Shallow)
     source, view = labelled(experiment, task).train, experiment.seen
-    start = time.monotonic()
-    fitted = experiment.method.fit(
+    return experiment.method.fit(
         rows(source.inputs, view), np.asarray(source.labels), rows(task.target.train.inputs, view)
     )
+
+
+def _predictions(experiment: Experiment, task: Task, fitted: Classifier) -> Predictions:
     logits = {
-        name: np.asarray(fitted.predict_log_proba(rows(probe.inputs, view)))[None]
+        name: np.asarray(fitted.predict_log_proba(rows(probe.inputs, experiment.seen)))[None]
         for name, probe in probes(experiment, task).items()
     }
-    return Predictions([0], logits, {}, {}), Seconds(0.0, time.monotonic() - start, 1)
+    return Predictions([0], logits, {}, {})
 
 
 def rows(inputs: Any, view: View | None = None) -> np.ndarray:

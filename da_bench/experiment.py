@@ -12,6 +12,7 @@ from da_bench import models, weights
 from da_bench.data import tasks
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.models import Network
+from da_bench.msda import Msda
 from da_bench.settings import Count, Seed, UserError, as_dict, did_you_mean, setting
 from da_bench.train import Training
 from da_bench.view import View
@@ -28,8 +29,8 @@ class Experiment:
     have it that the network starts from; labels_from: "source", or "target" for the upper bound that trains on the
     target's labelled training split and is marked as such wherever it is shown, or "both"; shots: of the target only
     the labels of so many rows of each class, the first ones of its training split, alone or beside the source's;
-    features: the name of imported weights, what whose trunk makes of the pictures takes their place; seed: of
-    everything random in the run.
+    features: the name of imported weights, what whose trunk makes of the pictures takes their place; msda: what stacked
+    denoising autoencoders make of both domains' inputs takes their place; seed: of everything random in the run.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Experiment:
     labels_from: Literal["source", "target", "both"] = "source"
     shots: Count | None = None
     features: str = ""
+    msda: Msda | None = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -53,6 +55,8 @@ class Experiment:
             raise UserError(f"Experiment.view: the inputs of '{self.task}' are not pictures on disk; leave it out")
         if self.features:
             self._check_features()
+        if self.msda and pictures and not self.features:
+            raise UserError(f"Experiment.msda: the inputs of '{self.task}' are pictures on disk; give features with it")
 
     def _check_features(self) -> None:
         if self.view is None:
@@ -91,7 +95,7 @@ class Experiment:
             "view": as_dict(self.view) if self.view else None,
             "labels_from": self.labels_from,
             "seed": self.seed,
-            **{name: value for name in LATER if (value := getattr(self, name))},
+            **{name: as_dict(value) for name in LATER if (value := getattr(self, name))},
         }
 
     @property
@@ -106,7 +110,7 @@ def canonical(value: Any) -> str:
 
 
 FIELDS = ("schema", "task", "method", "model", "training", "view", "labels_from", "seed")
-LATER = ("shots", "features")  # in a config only where they are set: those of before have neither
+LATER = ("shots", "features", "msda")  # in a config only where they are set: those of before have none
 
 
 def from_config(config: dict[str, Any]) -> Experiment:
@@ -124,6 +128,8 @@ def from_config(config: dict[str, Any]) -> Experiment:
     if config["view"] is not None:
         given["view"] = View(**config["view"])
     given |= {name: config[name] for name in LATER if name in config}
+    if "msda" in given:
+        given["msda"] = Msda(**given["msda"])
     return Experiment(task=config["task"], labels_from=config["labels_from"], seed=config["seed"], **given)
 
 

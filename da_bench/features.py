@@ -31,17 +31,17 @@ CHUNK = 32  # pictures in one pass: what a network of 224 pixels keeps of more l
 FEATURES, SUMMARY = "features.npy", "store.json"
 
 
-class Pictures:
-    """An array, by which one it is: what was made of it once is not looked for again."""
+class Same:
+    """A thing, by which one it is: what was made of it once is not looked for again."""
 
-    def __init__(self, array: Array) -> None:
-        self.array = array
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
 
     def __hash__(self) -> int:
-        return id(self.array)
+        return id(self.thing)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pictures) and self.array is other.array
+        return isinstance(other, Same) and self.thing is other.thing
 
 
 class Trunk(NamedTuple):
@@ -63,7 +63,7 @@ def extracted(task: Task, trunk: Trunk) -> Task:
 
     def of(domain: Domain) -> Domain:
         rows = domain.inputs if isinstance(domain.inputs, Rows) else Rows(domain.inputs, np.arange(len(domain.labels)))
-        inputs: Any = Rows(stored(Pictures(rows.array), trunk, task.name), rows.index)
+        inputs: Any = Rows(stored(Same(rows.array), trunk, task.name), rows.index)
         return Domain(inputs, domain.labels)
 
     source, target = (Splits(*map(of, splits)) for splits in (task.source, task.target))
@@ -78,23 +78,36 @@ def marked(task: Task, trunk: Trunk) -> Task:
 
 
 @functools.lru_cache(maxsize=8)
-def stored(of: Pictures, trunk: Trunk, name: str) -> np.ndarray:
+def stored(of: Same, trunk: Trunk, name: str) -> np.ndarray:
     """Features [n, d] of pictures [n, side, side, 3] uint8, from the store, or computed and put there.
 
     name: of what they belong to, for the progress bar.
     """
-    pictures = of.array
+    pictures = of.thing
     if pictures.ndim != 4 or pictures.dtype != np.uint8:
         raise UserError(f"features are made of pictures, which the inputs of '{name}' are not: leave `features` out")
     network, params, stats = _network(trunk)
     width = jax.eval_shape(lambda x: forward(network, params, stats, x)[0], _example(trunk.view)).features.shape[1]
-    folder = disk.cache("features") / _key(pictures, trunk)
+
+    def make(folder: Path) -> None:
+        _make(folder, pictures, _chunks(pictures, trunk, (network, params, stats)), f"{name}: {trunk.weights}")
+
+    return kept(_key(pictures, trunk), (len(pictures), width), make)
+
+
+def kept(key: str, shape: tuple[int, int], make: Callable[[Path], None]) -> np.ndarray:
+    """Float32 [n, d] of this shape from the store's folder `key`, which `make` fills where there is none, see `put`.
+
+    Raises:
+        UserError: it is damaged. StorageError: it cannot be written to.
+    """
+    folder = disk.cache("features") / key
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not (folder / SUMMARY).is_file():
             with hold([folder.with_name(f"{folder.name}.lock")]):
-                _make(folder, pictures, _chunks(pictures, trunk, (network, params, stats)), f"{name}: {trunk.weights}")
-        return _read(folder, (len(pictures), width))
+                make(folder)
+        return _read(folder, shape)
     except OSError as error:
         raise StorageError(
             f"cannot keep features in '{folder.parent}': {error.strerror or error}; make room or give permission "
@@ -149,32 +162,42 @@ def _chunks(pictures: Array, trunk: Trunk, made: tuple[Network, Tree, Tree]) -> 
 
 def _make(folder: Path, pictures: Array, features_from: Callable[[int], np.ndarray], name: str) -> None:
     """Fill a draft with chunks, those that are not there yet, and put them in place as one array."""
-    draft = folder.with_name(f"{folder.name}.draft")
-    draft.mkdir(exist_ok=True)
+    draft = _draft(folder)
     places = [(start, draft / f"{start:08}.npy") for start in range(0, len(pictures), CHUNK)]
     for start, place in bar([one for one in places if not one[1].exists()], name, f"x {CHUNK} pictures"):
         _save(place, features_from(start))
-    whole = np.concatenate([np.load(place, allow_pickle=False) for _, place in places])
+    put(folder, np.concatenate([np.load(place, allow_pickle=False) for _, place in places]))
+
+
+def put(folder: Path, whole: np.ndarray) -> None:
+    """Make a store's folder of a float32 array [n, d], at once for all who look."""
+    draft = _draft(folder)
     _save(draft / FEATURES, whole)
-    summary = {"shape": whole.shape, "sha256": hashlib.sha256(whole.tobytes()).hexdigest()}
+    summary = {"shape": whole.shape, "sha256": hashlib.sha256(whole.data).hexdigest()}
     disk.publish(draft / SUMMARY, [json.dumps(summary).encode()])
-    for _, place in places:
-        place.unlink()
+    for chunk in draft.glob("[0-9]*.npy"):
+        chunk.unlink()
     draft.rename(folder)
     disk.flush(folder.parent)
 
 
+def _draft(folder: Path) -> Path:
+    draft = folder.with_name(f"{folder.name}.draft")
+    draft.mkdir(exist_ok=True)
+    return draft
+
+
 def _save(path: Path, array: np.ndarray) -> None:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    disk.publish(path, [file.getvalue()])
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    disk.publish(path, [head.getvalue(), array.data])  # without a copy: an array may be of a gigabyte
 
 
 def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         whole = np.load(folder / FEATURES, allow_pickle=False)
-        if whole.shape != shape or hashlib.sha256(whole.tobytes()).hexdigest() != summary["sha256"]:
+        if whole.shape != shape or hashlib.sha256(whole.data).hexdigest() != summary["sha256"]:
             raise ValueError(f"{FEATURES} is not the one that {SUMMARY} was written for")
     except (EOFError, ValueError, KeyError, TypeError) as error:
         raise UserError(

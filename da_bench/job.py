@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from da_bench import features, msda
 from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
-from da_bench.features import Trunk, extracted
+from da_bench.features import Trunk
 from da_bench.locks import HeldError, hold
 from da_bench.processes import leads
 from da_bench.progress import Mode, Sweep
@@ -39,7 +40,9 @@ class Options:
     every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
     the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node; validators:
     "quick", those that need no more than predictions, or "all", for which some rows' features are kept at every
-    evaluation, with the measures of transferability: about half a second a run. A run on record is not judged again.
+    evaluation, with the measures of transferability: about half a second a run; reverse: train the reverse learner of
+    every run without target labels, too, for the rule `reverse_validation`: as long again. A run on record is not
+    judged again.
     """
 
     results: Path = Path("results")
@@ -59,6 +62,7 @@ class Options:
     run_cpus: NonNegative = 1.0
     run_gpus: NonNegative = 0.0
     validators: Literal["quick", "all"] = "quick"
+    reverse: bool = False
 
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:
@@ -91,12 +95,21 @@ class Job(NamedTuple):
 
 
 def task_of(experiment: Experiment, options: Options) -> Task:
-    """The data of a run; features of pictures are made here where they are not in the store yet."""
+    """The data of a run; features and representations are made here where they are not in the store yet."""
     task = load(experiment.task, options.data_root, experiment.view)
-    if not experiment.features:
-        return task
-    assert experiment.view is not None
-    return extracted(task, Trunk(experiment.features, experiment.view))
+    if experiment.features:
+        assert experiment.view is not None
+        task = features.extracted(task, Trunk(experiment.features, experiment.view))
+    return msda.represented(task, experiment.msda) if experiment.msda else task
+
+
+def marked_task(experiment: Experiment, data_root: Path | None) -> Task:
+    """The data of a run for what looks at labels alone: with the fingerprint of its inputs, made or not."""
+    task = load(experiment.task, data_root, experiment.view)
+    if experiment.features:
+        assert experiment.view is not None
+        task = features.marked(task, Trunk(experiment.features, experiment.view))
+    return msda.marked(task, experiment.msda) if experiment.msda else task
 
 
 def label(group: list[Experiment]) -> str:

@@ -27,7 +27,7 @@ class Predictions(NamedTuple):
 
     A shallow method has one evaluation, at step 0, and no features. watched: features [e, w, d] of the WATCHED probes
     at every evaluation, None where they were not kept. state: sha256 of the last state of the training, None of a
-    shallow method: two runs with equal ones are the same to the last bit.
+    shallow method: two runs with equal ones are the same to the last bit. reversed: as `select.Evidence` has it.
     """
 
     steps: list[int]
@@ -36,6 +36,7 @@ class Predictions(NamedTuple):
     features: dict[str, np.ndarray]
     watched: select.Features | None = None
     state: str | None = None
+    reversed: np.ndarray | None = None
 
 
 class Probe(NamedTuple):
@@ -136,7 +137,7 @@ def judge(
 def _evidence(predictions: Predictions, labels: Array) -> select.Evidence:
     logits = predictions.logits
     of_target, mixed = logits["target_validation"], logits["target_mixed"]
-    return select.Evidence(logits["validation"], labels, of_target, mixed, predictions.watched)
+    return select.Evidence(logits["validation"], labels, of_target, mixed, predictions.watched, predictions.reversed)
 
 
 def skipped(experiment: Experiment, task: Task, reason: str) -> tuple[Record, dict[str, np.ndarray]]:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from da_bench import evaluate
-from da_bench.data.tasks import load
 from da_bench.execute import predictions_of
 from da_bench.experiment import Experiment, from_config
-from da_bench.job import Options
+from da_bench.job import Options, task_of
 from da_bench.judge import Predictions
 from da_bench.methods import Method
 from da_bench.methods.source_only import SourceOnly
@@ -111,7 +110,7 @@ def _has(record: Record) -> str:
 
 
 def _task(record: Record, data_root: Path | None) -> Task:
-    task = load(record.config["task"], data_root, from_config(record.config).view)
+    task = task_of(from_config(record.config), Options(data_root=data_root))
     if task.fingerprint != record.environment["data"]:
         raise UserError(f"'{task.name}' is not what run {record.id} was made of: its files have changed")
     return task

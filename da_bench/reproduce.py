@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench import archive
-from da_bench.data.tasks import load
 from da_bench.execute import Results, study
-from da_bench.experiment import Experiment, definitions, experiments_in
-from da_bench.job import Options
+from da_bench.experiment import Experiment, definitions, experiments_in, from_config
+from da_bench.job import Options, marked_task
 from da_bench.methods import load_plugins
 from da_bench.records import Record, Records, strict_json
 from da_bench.report.files import write_whole
@@ -88,10 +87,11 @@ def _folder() -> Path:
 
 
 def options_for(one: Reproduction, options: Options) -> Options:
-    """The options, with all validators where the paper's rule needs features that runs do not keep else."""
+    """The options, with what the paper's rule needs that runs do not leave else: features, reverse learners."""
     rule = one.paper.rule
-    needs = rule in VALIDATORS and "features" in VALIDATORS[rule].needs
-    return dataclasses.replace(options, validators="all") if needs else options
+    needs = VALIDATORS[rule].needs if rule in VALIDATORS else ()
+    validators = "all" if "features" in needs else options.validators
+    return dataclasses.replace(options, validators=validators, reverse=options.reverse or "reversed" in needs)
 
 
 def write(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:
@@ -148,7 +148,7 @@ def found_discords(paper: Paper, records: Sequence[Record], options: Options) ->
 
 def _right(record: Record, rule: str, store: Records, options: Options) -> np.ndarray:
     """Which of the target's test rows are predicted right, [n] bool."""
-    task = load(record.config["task"], options.data_root)
+    task = marked_task(from_config(record.config), options.data_root)
     if task.fingerprint != record.environment["data"]:
         raise UserError(f"'{task.name}' is not what run {record.id} was made of: its files have changed")
     predicted = store.predictions(record.id)["target_test"][record.result["rules"][rule]["evaluation"]]

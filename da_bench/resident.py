@@ -50,10 +50,13 @@ class Resident:
     def _compile(self, mapped: Any, model: Network, view: View | None) -> None:
         step = train.stepper(model, view)
 
-        def start(key: Array, method: Method, training: Training, data: Data) -> tuple[Carry, Draw]:
-            return train.begin(Run(key, method, training), step, model, data, view), order(key, training, data)
+        def start(key: Array, method: Method, training: Training, own: Tree, data: Data) -> tuple[Carry, Draw]:
+            run = Run(key, method, training)
+            return train.begin(run, step, model, data._replace(**own), view), order(key, training, data)
 
         def advance(run: Run, carry: Carry, drawn: Draw, data: Data, start: Array, until: Array) -> Carry:
+            data = data._replace(**run.own)
+
             def body(i: Array, carry: Carry) -> Carry:
                 draw = jax.tree.map(lambda leaf: leaf[i], drawn)
                 return train.advance(run, step, carry, draw, take(data, draw))

@@ -123,11 +123,15 @@ class Draw(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What runs of one program differ in: the key, and float fields of method and training."""
+    """What runs of one program differ in: the key, and float fields of method and training.
+
+    own: fields of `Data` that take the place of those of the other runs: "labels", "pretrained".
+    """
 
     key: Array
     method: Method
     training: Training
+    own: Tree = {}  # noqa: RUF012 - of a tuple, which nobody changes
 
 
 class Carry(NamedTuple):

@@ -15,7 +15,8 @@ os.environ["MPLBACKEND"] = "agg"
 
 
 # held against numpy or for what they do, not for how their programs round
-QUICKLY_COMPILED = {"methods", "models", "baselines", "test_execute", "test_view", "test_cli", "test_cli_new"}
+FOLDERS = ("methods", "models", "baselines")
+QUICKLY_COMPILED = {*FOLDERS, "test_execute", "test_view", "test_cli", "test_cli_new", "test_reverse"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 import da_bench as da
-from da_bench import engine, execute, job, resident
+from da_bench import engine, execute, job, models, resident
 from da_bench.checkpoints import Checkpoints
 from da_bench.methods import METHODS, Method
 from da_bench.progress import MODE, Sweep
@@ -101,6 +101,31 @@ def test_features_that_are_watched_are_kept_at_every_evaluation_and_over_stops(t
     np.testing.assert_array_equal(made(tmp_path / "pieces").watched, whole.watched)
 
 
+def test_the_kept_state_is_that_of_the_best_evaluation_of_equals_the_latest_and_outlasts_stops(tmp_path):
+    """By given scores [e, runs]; what the kept states predict is what the runs predicted there."""
+    scores, best = np.array([[2.0, 1, 0, 5], [1.0, 1, 3, 4]]), [0, 1, 1, 0]
+    built, one = programs("source_only"), experiments("source_only")[0]
+    model, data = execute._network(one, tiny.task()), execute._data(one, tiny.task())
+    plain = engine.drive(built, TRAINING, session(tmp_path / "plain"))
+    seen = [plain.logits[:, e].tobytes() for e in range(TRAINING.evaluations)]
+
+    def made(folder, stop=False):
+        within = session(folder, stop=stop)
+        within.score = lambda logits: scores[seen.index(logits.tobytes())]
+        return engine.drive(built, TRAINING, within)
+
+    for _ in range(TRAINING.steps - 1):
+        with pytest.raises(Stopped):
+            made(tmp_path / "pieces", stop=True)
+    whole, pieces = made(tmp_path / "whole").best, made(tmp_path / "pieces").best
+    jax.tree.map(np.testing.assert_array_equal, pieces, whole)
+    np.testing.assert_array_equal(whole.scores, scores.max(axis=0))
+    for i, e in enumerate(best):
+        state = jax.tree.map(lambda leaf, i=i: leaf[i], whole.state)
+        output, _ = models.forward(model, state.params["model"], state.stats, data.inputs[data.probes])
+        np.testing.assert_allclose(output.logits, plain.logits[i, e], rtol=1e-5, atol=1e-6)
+
+
 def test_a_checkpoint_without_the_features_that_are_watched_is_not_used(tmp_path):
     built, said = programs("source_only"), []
     for _ in range(4):  # past the first evaluation
@@ -110,6 +135,15 @@ def test_a_checkpoint_without_the_features_that_are_watched_is_not_used(tmp_path
     within.watched = np.array([1])
     assert engine.drive(built, TRAINING, within).watched.shape[:3] == (SEEDS, TRAINING.evaluations, 1)
     assert any("features that validators need" in one for one in said)
+
+
+def test_a_checkpoint_without_the_state_to_keep_is_not_used(tmp_path):
+    built, said = programs("source_only"), []
+    engine.drive(built, TRAINING, session(tmp_path))
+    within = session(tmp_path, said=said)
+    within.score = lambda logits: np.zeros(SEEDS)
+    assert engine.drive(built, TRAINING, within).best is not None
+    assert any("states that reverse validation needs" in one for one in said)
 
 
 def test_a_checkpoint_whose_evaluations_are_of_other_probes_is_not_used(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_they_are_computed_once(trunk, monkeypatch):
 
 
 def test_what_was_stopped_goes_on(trunk, monkeypatch):
-    whole = features.stored(features.Pictures(pictures(0)), trunk, "a")
+    whole = features.stored(features.Same(pictures(0)), trunk, "a")
     (folder,) = [path for path in disk.cache("features").iterdir() if path.is_dir()]
     folder.rename(folder.with_name("elsewhere"))
     real, made = features._save, []
@@ -95,26 +95,26 @@ def test_what_was_stopped_goes_on(trunk, monkeypatch):
     features.stored.cache_clear()
     monkeypatch.setattr(features, "_save", stopped)
     with pytest.raises(KeyboardInterrupt):
-        features.stored(features.Pictures(pictures(0)), trunk, "a")
+        features.stored(features.Same(pictures(0)), trunk, "a")
     monkeypatch.setattr(features, "_save", lambda path, array: (made.append(path.name), real(path, array)))
-    np.testing.assert_array_equal(features.stored(features.Pictures(pictures(0)), trunk, "a"), whole)
+    np.testing.assert_array_equal(features.stored(features.Same(pictures(0)), trunk, "a"), whole)
     assert made == ["00000000.npy", "00000032.npy", "features.npy"]  # each chunk once
 
 
 def test_damage_is_named(trunk):
-    features.stored(features.Pictures(pictures(0)), trunk, "a")
+    features.stored(features.Same(pictures(0)), trunk, "a")
     (file,) = disk.cache("features").glob("*/features.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
     features.stored.cache_clear()
     with pytest.raises(UserError, match=r"the features '.*' are damaged .*: delete that folder"):
-        features.stored(features.Pictures(pictures(0)), trunk, "a")
+        features.stored(features.Same(pictures(0)), trunk, "a")
 
 
 def test_only_pictures_have_features(trunk):
     with pytest.raises(UserError, match="features are made of pictures"):
-        features.stored(features.Pictures(np.zeros((3, 4), np.float32)), trunk, "moons/35")
+        features.stored(features.Same(np.zeros((3, 4), np.float32)), trunk, "moons/35")
     with pytest.raises(UserError, match="inputs of 'moons/35' are not pictures on disk"):
         da.Experiment(task="moons/35", method=SourceOnly(), features=trunk.weights)
     with pytest.raises(UserError, match="not augmented by 'crop_flip'"):

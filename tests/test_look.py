@@ -28,7 +28,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def results(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(look, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
     return shutil.copytree(made, tmp_path / "results")
 
 
@@ -99,7 +99,7 @@ def test_rules_and_data_are_those_of_the_record(results, monkeypatch):
     record = one(results, "dann")
     with pytest.raises(UserError, match="nothing by the rule 'dev'"):
         look.confusion(results, record.id, rule="dev")
-    monkeypatch.setattr(look, "load", lambda name, root=None, view=None: tiny.task(name, shift=0.9))
+    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name, shift=0.9))
     with pytest.raises(UserError, match="files have changed"):
         look.confusion(results, record.id)
 

@@ -21,7 +21,7 @@ from da_bench.report.statistics import prediction_interval
 from da_bench.settings import UserError
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("jmlr_amazon", "jmlr_amazon_grid", "jmlr_moons", "office31_resnet50", "surf")
+NAMES = ("jmlr_amazon", "jmlr_amazon_grid", "jmlr_amazon_msda", "jmlr_moons", "office31_resnet50", "surf")
 KEPT = sorted(path.parent.name for path in (ROOT / "results").glob("*/card.md"))
 TASK = "moons/35"
 
@@ -153,11 +153,13 @@ def test_a_file_that_defines_something_else_is_refused(folder, tmp_path, text, s
         reproduce.find("one")
 
 
-def test_a_rule_that_needs_features_asks_for_them(folder, tmp_path):
+def test_a_rule_that_needs_features_or_reverse_learners_asks_for_them(folder, tmp_path):
     path = tmp_path / "experiments" / "one.py"
     assert reproduce.options_for(reproduce.find("one"), Options()).validators == "quick"
     path.write_text(FILE.replace('rule="last"', 'rule="reverse_features"'))
     assert reproduce.options_for(reproduce.find("one"), Options()).validators == "all"
+    path.write_text(FILE.replace('rule="last"', 'rule="reverse_validation"'))
+    assert reproduce.options_for(reproduce.find("one"), Options()).reverse
     assert by_place([]) == {}
     assert isinstance(reproduce.find("one").experiments[0], Experiment)
 

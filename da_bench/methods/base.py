@@ -244,12 +244,18 @@ class Classifier(Protocol):
 
 
 class Shallow(Named, abc.ABC):
-    """A method without a training loop, in scikit-learn's form. It is handed inputs as rows: [n, d]."""
+    """A method without a training loop, in scikit-learn's form. It is handed inputs as rows: [n, d].
+
+    widest: the most numbers d in a row that it takes.
+    """
+
+    widest: ClassVar[int] = WIDEST
 
     def skip(self, task: Task) -> str | None:
         """Pictures are too wide: a covariance of 224 x 224 x 3 dimensions has 2e10 entries."""
         width = math.prod(task.source.train.inputs.shape[1:])
-        return f"{width} inputs a row; a shallow method takes at most {WIDEST}: features" if width > WIDEST else None
+        most = self.widest
+        return f"{width} inputs a row; a shallow method takes at most {most}: features" if width > most else None
 
     @abc.abstractmethod
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:

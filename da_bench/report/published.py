@@ -28,7 +28,7 @@ class Source(NamedTuple):
 
     name: short; citation; network: as in `da-bench list models`, or "none" on features; protocol: "inductive",
     "transductive" or "whole"; selection: how the checkpoint and settings were chosen; runs: "3", or what is known of
-    it.
+    it; inputs: "" for the task's own, "msda" for that representation: numbers stand beside runs on the same alone.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Source(NamedTuple):
     protocol: str
     selection: str
     runs: str
+    inputs: str = ""
 
 
 class Number(NamedTuple):
@@ -100,13 +101,17 @@ def _beside(number: Number, ours: dict[str, list[Row]]) -> list[Beside]:
     found: dict[str, dict[str, Row]] = {}
     for task, rows in ours.items():
         for row in rows if task.partition("@")[0] in number.accuracy else []:
-            if row.runs and _method(row) == number.method:
+            if row.runs and (_method(row), _inputs(row)) == (number.method, number.source.inputs):
                 found.setdefault(row.name, {})[task] = row
     return [Beside(number, name, rows) for name, rows in found.items()]
 
 
 def _method(row: Row) -> str:
     return "target_only" if row.is_bound else str(row.first.config["method"]["name"])
+
+
+def _inputs(row: Row) -> str:
+    return "msda" if row.first.config.get("msda") else ""
 
 
 def _row(beside: Beside, tasks: Sequence[str], rule: str) -> tuple[Cell, ...]:

@@ -124,7 +124,7 @@ def card(
     if records and not any(paper.rule in one.result["rules"] for one in records):
         raise UserError(
             f"no record was judged by '{paper.rule}', the paper's rule: make the runs in another folder for results, "
-            "with --validators all"
+            "with --validators all, or --reverse"
         )
     groups = by_place(records)
     rows = {place: _row(paper, place, groups.get(place, []), honest) for place in places(paper, groups)}

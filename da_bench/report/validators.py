@@ -83,7 +83,9 @@ def judged(pool: Pool, rule: str) -> Judged | None:
     if rule not in pool.scores or not np.isfinite(pool.scores[rule]).any():
         return None
     scores = pool.scores[rule]
-    return Judged(*correlations(scores, pool.accuracy), best - float(pool.accuracy[latest_best(scores)]))
+    # of a run only one checkpoint has a reverse learner: the others were not looked at, which is no low score
+    seen = np.isfinite(scores) if "reversed" in VALIDATORS[rule].needs else slice(None)
+    return Judged(*correlations(scores[seen], pool.accuracy[seen]), best - float(pool.accuracy[latest_best(scores)]))
 
 
 def correlations(scores: np.ndarray, accuracy: np.ndarray) -> tuple[float, float]:
@@ -116,7 +118,8 @@ def _settings(runs: Sequence[Record]) -> list[Pool]:
 
 
 def _table(title: str, pools: Sequence[Pool], runs: Sequence[Record]) -> Table:
-    rows = [_row(rule, [found for pool in pools if (found := judged(pool, rule)) is not None]) for rule in RULES]
+    rules = [one for one in RULES if one not in VALIDATORS or any(one in run.curves["validators"] for run in runs)]
+    rows = [_row(rule, [found for pool in pools if (found := judged(pool, rule)) is not None]) for rule in rules]
     made_of = f"{len(pools)} pools of {', '.join(dict.fromkeys(row_name(one, runs) for one in runs))}."
     return Table(f"Validators, {title}", COLUMNS, tuple(rows), (made_of, NOTE, *provenance(runs)))
 

@@ -107,6 +107,8 @@ def require_optuna() -> Any:
 def _check(budget: Budget, options: Options) -> None:
     if "features" in VALIDATORS[budget.rule].needs and options.validators != "all":
         raise UserError(f"the rule '{budget.rule}' compares features: give --validators all, or another rule")
+    if "reversed" in VALIDATORS[budget.rule].needs and not options.reverse:
+        raise UserError(f"the rule '{budget.rule}' needs reverse learners: give --reverse, or another rule")
     if options.shard != (1, 1) or several():
         raise UserError(
             "an adaptive search knows its runs only as it goes, so they cannot be shared out: leave --shard and "

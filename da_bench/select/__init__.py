@@ -8,7 +8,7 @@ validator is a function under `@register` in one of them.
 import importlib
 import pkgutil
 
-from da_bench.select.base import ROWS, VALIDATORS, Evidence, Features, Validator, register, softmax
+from da_bench.select.base import ROWS, VALIDATORS, Evidence, Features, Validator, accuracies, register, softmax
 from da_bench.select.rules import LAST, ORACLE, checkpoints, latest_best, scores, titles
 
 for module in pkgutil.iter_modules(__path__):
@@ -25,6 +25,7 @@ __all__ = [
     "Evidence",
     "Features",
     "Validator",
+    "accuracies",
     "checkpoints",
     "latest_best",
     "register",

@@ -32,7 +32,8 @@ class Evidence:
 
     validation_logits [e, v, c], validation_labels [v]: held-out labelled source; target_logits [e, u, c]: held-out
     target inputs; mixed_logits [e, k, c]: of the first k of these, each mixed with the next, see `mixval`; features:
-    None where none were kept.
+    None where none were kept; reversed [e, v]: classes of the held-out source by the reverse learner, see
+    `reverse_validation`, NaN of a checkpoint that none was made of.
     """
 
     validation_logits: Array
@@ -40,6 +41,7 @@ class Evidence:
     target_logits: Array
     mixed_logits: Array | None = None
     features: Features | None = None
+    reversed: Array | None = None
 
     @property
     def seen(self) -> Features:
@@ -85,8 +87,8 @@ VALIDATORS: Registry[Validator] = Registry("validator")
 def register(title: str, *needs: str) -> Callable[[Score], Score]:
     """Make a scoring function a selection rule, known by its function name and called `title` in tables.
 
-    needs: "features", "mixed_logits": what not every run leaves. A checkpoint whose evidence is not finite scores NaN,
-    and is never chosen where another is not.
+    needs: "features", "mixed_logits", "reversed": what not every run leaves. A checkpoint whose evidence is not finite
+    scores NaN, and is never chosen where another is not.
     """
 
     def known(score: Score) -> Score:
@@ -109,7 +111,13 @@ def entropy(p: np.ndarray) -> np.ndarray:
 
 def source_accuracy(evidence: Evidence) -> np.ndarray:
     """On the held-out labelled source, in [0, 1]: [e]."""
-    return (np.asarray(evidence.validation_logits).argmax(axis=2) == evidence.validation_labels).mean(axis=1)
+    return accuracies(evidence.validation_logits, evidence.validation_labels)
+
+
+def accuracies(logits: Array, labels: Array) -> np.ndarray:
+    """Accuracy in [0, 1] of logits [e, v, c] at labels [v]: [e]."""
+    found: np.ndarray = (np.asarray(logits).argmax(axis=2) == labels).mean(axis=1)
+    return found
 
 
 def target_probabilities(evidence: Evidence) -> np.ndarray:

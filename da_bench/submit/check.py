@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import with_config
 from typing_extensions import TypedDict
 
+from da_bench import msda
 from da_bench.data import tasks
 from da_bench.experiment import canonical, from_config
 from da_bench.features import Trunk, marked
@@ -121,18 +122,21 @@ def recompute_all(runs: Iterable[Run], there: Mapping[str, Task]) -> tuple[list[
 
 
 def _data_of(run: Run) -> str:
-    """What a run's inputs are: its task, how pictures are seen, and whose features of them."""
-    return canonical([run.record.config.get(part) for part in ("task", "view", "features")])
+    """What a run's inputs are: its task, how pictures are seen, whose features of them, and what is made of those."""
+    return canonical([run.record.config.get(part) for part in ("task", "view", "features", "msda")])
 
 
 def tasks_of(runs: Iterable[Run], data_root: Path | None) -> dict[str, Task]:
     """The runs' tasks whose data are here, by what their inputs are."""
     there = {}
     for data, run in {_data_of(run): run for run in runs}.items():
-        name, view, trunk = run.record.config["task"], run.record.config["view"], run.record.config.get("features")
+        config = run.record.config
+        name, view = config["task"], config["view"]
+        trunk, denoised = config.get("features"), config.get("msda")
         if tasks.present(name, data_root):
             task = tasks.load(name, data_root, View(**view) if view else None)
-            there[data] = marked(task, Trunk(trunk, View(**view))) if trunk and view else task
+            task = marked(task, Trunk(trunk, View(**view))) if trunk and view else task
+            there[data] = msda.marked(task, msda.Msda(**denoised)) if denoised else task
     return there
 
 

@@ -32,6 +32,22 @@ def test_regret_of_every_kind_of_rule():
     assert judged(pool, "bnm") is None
 
 
+def test_checkpoints_without_a_reverse_learner_were_not_looked_at():
+    """Over settings the correlation is of the looked-at ones; a run alone has none, and its regret all the same."""
+    scores = [[None, 0.7, None], [0.9, None, None]]
+    accuracy = [[0.1, 0.6, 0.8], [0.5, 0.2, 0.3]]
+    runs = [
+        run(a, validators={"reverse_validation": s}, weight=w)
+        for w, a, s in zip((0.1, 1.0), accuracy, scores, strict=True)
+    ]
+    found = judged(pool_of(runs), "reverse_validation")
+    assert found == pytest.approx((-1.0, -1.0, 0.3))
+    alone = judged(pool_of(runs[:1]), "reverse_validation")
+    assert np.isnan(alone.spearman)
+    assert alone.regret == pytest.approx(0.2)
+    assert [cell(table, "reverse validation", "regret").text for table in validator_tables(runs)] == ["10.0", "30.0"]
+
+
 def test_correlations_are_those_of_scipy_with_what_is_not_finite_at_the_bottom(rng):
     accuracy, scores = rng.normal(size=9), rng.normal(size=9)
     assert correlations(scores, accuracy) == pytest.approx(

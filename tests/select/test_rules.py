@@ -75,7 +75,8 @@ def test_only_the_oracle_follows_target_accuracy(rng):
 
 def test_every_rule_that_has_what_it_needs_has_a_choice_and_every_one_a_name(rng):
     predictions = evidence(rng)
-    everything = dataclasses.replace(predictions, mixed_logits=predictions.target_logits, features=features(rng))
+    given = {"mixed_logits": predictions.target_logits, "features": features(rng), "reversed": np.zeros((4, 20))}
+    everything = dataclasses.replace(predictions, **given)
     assert list(checkpoints(everything, np.zeros(4))) == list(RULES)
     assert list(RULES) == ["last", *VALIDATORS, "oracle"]
     needy = {name for name, one in VALIDATORS.items() if one.needs}

@@ -6,7 +6,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import entropy, norm
 from sklearn.cluster import KMeans
 from sklearn.linear_model import Ridge
-from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.metrics import accuracy_score, adjusted_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
@@ -33,7 +33,8 @@ def evidence(rng):
     weights = rng.normal(size=(D, CLASSES)) + 2 * np.eye(D)[:, :CLASSES]
     logits = target @ weights
     mixed = (SHARE * target + (1 - SHARE) * np.roll(target, -1, axis=1)) @ weights
-    return Evidence(validation @ weights, labels, logits, mixed, Features(train, validation, target))
+    back = np.stack([np.roll(labels, 1), labels]).astype(float)
+    return Evidence(validation @ weights, labels, logits, mixed, Features(train, validation, target), back)
 
 
 def of_target(evidence, i):
@@ -126,6 +127,10 @@ def devn(evidence, i):
     return dev(evidence, i, lambda weights: weights / weights.max())
 
 
+def reverse_validation(evidence, i):
+    return accuracy_score(evidence.validation_labels, evidence.reversed[i])
+
+
 def reverse_features(evidence, i):
     features, predicted, _ = of_target(evidence, i)
     scaler = StandardScaler().fit(features)
@@ -150,7 +155,7 @@ def class_ami(evidence, i):
 
 REFERENCES = [
     *(target_entropy, diversity, information_maximisation, bnm, snd, knn, mmd, silhouette),
-    *(importance_weighted, dev, devn, reverse_features, mixval),
+    *(importance_weighted, dev, devn, reverse_features, reverse_validation, mixval),
 ]
 
 
@@ -178,12 +183,13 @@ def test_dense_and_separate_classes_are_preferred_by_what_looks_for_them(evidenc
 
 
 def test_a_checkpoint_that_is_not_finite_scores_nan_and_the_others_as_before(evidence):
-    spoiled = [np.array(leaf) for leaf in (*evidence.features, evidence.target_logits, evidence.mixed_logits)]
+    predicted = evidence.target_logits, evidence.mixed_logits, evidence.reversed
+    spoiled = [np.array(leaf) for leaf in (*evidence.features, *predicted)]
     for leaf in spoiled:
-        leaf[0, 0, 0] = np.nan
-    *features, target, mixed = spoiled
-    whole = scores(evidence)
-    found = scores(Evidence(evidence.validation_logits, evidence.validation_labels, target, mixed, Features(*features)))
+        leaf[0].flat[0] = np.nan
+    *features, target, mixed, back = spoiled
+    whole, given = scores(evidence), (evidence.validation_logits, evidence.validation_labels)
+    found = scores(Evidence(*given, target, mixed, Features(*features), back))
     for name in set(VALIDATORS) - {"source_validation"}:
         assert not np.isfinite(found[name][0]), name
         assert found[name][1] == whole[name][1], name
@@ -203,7 +209,8 @@ def test_the_order_of_classes_does_not_matter(evidence):
     labels = np.argsort(turn)[evidence.validation_labels]
     logits = (evidence.validation_logits, evidence.target_logits, evidence.mixed_logits)
     validation, target, mixed = (one[..., turn] for one in logits)
-    turned = scores(Evidence(validation, labels, target, mixed, evidence.features))
+    back = np.argsort(turn)[evidence.reversed.astype(int)]
+    turned = scores(Evidence(validation, labels, target, mixed, evidence.features, back))
     for name, values in scores(evidence).items():
         np.testing.assert_allclose(turned[name], values, rtol=1e-9, err_msg=name)
 
