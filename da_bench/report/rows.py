@@ -216,9 +216,12 @@ def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def varying(records: Iterable[Record]) -> list[str]:
-    """Names of the settings which are not the same in all `records`; one that only some have varies too."""
+    """Names of the settings which are not the same in all `records`, names of things first, in an order of their own.
+
+    One that only some have varies too. Records of another pair come in another order, and their rows have one name.
+    """
     flats = [settings(record) for record in records]
-    names = dict.fromkeys(name for flat in flats for name in flat)
+    names = sorted({name for flat in flats for name in flat}, key=lambda name: (not name.endswith(".name"), name))
     return [name for name in names if len({_key(flat, [name]) for flat in flats}) > 1]
 
 

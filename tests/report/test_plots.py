@@ -114,7 +114,7 @@ def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
     first, second = (write_plots(records, tmp_path / name) for name in "ab")
     names = [
         f"{name}.{kind}"
-        for name in ("accuracy", "curves", "sweep", "cost", "heat_map", "validators")
+        for name in ("accuracy", "curves", "sweep", "cost", "heat_map", "validators", "selection")
         for kind in ("png", "svg")
     ]
     assert [path.name for path in first] == names
