@@ -26,7 +26,8 @@ AVERAGE_NOTE = (
     "1 is best, of the methods that are on every pair."
 )
 GAIN_NOTE = (
-    "Gain: Hodges-Lehmann median over pairs of the mean difference from source only on the same seeds, in points, "
+    "Gain: Hodges-Lehmann median over pairs of the mean difference from source only (of a classical method, from its "
+    "own classifier) on the same seeds, in points, "
     "[its exact 95 % interval, for itself alone], p of Wilcoxon's two-sided signed-rank test over pairs, adjusted by "
     f"Holm over the methods of this table. The verdict is the adjusted p at {LEVEL}; no claim is made below "
     f"{ENOUGH_PAIRS} pairs."

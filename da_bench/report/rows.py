@@ -15,6 +15,7 @@ from da_bench.settings import UserError, did_you_mean
 BOUND = "target only (upper bound)"
 HELD_OUT = "target only, held-out rows (upper bound)"
 SOURCE_ONLY = "source_only"
+CLASSIFIERS = {"1nn": "nearest_neighbour", "logistic": "logistic_regression", "svm": "svm"}  # by `classifier`
 
 # Not part of a row's settings: the task heads the table, seeds share a row, the schema is the file format's,
 # and `labels_from` is what the row is called anyway.
@@ -252,9 +253,13 @@ def shown(value: Any) -> str:
 
 
 def reference(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The row without adaptation that has the same model and training as `row`: source only where that is one."""
-    found = [one for one in rows if one.is_source_only]
-    return _partner(row, sorted(found, key=lambda one: one.first.config["method"]["name"] != SOURCE_ONLY))
+    """The row without adaptation that has the same model and training as `row`.
+
+    Where there are several, source only, and of a classical method its own last classifier.
+    """
+    found, config = [one for one in rows if one.is_source_only], row.first.config
+    own = SOURCE_ONLY if config["training"] else CLASSIFIERS.get(config["method"].get("classifier", "logistic"))
+    return _partner(row, sorted(found, key=lambda one: one.first.config["method"]["name"] != own))
 
 
 def upper_bound(row: Row, rows: Sequence[Row]) -> Row | None:

@@ -50,7 +50,8 @@ MARKS_NOTE = (
     "oracle and the upper bound do not compete."
 )
 GAIN_NOTE = (
-    "Gain: mean difference from source only in points, both by the declared rule on the same seeds [95 % interval], p "
+    "Gain: mean difference from source only (of a classical method, from its own classifier without adaptation) in "
+    "points, both by the declared rule on the same seeds [95 % interval], p "
     f"of a two-sided paired t test over seeds. No claim across pairs is made below {ENOUGH_PAIRS} pairs."
 )
 HELD_OUT_NOTE = (

@@ -247,6 +247,21 @@ def test_gains_are_over_source_only_whatever_reference_was_made_first():
     assert reference(dann, rows_of(records)).name == "source_only"
 
 
+def test_a_classical_method_is_read_against_its_own_classifier():
+    names = ("nearest_neighbour", "svm", "logistic_regression")
+    records = [fake.record(method=name, target=0.1 * i) for i, name in enumerate(names, 5)]
+    for one in records:
+        one.result["adapts"] = False
+    wanted = {"1nn": "nearest_neighbour", "svm": "svm", "logistic": "logistic_regression"}
+    records += [fake.record(method=f"map_{kind}", target=0.9, classifier=kind) for kind in wanted]
+    records.append(fake.record(method="weighted", target=0.9))  # has no such field: by a logistic regression
+    for one in records:
+        one.config["training"] = one.config["model"] = None
+    rows = rows_of(records)
+    found = {row.name: reference(row, rows).name for row in rows if not row.is_source_only}
+    assert found == {**{f"map_{kind}": name for kind, name in wanted.items()}, "weighted": "logistic_regression"}
+
+
 def test_skipped_rows_show_why_and_diverged_runs_count():
     records = fake.suite()
     (table, _) = result_tables(records)
