@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from da_bench.experiment import canonical
 from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING
 from da_bench.report.rows import by_task, provenance, row_name
@@ -110,10 +111,11 @@ def _methods(runs: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def _settings(runs: Sequence[Record]) -> list[Pool]:
-    """One pool a method and seed of which there are several settings."""
+    """One pool a method, network and seed of which there are several settings."""
     groups: dict[Any, list[Record]] = {}
     for one in runs:
-        groups.setdefault((one.config["method"]["name"], one.config["seed"]), []).append(one)
+        key = one.config["method"]["name"], canonical(one.config["model"]), one.config["seed"]
+        groups.setdefault(key, []).append(one)
     return [pool_of(group) for group in groups.values() if len(group) > 1]
 
 
