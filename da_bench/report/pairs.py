@@ -44,6 +44,14 @@ COST_NOTE = (
 )
 
 
+class Judged(NamedTuple):
+    """A method's test over pairs, its p as Holm adjusts it, and among how many tests."""
+
+    test: SignedRank
+    p_holm: float
+    tests: int
+
+
 class Line(NamedTuple):
     """A method over pairs, by task: its rows; the rows without adaptation that they are read against; trials, the
     settings of the method that were run.
@@ -224,10 +232,12 @@ def _gains_table(tasks: list[str], lines: list[Line], rule: str, records: Sequen
     whole = [line for line in lines if np.isfinite(means(line, tasks, rule)).all()]
     tests = [_test(line, tasks, rule) for line in whole]
     adjusted = over_pairs.holm([one.p if one else np.nan for one in tests])
-    rows = [_gain_row(line, tasks, rule, test, float(p)) for line, test, p in zip(whole, tests, adjusted, strict=True)]
+    count = sum(map(bool, tests))
+    judged = [test and Judged(test, float(p), count) for test, p in zip(tests, adjusted, strict=True)]
+    rows = [_gain_row(line, tasks, rule, one) for line, one in zip(whole, judged, strict=True)]
     left = said(line.name for line in lines if not any(line is one for one in whole))
     notes = (
-        f"{len(tasks)} pairs. Rule: {RULES[rule]}. {GAIN_NOTE}{_least(len(tasks), sum(map(bool, tests)))}",
+        f"{len(tasks)} pairs. Rule: {RULES[rule]}. {GAIN_NOTE}{_least(len(tasks), count)}",
         IQM_NOTE,
         COST_NOTE,
         *([f"Left out, for not being on every pair: {left}."] if left else []),
@@ -238,12 +248,16 @@ def _gains_table(tasks: list[str], lines: list[Line], rule: str, records: Sequen
 
 def _least(pairs: int, tests: int) -> str:
     """A sentence where no data of so many pairs could give a claim."""
-    least = min(1.0, over_pairs.least_p(pairs) * tests)
-    if pairs < ENOUGH_PAIRS or least < LEVEL:
+    if pairs < ENOUGH_PAIRS or _least_adjusted(pairs, tests) < LEVEL:
         return ""
     return (
-        f" The least adjusted p that {pairs} pairs and {tests} methods can give is {least:.3f}: no claim is possible."
+        f" The least adjusted p that {pairs} pairs and {tests} methods can give is "
+        f"{_least_adjusted(pairs, tests):.3f}: no claim is possible."
     )
+
+
+def _least_adjusted(pairs: int, tests: int) -> float:
+    return min(1.0, over_pairs.least_p(pairs) * tests)
 
 
 def _test(line: Line, tasks: list[str], rule: str) -> SignedRank | None:
@@ -252,12 +266,12 @@ def _test(line: Line, tasks: list[str], rule: str) -> SignedRank | None:
     return None if found is None else over_pairs.signed_rank(found)
 
 
-def _gain_row(line: Line, tasks: list[str], rule: str, test: SignedRank | None, p_holm: float) -> tuple[Cell, ...]:
+def _gain_row(line: Line, tasks: list[str], rule: str, judged: Judged | None) -> tuple[Cell, ...]:
     scores = [line.scores(rule)[task] for task in tasks]
     return (
         Cell(line.name),
         _interval_cell(100, 1, over_pairs.iqm(scores), over_pairs.iqm_interval(scores)),
-        *_gain_cells(line, gains(line, tasks, rule), test, p_holm),
+        *_gain_cells(line, gains(line, tasks, rule), judged),
         _improvement_cell(line, tasks, rule),
         *_counts(line, tasks, rule),
         *_cost_cells(line),
@@ -270,23 +284,27 @@ def _interval_cell(unit: float, digits: int, value: float, interval: tuple[float
     return Cell(shown if np.isnan(interval[0]) else f"{shown} [{low}, {high}]", (value, *interval))
 
 
-def _gain_cells(line: Line, found: np.ndarray | None, test: SignedRank | None, p_holm: float) -> tuple[Cell, Cell]:
+def _gain_cells(line: Line, found: np.ndarray | None, judged: Judged | None) -> tuple[Cell, Cell]:
     if line.first.is_source_only or not line.competes:
         return NOTHING, Cell("reference" if line.competes else "upper bound")
-    if found is None or test is None:
+    if found is None or judged is None:
         return MISSING, Cell("no source only on every pair")
+    test, p_holm, _ = judged
     raw = (test.median, test.low, test.high, test.p, p_holm, float(found.mean()), test.n)
     if test.n < ENOUGH_PAIRS:
         return Cell(f"{100 * test.median:+.1f}\nno test", raw), Cell(f"no claim ({test.n} pairs)")
     p = "p<.001" if p_holm < 0.001 else f"p={p_holm:.3f}".replace("0.", ".", 1)
     shown = f"{100 * test.median:+.1f} [{100 * test.low:+.1f}, {100 * test.high:+.1f}]\n{p}"
-    return Cell(shown, raw), Cell(_verdict(test.median, p_holm))
+    return Cell(shown, raw), Cell(_verdict(judged))
 
 
-def _verdict(median: float, p_holm: float) -> str:
+def _verdict(judged: Judged) -> str:
+    test, p_holm, tests = judged
+    if _least_adjusted(test.n, tests) >= LEVEL:
+        return f"no claim ({test.n} pairs, {tests} methods)"
     if p_holm >= LEVEL:
         return "no gain (inside noise)"
-    return "gain" if median > 0 else "negative transfer"
+    return "gain" if test.median > 0 else "negative transfer"
 
 
 def _improvement_cell(line: Line, tasks: list[str], rule: str) -> Cell:

@@ -84,7 +84,7 @@ def test_too_many_methods_for_any_claim_are_said():
     steps = np.linspace(0.1, 0.2, 6)
     _, over = pair_tables(study(dict.fromkeys(("dann", "mcc"), steps), pairs=PAIRS[:6]))
     assert "6 pairs and 2 methods can give is 0.062: no claim is possible" in notes(over)
-    assert cell(over, "dann", "verdict").text == "no gain (inside noise)"
+    assert cell(over, "dann", "verdict").text == "no claim (6 pairs, 2 methods)"
 
 
 @pytest.mark.parametrize("pairs", [2, 5])
