@@ -39,6 +39,7 @@ class Gains(NamedTuple):
     """Of one method, in [-1, 1]: by rule, for each pair, an array over the seeds; the same seeds for every rule."""
 
     name: str
+    protocol: str
     pairs: tuple[str, ...]
     by_rule: Mapping[str, list[np.ndarray]]
 
@@ -67,6 +68,9 @@ def gains_of(records: Sequence[Record]) -> list[Gains]:
     adapting = [line for line in lines if line.competes and not line.first.is_source_only]
     rules = [rule for rule in RULES if all(_has(line, rule) for line in adapting if _chooses(line))]
     found = [made for line in adapting if _chooses(line) and len((made := _gains(line, rules)).pairs) > 1]
+    protocols = {one.protocol for one in found}
+    if len(protocols) > 1:  # a method under two protocols is two lines
+        found = [one._replace(name=f"{one.name}, {one.protocol}") for one in found]
     if not found:
         raise UserError(
             "no method here has checkpoints and a source only beside it on two pairs: name more folders by --also"
@@ -89,7 +93,7 @@ def _gains(line: Line, rules: Sequence[str]) -> Gains:
     by_rule = {
         rule: [_differences(line.rows[task], base, rule, rules) for task, base in bases.items()] for rule in rules
     }
-    return Gains(line.name, tuple(bases), by_rule)
+    return Gains(line.name, line.first.first.result["protocol"], tuple(bases), by_rule)
 
 
 def _differences(row: Row, base: Row, rule: str, rules: Sequence[str]) -> np.ndarray:
