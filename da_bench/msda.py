@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import scipy.linalg
 from pydantic import Field
 
 from da_bench.data.rows import Rows, pool
@@ -47,6 +46,8 @@ def denoiser(rows: np.ndarray, corruption: float) -> np.ndarray:
     With S = X~^T X~ over [x, 1] and q the chance that a value stays, 1 for the constant: Q_ij = S_ij q_i q_j, Q_ii =
     S_ii q_i, P_ij = S_ij q_j.
     """
+    import scipy.linalg
+
     rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
     stays = np.full(rows.shape[1], 1 - corruption)
     stays[-1] = 1

@@ -174,7 +174,7 @@ def run(
         return (after, output.features), (means(after.sums, every), output.logits)
 
     first = begin(one, step, model, data, view)
-    asked = _example(data, view), jnp.asarray(False)
+    asked = _example(data, view), jnp.zeros(1, bool)
     expected = jax.eval_shape(learner(one, model).predict, *one.method.deployed(first.state), *asked).features
     start = first, jnp.zeros((len(data.probes), *expected.shape[1:]), expected.dtype)
     draws = jax.tree.map(

@@ -44,7 +44,7 @@ def one(seed=3, weight=1.0, training=TRAINING):
 
 def resident(run, data, view):
     held = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data)
-    return jax.jit(lambda run, held: train.run(*run, MODEL, held, view))(run, held)
+    return jax.jit(lambda run, held: train.run(*run[:3], MODEL, held, view))(run, held)
 
 
 def streamed(run, programs, data, workers, folder):

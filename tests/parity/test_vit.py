@@ -111,8 +111,7 @@ def test_torchvision_in_evaluation():
 
 
 def test_the_names_of_torchvision_s_first_files_are_those_that_it_renames_itself():
-    from torchvision.models.vision_transformer import MLPBlock
-
+    MLPBlock = twins.torchvision().models.vision_transformer.MLPBlock
     names = {
         one.name for one in VitB16(classes=10).published("torchvision_linear") if ".encoder_layer_3.mlp." in one.name
     }
