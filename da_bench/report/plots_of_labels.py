@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from da_bench.records import Record
-from da_bench.report.canvas import BESIDE, facts_of, grid, inside, label, plain, sheet, styles_of
-from da_bench.report.rows import Row, by_task, check_rule, rows_of, settings
+from da_bench.report.canvas import (
+    BESIDE,
+    BOUND_STYLE,
+    COLOURS,
+    MARKERS,
+    SOURCE_ONLY_STYLE,
+    facts_of,
+    grid,
+    inside,
+    label,
+    plain,
+    sheet,
+)
+from da_bench.report.rows import SOURCE_ONLY, Row, by_task, check_rule, rows_of
 from da_bench.report.statistics import t_interval
 from da_bench.select import RULES
 
@@ -34,39 +46,49 @@ def plot_shots(records: Sequence[Record], rule: str = "last") -> "Figure | None"
     figure, panels = sheet(facts_of(records, rows, said), [3.0] * len(tasks), 1)
     for (task, families), (axes,) in zip(tasks.items(), panels, strict=True):
         _panel(axes, families, rule)
+        _lines(axes, _ends(records, task), rule)
+        axes.legend(**BESIDE)
         axes.set_title(plain(task), loc="left", fontsize=10)
     return figure
 
 
-def shots_of(row: Row) -> int | None:
-    """Labelled target examples a class that its runs were given; None where the setting has no such field."""
-    found = [value for name, value in settings(row.first).items() if name.rpartition(".")[2] == "shots"]
-    return int(found[0]) if found and found[0] is not None else None
-
-
 def _families(rows: Sequence[Row]) -> dict[str, dict[int, Row]]:
-    """Name without its shots -> shots -> row, where there are two or more."""
+    """Method and whose labels it had -> shots -> row, where there are two or more."""
     families: dict[str, dict[int, Row]] = {}
     for row in rows:
-        if row.runs and (shots := shots_of(row)) is not None:
+        if row.runs and (shots := row.first.config.get("shots")):
             families.setdefault(_name(row), {})[shots] = row
     return {name: dict(sorted(family.items())) for name, family in families.items() if len(family) > 1}
 
 
 def _name(row: Row) -> str:
-    method, _, fields = row.name.partition(" (")
-    kept = [one for one in fields.removesuffix(")").split(", ") if one and not one.startswith("shots=")]
-    return f"{method} ({', '.join(kept)})" if kept else method
+    config = row.first.config
+    whose = "the target's labels alone" if config["labels_from"] == "target" else "beside the source's"
+    return f"{config['method']['name']}, {whose}"
+
+
+def _ends(records: Sequence[Record], task: str) -> list[Row]:
+    rows = rows_of(by_task(records)[task])
+    return [one for one in rows if one.name == SOURCE_ONLY or one.is_upper_bound]
+
+
+def _lines(axes: "Axes", rows: Sequence[Row], rule: str) -> None:
+    """Source only and the upper bound: of no labels, and of all."""
+    for row in rows:
+        look: dict[str, Any] = BOUND_STYLE if row.is_bound else SOURCE_ONLY_STYLE
+        if scores := row.scores(rule):
+            name = "all of the target's labels" if row.is_bound else "source only"
+            axes.axhline(100 * float(np.mean(list(scores.values()))), zorder=0, linewidth=1, label=name, **look)
 
 
 def _panel(axes: "Axes", families: dict[str, dict[int, Row]], rule: str) -> None:
     every = sorted({shots for family in families.values() for shots in family})
-    styles = styles_of([next(iter(family.values())) for family in families.values()])
     aside = np.linspace(-0.08, 0.08, len(families)) if len(families) > 1 else [0.0]
-    for (name, family), style, shift in zip(families.items(), styles, aside, strict=True):
+    for i, ((name, family), shift) in enumerate(zip(families.items(), aside, strict=True)):
         scores = {every.index(shots) + shift: list(row.scores(rule).values()) for shots, row in family.items()}
         known = {place: t_interval(100 * np.array(values)) for place, values in scores.items() if values}
-        look: dict[str, Any] = {**style._asdict(), "markersize": 4, "capsize": 3, "linewidth": 1.3}
+        look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        look |= {"markersize": 4, "capsize": 3, "linewidth": 1.3}
         spread = [one.half_width for one in known.values()]
         axes.errorbar(list(known), [one.mean for one in known.values()], yerr=spread, label=label(name), **look)
     axes.set_xticks(range(len(every)), [str(shots) for shots in every])
@@ -74,4 +96,3 @@ def _panel(axes: "Axes", families: dict[str, dict[int, Row]], rule: str) -> None
     axes.set_ylabel("target accuracy (%)", fontsize=9)
     inside(axes.get_ylim, axes.set_ylim)
     grid(axes, "both")
-    axes.legend(**BESIDE)

@@ -109,14 +109,29 @@ def test_numbers_do_not_lie_on_each_other():
     assert apart.min() > 8
 
 
-def test_shots_are_a_curve_of_a_method():
-    records = [*fake.runs([0.5, 0.6], shots=1), *fake.runs([0.6, 0.7], shots=3), *fake.runs([0.7, 0.8], shots=10)]
-    records += fake.runs([0.5, 0.6], method="mcc", shots=3) + fake.runs([0.5, 0.6], method="source_only")
+def few(labels_from, shots, targets):
+    """Runs as an experiment with `labels_from` and `shots` leaves them."""
+    found = fake.runs(targets, method="source_only", labels_from=labels_from)
+    for one in found:
+        one.config["shots"] = shots
+    return found
+
+
+def test_shots_are_a_curve_with_and_one_without_the_source():
+    records = fake.runs([0.4, 0.5], method="source_only")
+    for labels_from in ("both", "target"):
+        for shots in (10, 1, 3):
+            records += few(labels_from, shots, [0.5 + 0.01 * shots, 0.6 + 0.01 * shots])
     (axes,) = plot_shots(records).axes
-    (line,) = (one for one in axes.lines if len(one.get_xdata()) == 3 and one.get_linestyle() != "None")
-    assert line.get_ydata() == pytest.approx([55, 65, 75])
-    assert [one.get_text() for one in axes.get_xticklabels()] == ["1", "3", "10"]
-    assert [one.get_text() for one in axes.get_legend().get_texts()] == ["dann"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "3", "10"]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(names) == [
+        "source only",
+        "source_only, beside the source's",
+        "source_only, the target's labels\nalone",
+    ]
+    means = [line.get_ydata() for line in axes.get_lines() if len(line.get_xdata()) == 3]
+    assert any(np.allclose(one, [56, 58, 65]) for one in means)
     assert plot_shots(fake.suite()) is None
 
 
