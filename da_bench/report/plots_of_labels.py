@@ -47,6 +47,7 @@ def plot_shots(records: Sequence[Record], rule: str = "last") -> "Figure | None"
     for (task, families), (axes,) in zip(tasks.items(), panels, strict=True):
         _panel(axes, families, rule)
         _lines(axes, _ends(records, task), rule)
+        inside(axes.get_ylim, axes.set_ylim)
         axes.legend(**BESIDE)
         axes.set_title(plain(task), loc="left", fontsize=10)
     return figure
@@ -94,5 +95,4 @@ def _panel(axes: "Axes", families: dict[str, dict[int, Row]], rule: str) -> None
     axes.set_xticks(range(len(every)), [str(shots) for shots in every])
     axes.set_xlabel("labelled target examples a class", fontsize=9)
     axes.set_ylabel("target accuracy (%)", fontsize=9)
-    inside(axes.get_ylim, axes.set_ylim)
     grid(axes, "both")
