@@ -17,6 +17,7 @@ from da_bench.records import Records
 from da_bench.settings import Count, NonNegative, Positive, UserError, setting
 from da_bench.stopping import Request
 from da_bench.types import Task
+from da_bench.view import View
 
 APART_TOGETHER = (
     'Options.isolate and Options.executor "ray" give every run a process of its own, and --distributed lets several '
@@ -105,11 +106,16 @@ def task_of(experiment: Experiment, options: Options) -> Task:
 
 def marked_task(experiment: Experiment, data_root: Path | None) -> Task:
     """The data of a run for what looks at labels alone: with the fingerprint of its inputs, made or not."""
-    task = load(experiment.task, data_root, experiment.view)
-    if experiment.features:
-        assert experiment.view is not None
-        task = features.marked(task, Trunk(experiment.features, experiment.view))
-    return msda.marked(task, experiment.msda) if experiment.msda else task
+    return marked(
+        load(experiment.task, data_root, experiment.view), experiment.view, experiment.features, experiment.msda
+    )
+
+
+def marked(task: Task, view: View | None, weights: str | None, denoised: msda.Msda | None) -> Task:
+    """A task of its own inputs, with the fingerprint of the features and of the representation made of them."""
+    if weights and view:
+        task = features.marked(task, Trunk(weights, view))
+    return msda.marked(task, denoised) if denoised else task
 
 
 def label(group: list[Experiment]) -> str:

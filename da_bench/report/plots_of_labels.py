@@ -37,8 +37,8 @@ def plot_shots(records: Sequence[Record], rule: str = "last") -> "Figure | None"
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    found = {task: _families(rows_of(group)) for task, group in by_task(records).items()}
-    tasks = {task: families for task, families in found.items() if families}
+    every = {task: rows_of(group) for task, group in by_task(records).items()}
+    tasks = {task: families for task, rows in every.items() if (families := _families(rows))}
     if not tasks:
         return None
     rows = [row for families in tasks.values() for family in families.values() for row in family.values()]
@@ -46,7 +46,7 @@ def plot_shots(records: Sequence[Record], rule: str = "last") -> "Figure | None"
     figure, panels = sheet(facts_of(records, rows, said), [3.0] * len(tasks), 1)
     for (task, families), (axes,) in zip(tasks.items(), panels, strict=True):
         _panel(axes, families, rule)
-        _lines(axes, _ends(records, task), rule)
+        _lines(axes, every[task], rule)
         inside(axes.get_ylim, axes.set_ylim)
         axes.legend(**BESIDE)
         axes.set_title(plain(task), loc="left", fontsize=10)
@@ -68,14 +68,9 @@ def _name(row: Row) -> str:
     return f"{config['method']['name']}, {whose}"
 
 
-def _ends(records: Sequence[Record], task: str) -> list[Row]:
-    rows = rows_of(by_task(records)[task])
-    return [one for one in rows if one.name == SOURCE_ONLY or one.is_upper_bound]
-
-
 def _lines(axes: "Axes", rows: Sequence[Row], rule: str) -> None:
     """Source only and the upper bound: of no labels, and of all."""
-    for row in rows:
+    for row in (one for one in rows if one.name == SOURCE_ONLY or one.is_upper_bound):
         look: dict[str, Any] = BOUND_STYLE if row.is_bound else SOURCE_ONLY_STYLE
         if scores := row.scores(rule):
             name = "all of the target's labels" if row.is_bound else "source only"

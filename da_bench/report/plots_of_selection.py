@@ -8,11 +8,9 @@ import numpy as np
 from da_bench.records import Record
 from da_bench.report.canvas import BESIDE, COLOURS, SOURCE_ONLY_STYLE, facts_of, grid, label, plain, sheet
 from da_bench.report.over_pairs import ratio_interval
-from da_bench.report.pairs import lines_of
 from da_bench.report.rows import check_rule
-from da_bench.report.selection import Gains, gains_of, label_free, together
+from da_bench.report.selection import Gains, gains_in, label_free, together
 from da_bench.select import LAST, ORACLE, RULES
-from da_bench.settings import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,25 +33,23 @@ def plot_selection(records: Sequence[Record], rule: str = "last") -> "Figure | N
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    tasks, lines = lines_of(records)
-    try:
-        found = gains_of(records)
-    except UserError:
+    found = gains_in(records)
+    if not found:
         return None
     shown = rule if rule not in (LAST, ORACLE) else DEFAULT
     winners, rules = [one for one in found if one.gains], [LAST, *label_free(found)]
-    rows = [row for line in lines if line.name in {one.name for one in found} for row in line.rows.values()]
+    rows = [row for one in found for row in one.line.rows.values()]
     heights = [0.8 + 0.17 * len(found), *[0.8 + 0.17 * len(rules)] * bool(winners)]
-    figure, panels = sheet(facts_of(records, rows, _said(found, len(tasks))), heights, 1)
+    figure, panels = sheet(facts_of(records, rows, _said(max(len(one.pairs) for one in found))), heights, 1)
     _methods(panels[0, 0], found, shown)
     if winners:
         _rules(panels[1, 0], winners, rules)
     return figure
 
 
-def _said(found: Sequence[Gains], tasks: int) -> str:
+def _said(pairs: int) -> str:
     return (
-        f"mean over up to {tasks} pairs of gains over source only, both chosen by the same rule; bars: 95 % intervals "
+        f"mean over up to {pairs} pairs of gains over source only, both chosen by the same rule; bars: 95 % intervals "
         "over seeds; the oracle chooses by target labels, which nobody has"
     )
 

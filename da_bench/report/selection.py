@@ -39,7 +39,7 @@ class Gains(NamedTuple):
     """Of one method, in [-1, 1]: by rule, for each pair, an array over the seeds; the same seeds for every rule."""
 
     name: str
-    protocol: str
+    line: Line
     pairs: tuple[str, ...]
     by_rule: Mapping[str, list[np.ndarray]]
 
@@ -59,23 +59,36 @@ def above(interval: Interval) -> bool:
 
 
 def gains_of(records: Sequence[Record]) -> list[Gains]:
-    """The methods that adapt and have checkpoints to choose from, the one with the largest gain by the oracle first.
+    """As `gains_in`.
 
     Raises:
-        UserError: for no records, two results of one setting and seed, or where no method has a gain on two pairs.
+        UserError: also where there is none.
     """
-    _, lines = lines_of(records)
-    adapting = [line for line in lines if line.competes and not line.first.is_source_only]
-    rules = [rule for rule in RULES if all(_has(line, rule) for line in adapting if _chooses(line))]
-    found = [made for line in adapting if _chooses(line) and len((made := _gains(line, rules)).pairs) > 1]
-    protocols = {one.protocol for one in found}
-    if len(protocols) > 1:  # a method under two protocols is two lines
-        found = [one._replace(name=f"{one.name}, {one.protocol}") for one in found]
+    found = gains_in(records)
     if not found:
         raise UserError(
             "no method here has checkpoints and a source only beside it on two pairs: name more folders by --also"
         )
+    return found
+
+
+def gains_in(records: Sequence[Record]) -> list[Gains]:
+    """Methods that adapt, with checkpoints to choose from and a source only on two pairs; the oracle's best one first.
+
+    Raises:
+        UserError: for no records, or two results of one setting and seed.
+    """
+    _, lines = lines_of(records)
+    choosing = [line for line in lines if line.competes and not line.first.is_source_only and _chooses(line)]
+    rules = [rule for rule in RULES if all(_has(line, rule) for line in choosing)]
+    found = [made for line in choosing if len((made := _gains(line, rules)).pairs) > 1]
+    if len({_protocol(one) for one in found}) > 1:  # a method under two protocols is two lines
+        found = [one._replace(name=f"{one.name}, {_protocol(one)}") for one in found]
     return sorted(found, key=lambda one: -one.mean(ORACLE).mean)
+
+
+def _protocol(gains: Gains) -> str:
+    return str(gains.line.first.first.result["protocol"])
 
 
 def _chooses(line: Line) -> bool:
@@ -90,16 +103,16 @@ def _has(line: Line, rule: str) -> bool:
 
 def _gains(line: Line, rules: Sequence[str]) -> Gains:
     bases = {task: base for task, base in line.bases.items() if base is not None}
-    by_rule = {
-        rule: [_differences(line.rows[task], base, rule, rules) for task, base in bases.items()] for rule in rules
-    }
-    return Gains(line.name, line.first.first.result["protocol"], tuple(bases), by_rule)
+    of_pairs = [_differences(line.rows[task], base, rules) for task, base in bases.items()]
+    return Gains(line.name, line, tuple(bases), {rule: [one[i] for one in of_pairs] for i, rule in enumerate(rules)})
 
 
-def _differences(row: Row, base: Row, rule: str, rules: Sequence[str]) -> np.ndarray:
-    """Over the seeds that both have under every rule."""
-    every = common(*(of.scores(one) for one in (rule, *rules) for of in (row, base)))
-    return np.array(every[0]) - np.array(every[1])
+def _differences(row: Row, base: Row, rules: Sequence[str]) -> np.ndarray:
+    """[rules, seeds], over the seeds that both have under every rule."""
+    ours, theirs = ([of.scores(rule) for rule in rules] for of in (row, base))
+    both = np.array(common(*ours, *theirs))
+    difference: np.ndarray = both[: len(rules)] - both[len(rules) :]
+    return difference
 
 
 def selection_tables(records: Sequence[Record], rules: Sequence[str], rule: str = "im") -> list[Table]:
@@ -111,8 +124,8 @@ def selection_tables(records: Sequence[Record], rules: Sequence[str], rule: str 
     for one in (*rules, rule):
         check_rule(one)
     found = gains_of(records)
-    pairs = said(task for one in found for task in one.pairs)
-    notes = (f"Pairs: {pairs}.", NOTE, *provenance([one for one in records if one.config["task"] in pairs.split(", ")]))
+    pairs = dict.fromkeys(task for one in found for task in one.pairs)
+    notes = (f"Pairs: {said(pairs)}.", NOTE, *provenance([one for one in records if one.config["task"] in pairs]))
     return [_by_method(found, rules, rule, notes), _by_rule(found)]
 
 

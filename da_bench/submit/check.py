@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 from pydantic import with_config
 from typing_extensions import TypedDict
 
-from da_bench import msda
 from da_bench.data import tasks
 from da_bench.experiment import canonical, from_config
-from da_bench.features import Trunk, marked
+from da_bench.job import marked
 from da_bench.methods import METHODS, load_plugins
+from da_bench.msda import Msda
 from da_bench.report.rows import clean
 from da_bench.settings import UserError, first_line
 from da_bench.strict import StrictError, strict_json
@@ -131,12 +131,11 @@ def tasks_of(runs: Iterable[Run], data_root: Path | None) -> dict[str, Task]:
     there = {}
     for data, run in {_data_of(run): run for run in runs}.items():
         config = run.record.config
-        name, view = config["task"], config["view"]
-        trunk, denoised = config.get("features"), config.get("msda")
+        name, view, denoised = config["task"], config["view"], config.get("msda")
         if tasks.present(name, data_root):
-            task = tasks.load(name, data_root, View(**view) if view else None)
-            task = marked(task, Trunk(trunk, View(**view))) if trunk and view else task
-            there[data] = msda.marked(task, msda.Msda(**denoised)) if denoised else task
+            seen = View(**view) if view else None
+            task = tasks.load(name, data_root, seen)
+            there[data] = marked(task, seen, config.get("features"), Msda(**denoised) if denoised else None)
     return there
 
 
