@@ -25,7 +25,8 @@ def attempt(one: Experiment, job: Job) -> bool:
     if not job.store.has(one.id):
         job.sweep.begin(label([one]), 1)
         try:
-            found = isolate.apart(one, _alone(job.options), job.options.timeout, job.request)
+            options = {**_alone(job.options), "progress": "json"}
+            found = isolate.apart(one, options, job.options.timeout, job.request, job.sweep.relay)
         except HeldError as error:
             found = error
     return _settled(one, found, job)

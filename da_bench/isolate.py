@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -21,6 +22,9 @@ from da_bench.stopping import Request
 OUT_OF_MEMORY = 71  # exit code; others are those of the exceptions
 GRACE = 30.0  # seconds to save in, before a process that was asked to end is killed
 POLL = 0.05
+LISTENED = 1 << 16  # bytes of what a process prints that are taken at once
+
+Hear = Callable[[str], None]
 
 
 class Failure(NamedTuple):
@@ -30,16 +34,19 @@ class Failure(NamedTuple):
     reason: str
 
 
-def apart(one: Experiment, options: dict[str, Any], timeout: float | None, request: Request) -> Failure | None:
+def apart(
+    one: Experiment, options: dict[str, Any], timeout: float | None, request: Request, hear: Hear | None = None
+) -> Failure | None:
     """Make a run in a process of its own: None when it ends well, else a Failure.
 
-    options: fields of `Options` for the process; timeout: seconds that it may take.
+    options: fields of `Options` for the process; timeout: seconds that it may take; hear: called with every line that
+    it prints, its progress if the options have it.
 
     Raises:
         Stopped: on request, after the process has saved. UserError: it refused what it was asked for. HeldError:
             another process is making the run.
     """
-    return make(described(one, options), timeout, request)
+    return make(described(one, options), timeout, request, hear)
 
 
 def described(one: Experiment, options: dict[str, Any]) -> str:
@@ -47,20 +54,23 @@ def described(one: Experiment, options: dict[str, Any]) -> str:
     return json.dumps({"config": one.config(), "sources": sources(one), "options": options, **_devices()}, default=str)
 
 
-def make(message: str, timeout: float | None, request: Request) -> Failure | None:
+def make(message: str, timeout: float | None, request: Request, hear: Hear | None = None) -> Failure | None:
     """`apart`, of what `described` says."""
-    with tempfile.TemporaryFile("w+") as said:
-        command = [sys.executable, "-m", "da_bench.child"]
+    # a file, as a pipe would break in a process that outlives this one, before it has saved
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile() as printed:
+        command, out = [sys.executable, "-m", "da_bench.child"], printed if hear else None
+        listen = _Listener(printed, hear).listen if hear else lambda: None
         # a session of its own: Ctrl-C in the terminal reaches this process only, which passes it on once
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stderr=said, text=True, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=out, stderr=said, text=True, start_new_session=True
         ) as process:
             _tell(process, message)
             try:
-                late = _wait(process, timeout, request)
+                late = _wait(process, timeout, request, listen)
             except BaseException:  # a second Ctrl-C: nobody waits for it any more
                 process.kill()
                 raise
+        listen()  # to its last words
         request.raise_if_made()
         return _outcome(process.returncode, timeout if late else None, _last_line(said))
 
@@ -83,10 +93,28 @@ def _devices() -> dict[str, Any]:
     }
 
 
-def _wait(process: "subprocess.Popen[str]", timeout: float | None, request: Request) -> bool:
+class _Listener:
+    """Passes on the lines of a file that another process writes, whose place in the file is left as it is."""
+
+    def __init__(self, file: IO[bytes], hear: Hear) -> None:
+        self.file, self.hear, self.at = file, hear, 0
+
+    def listen(self) -> None:
+        """The lines that came since the last call and are whole."""
+        found = os.pread(self.file.fileno(), LISTENED, self.at)
+        whole = found[: found.rfind(b"\n") + 1] or (found if len(found) == LISTENED else b"")
+        self.at += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            self.hear(line)
+
+
+def _wait(
+    process: "subprocess.Popen[str]", timeout: float | None, request: Request, listen: Callable[[], None]
+) -> bool:
     """Wait for its end, and see to it where it is late or a stop is asked for; whether it was late."""
     start = time.monotonic()
     while process.poll() is None:
+        listen()
         late = timeout is not None and time.monotonic() - start > timeout
         if late or request.signal is not None:
             process.terminate()  # it saves what it has

@@ -49,13 +49,30 @@ class Sweep:
 
     def reach(self, step: int, metrics: Mapping[str, float]) -> None:
         """Every run of the group has made `step` steps, some perhaps in an earlier session; `metrics`: their means."""
+        self._reach(step, ", ".join(f"{name} {value:.3g}" for name, value in metrics.items()))
+
+    def relay(self, line: str) -> None:
+        """A line of the process that makes the only run there is now, in the mode "json"; what else it prints, too."""
+        try:
+            said = json.loads(line)
+        except ValueError:
+            said = None
+        match said:
+            case {"event": "progress", "step": int(step), "metrics": str(metrics)}:
+                if step > self._at:
+                    self._reach(step, metrics)
+            case {"event": "note", "text": str(text)}:
+                self.note(text)
+            case _:
+                self.note(line)
+
+    def _reach(self, step: int, metrics: str) -> None:
         now, before = time.monotonic(), self._at
         if before:
             self.rate = (step - before) * self.running / max(now - self._since, 1e-9)
             self._here += (step - before) * self.running
         self._made += (step - before) * self.running
-        self._at, self._since = step, now
-        self.metrics = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+        self._at, self._since, self.metrics = step, now, metrics
         self._show()
 
     def due(self) -> bool:

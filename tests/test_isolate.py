@@ -11,7 +11,7 @@ import time
 import pytest
 
 import da_bench as da
-from da_bench import child, isolate, job
+from da_bench import child, isolate, job, progress
 from da_bench.experiment import Experiment
 from da_bench.locks import HeldError
 from da_bench.methods import METHODS
@@ -192,6 +192,30 @@ def test_what_ends_the_sweep_ends_it_here_too(code, kind):
     with pytest.raises(kind, match=r"^no room$") as caught:
         isolate._outcome(code, None, "da-bench: no room")
     assert caught.value.code == code
+
+
+def test_lines_of_another_process_are_heard_when_they_are_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolate, "LISTENED", 16)
+    heard = []
+    with open(tmp_path / "printed", "w+b") as file:
+        listener = isolate._Listener(file, heard.append)
+        for part, lines in [
+            (b"one\ntw", ["one"]),
+            (b"o\n", ["two"]),
+            (b"", []),
+            (20 * b"x", [16 * "x"]),
+            (b"\n", ["xxxx"]),
+        ]:
+            file.write(part), file.flush()
+            listener.listen()
+            assert heard == lines
+            heard.clear()
+
+
+def test_the_steps_of_a_run_in_a_process_of_its_own_are_shown(results, capsys, monkeypatch):
+    monkeypatch.setitem(progress.EVERY, "plain", 0.0)
+    da.study([one(da.methods.SourceOnly())], da.Options(results=results, isolate=True))
+    assert f"step {TRAINING.steps}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("code", [-15, 143, 1, -9])

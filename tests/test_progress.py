@@ -132,3 +132,25 @@ def test_runs_one_after_another_never_go_backwards(clock):
             sweep.reach(step, {})
             assert sweep.rate >= 0
     assert sweep._made == 200
+
+
+def test_what_a_process_says_of_the_run_is_passed_on(clock, capsys):
+    """The sweep of the process that makes the run, heard by the one that waits for it, and what a method prints."""
+    with shown("json", runs=1, steps=100) as there, shown("none", runs=2, steps=200) as here:
+        there.begin("alone", 1), here.begin("alone", 1)
+        for step in (40, 80):
+            clock(20)
+            there.reach(step, {"loss": 1 / step})
+        there.note("slow")
+        said = capsys.readouterr().out.splitlines()
+        for line in said:
+            here.relay(line)
+    assert (here.facts()["step"], here.facts()["metrics"]) == (80, "loss 0.0125")
+    assert (here.done, here.running) == (0, 1)  # that it is on record, the record says
+    assert "slow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["of a method", '{"event": "progress", "step": "x"}', "[1]", ""])
+def test_any_other_line_is_a_note(line, capsys):
+    shown("none").relay(line)
+    assert line in capsys.readouterr().err
