@@ -20,7 +20,9 @@ class Dann(Penalty):
     widths: hidden layers of the domain classifier; () is logistic. scaled: what lambda acts on: "encoder" alone (the
     convolutional experiments: a layer that reverses the gradient), or "both", the domain classifier's own gradient too
     (Algorithm 1). domain_loss: "sum" of the two domains' means (1/n and 1/n', Section 4), or their "mean", half of it
-    (the authors' Caffe network and most suites).
+    (the authors' Caffe network and most suites). start: the domain classifier's last layer at the start, "random", or
+    "zero" (Algorithm 1): at small rates one that starts at random leads the features one way for long, past their
+    meeting point, and leaves them further apart than they were.
 
     References: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial
     Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Sections 4 and 5.2.2, Algorithm 1.
@@ -31,6 +33,7 @@ class Dann(Penalty):
         "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features"
     }
 
+    LATER: ClassVar = ("start",)
     searched: ClassVar = {"weight": REVERSED_WEIGHT}
 
     weight: NonNegative = 1.0
@@ -38,10 +41,11 @@ class Dann(Penalty):
     widths: tuple[int, ...] = (1024, 1024)
     scaled: Literal["encoder", "both"] = "encoder"
     domain_loss: Literal["sum", "mean"] = "sum"
+    start: Literal["random", "zero"] = "random"
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths).parameters(key, output.features)
+        return Discriminator(self.widths, self.start == "zero").parameters(key, output.features)
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """The domain classifier's loss, with the gradient reversed on its way to the features."""

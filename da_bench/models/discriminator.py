@@ -8,16 +8,21 @@ from da_bench.types import Array, Tree
 
 
 class Discriminator(nn.Module):
-    """Features [n, d] -> logits [n] of "comes from the source"; ReLU layers of the given widths, none: logistic."""
+    """Features [n, d] -> logits [n] of "comes from the source"; ReLU layers of the given widths, none: logistic.
+
+    undecided: at the start the last layer is 0, and all logits are.
+    """
 
     widths: tuple[int, ...]
+    undecided: bool = False
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
         """[n, d] -> [n]."""
         for width in self.widths:
             features = nn.relu(Dense(width)(features))
-        return Dense(1)(features)[:, 0]
+        last = Dense(1, kernel_init=nn.initializers.zeros) if self.undecided else Dense(1)
+        return last(features)[:, 0]
 
     def parameters(self, key: Array, features: Array) -> Tree:
         """Fresh parameters for features shaped like `features` [n, d]."""

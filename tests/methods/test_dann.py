@@ -7,6 +7,7 @@ import pytest
 
 from da_bench.methods import Dann
 from da_bench.methods.base import Learner
+from da_bench.models import Discriminator
 from da_bench.types import Output, TrainState
 
 ROWS, WIDTH = 5, 3
@@ -61,6 +62,51 @@ def test_at_the_start_the_ramp_leaves_the_encoder_alone_and_teaches_the_classifi
     _, (params, to_source, _) = ours(Dann(widths=()), *sample(rng), 0.0)
     assert np.abs(to_source).max() == 0
     assert np.abs(params["Dense_0"]["kernel"]).max() > 0.01
+
+
+@pytest.mark.parametrize("widths", [(), (4,)])
+def test_from_zero_the_domain_classifier_begins_undecided(widths, rng):
+    """Algorithm 1 starts u and d at 0; hidden layers, which it has none of, must not, or nothing would ever move."""
+    features = jnp.asarray(rng.normal(size=(ROWS, WIDTH)), jnp.float32)
+    output = Output(features, jnp.zeros((ROWS, 2)))
+    params, random = (Dann(widths=widths, start=start).init(jax.random.key(0), output) for start in ("zero", "random"))
+    assert not Discriminator(widths).judge(params, features).any()
+    assert np.abs(Discriminator(widths).judge(random, features)).min() > 0
+    own = jax.grad(
+        lambda one: Dann(widths=widths).loss(
+            one, output, output._replace(features=features + 1), None, jnp.ones(()), None
+        )
+    )(params)
+    assert np.abs(own[f"Dense_{len(widths)}"]["kernel"]).min() > 0
+
+
+def test_as_many_small_steps_as_the_authors_code(rng, x64):
+    """Their loop, row by row, both sides scaled by lambda, everything updated at once; its encoder here is linear."""
+    weight, rate, sources, targets = 0.3, 0.1, rng.normal(size=(50, 2)), rng.normal(size=(50, 2)) + 1
+    encoder, u, d = rng.normal(size=(2, WIDTH)), np.zeros(WIDTH), 0.0
+    method, theirs = (
+        Dann(weight=weight, schedule="constant", widths=(), scaled="both", start="zero"),
+        jnp.asarray(encoder),
+    )
+    output = Output(jnp.zeros((1, WIDTH)), jnp.zeros((1, 2)))
+    params = jax.tree.map(lambda one: one.astype(jnp.float64), method.init(jax.random.key(0), output))
+
+    @jax.jit
+    def slopes(encoder, params, source, target):
+        outputs = (Output(x[None] @ encoder, jnp.zeros((1, 2))) for x in (source, target))
+        return method.loss(params, *outputs, None, jnp.ones(()), None)
+
+    for source, target in zip(sources, targets, strict=True):
+        of_encoder, of_params = jax.grad(slopes, (0, 1))(theirs, params, source, target)
+        theirs, params = jax.tree.map(lambda one, slope: one - rate * slope, (theirs, params), (of_encoder, of_params))
+
+        g_source, g_target = (1 / (1 + np.exp(-(u @ (x @ encoder) + d))) for x in (source, target))
+        up = weight * ((1 - g_source) * (source @ encoder) - g_target * (target @ encoder))
+        moved = weight * (np.outer(source, (1 - g_source) * u) - np.outer(target, g_target * u))
+        u, d, encoder = u + rate * up, d + rate * weight * (1 - g_source - g_target), encoder - rate * moved
+    np.testing.assert_allclose(theirs, encoder, rtol=1e-9)
+    np.testing.assert_allclose(params["Dense_0"]["kernel"][:, 0], u, rtol=1e-9)
+    assert params["Dense_0"]["bias"][0] == pytest.approx(d, rel=1e-9)
 
 
 @pytest.mark.parametrize(
