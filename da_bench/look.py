@@ -1,7 +1,8 @@
-"""A closer look at one run on record: what needs its data or its network again, not its record alone."""
+"""A closer look at runs on record: what needs their data or their networks again, not the records alone."""
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from da_bench.judge import Predictions
 from da_bench.methods import Method
 from da_bench.methods.source_only import SourceOnly
 from da_bench.records import Record, Records
+from da_bench.report.plots_of_distances import plot_distances
 from da_bench.report.plots_of_runs import (
     Cloud,
     Embedding,
@@ -24,8 +26,10 @@ from da_bench.report.plots_of_runs import (
     plot_features,
     require,
 )
+from da_bench.report.reproduction import by_place
 from da_bench.report.rows import check_rule
 from da_bench.settings import UserError
+from da_bench.transferability import proxy_a_distance
 from da_bench.types import Domain, Task
 
 if TYPE_CHECKING:
@@ -86,6 +90,37 @@ def boundaries(results: Path, run_id: str, data_root: Path | None = None) -> "Fi
     made = {name: _again(one, asked, data_root) for name, one in _before_and_after(record).items()}
     planes = {name: _plane(task, axes, one) for name, one in made.items()}
     return plot_boundaries(record, planes, _same(made, record))
+
+
+def distances(
+    records: Sequence[Record], method: str, reference: str = "source_only", data_root: Path | None = None
+) -> "Figure":
+    """Proxy A-distances of a method's features against those of the inputs, and against those of another's features.
+
+    One point a pair of domains, the mean over seeds, as in Ganin et al. (JMLR 2016), Figure 3. method, reference: of
+    records that have features.
+
+    Raises:
+        UserError: there is no pair with both methods; data that are missing or not those of the records.
+    """
+    groups = by_place(records)
+    tasks = [task for name, task in groups if name == method and (reference, task) in groups]
+    if not tasks:
+        raise UserError(f"no pair of domains has records of both {method} and {reference}: nothing to compare")
+    of = {name: {task: _a_distance(groups[name, task]) for task in tasks} for name in (method, reference)}
+    inputs = {task: _apart(_task(groups[method, task][0], data_root)) for task in tasks}
+    drawn = [one for name in of for task in tasks for one in groups[name, task]]
+    return plot_distances(drawn, method, of[method], {"inputs": inputs, f"features of {reference}": of[reference]})
+
+
+def _a_distance(records: Sequence[Record]) -> float:
+    return float(np.mean([one.result["proxy_a_distance"] for one in records]))
+
+
+def _apart(task: Task) -> float:
+    """The proxy A-distance of the test inputs themselves, as of a run's features."""
+    source, target = (np.asarray(domain.test.inputs[:]) for domain in (task.source, task.target))
+    return proxy_a_distance(source.reshape(len(source), -1), target.reshape(len(target), -1))
 
 
 def find(results: Path, run_id: str) -> Record:

@@ -46,6 +46,11 @@ def machines(task: str) -> list[da.Experiment]:
     return [da.Experiment(task=task, method=Svm(c=c, scaling="none")) for c in CS]
 
 
+def pictures(results, records, data_root):
+    """The paper's figure 3: how far apart the inputs, the network's features and DANN's leave the domains."""
+    return {"distances": da.look.distances(records, "dann", data_root=data_root)}
+
+
 PAPER = da.reproduce.Paper(
     title="Ganin et al., JMLR 2016, Table 1: reviews",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "

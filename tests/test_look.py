@@ -1,5 +1,6 @@
 """One run looked at again: its predictions against labels, its network made again for the features."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -11,7 +12,9 @@ from baselines import LogisticRegression
 from da_bench import job, look
 from da_bench.experiment import from_config
 from da_bench.records import Records
+from da_bench.report.plots_of_distances import initials
 from da_bench.settings import UserError
+from da_bench.transferability import proxy_a_distance
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +114,29 @@ def test_a_run_without_a_result_has_nothing_to_draw(results):
     Records(results).publish(failed, {})
     with pytest.raises(UserError, match="was failed: there is nothing to draw"):
         look.confusion(results, record.id)
+
+
+def test_distances_are_those_of_the_records_and_of_the_inputs(results):
+    first = one(results, "dann")
+    config, result = first.config, first.result
+    second = dataclasses.replace(first, config={**config, "seed": 1}, result={**result, "proxy_a_distance": 0.5})
+    named = {**config, "method": {"name": "source_only"}}
+    plain = dataclasses.replace(first, config=named, result={**result, "proxy_a_distance": 1.5})
+    figure = look.distances([first, second, plain], "dann")
+    inputs, features = figure.axes
+    assert features.get_xlabel() == "features of source_only"
+    after = (result["proxy_a_distance"] + 0.5) / 2
+    assert [line.get_xydata().tolist() for line in features.lines[1:]] == [[[1.5, after]]]
+    task = tiny.task("moons/35")
+    expected = proxy_a_distance(*(domain.test.inputs for domain in (task.source, task.target)))
+    assert [line.get_xydata().tolist() for line in inputs.lines[1:]] == [[[expected, after]]]
+    assert [text.get_text() for text in inputs.texts] == [initials("moons/35")]
+
+
+def test_distances_without_a_pair_of_both(results):
+    with pytest.raises(UserError, match="both dann and source_only: nothing to compare"):
+        look.distances([one(results, "dann")], "dann")
+
+
+def test_initials():
+    assert initials("amazon_reviews/books-to-dvd") == "B→D"
