@@ -21,7 +21,17 @@ from da_bench.report.statistics import prediction_interval
 from da_bench.settings import UserError
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("jmlr_amazon", "jmlr_amazon_grid", "jmlr_amazon_msda", "jmlr_moons", "office31_resnet50", "surf")
+NAMES = (
+    "digits_ada",
+    "digits_jmlr",
+    "digits_shot",
+    "jmlr_amazon",
+    "jmlr_amazon_grid",
+    "jmlr_amazon_msda",
+    "jmlr_moons",
+    "office31_resnet50",
+    "surf",
+)
 KEPT = sorted(path.parent.name for path in (ROOT / "results").glob("*/card.md"))
 TASK = "moons/35"
 
@@ -48,7 +58,8 @@ def test_every_printed_number_is_run_and_every_interval_is_of_a_quick_run(name):
 
 
 def made_by(experiments):
-    return {(one.method.name, one.task.partition("@")[0]) for one in experiments}
+    names = ((one, one.method.name if one.labels_from == "source" else "target_only") for one in experiments)
+    return {(name, one.task.partition("@")[0]) for one, name in names}
 
 
 @pytest.mark.parametrize("name", KEPT)
