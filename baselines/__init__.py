@@ -7,7 +7,7 @@ from baselines import published, tllib
 from baselines.components import Bda, Jda, Tca
 from baselines.fine_tuning import StagedFineTuning, feature_extraction, fine_tuned, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
-from baselines.on_features import every_method
+from baselines.on_features import deep_methods, every_method
 from baselines.reweighting import DensityRatio, KernelMeanMatching
 from baselines.shallow import LogisticRegression, ShallowCoral
 from baselines.subspaces import Gfk, Pca, SubspaceAlignment
@@ -32,6 +32,7 @@ __all__ = [
     "SubspaceAlignment",
     "Svm",
     "Tca",
+    "deep_methods",
     "every_method",
     "feature_extraction",
     "fine_tuned",

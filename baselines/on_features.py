@@ -7,20 +7,24 @@ from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.methods.source_only import SourceOnly
 
 
+def deep_methods() -> list[Method]:
+    """Every deep method at its defaults but those that adapt batch statistics, which a head on features has none of."""
+    load_plugins()
+    return [cls() for cls in METHODS.values() if issubclass(cls, Method) and not cls.needs_batch_norm]
+
+
 def every_method(task: str, weights: str, training: "da.Training", seeds: int) -> list["da.Experiment"]:
     """Every method and reference on one pair, with seeds 0 .. `seeds` - 1.
 
-    Every deep method but those that adapt batch statistics, which the head on features has none of, all with the same
-    head, `training` and seeds; a linear head and both upper bounds; and every classical method once, as nothing in
-    them is random. weights: the name of imported ones. All hyper-parameters are those of the methods' papers.
+    The `deep_methods`, all with the same head, `training` and seeds; a linear head and both upper bounds; and every
+    classical method once, as nothing in them is random. weights: the name of imported ones. All hyper-parameters are
+    those of the methods' papers.
     """
-    load_plugins()
 
     def run(method: Method | Shallow, **settings: "da.Training") -> da.Experiment:
         return da.Experiment(task=task, method=method, features=weights, **settings)
 
-    deep = [cls() for cls in METHODS.values() if issubclass(cls, Method) and not cls.needs_batch_norm]
-    runs = [run(method, training=training) for method in deep]
+    runs = [run(method, training=training) for method in deep_methods()]
     source_only = run(SourceOnly(), training=training)
     references = [feature_extraction(task, weights, training=training), target_only(source_only)]
     once = [run(cls()) for cls in METHODS.values() if issubclass(cls, Shallow)]
