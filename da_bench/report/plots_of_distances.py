@@ -35,8 +35,9 @@ def plot_distances(
 def _panel(axes: "Axes", points: Mapping[str, tuple[float, float]]) -> None:
     axes.plot([0, MOST], [0, MOST], color="#888888", linewidth=0.8)
     axes.plot(*np.array(list(points.values())).T, "o", color=COLOURS[0], markersize=4)
-    for task, point in points.items():
-        axes.annotate(plain(initials(task)), point, (4, 2), textcoords="offset points", fontsize=7)
+    for i, (task, point) in enumerate(sorted(points.items(), key=lambda item: item[1])):  # neighbours on other sides
+        place, side = [((4, -2), "left"), ((-4, -2), "right")][i % 2]
+        axes.annotate(plain(initials(task)), point, place, textcoords="offset points", fontsize=7, ha=side)
     axes.set(xlim=(0, MOST), ylim=(0, MOST), aspect="equal")
     grid(axes, "both")
 
