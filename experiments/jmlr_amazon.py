@@ -5,7 +5,7 @@ The paper's table 1 (a), counts of 5000 words and word pairs, at the one setting
 default: 50 sigmoid units, lambda = 0.1, learning rate 0.001, a source and a target row a step. The paper's search over
 nine lambdas and two widths is experiments/jmlr_amazon_grid.py.
 Expect the networks' numbers where the paper has them, and its figure 3: DANN brings the domains nearer on all pairs.
-Do not expect its order of methods: that gains nothing which five seeds could tell from noise, and the SVM is above both.
+Do not expect its order of methods: DANN gains nothing that five seeds could tell from noise, the SVM is above both.
 """
 
 import numpy as np
