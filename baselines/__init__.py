@@ -7,6 +7,7 @@ from baselines import published, tllib
 from baselines.components import Bda, Jda, Tca
 from baselines.fine_tuning import StagedFineTuning, feature_extraction, fine_tuned, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
+from baselines.on_digits import classics
 from baselines.on_features import deep_methods, every_method
 from baselines.reweighting import DensityRatio, KernelMeanMatching
 from baselines.shallow import LogisticRegression, ShallowCoral
@@ -32,6 +33,7 @@ __all__ = [
     "SubspaceAlignment",
     "Svm",
     "Tca",
+    "classics",
     "deep_methods",
     "every_method",
     "feature_extraction",

@@ -9,29 +9,18 @@ schedules, lambda on the encoder only; the target's training split adapts, its t
 import os
 
 import da_bench as da
-from baselines import published, target_only
+from baselines import classics, published, target_only
 
 SEEDS = 5
 TASK = "mnist-to-mnist_m"
 NETWORK = da.models.GaninMnist()
 TRAINING = da.Training(steps=10_000, evaluations=10)
 METHODS = [da.methods.SourceOnly(), da.methods.Dann(widths=(100,))]
-LATER = [
-    da.methods.Coral(),
-    da.methods.Mmd(),
-    da.methods.Jan(),
-    da.methods.Cdan(),
-    da.methods.Cdan(entropy_conditioning="plain"),
-    da.methods.Mcd(),
-    da.methods.Wdgrl(),
-    da.methods.Adda(),
-    da.methods.Shot(),
-]
 
 
 def runs(seeds: int, others: bool, training: da.Training = TRAINING) -> list[da.Experiment]:
     """The methods and the bound."""
-    methods = [*METHODS, *(LATER if others else [])]
+    methods = [*METHODS, *([*classics(), da.methods.Shot()] if others else [])]
     made = [da.Experiment(task=TASK, method=one, model=NETWORK, training=training) for one in methods]
     return da.over_seeds([*made, target_only(made[0])], seeds)
 

@@ -11,25 +11,14 @@ import math
 import os
 
 import da_bench as da
-from baselines import published, target_only
+from baselines import classics, published, target_only
 
 SEEDS = 5
 EPOCHS = 30
 ROWS = {"mnist": 60_000, "usps": 7_291, "svhn": 73_257}  # training rows, which make the epochs
 BATCH = 64
 TASKS = ["usps-to-mnist", "mnist-to-usps", *(["svhn-to-mnist"] if os.environ.get("SVHN") else [])]
-OTHERS = [
-    da.methods.Dann(),
-    da.methods.Coral(),
-    da.methods.Mmd(),
-    da.methods.Jan(),
-    da.methods.Cdan(),
-    da.methods.Cdan(entropy_conditioning="plain"),
-    da.methods.Mcd(),
-    da.methods.Wdgrl(),
-    da.methods.Adda(),
-    da.methods.Shot(variant="im"),
-]
+OTHERS = [da.methods.Dann(), *classics(), da.methods.Shot(variant="im")]
 
 
 def training(steps: int) -> da.Training:
