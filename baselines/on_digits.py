@@ -1,11 +1,15 @@
 """What is compared on digits beside the methods that a table printed."""
 
-import da_bench as da
-from da_bench.methods import Method
+from typing import Any
+
+from da_bench.methods import METHODS, Method
+
+CLASSICS = ("coral", "mmd", "jan", "cdan", "mcd", "wdgrl", "adda")
+CONDITIONED = {"entropy_conditioning": "plain"}
 
 
 def classics() -> list[Method]:
-    """CORAL, DAN, JAN, CDAN, CDAN+E, MCD, WDGRL and ADDA, at the defaults of their papers."""
-    m = da.methods
-    conditional = [m.Cdan(), m.Cdan(entropy_conditioning="plain")]
-    return [m.Coral(), m.Mmd(), m.Jan(), *conditional, m.Mcd(), m.Wdgrl(), m.Adda()]
+    """CORAL, DAN, JAN, CDAN, MCD, WDGRL, ADDA and CDAN+E, at the defaults of their papers."""
+    asked: list[tuple[str, dict[str, Any]]] = [*((name, {}) for name in CLASSICS), ("cdan", CONDITIONED)]
+    made: list[Any] = [METHODS[name](**fields) for name, fields in asked]
+    return made
