@@ -47,7 +47,8 @@ def _end_with_parent() -> None:
 
 
 def make(asked: dict[str, Any]) -> None:
-    """The run, on as many devices as the parent would use."""
+    """The run, on as many devices as the parent would use; its record names the parent's command."""
+    sys.argv = asked["argv"]
     jax.config.update("jax_num_cpu_devices", asked["cpu_devices"])
     jax.config.update("jax_compilation_cache_dir", asked["cache"])
     for source in asked["sources"]:

@@ -51,7 +51,8 @@ def apart(
 
 def described(one: Experiment, options: dict[str, Any]) -> str:
     """A run as one line for a process that is to make it. options: fields of `Options` for that process."""
-    return json.dumps({"config": one.config(), "sources": sources(one), "options": options, **_devices()}, default=str)
+    told = {"config": one.config(), "sources": sources(one), "options": options, "argv": sys.argv}
+    return json.dumps({**told, **_devices()}, default=str)
 
 
 def make(message: str, timeout: float | None, request: Request, hear: Hear | None = None) -> Failure | None:

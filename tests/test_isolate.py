@@ -212,9 +212,11 @@ def test_lines_of_another_process_are_heard_when_they_are_whole(tmp_path, monkey
             heard.clear()
 
 
-def test_the_steps_of_a_run_in_a_process_of_its_own_are_shown(results, capsys, monkeypatch):
+def test_a_run_in_a_process_of_its_own_shows_its_steps_and_names_the_command(results, capsys, monkeypatch):
     monkeypatch.setitem(progress.EVERY, "plain", 0.0)
-    da.study([one(da.methods.SourceOnly())], da.Options(results=results, isolate=True))
+    monkeypatch.setattr(sys, "argv", ["da-bench", "run", "/home/me/mine.py"])
+    (record,) = da.study([one(da.methods.SourceOnly())], da.Options(results=results, isolate=True)).records
+    assert record.environment["command"] == "da-bench run mine.py"
     assert f"step {TRAINING.steps}" in capsys.readouterr().err
 
 
