@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from da_bench.types import Array
 
-LARGE = 2**16  # numbers of one picture
+LARGE = 2**17  # numbers of one picture
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
