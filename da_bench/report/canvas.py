@@ -112,6 +112,14 @@ def inside(limits: Callable[[], tuple[float, float]], set_limits: Callable[[floa
     set_limits(max(low, -2.0), min(high, 102.0))
 
 
+def lowest(gains: np.ndarray) -> float:
+    """Where a scale of gains in points may begin, so that a method that fails leaves the others some room.
+
+    At the lowest, or twice as far below 0 as the best is above it, if that is nearer; no nearer than -20.
+    """
+    return float(max(np.nanmin(gains), -2 * max(np.nanmax(gains), 10.0)))
+
+
 def grid(axes: "Axes", axis: Any) -> None:
     """Quiet lines behind the data along "x", "y" or "both", and no box around it."""
     axes.grid(axis=axis, color="#dddddd", linewidth=0.6)

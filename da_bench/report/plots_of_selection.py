@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from da_bench.records import Record
-from da_bench.report.canvas import BESIDE, COLOURS, SOURCE_ONLY_STYLE, facts_of, grid, label, plain, sheet
+from da_bench.report.canvas import BESIDE, COLOURS, SOURCE_ONLY_STYLE, facts_of, grid, label, lowest, plain, sheet
 from da_bench.report.over_pairs import ratio_interval
 from da_bench.report.rows import check_rule
 from da_bench.report.selection import Gains, gains_in, label_free, together
@@ -59,12 +59,17 @@ def _methods(axes: "Axes", found: Sequence[Gains], rule: str) -> None:
         ORACLE: {**OPEN, "label": "oracle"},
         LAST: {"marker": "|", "color": COLOURS[1], "markersize": 8, "label": "last step"},
     }
+    gains = {which: 100 * np.array([one.mean(which).mean for one in found]) for which in (ORACLE, LAST, rule)}
+    low = lowest(np.concatenate(list(gains.values())))
     for place, one in enumerate(found):
-        chosen = one.mean(rule)
-        axes.plot([100 * one.mean(ORACLE).mean, 100 * chosen.mean], [place] * 2, color="#bbbbbb", linewidth=1, zorder=0)
-        axes.errorbar(100 * chosen.mean, place, xerr=100 * np.nan_to_num(chosen.half_width), **CHOSEN)
+        if gains[rule][place] < low:
+            beside = axes.get_yaxis_transform()
+            axes.text(0.01, place, f"◂ {gains[rule][place]:+.1f}", fontsize=7, va="center", transform=beside)
+            continue
+        axes.plot([gains[ORACLE][place], gains[rule][place]], [place] * 2, color="#bbbbbb", linewidth=1, zorder=0)
+        axes.errorbar(gains[rule][place], place, xerr=100 * np.nan_to_num(one.mean(rule).half_width), **CHOSEN)
     for which, look in looks.items():
-        axes.plot([100 * one.mean(which).mean for one in found], range(len(found)), linestyle="none", **look)
+        axes.plot(np.where(gains[which] < low, np.nan, gains[which]), range(len(found)), linestyle="none", **look)
     axes.plot([], [], "s", color=COLOURS[0], markersize=4, label=RULES[rule])
     axes.axvline(0, linewidth=1, zorder=0, **DASHED)
     axes.set_yticks(range(len(found)), [label(one.name) for one in found], fontsize=7)

@@ -8,7 +8,7 @@ import numpy as np
 
 from da_bench.records import Record
 from da_bench.report import over_pairs
-from da_bench.report.canvas import COLOURS, facts_of, grid, label, plain, sheet, styles_of
+from da_bench.report.canvas import COLOURS, facts_of, grid, label, lowest, plain, sheet, styles_of
 from da_bench.report.cells import mean_of, seconds_of
 from da_bench.report.over_pairs import ENOUGH_PAIRS, LEVEL
 from da_bench.report.pairs import Line, complete, harmed, lines_of, means, paired_gain
@@ -56,9 +56,10 @@ def _gain(line: Line, task: str, rule: str) -> float:
 
 
 def _heat(axes: "Axes", gains: np.ndarray, flags: np.ndarray) -> None:
-    low, high = min(0.0, np.nanmin(gains)), max(0.0, np.nanmax(gains))
+    low, high = min(0.0, lowest(gains)), max(0.0, np.nanmax(gains))
     image = axes.imshow(gains, cmap="cividis", vmin=low, vmax=high + 1e-9, aspect="auto")
-    axes.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01).ax.tick_params(labelsize=7)
+    below = "min" if np.nanmin(gains) < low else "neither"
+    axes.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01, extend=below).ax.tick_params(labelsize=7)
     size = 6.5 if gains.shape[1] <= MOST_NUMBERS // 2 else 5.5
     for (i, j), gain in np.ndenumerate(gains):
         colour = "black" if np.isfinite(gain) and gain > (low + high) / 2 else "white"

@@ -6,7 +6,7 @@ import pytest
 from matplotlib import image
 from test_pairs import study
 
-from da_bench.report.canvas import picture
+from da_bench.report.canvas import lowest, picture
 from da_bench.report.plots_of_labels import plot_shots
 from da_bench.report.plots_of_scores import plot_validators
 from da_bench.report.plots_over_pairs import front, plot_cost, plot_critical_difference, plot_heat_map
@@ -79,6 +79,13 @@ def test_heat_map_by_hand():
     assert cells == {(0, 0): "+10.0", (0, 1): "-20.0▼", (0, 2): "×", (1, 0): "+5.0", (1, 1): "×", (1, 2): "+10.0"}
     assert [one.get_text() for one in axes.get_xticklabels()] == ["x", "y", "z"]
     assert [one.get_text() for one in axes.get_yticklabels()] == ["dann", "mcc"]
+
+
+@pytest.mark.parametrize(
+    ("gains", "begins"), [([-82.0, 4.0], -20.0), ([-82.0, 30.0], -60.0), ([-8.0, 4.0], -8.0), ([1.0, np.nan], 1.0)]
+)
+def test_a_scale_of_gains_ends_where_one_would_flatten_the_rest(gains, begins):
+    assert lowest(np.array(gains)) == begins
 
 
 def test_front_is_those_whom_nobody_beats():

@@ -59,6 +59,14 @@ def test_only_what_has_checkpoints_and_a_reference_on_two_pairs_is_counted():
     assert plot_selection(study()) is not None
 
 
+def test_a_method_that_fails_is_named_and_leaves_the_others_their_room():
+    failed = [fake.record(pair, "cmd", seed, 0.1, rules={ORACLE: 0.1}) for pair in PAIRS for seed in range(3)]
+    axes = plot_selection([*study(), *failed]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["◂ -40.0"]
+    assert axes.get_xlim()[0] > -20
+    assert list(plot_selection(study()).axes[0].texts) == []
+
+
 def test_the_interval_over_pairs_is_welchs(rng):
     a, b = rng.normal(size=5), rng.normal(size=8)
     ours = mean_interval([a, -b])  # half the difference of two means
