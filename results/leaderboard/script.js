@@ -34,14 +34,17 @@ function makeSortable(table) {
   });
 }
 
+const SHOWN = ["rank", "accuracy", "gain"]; // each as it is shown, then what it is sorted by
+
 function showRule(row, rule) {
   const rules = JSON.parse(row.dataset.rules);
-  const shown = Object.hasOwn(rules, rule) ? rules[rule] : null;
+  const shown = Object.hasOwn(rules, rule) ? rules[rule].split("|") : null;
   for (const cell of row.cells) {
     const name = cell.dataset.of;
     if (!name) continue;
-    cell.firstElementChild.textContent = shown ? shown[name] : "n/a";
-    cell.dataset.by = shown && shown[`${name}_by`] !== null ? shown[`${name}_by`] : "";
+    const at = 2 * SHOWN.indexOf(name);
+    cell.firstElementChild.textContent = shown ? shown[at] : "n/a";
+    cell.dataset.by = shown ? shown[at + 1] : "";
   }
 }
 
