@@ -10,6 +10,7 @@ inductive task. The classical methods see the features as they are, once.
 Protocol: transductive, as the published tables have it: all of the target's pictures, without labels, adapt, and all
 are scored. Those tables are of DeCAF6 and AlexNet, other networks: their gains are to be read beside these, not their
 accuracies; and a linear source-only classifier averages 93 % here, so little is left to gain.
+Cost: 2280 runs, about two and a half hours of one CPU core with `--validators all`.
 """
 
 import os
