@@ -57,5 +57,5 @@ PAPER = da.reproduce.Paper(
         "has no batch normalisation",
         "a tenth of the source validates and does not train",
     ),
-    cost="60 runs, 430 million pictures forth and back: an accelerator (not measured)",
+    cost="60 runs, 860 million pictures forth and back: an accelerator (not measured)",
 )

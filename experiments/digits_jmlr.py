@@ -44,6 +44,6 @@ PAPER = da.reproduce.Paper(
         "values from 0 to 1, their mean not taken out",
         "a tenth of the source validates and does not train",
     ),
-    cost="15 runs, 2.6 million pictures forth and back a run of DANN: hours on a CPU, minutes on an accelerator (not "
+    cost="15 runs, 1.3 million pictures forth and back a run of DANN: hours on a CPU, minutes on an accelerator (not "
     "measured)",
 )

@@ -60,5 +60,5 @@ PAPER = da.reproduce.Paper(
         "a tenth of each training split validates and does not train",
         "USPS is grown to 28 pixels by Pillow's filter from LIBSVM's files",
     ),
-    cost="30 runs, 950 thousand steps of 64 rows: hours on a CPU, minutes on an accelerator (not measured)",
+    cost="30 runs, 630 thousand steps of 64 rows: hours on a CPU, minutes on an accelerator (not measured)",
 )
