@@ -25,8 +25,10 @@ def attempt(one: Experiment, job: Job) -> bool:
     if not job.store.has(one.id):
         job.sweep.begin(label([one]), 1)
         try:
-            options = {**_alone(job.options), "progress": "json"}
-            found = isolate.apart(one, options, job.options.timeout, job.request, job.sweep.relay)
+            shown = job.options.progress != "none"  # else the process reports nothing that nobody reads
+            options = _alone(job.options) | ({"progress": "json"} if shown else {})
+            hear = job.sweep.relay if shown else None
+            found = isolate.apart(one, options, job.options.timeout, job.request, hear)
         except HeldError as error:
             found = error
     return _settled(one, found, job)

@@ -49,7 +49,7 @@ PAPER = da.reproduce.Paper(
     protocol="20 epochs of the source, then 100 of the method, 150 rows of each domain, Nesterov, rate 0.001",
     selection=published.ADA_DIGITS.selection,
     rule="last",
-    cells={place: value for place, value in da.reproduce.printed(published.ADA_DIGITS).items() if place[1] in TASKS},
+    cells=da.reproduce.printed(published.ADA_DIGITS, tasks=TASKS),
     differs=(
         "methods act from the start, their weights by the ramp over all epochs, where the suite begins them after 20",
         "the learning rate falls from the start, not from epoch 20 on",

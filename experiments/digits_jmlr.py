@@ -26,18 +26,13 @@ def runs(seeds: int, others: bool, training: da.Training = TRAINING) -> list[da.
 
 
 EXPERIMENTS = runs(SEEDS, bool(os.environ.get("OTHERS")))
-MADE = {"source_only", "dann", "target_only"}
 PAPER = da.reproduce.Paper(
     title="Ganin et al., JMLR 2016, Table 2: MNIST to MNIST-M",
     citation=published.GANIN_DIGITS.citation,
     protocol="section 5.2: 128 rows a step, half of each domain; rates by schedule; the target's test part is scored",
     selection=published.GANIN_DIGITS.selection,
     rule="last",
-    cells={
-        place: value
-        for place, value in da.reproduce.printed(published.GANIN_DIGITS).items()
-        if place[0] in MADE and place[1] == TASK
-    },
+    cells=da.reproduce.printed(published.GANIN_DIGITS, tasks=[TASK], methods=["source_only", "dann", "target_only"]),
     differs=(
         "10000 steps, as the paper does not say how many",
         "pictures of 32 pixels, as the published MNIST-M has them, with MNIST's grown; the paper's network sees 28",

@@ -99,8 +99,8 @@ class AdaDigits(Network):
 
     def classify(self, features: Array, train: bool = False) -> Array:
         """[n, 128] -> [n, classes]; train: by the rows' own statistics, and with dropout."""
-        first, second = (
-            lambda x, layer=layer, norm=norm: nn.relu(norm(layer(x), train))
-            for layer, norm in zip(self.hidden, self.hidden_norms, strict=True)
-        )
-        return self.head(second(self.dropout(first(features), deterministic=not train)))
+        first = self.dropout(self._activated(0, features, train), deterministic=not train)
+        return self.head(self._activated(1, first, train))
+
+    def _activated(self, layer: int, x: Array, train: bool) -> Array:
+        return nn.relu(self.hidden_norms[layer](self.hidden[layer](x), train))

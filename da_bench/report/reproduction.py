@@ -72,10 +72,17 @@ class Paper:
                 raise UserError(f"Paper.cells: {method} on {task} is {value}; an accuracy is in [0, 1]")
 
 
-def printed(*sources: Source) -> dict[Place, float]:
-    """The cells of tables that `baselines/published.py` has, of one source or several."""
+def printed(
+    *sources: Source, tasks: Sequence[str] | None = None, methods: Sequence[str] | None = None
+) -> dict[Place, float]:
+    """The cells of tables that `baselines/published.py` has, of one source or several: all, or some."""
     found = [number for number in NUMBERS if number.source in sources]
-    return {(number.method, task): value for number in found for task, value in number.accuracy.items()}
+    cells = {(number.method, task): value for number in found for task, value in number.accuracy.items()}
+    return {
+        (method, task): value
+        for (method, task), value in cells.items()
+        if (tasks is None or task in tasks) and (methods is None or method in methods)
+    }
 
 
 class Discord(NamedTuple):
