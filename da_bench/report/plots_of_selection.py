@@ -38,7 +38,7 @@ def plot_selection(records: Sequence[Record], rule: str = "last") -> "Figure | N
         return None
     shown = rule if rule not in (LAST, ORACLE) else DEFAULT
     winners, rules = [one for one in found if one.gains], [LAST, *label_free(found)]
-    rows = [row for one in found for row in one.line.rows.values()]
+    rows = [row for one in found for row in one.rows]
     heights = [0.8 + 0.17 * len(found), *[0.8 + 0.17 * len(rules)] * bool(winners)]
     figure, panels = sheet(facts_of(records, rows, _said(max(len(one.pairs) for one in found))), heights, 1)
     _methods(panels[0, 0], found, shown)

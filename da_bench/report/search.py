@@ -88,6 +88,11 @@ class Search:
         scores = self.scores(rule)
         return self.rows[int(np.argmax(scores))] if np.isfinite(scores).any() else None
 
+    def chosen_scores(self, rule: str) -> dict[int, float]:
+        """Seed -> target accuracy of the setting and checkpoint that a rule takes; empty where it cannot choose."""
+        chosen = self.chosen(rule)
+        return chosen.scores(rule) if chosen else {}
+
     def best_so_far(self, rule: str) -> np.ndarray | None:
         """Target accuracy of what a rule takes of the first k settings, k = 1 .. trials, in expectation over orders.
 
@@ -208,7 +213,7 @@ def search_tables(records: Sequence[Record], rules: Sequence[str]) -> list[Table
 
 
 def _table(task: str, searches: Sequence[Search], rules: Sequence[str]) -> Table:
-    rows = tuple(_row(one, _reference(one, searches), rule) for one in searches for rule in rules)
+    rows = tuple(_row(one, searched_alike(one, searches), rule) for one in searches for rule in rules)
     records = [run for one in searches for row in one.rows for run in row.runs]
     notes = (*_budgets(searches), NOTE, *_optimism(searches, rules), *provenance(records))
     return Table(f"Search, {task}", COLUMNS, rows, notes)
@@ -243,8 +248,8 @@ def _said(search: Search, row: Row) -> str:
     return f"{values} (default)" if row is search.default else values
 
 
-def _reference(search: Search, searches: Sequence[Search]) -> Search | None:
-    """Source only, with the same network, training and budget."""
+def searched_alike(search: Search, searches: Sequence[Search]) -> Search | None:
+    """Source only, with the same network, training and budget as `search`; None: not among `searches`."""
 
     def outside(one: Search) -> dict[str, str]:
         return {

@@ -1,11 +1,12 @@
 """How much of a gain that target labels would choose is left when a rule without target labels chooses.
 
 A gain is over source only on the same pair and seeds, both reported by the same rule. What is left of the oracle's gain
-is a ratio of means over pairs; the pairs are those that they are, so only seeds vary.
+is a ratio of means over pairs; the pairs are those that they are, so only seeds vary. A rule chooses the checkpoint of
+every run, and where methods were searched also their settings, and source only's.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING
 from da_bench.report.over_pairs import mean_interval, ratio_interval
 from da_bench.report.pairs import Line, lines_of
-from da_bench.report.rows import Row, check_rule, common, provenance, said
+from da_bench.report.rows import Row, by_task, check_rule, common, provenance, said
+from da_bench.report.search import Search, searched_alike, searches_of
 from da_bench.report.statistics import Interval
 from da_bench.report.table import Cell, Column, Table
 from da_bench.report.validators import correlations
@@ -28,6 +30,11 @@ NOTE = (
     "pairs, which are not drawn). Left: this gain as a share of the oracle's [95 % interval by Fieller], where the "
     "oracle's is above 0 by its interval. The oracle cheats: it chooses by target labels."
 )
+SEARCHED_NOTE = (
+    "Each method was run at {} settings on a pair, source only too. A rule takes of each run the checkpoint that it "
+    "scores best, and of all settings the one whose scores there are best in the mean over the same seeds; no interval "
+    "holds that choice. 'last step' is the default setting without any search."
+)
 RULE_NOTE = (
     "Over all methods of the table above. Left: over those whose gain by the oracle is above 0. Gain, lose: how many "
     "methods' interval lies above and below 0. Lost: gain by the oracle minus gain by the rule, in points, mean and "
@@ -36,12 +43,16 @@ RULE_NOTE = (
 
 
 class Gains(NamedTuple):
-    """Of one method, in [-1, 1]: by rule, for each pair, an array over the seeds; the same seeds for every rule."""
+    """Of one method, in [-1, 1]: by rule, for each pair, an array over the seeds; the same seeds for every rule.
+
+    rows: what it was run with; trials: the settings on a pair of which a rule takes one.
+    """
 
     name: str
-    line: Line
+    rows: tuple[Row, ...]
     pairs: tuple[str, ...]
     by_rule: Mapping[str, list[np.ndarray]]
+    trials: int = 1
 
     def mean(self, rule: str) -> Interval:
         """Over pairs and seeds."""
@@ -75,20 +86,48 @@ def gains_of(records: Sequence[Record]) -> list[Gains]:
 def gains_in(records: Sequence[Record]) -> list[Gains]:
     """Methods that adapt, with checkpoints to choose from and a source only on two pairs; the oracle's best one first.
 
+    Where methods were searched, with the same budget as source only, these alone.
+
     Raises:
         UserError: for no records, or two results of one setting and seed.
     """
-    _, lines = lines_of(records)
-    choosing = [line for line in lines if line.competes and not line.first.is_source_only and _chooses(line)]
-    rules = [rule for rule in RULES if all(_has(line, rule) for line in choosing)]
-    found = [made for line in choosing if len((made := _gains(line, rules)).pairs) > 1]
-    if len({_protocol(one) for one in found}) > 1:  # a method under two protocols is two lines
+    found = _searched(records) or _as_run(records)
+    if len({_protocol(one) for one in found}) > 1:  # a method under two protocols is two of them
         found = [one._replace(name=f"{one.name}, {_protocol(one)}") for one in found]
     return sorted(found, key=lambda one: -one.mean(ORACLE).mean)
 
 
 def _protocol(gains: Gains) -> str:
-    return str(gains.line.first.first.result["protocol"])
+    return str(gains.rows[0].first.result["protocol"])
+
+
+def _searched(records: Sequence[Record]) -> list[Gains]:
+    methods: dict[Any, dict[str, tuple[Search, Search]]] = {}
+    for task, group in by_task(records).items():
+        searches = searches_of(group)
+        for one in searches:
+            base = searched_alike(one, searches)
+            if base and one is not base and not one.rows[0].is_bound:
+                methods.setdefault((one.name, *sorted(one.fixed.items())), {})[task] = one, base
+    several = [pairs for pairs in methods.values() if len(pairs) > 1]
+    every = [one for pairs in several for pair in pairs.values() for one in pair]
+    rules = [rule for rule in RULES if all(one.chosen_scores(rule) for one in every)]
+    return [_gains_searched(pairs, rules) for pairs in several]
+
+
+def _gains_searched(pairs: Mapping[str, tuple[Search, Search]], rules: Sequence[str]) -> Gains:
+    searches = [one for one, _ in pairs.values()]
+    of_pairs = [_differences(*([of.chosen_scores(rule) for rule in rules] for of in pair)) for pair in pairs.values()]
+    rows = tuple(row for one in searches for row in one.rows)
+    trials = max(one.budget[0] for one in searches)
+    return Gains(searches[0].name, rows, tuple(pairs), _by_rule_of(of_pairs, rules), trials)
+
+
+def _as_run(records: Sequence[Record]) -> list[Gains]:
+    _, lines = lines_of(records)
+    choosing = [line for line in lines if line.competes and not line.first.is_source_only and _chooses(line)]
+    rules = [rule for rule in RULES if all(_has(line, rule) for line in choosing)]
+    return [made for line in choosing if len((made := _gains(line, rules)).pairs) > 1]
 
 
 def _chooses(line: Line) -> bool:
@@ -103,15 +142,19 @@ def _has(line: Line, rule: str) -> bool:
 
 def _gains(line: Line, rules: Sequence[str]) -> Gains:
     bases = {task: base for task, base in line.bases.items() if base is not None}
-    of_pairs = [_differences(line.rows[task], base, rules) for task, base in bases.items()]
-    return Gains(line.name, line, tuple(bases), {rule: [one[i] for one in of_pairs] for i, rule in enumerate(rules)})
+    pairs = [(line.rows[task], base) for task, base in bases.items()]
+    of_pairs = [_differences(*([of.scores(rule) for rule in rules] for of in pair)) for pair in pairs]
+    return Gains(line.name, tuple(line.rows.values()), tuple(bases), _by_rule_of(of_pairs, rules))
 
 
-def _differences(row: Row, base: Row, rules: Sequence[str]) -> np.ndarray:
-    """[rules, seeds], over the seeds that both have under every rule."""
-    ours, theirs = ([of.scores(rule) for rule in rules] for of in (row, base))
+def _by_rule_of(of_pairs: Sequence[np.ndarray], rules: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    return {rule: [one[i] for one in of_pairs] for i, rule in enumerate(rules)}
+
+
+def _differences(ours: Sequence[dict[int, float]], theirs: Sequence[dict[int, float]]) -> np.ndarray:
+    """Of scores by seed under each rule: [rules, seeds], over the seeds that both have under every rule."""
     both = np.array(common(*ours, *theirs))
-    difference: np.ndarray = both[: len(rules)] - both[len(rules) :]
+    difference: np.ndarray = both[: len(ours)] - both[len(ours) :]
     return difference
 
 
@@ -125,7 +168,10 @@ def selection_tables(records: Sequence[Record], rules: Sequence[str], rule: str 
         check_rule(one)
     found = gains_of(records)
     pairs = dict.fromkeys(task for one in found for task in one.pairs)
-    notes = (f"Pairs: {said(pairs)}.", NOTE, *provenance([one for one in records if one.config["task"] in pairs]))
+    trials = sorted({one.trials for one in found})
+    searched = [SEARCHED_NOTE.format(" or ".join(map(str, trials)))] if trials != [1] else []
+    origin = provenance([one for one in records if one.config["task"] in pairs])
+    notes = (f"Pairs: {said(pairs)}.", NOTE, *searched, *origin)
     return [_by_method(found, rules, rule, notes), _by_rule(found)]
 
 

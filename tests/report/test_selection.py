@@ -90,3 +90,36 @@ def test_the_interval_of_a_ratio_says_where_it_knows_nothing():
     assert ratio_interval([[1.0, 2.0]], [[-1.0, 1.1]])[1:] == (float("-inf"), float("inf"))
     assert np.isnan(ratio_interval([[1.0]], [[2.0]])[1:]).all()
     assert ratio_interval([[1.0, 2.0]], [[2.0, 4.0]]) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def searched(pairs=PAIRS):
+    """Two settings of each method: IM prefers the second, at which DANN gains .2; the oracle's choice is its .3."""
+    made = []
+    for pair in pairs:
+        for seed, noise in enumerate(NOISE):
+            for rate, im, base, ours in ((0.01, 1.0, 0.50, 0.55), (0.1, 2.0, 0.55, 0.75), (0.001, 0.5, 0.60, 0.90)):
+                training = {"learning_rate": rate}
+                made.append(fake.record(pair, "source_only", seed, base, training=training))
+                made.append(fake.record(pair, "dann", seed, ours + noise, training=training, weight=100 * rate))
+                for one in made[-2:]:
+                    one.curves["validators"] = {"im": [im - 1, im]}
+    return made
+
+
+def test_a_rule_takes_the_setting_too_where_methods_were_searched():
+    (found,) = gains_of(searched())
+    assert (found.name, found.trials, found.pairs) == ("dann", 3, PAIRS)
+    assert set(found.by_rule) == {"last", "im", ORACLE}  # the rules that scored every run
+    gains = {rule: found.mean(rule).mean for rule in found.by_rule}
+    assert gains == pytest.approx({"last": 0.05, "im": 0.20, ORACLE: 0.30})
+    by_method, by_rule = selection_tables(searched(), ["last", "im"])
+    assert cell(by_method, 0, "left").raw[0] == pytest.approx(2 / 3)
+    assert any("run at 3 settings on a pair" in note for note in by_method.notes)
+    assert not any("settings on a pair" in note for note in selection_tables(study(), ["last"])[0].notes)
+    assert [row[0].text for row in by_rule.rows] == ["last step", "IM + source-val floor", "oracle*"]
+    assert plot_selection(searched()) is not None
+
+
+def test_a_search_on_one_pair_alone_leaves_nothing_to_average():
+    with pytest.raises(UserError, match="two pairs"):
+        gains_of(searched(PAIRS[:1]))
