@@ -10,20 +10,20 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".cache" / "jax"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # most are small, and the same in many files
 os.environ["MPLBACKEND"] = "agg"
 
 
-# held against numpy or for what they do, not for how their programs round
-FOLDERS = ("methods", "models", "baselines")
-QUICKLY_COMPILED = {*FOLDERS, "test_execute", "test_view", "test_cli", "test_cli_new", "test_reverse"}
+def pytest_runtest_setup(item):
+    """Most tests run a program once or twice: to compile it well takes longer, also in processes that they start."""
+    well = item.path.parent.name == "parity" or item.get_closest_marker("slow")
+    jax.config.update("jax_disable_most_optimizations", not well)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0" if well else "1"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def programs_of_one_file(request):
-    """Compiled well but where that proves nothing, and forgotten, as the system limits how much memory is mapped."""
-    quickly = not QUICKLY_COMPILED.isdisjoint({request.path.parent.name, request.path.stem})
-    jax.config.update("jax_disable_most_optimizations", quickly)
+def programs_of_one_file():
+    """Forgotten after it, as the system limits how much memory is mapped."""
     yield
     jax.clear_caches()
 

@@ -1,10 +1,11 @@
 """Shapes so small that a test compiles in a second: three classes of two-dimensional blobs, the target shifted."""
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
-from da_bench import execute
+from da_bench import execute, models
 from da_bench.job import Job, Options
 from da_bench.models import Mlp, Network
 from da_bench.progress import Sweep
@@ -51,6 +52,10 @@ def splits(seed, shift):
 def one_of_each_kind(names):
     """Parameters: methods of every kind are tested each time, the others of `names` by `make conformance`."""
     return [name if name in KINDS else pytest.param(name, marks=pytest.mark.conformance) for name in names]
+
+
+# each as one program, which is compiled sooner than its operations one by one
+initialise, forward = (jax.jit(one, static_argnums=0) for one in (models.initialise, models.forward))
 
 
 def task(name="moons/35", shift=0.8):

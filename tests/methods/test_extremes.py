@@ -19,7 +19,7 @@ def value_and_gradients(name, source, target, labels):
     def term(params, source, target):
         return method.loss(params, source, target, labels, jnp.asarray(0.5), jax.random.key(2))
 
-    return jax.value_and_grad(term, (0, 1, 2))(params, source, target)
+    return jax.jit(jax.value_and_grad(term, (0, 1, 2)))(params, source, target)
 
 
 def drawn(rng, rows, features=1.0, logits=1.0):

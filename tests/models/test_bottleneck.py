@@ -1,8 +1,9 @@
 import jax
 import numpy as np
 import pytest
+from tiny import forward, initialise
 
-from da_bench.models import Bottleneck, forward, initialise
+from da_bench.models import Bottleneck
 
 
 @pytest.fixture
