@@ -27,7 +27,9 @@ def test_the_tables_that_are_kept_are_those_of_their_records(study, tmp_path):
 
 
 OTHERS = sorted(
-    path for of in ("validators", "selection", "transferability") for path in (ROOT / "results").glob(f"*/{of}.md")
+    path
+    for of in ("validators", "selection", "transferability", "search")
+    for path in (ROOT / "results").glob(f"*/{of}.md")
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from da_bench.archive import DIGITS
 from da_bench.methods import METHODS, load_plugins
 from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING, accuracy_cell, gain_cell, number_cell, verdict_cell
@@ -121,17 +122,25 @@ def expected_picks(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
 
 
 def score_of(record: Record, rule: str) -> float:
-    """What a rule says of a run: its validator's score at the checkpoint that it chooses; NaN where it has none."""
+    """What a rule says of a run: its validator's score at the checkpoint that it chooses; NaN where it has none.
+
+    To so many digits as archives keep, so that the same setting is chosen from them.
+    """
     if rule == ORACLE:
         accuracy = record.result["rules"].get(ORACLE, {}).get("target_accuracy")
-        return math.nan if accuracy is None else accuracy
+        return math.nan if accuracy is None else _to_digits(accuracy, DIGITS)
     scores = record.curves.get("validators", {}).get(rule, [])
-    return max((one for one in scores if one is not None), default=math.nan)
+    return _to_digits(max((one for one in scores if one is not None), default=math.nan), DIGITS)
+
+
+def _to_digits(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _mean_score(row: Row, rule: str, seeds: set[int]) -> float:
     scores = {run.config["seed"]: score_of(run, rule) for run in row.runs}
-    mean = float(np.mean([scores.get(seed, math.nan) for seed in seeds]))
+    # means that are equal but for how they were rounded are a tie
+    mean = _to_digits(float(np.mean([scores.get(seed, math.nan) for seed in seeds])), DIGITS - 1)
     return mean if math.isfinite(mean) else -math.inf
 
 

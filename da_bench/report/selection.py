@@ -36,22 +36,26 @@ SEARCHED_NOTE = (
     "holds that choice. 'last step' is the default setting without any search."
 )
 RULE_NOTE = (
-    "Over all methods of the table above. Left: over those whose gain by the oracle is above 0. Gain, lose: how many "
-    "methods' interval lies above and below 0. Lost: gain by the oracle minus gain by the rule, in points, mean and "
-    "worst over methods and pairs. Order: Kendall's tau between the methods' gains by the rule and by the oracle."
+    "Over all methods of the table above. Source only: its target accuracy, percent, as the rule chooses it; chosen "
+    "badly it makes gains look large. Where gained: target accuracy of the methods whose gain by the oracle is above "
+    "0; left: over those. Gain, lose: how many methods' interval lies above and below 0. Lost: gain by the oracle "
+    "minus gain by the rule, in points, mean and worst over methods and pairs. Order: Kendall's tau between the "
+    "methods' gains by the rule and by the oracle."
 )
 
 
 class Gains(NamedTuple):
     """Of one method, in [-1, 1]: by rule, for each pair, an array over the seeds; the same seeds for every rule.
 
-    rows: what it was run with; trials: the settings on a pair of which a rule takes one.
+    rows: what it was run with; base: target accuracy of the source only that each gain is over, as `by_rule`; trials:
+    the settings on a pair of which a rule takes one.
     """
 
     name: str
     rows: tuple[Row, ...]
     pairs: tuple[str, ...]
     by_rule: Mapping[str, list[np.ndarray]]
+    base: Mapping[str, list[np.ndarray]]
     trials: int = 1
 
     def mean(self, rule: str) -> Interval:
@@ -120,7 +124,7 @@ def _gains_searched(pairs: Mapping[str, tuple[Search, Search]], rules: Sequence[
     of_pairs = [_differences(*([of.chosen_scores(rule) for rule in rules] for of in pair)) for pair in pairs.values()]
     rows = tuple(row for one in searches for row in one.rows)
     trials = max(one.budget[0] for one in searches)
-    return Gains(searches[0].name, rows, tuple(pairs), _by_rule_of(of_pairs, rules), trials)
+    return Gains(searches[0].name, rows, tuple(pairs), *_by_rule_of(of_pairs, rules), trials)
 
 
 def _as_run(records: Sequence[Record]) -> list[Gains]:
@@ -144,18 +148,20 @@ def _gains(line: Line, rules: Sequence[str]) -> Gains:
     bases = {task: base for task, base in line.bases.items() if base is not None}
     pairs = [(line.rows[task], base) for task, base in bases.items()]
     of_pairs = [_differences(*([of.scores(rule) for rule in rules] for of in pair)) for pair in pairs]
-    return Gains(line.name, tuple(line.rows.values()), tuple(bases), _by_rule_of(of_pairs, rules))
+    return Gains(line.name, tuple(line.rows.values()), tuple(bases), *_by_rule_of(of_pairs, rules))
 
 
-def _by_rule_of(of_pairs: Sequence[np.ndarray], rules: Sequence[str]) -> dict[str, list[np.ndarray]]:
-    return {rule: [one[i] for one in of_pairs] for i, rule in enumerate(rules)}
+def _by_rule_of(
+    of_pairs: Sequence[np.ndarray], rules: Sequence[str]
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]]:
+    gains, bases = ({rule: [one[what, i] for one in of_pairs] for i, rule in enumerate(rules)} for what in (0, 1))
+    return gains, bases
 
 
 def _differences(ours: Sequence[dict[int, float]], theirs: Sequence[dict[int, float]]) -> np.ndarray:
-    """Of scores by seed under each rule: [rules, seeds], over the seeds that both have under every rule."""
-    both = np.array(common(*ours, *theirs))
-    difference: np.ndarray = both[: len(ours)] - both[len(ours) :]
-    return difference
+    """Of scores by seed under each rule: ours minus theirs, and theirs: [2, rules, seeds], seeds that all have."""
+    both = np.array(common(*ours, *theirs)).reshape(2, len(ours), -1)
+    return np.stack([both[0] - both[1], both[1]])
 
 
 def selection_tables(records: Sequence[Record], rules: Sequence[str], rule: str = "im") -> list[Table]:
@@ -200,6 +206,11 @@ def _gain_cell(interval: Interval, mark: str = "") -> Cell:
     return Cell(f"{100 * interval.mean:+.1f}{spread}", tuple(interval), mark)
 
 
+def _accuracy_cell(of_methods: Sequence[np.ndarray], mark: str) -> Cell:
+    mean = float(np.mean([one.mean() for one in of_methods])) if of_methods else np.nan
+    return Cell(f"{100 * mean:.1f}", (mean,), mark) if np.isfinite(mean) else NOTHING
+
+
 def share_cell(gains: Sequence[np.ndarray], of: Sequence[np.ndarray]) -> Cell:
     """What is left: "87 % [75, 98]"; "[–]" where the interval is not bounded."""
     share, low, high = ratio_interval(gains, of)
@@ -210,6 +221,8 @@ def share_cell(gains: Sequence[np.ndarray], of: Sequence[np.ndarray]) -> Cell:
 def _by_rule(found: Sequence[Gains]) -> Table:
     columns = (
         Column("rule", "Rule"),
+        Column("base", "Source only", ("mean",)),
+        Column("reached", "Where\ngained", ("mean",)),
         Column("gain", "Mean gain", MEAN),
         Column("left", "Left", SHARE),
         Column("gaining", "Gain", ("n", "of")),
@@ -231,6 +244,8 @@ def _rule_row(rule: str, found: Sequence[Gains], winners: Sequence[Gains]) -> tu
     mark = "oracle" if rule == ORACLE else ""
     return (
         Cell(RULES[rule] + "*" * (rule == ORACLE), (), mark),
+        _accuracy_cell([np.concatenate(one.base[rule]) for one in found], mark),
+        _accuracy_cell([np.concatenate(one.base[rule]) + np.concatenate(one.by_rule[rule]) for one in winners], mark),
         _gain_cell(mean_interval(together(rule, found)), mark),
         share_cell(together(rule, winners), together(ORACLE, winners)) if winners else NOTHING,
         Cell(f"{gaining} of {len(found)}", (gaining, len(found)), mark),

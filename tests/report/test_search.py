@@ -118,6 +118,20 @@ def test_equal_scores_are_the_defaults():
     assert cell(table, "dann", "source validation", "setting").text.endswith("(default)")
 
 
+def test_means_that_rounding_tells_apart_are_equal_and_archives_choose_the_same():
+    """Source validation of 0.1, 0.2, 0.3 in two orders: sums that differ in their last bit."""
+    orders = ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1))
+    assert sum(orders[0]) != sum(orders[1])
+    made = []
+    for rate, values in zip((0.01, 0.1), orders, strict=True):
+        for seed, value in enumerate(values):
+            made.append(run(seed=seed, rate=rate, weight=1.0))
+            made[-1].curves["validators"]["source_validation"] = [value + 1e-9 * seed]
+    (search,) = searches_of(made)
+    assert len(set(search.scores("source_validation"))) == 1
+    assert search.chosen("source_validation") is search.rows[0]
+
+
 def test_the_default_of_source_only_is_at_the_learning_rate_of_the_others():
     records = [
         *setting(method="source_only", rate=0.3, target=0.50),

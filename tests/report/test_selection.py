@@ -38,6 +38,8 @@ def test_half_of_a_gain_is_left():
     last = [row[0].text for row in by_rule.rows].index("last step")
     assert cell(by_rule, last, "left").raw[0] == pytest.approx(0.5)
     assert cell(by_rule, last, "lost").raw == (pytest.approx(0.05),)
+    assert cell(by_rule, last, "base").raw == (pytest.approx(0.50),)
+    assert cell(by_rule, last, "reached").raw == (pytest.approx(0.55),)
     assert cell(by_rule, len(by_rule.rows) - 1, "left").raw == pytest.approx((1, 1, 1))
 
 
@@ -117,6 +119,8 @@ def test_a_rule_takes_the_setting_too_where_methods_were_searched():
     assert any("run at 3 settings on a pair" in note for note in by_method.notes)
     assert not any("settings on a pair" in note for note in selection_tables(study(), ["last"])[0].notes)
     assert [row[0].text for row in by_rule.rows] == ["last step", "IM + source-val floor", "oracle*"]
+    bases = [cell(by_rule, row, "base").raw[0] for row in range(3)]
+    assert bases == pytest.approx([0.50, 0.55, 0.60])  # source only is chosen by the rule, too
     assert plot_selection(searched()) is not None
 
 
