@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from da_bench.records import PARTS, Record, Records, strict_json
-from da_bench.settings import UserError
+from da_bench.settings import UserError, to_digits
 
 NAME = "records.jsonl.gz"
 SCHEMA = 1
@@ -60,7 +60,7 @@ def _kept(record: Record, part: str) -> Any:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
+        return to_digits(value, DIGITS)
     if isinstance(value, list):
         return [_rounded(one) for one in value]
     return {name: _rounded(one) for name, one in value.items()} if isinstance(value, dict) else value

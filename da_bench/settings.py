@@ -26,6 +26,11 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # larger ones would be cut to 32 bits, and two seeds be one
 
 
+def to_digits(value: float, digits: int) -> float:
+    """A number to so many significant digits."""
+    return float(f"{value:.{digits}g}")
+
+
 class UserError(ValueError):
     """Something the user gave is wrong; the message names the thing, the place and the remedy.
 

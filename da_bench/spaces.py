@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import math
 
-from da_bench.settings import UserError
+from da_bench.settings import UserError, to_digits
 
 DIGITS = 4  # of a drawn value, so that what a table shows of a setting can be typed again
 
@@ -34,7 +34,7 @@ class Space(abc.ABC):
 
     def rounded(self, value: float) -> float:
         """To DIGITS digits, and no further than the bounds."""
-        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+        return min(max(to_digits(value, DIGITS), self.low), self.high)
 
 
 @dataclasses.dataclass(frozen=True)

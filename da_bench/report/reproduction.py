@@ -76,12 +76,12 @@ def printed(
     *sources: Source, tasks: Sequence[str] | None = None, methods: Sequence[str] | None = None
 ) -> dict[Place, float]:
     """The cells of tables that `baselines/published.py` has, of one source or several: all, or some."""
-    found = [number for number in NUMBERS if number.source in sources]
-    cells = {(number.method, task): value for number in found for task, value in number.accuracy.items()}
+    found = [one for one in NUMBERS if one.source in sources and (methods is None or one.method in methods)]
     return {
-        (method, task): value
-        for (method, task), value in cells.items()
-        if (tasks is None or task in tasks) and (methods is None or method in methods)
+        (one.method, task): value
+        for one in found
+        for task, value in one.accuracy.items()
+        if tasks is None or task in tasks
     }
 
 

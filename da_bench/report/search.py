@@ -20,6 +20,7 @@ from da_bench.report.rows import Row, by_task, common, name_with, provenance, ro
 from da_bench.report.statistics import Paired, paired
 from da_bench.report.table import Cell, Column, Table
 from da_bench.select import LAST, ORACLE, RULES
+from da_bench.settings import to_digits
 from da_bench.train import Training
 
 RATE = "training.learning_rate"
@@ -35,10 +36,13 @@ COLUMNS = (
     Column("gain", "Gain over\nsource only\n(same budget)", ("mean", "half_width", "p", "n")),
     Column("verdict", "Verdict"),
 )
-NOTE = (
+CHOICE = (
     "A rule takes of each run the checkpoint that it scores best, and of all settings the one whose scores there are "
     "best in the mean over seeds; of equal ones the default, if it is among them. 'last step' is the default setting "
-    "without any search. Accuracies: percent of the target test split, mean ± half width of the 95 % t interval over "
+    "without any search."
+)
+NOTE = (
+    f"{CHOICE} Accuracies: percent of the target test split, mean ± half width of the 95 % t interval over "
     "seeds, of the setting chosen by these same seeds. Gain: mean difference in points from source only, searched with "
     "the same budget and chosen by the same rule, on the same seeds [95 % interval], p of a two-sided paired t test."
 )
@@ -128,19 +132,15 @@ def score_of(record: Record, rule: str) -> float:
     """
     if rule == ORACLE:
         accuracy = record.result["rules"].get(ORACLE, {}).get("target_accuracy")
-        return math.nan if accuracy is None else _to_digits(accuracy, DIGITS)
+        return math.nan if accuracy is None else to_digits(accuracy, DIGITS)
     scores = record.curves.get("validators", {}).get(rule, [])
-    return _to_digits(max((one for one in scores if one is not None), default=math.nan), DIGITS)
-
-
-def _to_digits(value: float, digits: int) -> float:
-    return float(f"{value:.{digits}g}")
+    return to_digits(max((one for one in scores if one is not None), default=math.nan), DIGITS)
 
 
 def _mean_score(row: Row, rule: str, seeds: set[int]) -> float:
     scores = {run.config["seed"]: score_of(run, rule) for run in row.runs}
     # means that are equal but for how they were rounded are a tie
-    mean = _to_digits(float(np.mean([scores.get(seed, math.nan) for seed in seeds])), DIGITS - 1)
+    mean = to_digits(float(np.mean([scores.get(seed, math.nan) for seed in seeds])), DIGITS - 1)
     return mean if math.isfinite(mean) else -math.inf
 
 
@@ -270,8 +270,7 @@ def searched_alike(search: Search, searches: Sequence[Search]) -> Search | None:
 
 
 def _gain(chosen: Row, base: Search | None, rule: str) -> Paired | None:
-    theirs = base.chosen(rule) if base else None
-    pairs = common(chosen.scores(rule), theirs.scores(rule)) if theirs else [[], []]
+    pairs = common(chosen.scores(rule), base.chosen_scores(rule) if base else {})
     return paired(*pairs) if pairs[0] else None
 
 

@@ -5,7 +5,7 @@ is a ratio of means over pairs; the pairs are those that they are, so only seeds
 every run, and where methods were searched also their settings, and source only's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +15,14 @@ from da_bench.report.cells import MISSING, NOTHING
 from da_bench.report.over_pairs import mean_interval, ratio_interval
 from da_bench.report.pairs import Line, lines_of
 from da_bench.report.rows import Row, by_task, check_rule, common, provenance, said
-from da_bench.report.search import Search, searched_alike, searches_of
+from da_bench.report.search import CHOICE, Search, searched_alike, searches_of
 from da_bench.report.statistics import Interval
 from da_bench.report.table import Cell, Column, Table
 from da_bench.report.validators import correlations
 from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
 from da_bench.settings import UserError
 
+Scores = Callable[[str], dict[int, float]]  # rule -> target accuracies by seed
 MEAN = ("mean", "half_width", "n")
 SHARE = ("share", "low", "high")
 NOTE = (
@@ -31,9 +32,8 @@ NOTE = (
     "oracle's is above 0 by its interval. The oracle cheats: it chooses by target labels."
 )
 SEARCHED_NOTE = (
-    "Each method was run at {} settings on a pair, source only too. A rule takes of each run the checkpoint that it "
-    "scores best, and of all settings the one whose scores there are best in the mean over the same seeds; no interval "
-    "holds that choice. 'last step' is the default setting without any search."
+    f"Each method was run at {{}} settings on a pair, source only too. {CHOICE} "
+    "No interval holds the choice of a setting."
 )
 RULE_NOTE = (
     "Over all methods of the table above. Source only: its target accuracy, percent, as the rule chooses it; chosen "
@@ -121,17 +121,16 @@ def _searched(records: Sequence[Record]) -> list[Gains]:
 
 def _gains_searched(pairs: Mapping[str, tuple[Search, Search]], rules: Sequence[str]) -> Gains:
     searches = [one for one, _ in pairs.values()]
-    of_pairs = [_differences(*([of.chosen_scores(rule) for rule in rules] for of in pair)) for pair in pairs.values()]
-    rows = tuple(row for one in searches for row in one.rows)
-    trials = max(one.budget[0] for one in searches)
-    return Gains(searches[0].name, rows, tuple(pairs), *_by_rule_of(of_pairs, rules), trials)
+    scores = {task: (one.chosen_scores, base.chosen_scores) for task, (one, base) in pairs.items()}
+    found = _gains(searches[0].name, [row for one in searches for row in one.rows], scores, rules)
+    return found._replace(trials=max(one.budget[0] for one in searches))
 
 
 def _as_run(records: Sequence[Record]) -> list[Gains]:
     _, lines = lines_of(records)
     choosing = [line for line in lines if line.competes and not line.first.is_source_only and _chooses(line)]
     rules = [rule for rule in RULES if all(_has(line, rule) for line in choosing)]
-    return [made for line in choosing if len((made := _gains(line, rules)).pairs) > 1]
+    return [made for line in choosing if len((made := _gains_of_line(line, rules)).pairs) > 1]
 
 
 def _chooses(line: Line) -> bool:
@@ -144,24 +143,18 @@ def _has(line: Line, rule: str) -> bool:
     return all(row.scores(rule) for row in rows)
 
 
-def _gains(line: Line, rules: Sequence[str]) -> Gains:
+def _gains_of_line(line: Line, rules: Sequence[str]) -> Gains:
     bases = {task: base for task, base in line.bases.items() if base is not None}
-    pairs = [(line.rows[task], base) for task, base in bases.items()]
-    of_pairs = [_differences(*([of.scores(rule) for rule in rules] for of in pair)) for pair in pairs]
-    return Gains(line.name, tuple(line.rows.values()), tuple(bases), *_by_rule_of(of_pairs, rules))
+    scores = {task: (line.rows[task].scores, base.scores) for task, base in bases.items()}
+    return _gains(line.name, list(line.rows.values()), scores, rules)
 
 
-def _by_rule_of(
-    of_pairs: Sequence[np.ndarray], rules: Sequence[str]
-) -> tuple[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]]:
-    gains, bases = ({rule: [one[what, i] for one in of_pairs] for i, rule in enumerate(rules)} for what in (0, 1))
-    return gains, bases
-
-
-def _differences(ours: Sequence[dict[int, float]], theirs: Sequence[dict[int, float]]) -> np.ndarray:
-    """Of scores by seed under each rule: ours minus theirs, and theirs: [2, rules, seeds], seeds that all have."""
-    both = np.array(common(*ours, *theirs)).reshape(2, len(ours), -1)
-    return np.stack([both[0] - both[1], both[1]])
+def _gains(name: str, rows: Sequence[Row], pairs: Mapping[str, tuple[Scores, Scores]], rules: Sequence[str]) -> Gains:
+    """Over the seeds that a method and source only, the second of each of `pairs`, both have under every rule."""
+    scored = [np.array(common(*(of(rule) for of in pair for rule in rules))) for pair in pairs.values()]
+    gains = {rule: [one[i] - one[i + len(rules)] for one in scored] for i, rule in enumerate(rules)}
+    base = {rule: [one[i + len(rules)] for one in scored] for i, rule in enumerate(rules)}
+    return Gains(name, tuple(rows), tuple(pairs), gains, base)
 
 
 def selection_tables(records: Sequence[Record], rules: Sequence[str], rule: str = "im") -> list[Table]:

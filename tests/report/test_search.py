@@ -118,7 +118,7 @@ def test_equal_scores_are_the_defaults():
     assert cell(table, "dann", "source validation", "setting").text.endswith("(default)")
 
 
-def test_means_that_rounding_tells_apart_are_equal_and_archives_choose_the_same():
+def test_means_that_only_rounding_tells_apart_are_a_tie():
     """Source validation of 0.1, 0.2, 0.3 in two orders: sums that differ in their last bit."""
     orders = ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1))
     assert sum(orders[0]) != sum(orders[1])

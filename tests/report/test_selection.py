@@ -95,7 +95,7 @@ def test_the_interval_of_a_ratio_says_where_it_knows_nothing():
 
 
 def searched(pairs=PAIRS):
-    """Two settings of each method: IM prefers the second, at which DANN gains .2; the oracle's choice is its .3."""
+    """Three settings of each method: IM prefers the second, at which DANN gains .2; the oracle's choice is its .3."""
     made = []
     for pair in pairs:
         for seed, noise in enumerate(NOISE):
