@@ -139,7 +139,7 @@ def program(name: str, method: str, steps: int, seeds: int, placement: Placement
     workload = WORKLOADS[name]
     settings = training(workload, steps)
     runs = [train.Run(jax.random.key(seed), CONTEST[method], settings) for seed in range(seeds)]
-    where = Devices(jax.devices()[:seeds], 1 if placement == "map" else None)
+    where = Devices(tuple(jax.devices()[:seeds]), 1 if placement == "map" else None)
     engine = Resident(runs, network(workload), data(workload), None, where)
     carry = engine.start()
 

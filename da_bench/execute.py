@@ -387,7 +387,7 @@ def _driven(
     options, runs = job.options, [_run(one) for one in group]
     runs = [run._replace(own=given) for run, given in zip(runs, own, strict=True)] if own else runs
     places = min(len(group), len(jax.devices()) // options.devices_per_run)
-    devices = jax.devices()[: places * options.devices_per_run]
+    devices = tuple(jax.devices()[: places * options.devices_per_run])
     model, view, data = _network(group[0], task), group[0].seen, _begun(group[0], task)
     at_once = options.at_once or _side_by_side(model, evaluation_input(view, data.inputs[:2]))
     start = time.monotonic()

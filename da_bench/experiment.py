@@ -46,6 +46,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self._check_labels()
+        if self.model is not None:
+            object.__setattr__(self, "model", models.hashable(self.model))
         pictures = tasks.spec(self.task).pictures  # an unknown task is refused here
         if pictures and self.view is None:
             name = self.features or weights.pretrained_name(self.network)

@@ -1,5 +1,6 @@
 """Runs whose data lie on the devices: all runs of a group are one compiled program, spread over the devices."""
 
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -25,9 +26,45 @@ class Devices(NamedTuple):
     runs side by side, None: all of them.
     """
 
-    devices: Sequence[Any]
+    devices: tuple[Any, ...]
     at_once: int | None = None
     per_run: int = 1
+
+
+class Programs(NamedTuple):
+    """What jax.jit made of the three functions; each compiles once for all runs whose shapes are equal.
+
+    start: run, data -> its first carry and its draws; advance: run, carry, draws, data, first step, step after the
+    last -> carry; look: run, carry, data -> output.
+    """
+
+    start: Any
+    advance: Any
+    look: Any
+
+
+@functools.lru_cache(maxsize=8)  # a search asks for the same ones again and again
+def _programs(model: Network, view: View | None, where: Devices) -> Programs:
+    step = train.stepper(model, view)
+
+    def start(key: Array, method: Method, training: Training, own: Tree, data: Data) -> tuple[Carry, Draw]:
+        run = Run(key, method, training)
+        return train.begin(run, step, model, data._replace(**own), view), order(key, training, data)
+
+    def advance(run: Run, carry: Carry, drawn: Draw, data: Data, start: Array, until: Array) -> Carry:
+        data = data._replace(**run.own)
+
+        def body(i: Array, carry: Carry) -> Carry:
+            draw = jax.tree.map(lambda leaf: leaf[i], drawn)
+            return train.advance(run, step, carry, draw, take(data, draw))
+
+        return jax.lax.fori_loop(start, until, body, carry)
+
+    def look(run: Run, carry: Carry, data: Data) -> Output:
+        asked = Asked(data.inputs, data.probes, data.of_target)
+        return predict(train.learner(run, model), run.method.deployed(carry.state), asked, view)
+
+    return Programs(*(over_runs(fn, *where) for fn in (start, advance, look)))
 
 
 class Resident:
@@ -41,37 +78,15 @@ class Resident:
         self.runs = put(stack(runs, self.places), self.split)
         self.data = put(data, self.whole)
         self.stride = 2**30 if several() else 8
+        self._compile(_programs(model, view, where))
 
-        def mapped(fn: Any, *arguments: Any) -> Any:
-            return over_runs(fn, *where).lower(*arguments).compile()
-
-        self._compile(mapped, model, view)
-
-    def _compile(self, mapped: Any, model: Network, view: View | None) -> None:
-        step = train.stepper(model, view)
-
-        def start(key: Array, method: Method, training: Training, own: Tree, data: Data) -> tuple[Carry, Draw]:
-            run = Run(key, method, training)
-            return train.begin(run, step, model, data._replace(**own), view), order(key, training, data)
-
-        def advance(run: Run, carry: Carry, drawn: Draw, data: Data, start: Array, until: Array) -> Carry:
-            data = data._replace(**run.own)
-
-            def body(i: Array, carry: Carry) -> Carry:
-                draw = jax.tree.map(lambda leaf: leaf[i], drawn)
-                return train.advance(run, step, carry, draw, take(data, draw))
-
-            return jax.lax.fori_loop(start, until, body, carry)
-
-        def look(run: Run, carry: Carry, data: Data) -> Output:
-            asked = Asked(data.inputs, data.probes, data.of_target)
-            return predict(train.learner(run, model), run.method.deployed(carry.state), asked, view)
-
-        begun = mapped(start, self.runs, (self.data,))
+    def _compile(self, programs: "Programs") -> None:
+        begun = programs.start.lower(self.runs, (self.data,)).compile()
         self._first, self._draws = begun(self.runs, (self.data,))
         count = put(np.int32(0), self.whole)
-        self._advance = mapped(advance, (self.runs, self._first, self._draws), (self.data, count, count))
-        self._look = mapped(look, (self.runs, self._first), (self.data,))
+        carried = self.runs, self._first
+        self._advance = programs.advance.lower((*carried, self._draws), (self.data, count, count)).compile()
+        self._look = programs.look.lower(carried, (self.data,)).compile()
 
     def start(self) -> Carry:
         """Before the first step."""

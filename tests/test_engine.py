@@ -39,7 +39,7 @@ def programs(name, devices=1, per_run=1, double=False):
     """Compiled once for all tests."""
     group, task = experiments(name), tiny.task()
     runs, data = [execute._run(one) for one in group], execute._data(group[0], task)
-    where = Devices(jax.devices()[:devices], None, per_run)
+    where = Devices(tuple(jax.devices()[:devices]), None, per_run)
     built = Resident(runs, execute._network(group[0], task), data, None, where)
     built.stride = 1
     return built

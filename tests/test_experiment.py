@@ -67,6 +67,11 @@ def test_defaults_written_out_are_the_same_run():
     assert toy(method=da.methods.Dann(weight=0.5, widths=[3], schedule="ramp")).id == toy().id
 
 
+def test_a_list_in_a_network_is_its_tuple():
+    assert toy(model=Mlp(hidden=[3])).network == toy(model=Mlp(hidden=(3,))).network
+    assert hash(toy(model=Mlp(hidden=[3])).network)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_config_makes_the_experiment_again(name):
     deep = issubclass(METHODS[name], Method)

@@ -41,19 +41,29 @@ def register(cls: type[Network]) -> type[Network]:
 
 def describe(model: Network) -> dict[str, Any]:
     """The network's registered name and architecture, JSON-able."""
-    fields = [field.name for field in dataclasses.fields(model) if field.name not in ("parent", "name", "classes")]
-    return {"name": snake_case(type(model).__name__), **{name: getattr(model, name) for name in fields}}
+    return {"name": snake_case(type(model).__name__), **{name: getattr(model, name) for name in _fields(model)}}
+
+
+def hashable(model: Network) -> Network:
+    """The same network, by which programs can be told apart: with tuples where it was given lists."""
+    given = {name: getattr(model, name) for name in _fields(model)}
+    lists: dict[str, Any] = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return model.clone(**lists) if lists else model
+
+
+def _fields(model: Network | type[Network]) -> list[str]:
+    """Of its architecture."""
+    return [field.name for field in dataclasses.fields(model) if field.name not in ("parent", "name", "classes")]
 
 
 def build(name: str, **architecture: Any) -> Network:
     """The inverse of `describe`; an unknown name or field raises UserError."""
     cls = MODELS[name]
-    known = [field.name for field in dataclasses.fields(cls) if field.name not in ("parent", "name", "classes")]
+    known = _fields(cls)
     for field in architecture:
         if field not in known:
             raise UserError(f"model '{name}' has no field '{field}'{did_you_mean(field, known)}")
-    fields: dict[str, Any] = {field: tuple(v) if isinstance(v, list) else v for field, v in architecture.items()}
-    return cls(**fields)
+    return hashable(cls(**architecture))
 
 
 def initialise(model: Network, key: Array, example: Array) -> tuple[Tree, Tree]:

@@ -13,11 +13,14 @@ class GaninMnist(Network):
     """DANN's network for MNIST -> MNIST-M: what two convolutions see are the features, its classifier is no line.
 
     Two 5x5 convolutions with 2x2 pooling and ReLU, whose flattened maps are the features; two layers of 100 and a
-    linear one classify. References: Ganin et al., JMLR 2016. arXiv:1505.07818, Figure 4 (a).
+    linear one classify. pixels: side of the central square that it sees, 0: all there is; mean: subtracted from the
+    inputs. References: Ganin et al., JMLR 2016. arXiv:1505.07818, Figure 4 (a) and section 5.2.
     """
 
     channels: tuple[int, ...] = (32, 48)
     hidden: tuple[int, ...] = (100, 100)
+    pixels: int = 0
+    mean: float = 0.0
 
     def setup(self) -> None:
         """Name the layers."""
@@ -26,7 +29,7 @@ class GaninMnist(Network):
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, h, w, c] -> features [n, d], logits [n, classes]; d is 768 of 28 pixels, 1200 of 32."""
-        maps = inputs
+        maps = (_central(inputs, self.pixels) if self.pixels else inputs) - self.mean
         for convolution in self.convolutions:
             maps = nn.relu(max_pool(convolution(maps)))
         features = maps.reshape(maps.shape[0], -1)
@@ -35,6 +38,13 @@ class GaninMnist(Network):
     def classify(self, features: Array) -> Array:
         """[n, d] -> [n, classes]."""
         return self.head(features)
+
+
+def _central(inputs: Array, pixels: int) -> Array:
+    top, left = ((side - pixels) // 2 for side in inputs.shape[1:3])
+    if min(top, left) < 0:
+        raise ValueError(f"pixels = {pixels} is more than the {inputs.shape[1]}x{inputs.shape[2]} of the inputs")
+    return inputs[:, top : top + pixels, left : left + pixels]
 
 
 @register

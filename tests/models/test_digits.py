@@ -35,6 +35,16 @@ def test_features_parameters_and_classifier(network, shape, width, count):
     assert float(jnp.abs(output.logits[0] - output.logits[1]).max()) > 0
 
 
+def test_the_centre_less_its_mean_is_what_ganin_s_network_sees():
+    whole = jax.random.uniform(jax.random.key(1), (3, 33, 32, 1))
+    plain, seen = GaninMnist(classes=10), GaninMnist(classes=10, pixels=28, mean=0.3)
+    params, stats = initialise(plain, jax.random.key(0), whole[:, 2:30, 2:30])
+    expected, _ = forward(plain, params, stats, whole[:, 2:30, 2:30] - np.float32(0.3))
+    np.testing.assert_array_equal(forward(seen, params, stats, whole)[0].logits, expected.logits)
+    with pytest.raises(ValueError, match="pixels = 28 is more than the 27x32 of the inputs"):
+        initialise(seen, jax.random.key(0), whole[:, :27])
+
+
 @pytest.mark.parametrize("network", [ShotLenet, AdaDigits])
 def test_a_step_drops_out_and_moves_every_average(network):
     shape = next(shape for other, shape, *_ in COUNTED if other is network)
