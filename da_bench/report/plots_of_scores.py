@@ -8,7 +8,7 @@ import numpy as np
 from da_bench.records import Record
 from da_bench.report.canvas import BESIDE, Style, facts_of, grid, label_of, plain, sheet, styles_of
 from da_bench.report.rows import Row, by_task, check_rule, rows_of
-from da_bench.report.validators import correlations
+from da_bench.report.statistics import spearman
 from da_bench.select import RULES, VALIDATORS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _panel(axes: "Axes", rows: Sequence[Row], name: str) -> None:
         every.append(points)
         axes.plot(*points.T, style.marker, color=style.color, markersize=3, alpha=0.6, label=label_of(row))
     points = np.concatenate(every)
-    rho = correlations(*points.T)[0] if len(points) else np.nan
+    rho = spearman(*points.T) if len(points) else np.nan
     axes.set_xlabel(f"{RULES[name]} (rho {rho:+.2f})" if np.isfinite(rho) else RULES[name], fontsize=9)
     axes.set_ylabel("target accuracy (%)", fontsize=9)
     grid(axes, "both")

@@ -136,14 +136,18 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     Raises:
         UserError: for two results of one setting and seed.
     """
+    tasks = set(map(_task, records))
+    lenders = {task for task in tasks if _others(task, tasks)}
+    rows = [row for family in _families(records).values() for row in _family_rows(family)]
+    named = [_called_held_out(row) if _task(row.first) in lenders else row for row in rows]
+    return sorted(named, key=lambda row: (not row.is_source_only, row.is_bound))
+
+
+def _families(records: Iterable[Record]) -> dict[Any, list[Record]]:
     families: dict[Any, list[Record]] = {}
     for record in records:
         families.setdefault(_family(record), []).append(record)
-    tasks = set(map(_task, records))
-    lenders = {task for task in tasks if _others(task, tasks)}
-    rows = [row for family in families.values() for row in _family_rows(family)]
-    named = [_called_held_out(row) if _task(row.first) in lenders else row for row in rows]
-    return sorted(named, key=lambda row: (not row.is_source_only, row.is_bound))
+    return families
 
 
 def _called_held_out(row: Row) -> Row:
@@ -171,10 +175,10 @@ def _row(name: str, group: list[Record]) -> Row:
     return Row(name, runs, **unmade)
 
 
-def row_name(record: Record, among: Sequence[Record]) -> str:
-    """The method's name and the fields which vary among its records on that task: "dann (weight=6)"."""
-    same = [one for one in among if one.config["task"] == record.config["task"] and _family(one) == _family(record)]
-    return name_with(record, varying(same))
+def row_names(records: Sequence[Record]) -> list[str]:
+    """Each method's name and the fields which vary among its records, as "dann (weight=6)", each once."""
+    fields = {key: varying(family) for key, family in _families(records).items()}
+    return list(dict.fromkeys(name_with(one, fields[_family(one)]) for one in records))
 
 
 def name_with(record: Record, fields: Sequence[str]) -> str:

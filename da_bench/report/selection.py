@@ -16,9 +16,8 @@ from da_bench.report.over_pairs import mean_interval, ratio_interval
 from da_bench.report.pairs import Line, lines_of
 from da_bench.report.rows import Row, by_task, check_rule, common, provenance, said
 from da_bench.report.search import CHOICE, Search, searched_alike, searches_of
-from da_bench.report.statistics import Interval
+from da_bench.report.statistics import Interval, kendall
 from da_bench.report.table import Cell, Column, Table
-from da_bench.report.validators import correlations
 from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
 from da_bench.settings import UserError
 
@@ -232,7 +231,7 @@ def _by_rule(found: Sequence[Gains]) -> Table:
 def _rule_row(rule: str, found: Sequence[Gains], winners: Sequence[Gains]) -> tuple[Cell, ...]:
     means = [one.mean(rule) for one in found]
     lost = np.array(lost_by(rule, found))
-    tau = correlations(*(np.array([one.mean(name).mean for one in found]) for name in (rule, ORACLE)))[1]
+    tau = kendall(*(np.array([one.mean(name).mean for one in found]) for name in (rule, ORACLE)))
     gaining, losing = sum(map(above, means)), sum(above(one._replace(mean=-one.mean)) for one in means)
     mark = "oracle" if rule == ORACLE else ""
     return (

@@ -25,7 +25,6 @@ from da_bench.report.rows import (
     method_key,
     provenance,
     reference,
-    row_name,
     rows_of,
     said,
     seeds_said,
@@ -34,7 +33,7 @@ from da_bench.report.search import search_tables
 from da_bench.report.table import Cell, Column, Table, tables_csv
 from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
 
-__all__ = ["Table", "across_pairs", "class_table", "result_tables", "row_name", "write_tables"]
+__all__ = ["Table", "across_pairs", "class_table", "result_tables", "write_tables"]
 
 SHOWN = ("im", "source_validation")  # with a column whatever rule is declared
 MEAN = ("mean", "half_width", "n")

@@ -8,8 +8,8 @@ import numpy as np
 from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING, gain_over_source_only
 from da_bench.report.rows import Row, by_task, check_rule, provenance, rows_of
+from da_bench.report.statistics import spearman
 from da_bench.report.table import Cell, Column, Table
-from da_bench.report.validators import correlations
 from da_bench.select import RULES
 from da_bench.transferability import MEASURES
 
@@ -102,7 +102,7 @@ def _correlation_table(pairs: Sequence[Pair], shown: Sequence[str], rule: str) -
 
 def _rank_cell(measures: Sequence[float], gains: Sequence[float]) -> Cell:
     both = np.array([pair for pair in zip(measures, gains, strict=True) if np.isfinite(pair).all()])
-    rho = correlations(*both.T)[0] if len(both) >= ENOUGH else float("nan")
+    rho = spearman(*both.T) if len(both) >= ENOUGH else float("nan")
     return Cell(f"{rho:+.2f}", (rho, len(both))) if np.isfinite(rho) else NOTHING
 
 

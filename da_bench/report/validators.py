@@ -13,7 +13,8 @@ import numpy as np
 from da_bench.experiment import canonical
 from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING
-from da_bench.report.rows import by_task, provenance, row_name
+from da_bench.report.rows import by_task, provenance, row_names
+from da_bench.report.statistics import kendall, spearman
 from da_bench.report.table import Cell, Column, Table
 from da_bench.select import LAST, ORACLE, RULES, VALIDATORS, latest_best
 
@@ -78,7 +79,7 @@ def judged(pool: Pool, rule: str) -> Judged | None:
     """How well a rule does in a pool; None where it cannot choose there."""
     best = float(pool.accuracy.max())
     if rule == ORACLE:
-        return Judged(*correlations(pool.accuracy, pool.accuracy), 0.0)
+        return Judged(spearman(pool.accuracy, pool.accuracy), kendall(pool.accuracy, pool.accuracy), 0.0)
     if rule == LAST:
         return None if pool.last is None else Judged(np.nan, np.nan, best - float(pool.accuracy[pool.last]))
     if rule not in pool.scores or not np.isfinite(pool.scores[rule]).any():
@@ -86,17 +87,8 @@ def judged(pool: Pool, rule: str) -> Judged | None:
     scores = pool.scores[rule]
     # of a run only one checkpoint has a reverse learner: the others were not looked at, which is no low score
     seen = np.isfinite(scores) if "reversed" in VALIDATORS[rule].needs else slice(None)
-    return Judged(*correlations(scores[seen], pool.accuracy[seen]), best - float(pool.accuracy[latest_best(scores)]))
-
-
-def correlations(scores: np.ndarray, accuracy: np.ndarray) -> tuple[float, float]:
-    """(Spearman's rho, Kendall's tau-b) of scores [k] and accuracy [k]; scores that are not finite are the lowest."""
-    from scipy.stats import kendalltau, rankdata, spearmanr
-
-    ranks = rankdata(np.where(np.isfinite(scores), scores, -np.inf))
-    if len(ranks) < 2 or np.ptp(ranks) == 0 or np.ptp(accuracy) == 0:
-        return float("nan"), float("nan")
-    return float(spearmanr(ranks, accuracy).statistic), float(kendalltau(ranks, accuracy).statistic)
+    pair = scores[seen], pool.accuracy[seen]
+    return Judged(spearman(*pair), kendall(*pair), best - float(pool.accuracy[latest_best(scores)]))
 
 
 def _joined(lists: Sequence[Sequence[float | None]]) -> np.ndarray:
@@ -122,7 +114,7 @@ def _settings(runs: Sequence[Record]) -> list[Pool]:
 def _table(title: str, pools: Sequence[Pool], runs: Sequence[Record]) -> Table:
     rules = [one for one in RULES if one not in VALIDATORS or any(one in run.curves["validators"] for run in runs)]
     rows = [_row(rule, [found for pool in pools if (found := judged(pool, rule)) is not None]) for rule in rules]
-    made_of = f"{len(pools)} pools of {', '.join(dict.fromkeys(row_name(one, runs) for one in runs))}."
+    made_of = f"{len(pools)} pools of {', '.join(row_names(runs))}."
     return Table(f"Validators, {title}", COLUMNS, tuple(rows), (made_of, NOTE, *provenance(runs)))
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from da_bench.report.statistics import Paired, gap_closed, paired, t_interval, verdict
+from da_bench.report.statistics import Paired, gap_closed, kendall, paired, spearman, t_interval, verdict
 
 
 def test_t_interval_by_hand():
@@ -89,3 +89,15 @@ def test_gap_closed_by_hand():
     assert gap_closed(0.5, 0.6, 0.8) == pytest.approx(-0.5)
     assert np.isnan(gap_closed(0.7, 0.8, 0.8))
     assert np.isnan(gap_closed(0.7, 0.8, 0.6))
+
+
+@pytest.mark.parametrize("digits", [0, 1, 9])  # with many ties, some, none
+@pytest.mark.parametrize(("ours", "theirs"), [(spearman, stats.spearmanr), (kendall, stats.kendalltau)])
+def test_correlations_are_those_of_scipy_with_what_is_not_finite_at_the_bottom(ours, theirs, digits, rng):
+    accuracy, scores = rng.normal(size=(2, 9)).round(digits)
+    assert ours(scores, accuracy) == pytest.approx(theirs(scores, accuracy).statistic)
+    for hole in (np.nan, -np.inf):
+        holed, low = (np.where(np.arange(9) == 4, value, scores) for value in (hole, -99))
+        assert ours(holed, accuracy) == pytest.approx(ours(low, accuracy))
+    assert np.isnan([ours(np.ones(9), accuracy), ours(scores, np.ones(9)), ours(scores[:1], accuracy[:1])]).all()
+    assert np.isnan(ours(np.full(9, np.nan), accuracy))

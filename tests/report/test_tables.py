@@ -10,9 +10,9 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from da_bench.report.rows import reference, rows_of
+from da_bench.report.rows import reference, row_names, rows_of
 from da_bench.report.table import Cell, Column, Table
-from da_bench.report.tables import across_pairs, class_table, result_tables, row_name, write_tables
+from da_bench.report.tables import across_pairs, class_table, result_tables, write_tables
 from da_bench.select import RULES
 from da_bench.settings import UserError
 
@@ -55,8 +55,8 @@ def notes(table):
 
 def test_a_name_has_just_the_fields_that_vary():
     records = [fake.record(weight=weight, steps_d=1, seed=seed) for weight in (1.0, 6.0) for seed in (0, 1)]
-    assert row_name(records[2], records) == "dann (weight=6)"
-    assert row_name(records[0], records[:2]) == "dann"
+    assert row_names(records) == ["dann (weight=1)", "dann (weight=6)"]
+    assert row_names(records[:2]) == ["dann"]
 
 
 def test_training_and_other_methods_fields():
@@ -64,10 +64,8 @@ def test_training_and_other_methods_fields():
         fake.record(weight=1.0),
         fake.record(weight=1.0, training={"learning_rate": 0.1}),
         fake.record(method="coral", weight=9.0),
-        fake.record(task="other", weight=5.0),
     ]
-    assert row_name(records[1], records) == "dann (learning_rate=0.1)"
-    assert row_name(records[2], records) == "coral"
+    assert row_names(records)[1:] == ["dann (learning_rate=0.1)", "coral"]
 
 
 def test_seeds_share_a_row_and_settings_never_do():

@@ -3,10 +3,9 @@
 import fake
 import numpy as np
 import pytest
-from scipy.stats import kendalltau, spearmanr
 
 from da_bench.report.transfer import transfer_tables
-from da_bench.report.validators import correlations, judged, pool_of, validator_tables
+from da_bench.report.validators import judged, pool_of, validator_tables
 from da_bench.settings import UserError
 
 
@@ -46,17 +45,6 @@ def test_checkpoints_without_a_reverse_learner_were_not_looked_at():
     assert np.isnan(alone.spearman)
     assert alone.regret == pytest.approx(0.2)
     assert [cell(table, "reverse validation", "regret").text for table in validator_tables(runs)] == ["10.0", "30.0"]
-
-
-def test_correlations_are_those_of_scipy_with_what_is_not_finite_at_the_bottom(rng):
-    accuracy, scores = rng.normal(size=9), rng.normal(size=9)
-    assert correlations(scores, accuracy) == pytest.approx(
-        (spearmanr(scores, accuracy).statistic, kendalltau(scores, accuracy).statistic)
-    )
-    holed, low = scores.copy(), scores.copy()
-    holed[4], low[4] = np.nan, -99
-    assert correlations(holed, accuracy) == pytest.approx(correlations(low, accuracy))
-    assert np.isnan(correlations(np.ones(9), accuracy)).all()
 
 
 def test_over_checkpoints_mean_and_worst_and_over_settings_a_seed_at_a_time():
