@@ -20,10 +20,9 @@ METHODS = (da.methods.Dann(widths=(8,)), da.methods.Coral())
 EXPERIMENTS = da.over_seeds([da.Experiment(task="moons/35", method=one, training=SHORT) for one in METHODS], 3)
 """
 ONE_METHOD = FILE.replace(", da.methods.Coral()", ",")  # runs that do not communicate: of any
-# what is shared out, and how, is settled before machine code is made of it, which is slow to make well
-FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
-ALONE = {"XLA_FLAGS": f"{FLAGS}4"}
-TOGETHER = {"XLA_FLAGS": f"{FLAGS}2", "JAX_NUM_PROCESSES": "2"}
+DEVICES = "--xla_force_host_platform_device_count="
+ALONE = {"XLA_FLAGS": f"{DEVICES}4"}
+TOGETHER = {"XLA_FLAGS": f"{DEVICES}2", "JAX_NUM_PROCESSES": "2"}
 
 
 def begun(folder, file, environment, *options):

@@ -107,14 +107,11 @@ def test_runs_share_nothing_across_devices():
 
 @functools.cache
 def normed(name, devices):
-    """One run of a method in double precision, by as many devices: what it leaves, and its program.
-
-    How rows are spread is settled before machine code is made of it, which is slow to make well.
-    """
+    """One run of a method in double precision, by as many devices: what it leaves, and its program."""
     model = tiny.NORMED.clone(classes=3)
     runs = train.stack([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
     mapped = train.over_runs(lambda *run: train.run(*run[:3], model, run[3]), jax.devices()[:devices], per_run=devices)
-    program = mapped.lower(runs, (data(),)).compile({"xla_backend_optimization_level": 0})
+    program = mapped.lower(runs, (data(),)).compile()
     return program(runs, (data(),)), program.as_text()
 
 

@@ -198,8 +198,9 @@ def _gain_cell(interval: Interval, mark: str = "") -> Cell:
     return Cell(f"{100 * interval.mean:+.1f}{spread}", tuple(interval), mark)
 
 
-def _accuracy_cell(of_methods: Sequence[np.ndarray], mark: str) -> Cell:
-    mean = float(np.mean([one.mean() for one in of_methods])) if of_methods else np.nan
+def _accuracy_cell(of_methods: Sequence[list[np.ndarray]], mark: str) -> Cell:
+    """Mean over methods of the means over pairs."""
+    mean = float(np.mean([mean_interval(pairs).mean for pairs in of_methods])) if of_methods else np.nan
     return Cell(f"{100 * mean:.1f}", (mean,), mark) if np.isfinite(mean) else NOTHING
 
 
@@ -236,8 +237,8 @@ def _rule_row(rule: str, found: Sequence[Gains], winners: Sequence[Gains]) -> tu
     mark = "oracle" if rule == ORACLE else ""
     return (
         Cell(RULES[rule] + "*" * (rule == ORACLE), (), mark),
-        _accuracy_cell([np.concatenate(one.base[rule]) for one in found], mark),
-        _accuracy_cell([np.concatenate(one.base[rule]) + np.concatenate(one.by_rule[rule]) for one in winners], mark),
+        _accuracy_cell([one.base[rule] for one in found], mark),
+        _accuracy_cell([[*map(np.add, one.base[rule], one.by_rule[rule])] for one in winners], mark),
         _gain_cell(mean_interval(together(rule, found)), mark),
         share_cell(together(rule, winners), together(ORACLE, winners)) if winners else NOTHING,
         Cell(f"{gaining} of {len(found)}", (gaining, len(found)), mark),

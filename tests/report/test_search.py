@@ -6,6 +6,7 @@ import fake
 import numpy as np
 import pytest
 
+from da_bench.archive import NAME, pack, unpack
 from da_bench.report.plots_of_search import plot_search
 from da_bench.report.search import expected_picks, search_tables, searches_of
 from da_bench.settings import UserError
@@ -130,6 +131,19 @@ def test_means_that_only_rounding_tells_apart_are_a_tie():
     (search,) = searches_of(made)
     assert len(set(search.scores("source_validation"))) == 1
     assert search.chosen("source_validation") is search.rows[0]
+
+
+@pytest.mark.parametrize("digits", [4, 6, 8, 16])  # an archive keeps six
+def test_a_search_chooses_from_an_archive_what_it_chooses_from_the_records(digits, rng, tmp_path):
+    made = []
+    for i, seed in itertools.product(range(20), range(3)):  # scores that are near each other
+        score, target = (1 / 3 + 10.0**-digits * rng.integers(0, 3), rng.uniform())
+        made.append(run(seed=seed, weight=1.0 + i, rate=0.002 * (i + 1), im=score, target=target))
+    (tmp_path / NAME).write_bytes(pack(made, "im"))
+    found = [searches_of(records)[0] for records in (made, unpack(tmp_path / NAME).records)]
+    for rule in RULES[1:]:
+        chosen = [search.rows.index(search.chosen(rule)) for search in found]
+        assert chosen[0] == chosen[1]
 
 
 def test_the_default_of_source_only_is_at_the_learning_rate_of_the_others():
