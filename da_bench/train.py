@@ -62,11 +62,12 @@ class Training:
         if self.steps % self.evaluations:
             raise UserError(f"Training.evaluations = {self.evaluations} must divide steps = {self.steps}")
 
-    def optimiser(self, frozen: bool = False) -> optax.GradientTransformation:
-        """The optax chain of these settings; frozen: the trunk stays to the bit."""
+    def optimiser(self, frozen: bool = False, turn: Array | float | None = None) -> optax.GradientTransformation:
+        """The optax chain of these settings; frozen: the trunk stays to the bit; turn: see `Method.turn`."""
 
         def rate(step: Array) -> Array:
-            return self.learning_rate / (1 + self.decay_rate * step / self.steps) ** self.decay_power
+            decay = self.decay_rate * step / self.steps if turn is None else self.decay_rate * self._within(step, turn)
+            return self.learning_rate / (1 + decay) ** self.decay_power
 
         if self.optimizer == "adam":
             direction = optax.scale_by_adam(b1=self.momentum)
@@ -75,6 +76,11 @@ class Training:
         trunk = optax.stateless(lambda updates, _: _of_trunk(updates, 0.0 if frozen else self.trunk_rate))
         decay = optax.add_decayed_weights(self.weight_decay)
         return optax.chain(decay, direction, trunk, optax.scale_by_learning_rate(rate))
+
+    def _within(self, step: Array, turn: Array | float) -> Array:
+        """Progress in [0, 1) of the part before the turn, a share of the run, or of the part after it."""
+        first = step / self.steps < turn
+        return (step / self.steps - jnp.where(first, 0.0, turn)) / jnp.where(first, turn, 1 - turn)
 
 
 def _of_trunk(updates: Tree, rate: Array | float) -> Tree:
@@ -220,7 +226,7 @@ def means(sums: dict[str, Array], steps: int) -> dict[str, Array]:
 def learner(one: Run, model: Network) -> Learner:
     """What every step of a run is given."""
     settings = one.training
-    optimiser = settings.optimiser(frozen=getattr(model, "frozen", False))
+    optimiser = settings.optimiser(frozen=getattr(model, "frozen", False), turn=one.method.turn)
     return Learner(model, optimiser, settings.steps, settings.precision, settings.batch_norm)
 
 

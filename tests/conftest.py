@@ -14,6 +14,12 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # most are s
 os.environ["MPLBACKEND"] = "agg"
 
 
+def pytest_configure(config):
+    """XLA's newer loops take half of all compiling; they are tried where programs are compiled well, see below."""
+    if config.option.markexpr != "slow" and not any("parity" in place for place in config.args):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+
+
 def pytest_runtest_setup(item):
     """Most tests run a program once or twice: to compile it well takes longer, also in processes that they start."""
     well = item.path.parent.name == "parity" or item.get_closest_marker("slow")

@@ -20,7 +20,7 @@ METHODS = (da.methods.Dann(widths=(8,)), da.methods.Coral())
 EXPERIMENTS = da.over_seeds([da.Experiment(task="moons/35", method=one, training=SHORT) for one in METHODS], 3)
 """
 ONE_METHOD = FILE.replace(", da.methods.Coral()", ",")  # runs that do not communicate: of any
-DEVICES = "--xla_force_host_platform_device_count="
+DEVICES = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count="
 ALONE = {"XLA_FLAGS": f"{DEVICES}4"}
 TOGETHER = {"XLA_FLAGS": f"{DEVICES}2", "JAX_NUM_PROCESSES": "2"}
 

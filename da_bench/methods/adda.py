@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.losses.adversarial import domain_cross_entropy
-from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.phases import in_turn, source_step
+from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.phases import Phased, source_step
 from da_bench.models import Discriminator
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register
-class Adda(Method):
+class Adda(Phased):
     """A target encoder, begun as the source's, that learns to pass for it before a domain classifier.
 
     First the network learns the source. Then its encoder is copied; the copy stays, and encodes the source, while the
@@ -25,10 +25,10 @@ class Adda(Method):
 
     weight: of the encoder's loss: 1 in the paper, whose second phase has another optimizer and rate; at the first
     phase's rate 1 can make the encoder pass for the source with the classes exchanged. pretrain: share of the run that
-    learns the source. widths: hidden layers of the domain classifier, the paper's on digits.
+    learns the source. restart: whether the second phase begins with an optimizer and a learning rate of its own, as the
+    paper's does; else they go on. widths: hidden layers of the domain classifier, the paper's on digits.
 
-    The optimizer goes on from the first phase to the second, as does its learning rate; the paper begins another. What
-    predicts, both domains, is the target encoder, from the first step of the second phase.
+    What predicts, both domains, is the target encoder, from the first step of the second phase.
 
     References: Tzeng, Hoffman, Saenko and Darrell, Adversarial Discriminative Domain Adaptation, CVPR 2017.
     arXiv:1702.05464, Section 4, Eq. 9; Section 5.1.
@@ -41,6 +41,7 @@ class Adda(Method):
 
     weight: NonNegative = 0.1
     pretrain: Fraction = 0.5
+    restart: bool = False
     widths: tuple[int, ...] = (500, 500)
 
     def init(self, key: Array, output: Output) -> Tree:
@@ -51,16 +52,13 @@ class Adda(Method):
         """The network that encodes the source."""
         return {"source": params["model"]}
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One step of the phase in which the run is."""
+    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step on the source, and its copy."""
+        after, metrics = source_step(learner, state, batch)
+        return after._replace(memory={"source": after.params["model"]}), metrics
 
-        def first(state: TrainState) -> tuple[TrainState, Metrics]:
-            after, metrics = source_step(learner, state, batch)
-            return after._replace(memory={"source": after.params["model"]}), metrics
-
-        return in_turn(learner, state, self.pretrain, first, lambda state: self._adapt(learner, state, batch))
-
-    def _adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step of the target's encoder and of the domain classifier."""
         key = jax.random.fold_in(state.key, state.step)
         theirs = learner.forward(state.memory["source"], state.stats, batch.source, stream(key, "source"))[0].features
 

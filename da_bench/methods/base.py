@@ -107,6 +107,10 @@ class Learner(NamedTuple):
         updated = self._updated(state, gradients, moves)
         return updated._replace(opt_state=_schedules(state.opt_state, updated.opt_state))
 
+    def anew(self, state: TrainState) -> TrainState:
+        """The state, of which the optimizer remembers nothing; its learning rate's schedule goes on."""
+        return state._replace(opt_state=_schedules(state.opt_state, self.optimizer.init(state.params)))
+
     def _updated(self, state: TrainState, gradients: Tree, moves: Tree | None) -> TrainState:
         updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -160,6 +164,11 @@ class Method(Named, abc.ABC):
     """
 
     searched: ClassVar[Mapping[str, Space]] = {}
+
+    @property
+    def turn(self) -> Array | float | None:
+        """At which share of the run the optimizer and its learning rate begin anew; None: they go on throughout."""
+        return None
 
     def init(self, key: Array, output: Output) -> Tree:
         """The method's own trainable parameters, given the shapes of the network's output for one batch."""

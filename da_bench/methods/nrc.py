@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from da_bench.losses.information import marginal_divergence
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods.bank import Bank, empty, written
-from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.phases import in_turn, source_step
+from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.phases import Phased, source_step
 from da_bench.settings import Count, Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register
-class Nrc(Method):
+class Nrc(Phased):
     """First the source; then, without it, target rows are to be predicted as their neighbours are.
 
     With p_i the prediction of a row and S_k what is remembered of another, the second phase lowers KL(mean p ||
@@ -23,13 +23,13 @@ class Nrc(Method):
     where A_ik = 1 if i is also one of the `extended` nearest of k, and r if not; the sum of r S_m'p_i over the
     `extended` nearest m of each of those k; and S_i'p_i. No gradient passes through S.
 
-    weight: of the second phase's loss, 1 in the paper. pretrain: share of the run that learns the source. smoothing: of
-    the source's labels. neighbours: K, and extended: M, 3 and 2, of many rows (VisDA) 5 and 5. r: affinity of what is
-    not reciprocal, 0.1.
+    weight: of the second phase's loss, 1 in the paper. pretrain: share of the run that learns the source. restart:
+    whether the second phase begins with an optimizer and a learning rate of its own, as the paper's does; else they go
+    on. smoothing: of the source's labels. neighbours: K, and extended: M, 3 and 2, of many rows (VisDA) 5 and 5. r:
+    affinity of what is not reciprocal, 0.1.
 
     Neighbours are sought in cosine among the features that target rows had when they were last in a batch; rows not
-    seen yet are nobody's. The paper fills the memory before the second phase begins. The optimizer and its learning
-    rate go on from the first phase; the paper begins another.
+    seen yet are nobody's. The paper fills the memory before the second phase begins.
 
     References: Yang, Wang, van de Weijer, Herranz and Jui, Exploiting the Intrinsic Neighborhood Structure for
     Source-free Domain Adaptation, NeurIPS 2021. arXiv:2110.04202, Eq. 2-9.
@@ -41,6 +41,7 @@ class Nrc(Method):
 
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
+    restart: bool = False
     smoothing: Fraction = 0.1
     neighbours: Count = 3
     extended: Count = 2
@@ -50,17 +51,12 @@ class Nrc(Method):
         """Features and predictions of the target rows."""
         return empty(output, targets)
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One step of the phase in which the run is."""
-        return in_turn(
-            learner,
-            state,
-            self.pretrain,
-            lambda state: source_step(learner, state, batch, self.smoothing),
-            lambda state: self._adapt(learner, state, batch),
-        )
+    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step on the source, its labels smoothed."""
+        return source_step(learner, state, batch, self.smoothing)
 
-    def _adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step of the whole network on the target."""
         key = stream(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Bank]]:

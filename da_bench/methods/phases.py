@@ -1,26 +1,56 @@
 """Methods of two phases in one run: the source first, then the target."""
 
-from collections.abc import Callable
+import abc
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from da_bench.methods.base import Learner, Metrics
+from da_bench.methods.base import Learner, Method, Metrics
 from da_bench.settings import UserError
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
-Phase = Callable[[TrainState], tuple[TrainState, Metrics]]
 
+class Phased(Method):
+    """A method of two phases, with these two fields.
 
-def in_turn(
-    learner: Learner, state: TrainState, pretrain: Array | float, first: Phase, then: Phase
-) -> tuple[TrainState, Metrics]:
-    """A step of `first` while progress < `pretrain`, of `then` afterwards; both return the same metrics.
-
-    Of runs that are computed side by side both phases are, in every step, and one is chosen.
+    pretrain: share of the run that learns the source; restart: whether the second phase begins with an optimizer and a
+    learning rate of its own.
     """
-    return jax.lax.cond(learner.progress(state) < pretrain, first, then, state)
+
+    LATER: ClassVar = ("restart",)
+
+    pretrain: float
+    restart: bool
+
+    @property
+    def turn(self) -> Array | float | None:
+        """Where the optimizer begins anew."""
+        return self.pretrain if self.restart else None
+
+    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One step of the phase in which the run is.
+
+        Of runs that are computed side by side both phases are, in every step, and one is chosen.
+        """
+
+        def later(state: TrainState) -> tuple[TrainState, Metrics]:
+            if self.restart:
+                before = learner.progress(state._replace(step=state.step - 1))
+                state = jax.lax.cond(before < self.pretrain, learner.anew, lambda state: state, state)
+            return self.adapt(learner, state, batch)
+
+        first = learner.progress(state) < self.pretrain
+        return jax.lax.cond(first, lambda state: self.learn(learner, state, batch), later, state)
+
+    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step of the first phase."""
+        return source_step(learner, state, batch)
+
+    @abc.abstractmethod
+    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step of the second phase, with the metrics of the first."""
 
 
 def source_step(

@@ -9,28 +9,28 @@ import optax
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation
 from da_bench.methods.bank import Bank, empty, written
-from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.phases import in_turn, source_step
+from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.phases import Phased, source_step
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register
-class Shot(Method):
+class Shot(Phased):
     """First the source; then, without it and with the last layers fixed, the encoder makes the target fit them.
 
     The second phase lowers the target's information maximisation loss, mean H(p) - H(mean p), + beta times the
     cross-entropy with pseudo-labels: the class whose centroid is nearest in cosine, of centroids that are first means
     weighted by the predictions, then means of the classes so found (Eq. 5-7).
 
-    weight: of the second phase's loss, 1 in the paper. pretrain: share of the run that learns the source. smoothing: of
-    the source's labels. beta: of the pseudo-labels' cross-entropy, 0.3, on digits 0.1. variant: "shot", or "im", that
-    without pseudo-labels (the paper's SHOT-IM).
+    weight: of the second phase's loss, 1 in the paper. pretrain: share of the run that learns the source. restart:
+    whether the second phase begins with an optimizer and a learning rate of its own, as the paper's does; else they go
+    on. smoothing: of the source's labels. beta: of the pseudo-labels' cross-entropy, 0.3, on digits 0.1. variant:
+    "shot", or "im", that without pseudo-labels (the paper's SHOT-IM).
 
     The paper finds pseudo-labels of all rows once an epoch; here each step finds its own, from the features and
     predictions that every target row had when it was last in a batch. The paper's network has batch normalisation
-    before its features and weight normalisation in its last layer; here the network is the experiment's. The optimizer
-    and its learning rate go on from the first phase; the paper begins another.
+    before its features and weight normalisation in its last layer; here the network is the experiment's.
 
     References: Liang, Hu and Feng, Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation, ICML 2020. arXiv:2002.08546, Section 3.
@@ -42,6 +42,7 @@ class Shot(Method):
 
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
+    restart: bool = False
     smoothing: Fraction = 0.1
     beta: NonNegative = 0.3
     variant: Literal["shot", "im"] = "shot"
@@ -50,17 +51,12 @@ class Shot(Method):
         """Features and predictions of the target rows."""
         return empty(output, targets) if self.variant == "shot" else {}
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One step of the phase in which the run is."""
-        return in_turn(
-            learner,
-            state,
-            self.pretrain,
-            lambda state: source_step(learner, state, batch, self.smoothing),
-            lambda state: self._adapt(learner, state, batch),
-        )
+    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step on the source, its labels smoothed."""
+        return source_step(learner, state, batch, self.smoothing)
 
-    def _adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step of the encoder on the target."""
         key = stream(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Output]]:

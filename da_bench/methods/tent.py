@@ -6,25 +6,25 @@ import jax
 import jax.numpy as jnp
 
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.phases import in_turn, require_batch_norm, source_step
+from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.phases import Phased, require_batch_norm
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register
-class Tent(Method):
+class Tent(Phased):
     """First the source; then only the scales and shifts of batch normalisation move, towards certain predictions.
 
     The second phase sees the target alone, normalised by its batches' statistics, and lowers the mean entropy of its
     predictions.
 
     weight: of the entropy (1 in the paper), by which its step is longer than a step on the source. pretrain: share of
-    the run that learns the source.
+    the run that learns the source. restart: whether the second phase begins with an optimizer and a learning rate of
+    its own, else they go on; the paper begins Adam at 1e-3.
 
     The paper adapts while it predicts, with the statistics of the batch that it predicts; here no prediction depends
-    on another row, so it is by running averages of the target batches seen. The optimizer and its learning rate go on
-    from the first phase; the paper begins Adam at 1e-3.
+    on another row, so it is by running averages of the target batches seen.
 
     Raises a UserError where the network has no batch normalisation.
 
@@ -39,19 +39,15 @@ class Tent(Method):
     needs_batch_norm = True
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
+    restart: bool = False
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the phase in which the run is."""
         require_batch_norm("Tent", state)
-        return in_turn(
-            learner,
-            state,
-            self.pretrain,
-            lambda state: source_step(learner, state, batch),
-            lambda state: self._adapt(learner, state, batch),
-        )
+        return super().step(learner, state, batch)
 
-    def _adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """A step of the scales and shifts on the target."""
         key = stream(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:

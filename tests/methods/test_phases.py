@@ -1,5 +1,7 @@
 """Runs whose phases change at different steps, side by side, are those runs alone."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import tiny
 from da_bench import train
 from da_bench.methods import Adda, Mcd, Nrc, Shot, Swd, Tent
 from da_bench.methods.phases import smoothed_cross_entropy
-from da_bench.types import Output
+from da_bench.types import Batch, Output
 
 SHARES = (0.0, 0.4, 1.0)
 
@@ -31,10 +33,49 @@ def logits(runs, together):
 
 @pytest.mark.parametrize("cls", [Adda, Tent, Shot, Nrc], ids=lambda cls: cls.name)
 def test_runs_of_other_phases_together_are_those_runs_alone(cls, x64):
-    runs = [(jax.random.key(0), cls(pretrain=share), tiny.TRAINING) for share in SHARES]
+    runs = [(jax.random.key(0), cls(pretrain=share, restart=True), tiny.TRAINING) for share in SHARES]
     together = logits(runs, True)
     np.testing.assert_allclose(together, logits(runs, False), atol=1e-10)
     assert len({float(one[-1, 0, 0]) for one in together}) == 3  # the share matters
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.3, 0.5, 1.0])
+def test_each_phase_has_the_learning_rates_of_a_run_of_its_own(turn):
+    settings = dataclasses.replace(tiny.TRAINING, steps=20, evaluations=1, momentum=0.0)
+    first = round(20 * turn)
+    expected = [0.1 / (1 + 10 * i / n) ** 0.75 for n in (first, 20 - first) for i in range(n)]
+    np.testing.assert_allclose(rates(settings.optimiser(turn=jnp.asarray(turn)), 20), expected, rtol=1e-6)
+
+
+def rates(optimiser, steps):
+    """How far each step goes down a slope of 1."""
+    state, found = optimiser.init(jnp.zeros(())), []
+    for _ in range(steps):
+        update, state = optimiser.update(jnp.ones(()), state, jnp.zeros(()))
+        found.append(-float(update))
+    return found
+
+
+@pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
+def test_an_optimizer_that_begins_anew_remembers_nothing_but_its_step(optimizer, x64):
+    """With the memory of the first phase or with another one a run goes on alike from the turn, and only there."""
+    model, settings = tiny.MODEL.clone(classes=3), dataclasses.replace(tiny.TRAINING, optimizer=optimizer, steps=12)
+    method = Nrc(restart=True, pretrain=0.5)  # from the seventh step
+    source, target = jax.random.normal(jax.random.key(0), (2, 6, 2))
+    batch = Batch(source, jnp.arange(6) % 3, target, jnp.arange(6))
+    learner = train.learner(train.Run(jax.random.key(0), method, settings), model)
+    begun = train.init(jax.random.key(0), method, learner, batch.source, 6)
+    step = jax.jit(lambda state: method.step(learner, state, batch)[0])
+    for number in (5, 6, 7):
+        state = begun._replace(step=jnp.asarray(number), opt_state=counted(begun.opt_state, number))
+        other = state._replace(opt_state=jax.tree.map(lambda leaf: leaf + (leaf.ndim > 0), state.opt_state))
+        same = jax.tree.map(lambda one, other: bool((one == other).all()), step(state).params, step(other).params)
+        assert all(jax.tree.leaves(same["model"])) == (number == 6)
+
+
+def counted(opt_state, steps):
+    """The optimizer's memory after so many steps of no slope."""
+    return jax.tree.map(lambda leaf: leaf + steps if leaf.ndim == 0 else leaf, opt_state)
 
 
 @pytest.mark.parametrize("cls", [Mcd, Swd], ids=lambda cls: cls.name)
