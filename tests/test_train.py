@@ -115,7 +115,7 @@ def normed(name, devices):
     return program(runs, (data(),)), program.as_text()
 
 
-@pytest.mark.parametrize("per_run", [2, 8])
+@pytest.mark.parametrize("per_run", [2, pytest.param(8, marks=pytest.mark.conformance)])
 @pytest.mark.parametrize("name", tiny.one_of_each_kind(DEEP))
 def test_one_run_over_several_devices_is_the_run_on_one(name, per_run, x64):
     (alone, _), (spread, text) = normed(name, 1), normed(name, per_run)

@@ -1,6 +1,7 @@
 """Records -> rows: runs that differ in nothing but their seed share a row; everything else has a row of its own."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -40,7 +41,13 @@ class Row:
         """One of its records: they all have the same settings."""
         return (self.runs + self.skipped + self.failed)[0]
 
-    @property
+    @functools.cached_property
+    def context(self) -> dict[str, str]:
+        """What rows must share to be compared: every setting that is not the method's."""
+        flat = settings(self.first)
+        return {name: _canonical(value) for name, value in flat.items() if not name.startswith("method.")}
+
+    @functools.cached_property
     def is_source_only(self) -> bool:
         """Whether it is a reference: trained on the source alone."""
         return not self.is_bound and not self.first.result["adapts"]
@@ -241,11 +248,6 @@ def method_key(record: Record) -> tuple[Any, ...]:
     return (*_family(record), *names, *_key(flat, names))
 
 
-def context(record: Record) -> dict[str, str]:
-    """What rows must share to be compared: every setting that is not the method's."""
-    return {name: _canonical(value) for name, value in settings(record).items() if not name.startswith("method.")}
-
-
 def _canonical(value: Any) -> str:
     # repr keeps every digit: two weights that look alike at six digits must not share a row. 6.0 and 6 are one weight.
     return repr(value).removesuffix(".0") if isinstance(value, float) else json.dumps(value, sort_keys=True)
@@ -273,7 +275,7 @@ def upper_bound(row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def _partner(row: Row, candidates: list[Row]) -> Row | None:
-    return next((one for one in candidates if one.runs and context(one.first) == context(row.first)), None)
+    return next((one for one in candidates if one.runs and one.context == row.context), None)
 
 
 def sweep_field(rows: Sequence[Row]) -> str | None:
@@ -304,7 +306,7 @@ def clean(text: object) -> str:
 
 def said(values: Iterable[object]) -> str:
     """Distinct values in order of first appearance, as text."""
-    return ", ".join(dict.fromkeys(clean(value) for value in values))
+    return ", ".join(dict.fromkeys(map(clean, dict.fromkeys(map(str, values)))))
 
 
 def seeds_said(rows: Sequence[Row]) -> str:

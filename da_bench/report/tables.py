@@ -21,7 +21,6 @@ from da_bench.report.rows import (
     Row,
     by_task,
     check_rule,
-    context,
     method_key,
     provenance,
     reference,
@@ -192,7 +191,7 @@ def _declared(rows: Sequence[Row]) -> list[str]:
 
 def _mismatches(rows: Sequence[Row]) -> list[str]:
     """A note if rows differ in model or training, loud if a row has no source only to be read against for that."""
-    contexts = [context(row.first) for row in rows]
+    contexts = [row.context for row in rows]
     # a row without a network has no model.* and no training.* to differ in: it is left out of the list, not of the rest
     deep = [one for one in contexts if "model" not in one]
     differ = [
