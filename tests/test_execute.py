@@ -282,6 +282,7 @@ def test_published_once_when_two_studies_make_the_same_run(tiny_data, options):
 
 
 PICTURES = "office31/amazon-to-webcam"
+SMALL = da.models.MODELS["small_cnn"](channels=(4, 5), width=6)
 
 
 def pictures(name, root=None, view=None):
@@ -301,10 +302,9 @@ def pictures(name, root=None, view=None):
 
 def of_pictures(seeds=2, **view):
     seen = View(pixels=8, **view)
-    model = da.models.MODELS["convnet"](channels=(4, 5, 6, 7), width=6)
     method = da.methods.Dann(widths=(4,))
     return da.over_seeds(
-        [da.Experiment(task=PICTURES, method=method, model=model, training=tiny.TRAINING, view=seen)], seeds
+        [da.Experiment(task=PICTURES, method=method, model=SMALL, training=tiny.TRAINING, view=seen)], seeds
     )
 
 
@@ -380,7 +380,8 @@ def test_wrong_options_of_streaming_are_refused_by_name(field, value):
 
 def made(task, options, **settings):
     """The record of four steps on files that are read, through the front door."""
-    results = da.run(SourceOnly(), task, seeds=1, options=options, training=SHORT, **settings)
+    model = SMALL if "view" in settings else None
+    results = da.run(SourceOnly(), task, model=model, seeds=1, options=options, training=SHORT, **settings)
     return results.records[0]
 
 
