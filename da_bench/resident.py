@@ -32,7 +32,7 @@ class Devices(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """What jax.jit made of the three functions; each compiles once for all runs whose shapes are equal.
+    """What the runs of a group share, compiled once.
 
     start: run, data -> its first carry and its draws; advance: run, carry, draws, data, first step, step after the
     last -> carry; look: run, carry, data -> output.
@@ -43,9 +43,22 @@ class Programs(NamedTuple):
     look: Any
 
 
-@functools.lru_cache(maxsize=8)  # a search asks for the same ones again and again
-def _programs(model: Network, view: View | None, where: Devices) -> Programs:
-    step = train.stepper(model, view)
+def build(runs: Run, model: Network, data: Data, view: View | None, where: Devices) -> Programs:
+    """The programs of stacked runs; those of before where they are equal, as the batches of a search are.
+
+    Of code that is not ours they are always made, as that of a notebook may have changed since.
+    """
+    ours = all(type(one).__module__.startswith("da_bench.") for one in (runs.method, model))
+    leaves, structure = jax.tree.flatten(jax.tree.map(_like, (runs, data)))
+    return (_kept if ours else _compiled)(model, view, where, tuple(leaves), structure)
+
+
+def _like(leaf: Any, sharding: Any = None) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding or leaf.sharding)
+
+
+def _compiled(model: Network, view: View | None, where: Devices, leaves: Sequence[Any], structure: Any) -> Programs:
+    (runs, data), step = structure.unflatten(leaves), train.stepper(model, view)
 
     def start(key: Array, method: Method, training: Training, own: Tree, data: Data) -> tuple[Carry, Draw]:
         run = Run(key, method, training)
@@ -64,7 +77,21 @@ def _programs(model: Network, view: View | None, where: Devices) -> Programs:
         asked = Asked(data.inputs, data.probes, data.of_target)
         return predict(train.learner(run, model), run.method.deployed(carry.state), asked, view)
 
-    return Programs(*(over_runs(fn, *where) for fn in (start, advance, look)))
+    mapped = [over_runs(fn, *where) for fn in (start, advance, look)]
+    whole, split = shardings(where)
+    first, draws = jax.tree.map(lambda leaf: _like(leaf, split), jax.eval_shape(mapped[0], runs, (data,)))
+    count = jax.ShapeDtypeStruct((), np.int32, sharding=whole)
+    given = (runs, (data,)), ((runs, first, draws), (data, count, count)), ((runs, first), (data,))
+    return Programs(*(fn.lower(*each).compile() for fn, each in zip(mapped, given, strict=True)))
+
+
+_kept = functools.lru_cache(maxsize=8)(_compiled)
+
+
+def shardings(where: Devices) -> tuple[NamedSharding, NamedSharding]:
+    """(whole: on every device; split: along the first axis over the places)."""
+    mesh = mesh_of(where.devices, where.per_run)
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("run"))
 
 
 class Resident:
@@ -73,20 +100,12 @@ class Resident:
     def __init__(self, runs: Sequence[Run], model: Network, data: Data, view: View | None, where: Devices) -> None:
         self.count, self.probes = len(runs), len(data.probes)
         self.places = len(where.devices) // where.per_run
-        mesh = mesh_of(where.devices, where.per_run)
-        self.whole, self.split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("run",)))
+        self.whole, self.split = shardings(where)
         self.runs = put(stack(runs, self.places), self.split)
         self.data = put(data, self.whole)
         self.stride = 2**30 if several() else 8
-        self._compile(_programs(model, view, where))
-
-    def _compile(self, programs: "Programs") -> None:
-        begun = programs.start.lower(self.runs, (self.data,)).compile()
-        self._first, self._draws = begun(self.runs, (self.data,))
-        count = put(np.int32(0), self.whole)
-        carried = self.runs, self._first
-        self._advance = programs.advance.lower((*carried, self._draws), (self.data, count, count)).compile()
-        self._look = programs.look.lower(carried, (self.data,)).compile()
+        self.programs = build(self.runs, model, self.data, view, where)
+        self._first, self._draws = self.programs.start(self.runs, (self.data,))
 
     def start(self) -> Carry:
         """Before the first step."""
@@ -107,7 +126,7 @@ class Resident:
         while step < until:
             end, begun = min(until, step + self.stride), time.monotonic()
             shared = self.data, *put((np.int32(step), np.int32(end)), self.whole)
-            carry = jax.block_until_ready(self._advance((self.runs, carry, self._draws), shared))
+            carry = jax.block_until_ready(self.programs.advance((self.runs, carry, self._draws), shared))
             took = (time.monotonic() - begun) / (end - step)
             step = end
             if not several():  # whose clocks differ, and whose launches must not
@@ -116,5 +135,5 @@ class Resident:
 
     def look(self, carry: Carry) -> Output:
         """The network's output for the probes."""
-        output: Output = self._look((self.runs, carry), (self.data,))
+        output: Output = self.programs.look((self.runs, carry), (self.data,))
         return output

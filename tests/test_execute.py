@@ -11,7 +11,7 @@ from pictures_on_disk import folder
 
 import da_bench as da
 from baselines import LogisticRegression, target_only
-from da_bench import execute, job, judge, stream, train
+from da_bench import execute, job, judge, resident, stream, train
 from da_bench.data.rows import Rows
 from da_bench.methods import METHODS, Method, SourceOnly, register
 from da_bench.records import Records
@@ -34,7 +34,7 @@ def options(tmp_path):
 
 
 def experiments(seeds=2, **settings):
-    method = settings.pop("method", da.methods.Dann(widths=(4,)))
+    method = settings.pop("method", da.methods.Dann(widths=settings.pop("widths", (4,))))
     one = da.Experiment(task="moons/35", method=method, model=tiny.MODEL, training=tiny.TRAINING, **settings)
     return da.over_seeds([one], seeds)
 
@@ -87,6 +87,38 @@ def test_seeds_and_float_values_share_a_program_and_the_rest_does_not(tiny_data,
     assert len(built) == 1
     da.study(experiments(method=da.methods.Dann(widths=(5,))), options)
     assert len(built) == 2
+
+
+def test_equal_programs_are_made_once_a_process(tiny_data, options, monkeypatch):
+    made, over_runs = [], resident.over_runs
+    monkeypatch.setattr(resident, "over_runs", lambda fn, *where: made.append(fn.__name__) or over_runs(fn, *where))
+    resident._kept.cache_clear()
+    for first, widths in ((0, (4,)), (2, (4,)), (4, (5,))):
+        da.study([dataclasses.replace(one, seed=first + one.seed) for one in experiments(widths=widths)], options)
+    assert made == ["start", "advance", "look"] * 2
+
+
+def test_a_method_of_ones_own_may_have_changed_since(tiny_data, options, monkeypatch):
+    """As in a notebook, where a function is defined again and the class that calls it is not."""
+    losses = []
+    try:
+
+        @register
+        class Changing(Method):
+            """Says what it is told."""
+
+            def step(self, learner, state, batch):
+                return state._replace(step=state.step + 1), {"loss": jax.numpy.full((), SAID[0])}
+
+        for seed, SAID[0] in enumerate((1.0, 2.0)):
+            one = dataclasses.replace(experiments(1, method=Changing())[0], seed=seed)
+            losses.append(da.study([one], options).records[0].curves["metrics"]["loss"])
+    finally:
+        METHODS._things.pop("changing", None)
+    assert losses == [[1.0] * 3, [2.0] * 3]
+
+
+SAID = [0.0]
 
 
 def test_records_do_not_depend_on_target_labels(options, tmp_path, monkeypatch):
