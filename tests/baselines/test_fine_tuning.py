@@ -26,7 +26,7 @@ BATCH = Batch(INPUTS, jnp.arange(6) % 3, INPUTS, jnp.arange(6))
 
 def state(step, training=TRAINING, model=MODEL):
     params, stats = initialise(model, jax.random.key(0), INPUTS)
-    one = learner(Run(jax.random.key(0), None, training), model)
+    one = learner(Run(jax.random.key(0), da.methods.SourceOnly(), training), model)
     every = {"model": params, "method": {}}
     return one, TrainState(jnp.asarray(step), every, stats, {}, one.optimizer.init(every), jax.random.key(2))
 
