@@ -70,7 +70,7 @@ class Victim:
     kill_at: float = float("inf")
 
 
-TRIED = ["source_only", "dann", "coral", "mean_teacher", "logistic_regression", "shallow_coral"]  # one of every kind
+TRIED = ["source_only", "dann", "mean_teacher", "logistic_regression"]  # one of every kind
 
 
 def start(method: str, results: Path, fault: Fault) -> Victim:
