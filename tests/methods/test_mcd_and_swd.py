@@ -87,7 +87,7 @@ def test_three_steps_equal_gradient_descent_by_hand(rng, x64):
 def test_what_a_step_does_not_move_stays_to_the_bit(method, optimizer, rng, x64):
     """Momentum and weight decay would move it; and the optimizer's memory of it stays too."""
     learner, state, batch = begun(rng, method, momentum=0.9, weight_decay=0.1, optimizer=optimizer)
-    state, _ = method.step(learner, state, batch)  # so that there is momentum
+    state, _ = tiny.step(method, learner, state, batch)  # so that there is momentum
 
     def gap(p, q, key):
         return jnp.mean(jnp.abs(p - q))
@@ -109,7 +109,7 @@ def test_the_learning_rate_goes_on_once_a_step(rng, x64):
     method = Mcd(num_k=3)
     learner, state, batch = begun(rng, method)
     for _ in range(2):
-        state, _ = method.step(learner, state, batch)
+        state, _ = tiny.step(method, learner, state, batch)
     assert state.opt_state[-1].count == 2
 
 

@@ -103,7 +103,7 @@ def test_the_average_of_the_students_predicts(method, rng, x64):
     learner, state, batch = begun(rng, method)
     students = []
     for _ in range(3):
-        state, _ = method.step(learner, state, batch)
+        state, _ = tiny.step(method, learner, state, batch)
         students.append(np.asarray(state.params["model"]["head"]["kernel"]))
     deployed, _ = method.deployed(state)
     np.testing.assert_allclose(deployed["head"]["kernel"], np.mean(students, axis=0), rtol=1e-6)
@@ -231,5 +231,5 @@ def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
     state = state._replace(params=jax.tree.map(lambda x: scale * x, state.params))
     one = Batch(batch.source[:1], batch.labels[:1], batch.target[:1], batch.rows[:1])
     for _ in range(2):
-        state, metrics = method.step(learner, state, one)
+        state, metrics = tiny.step(method, learner, state, one)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.params, metrics)))

@@ -152,12 +152,14 @@ def same(tree, other):
 def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x64):
     learner, state, batch = begun(rng, method)
     other_target, other_source = batch._replace(target=batch.target + 1), batch._replace(source=batch.source + 1)
-    state, _ = method.step(learner, state, batch)
-    assert same(method.step(learner, state, batch)[0].params, method.step(learner, state, other_target)[0].params)
-    state, _ = method.step(learner, state, batch)
+    state, _ = tiny.step(method, learner, state, batch)
+    assert same(
+        tiny.step(method, learner, state, batch)[0].params, tiny.step(method, learner, state, other_target)[0].params
+    )
+    state, _ = tiny.step(method, learner, state, batch)
     assert same(state.memory, empty(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
-    after, _ = method.step(learner, state, batch)
-    assert same(after.params, method.step(learner, state, other_source)[0].params)
+    after, _ = tiny.step(method, learner, state, batch)
+    assert same(after.params, tiny.step(method, learner, state, other_source)[0].params)
     assert same(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
     assert not same(after.params["model"]["layers_0"], state.params["model"]["layers_0"])
     assert after.memory.seen.tolist() == [True] * 5 + [False] * 4

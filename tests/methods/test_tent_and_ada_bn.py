@@ -37,8 +37,8 @@ def averages(before, params, inputs):
 @pytest.mark.parametrize("batch_norm", ["joint", "split", "domain_specific"])
 def test_ada_bn_trains_as_source_only_and_keeps_the_targets_averages(batch_norm, rng, x64):
     learner, state, batch = begun(rng, AdaBn(), batch_norm)
-    after, _ = AdaBn().step(learner, state, batch)
-    plain, _ = SourceOnly().step(learner, state, batch)
+    after, _ = tiny.step(AdaBn(), learner, state, batch)
+    plain, _ = tiny.step(SourceOnly(), learner, state, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
     apart = batch_norm == "domain_specific"
@@ -54,8 +54,8 @@ def test_tent_moves_scales_and_shifts_alone_towards_less_entropy(batch_norm, rng
     method = Tent(pretrain=0.5)
     learner, state, batch = begun(rng, method, batch_norm)
     for _ in range(2):
-        state, _ = method.step(learner, state, batch)
-    after, metrics = method.step(learner, state, batch)
+        state, _ = tiny.step(method, learner, state, batch)
+    after, metrics = tiny.step(method, learner, state, batch)
     for layer, names in state.params["model"].items():
         for name, before in names.items():
             assert np.array_equal(before, after.params["model"][layer][name]) == (layer != "norm")
@@ -81,8 +81,8 @@ def test_tent_moves_scales_and_shifts_alone_towards_less_entropy(batch_norm, rng
 
 def test_tent_learns_the_source_first(rng, x64):
     learner, state, batch = begun(rng, Tent(pretrain=1.0), "domain_specific")
-    after, _ = Tent(pretrain=1.0).step(learner, state, batch)
-    plain, _ = SourceOnly().step(learner, state, batch)
+    after, _ = tiny.step(Tent(pretrain=1.0), learner, state, batch)
+    plain, _ = tiny.step(SourceOnly(), learner, state, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.stats["target"], after.stats["source"])), strict=True):

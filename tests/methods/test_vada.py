@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 
 from da_bench import train
 from da_bench.losses.entropy import divergence
@@ -105,7 +106,7 @@ def test_smoothness_of_each_domain_is_in_the_loss_at_its_weight(side, rng, x64):
     for weight in (0.0, 1.0, 3.0):
         method = Vada(**{**weights, side: weight}, radius=1.0, widths=(3,))
         learner, batch, state = prepared(np.random.default_rng(0), method)
-        values.append(float(method.step(learner, state, batch)[1]["alignment"]))
+        values.append(float(tiny.step(method, learner, state, batch)[1]["alignment"]))
     assert values[1] - values[0] > 0
     assert values[2] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-10)
 
@@ -115,8 +116,8 @@ def test_without_weight_the_network_learns_the_source_alone(rng, x64):
     learner, batch, state = prepared(rng, method)
     plain = train.init(KEY, SourceOnly(), learner, batch.source, 5)
     for _ in range(3):
-        state, _ = method.step(learner, state, batch)
-        plain, _ = SourceOnly().step(learner, plain, batch)
+        state, _ = tiny.step(method, learner, state, batch)
+        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), state.params["model"], plain.params["model"]
     )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 
 from da_bench import train
 from da_bench.methods import Learner, SourceOnly, Wdgrl
@@ -69,8 +70,8 @@ def test_without_weight_the_network_learns_the_source_alone(rng, x64):
     learner, batch, state = prepared(rng, Wdgrl())
     plain = train.init(KEY, SourceOnly(), learner, batch.source, 4)
     for _ in range(3):
-        state, _ = Wdgrl(weight=0.0).step(learner, state, batch)
-        plain, _ = SourceOnly().step(learner, plain, batch)
+        state, _ = tiny.step(Wdgrl(weight=0.0), learner, state, batch)
+        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), state.params["model"], plain.params["model"]
     )
