@@ -8,7 +8,7 @@ import optax
 
 from da_bench.losses.adversarial import domain_cross_entropy
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.methods.phases import Phased, source_step
+from da_bench.methods.phases import Phased
 from da_bench.models import Discriminator
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
@@ -54,7 +54,7 @@ class Adda(Phased):
 
     def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step on the source, and its copy."""
-        after, metrics = source_step(learner, state, batch)
+        after, metrics = super().learn(learner, state, batch)
         return after._replace(memory={"source": after.params["model"]}), metrics
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -9,7 +9,7 @@ from da_bench.losses.information import marginal_divergence
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods.bank import Bank, empty, written
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.methods.phases import Phased, source_step
+from da_bench.methods.phases import Phased
 from da_bench.settings import Count, Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
@@ -50,10 +50,6 @@ class Nrc(Phased):
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
         """Features and predictions of the target rows."""
         return empty(output, targets)
-
-    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """A step on the source, its labels smoothed."""
-        return source_step(learner, state, batch, self.smoothing)
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the whole network on the target."""

@@ -13,7 +13,7 @@ from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 class Phased(Method):
-    """A method of two phases, with these two fields.
+    """A method of two phases, with these two fields, and `smoothing` of the source's labels if it has such a field.
 
     pretrain: share of the run that learns the source; restart: whether the second phase begins with an optimizer and a
     learning rate of its own.
@@ -23,6 +23,7 @@ class Phased(Method):
 
     pretrain: float
     restart: bool
+    smoothing: float = 0.0
 
     @property
     def turn(self) -> Array | float | None:
@@ -46,7 +47,7 @@ class Phased(Method):
 
     def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the first phase."""
-        return source_step(learner, state, batch)
+        return source_step(learner, state, batch, self.smoothing)
 
     @abc.abstractmethod
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

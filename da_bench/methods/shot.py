@@ -10,7 +10,7 @@ from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation
 from da_bench.methods.bank import Bank, empty, written
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.methods.phases import Phased, source_step
+from da_bench.methods.phases import Phased
 from da_bench.settings import Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
@@ -50,10 +50,6 @@ class Shot(Phased):
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
         """Features and predictions of the target rows."""
         return empty(output, targets) if self.variant == "shot" else {}
-
-    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """A step on the source, its labels smoothed."""
-        return source_step(learner, state, batch, self.smoothing)
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the encoder on the target."""

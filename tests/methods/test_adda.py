@@ -1,7 +1,5 @@
 """ADDA: its two losses and their gradients by hand, and what moves in which phase."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,16 +48,15 @@ def test_first_the_source_alone_then_the_target_encoder(rng, x64):
     method = Adda(pretrain=0.5, widths=(4,))
     learner, state, batch = begun(rng, method)
     plain = train.init(jax.random.key(0), SourceOnly(), learner, batch.source, 5)
-    step, plain_step = (jax.jit(functools.partial(one.step, learner)) for one in (method, SourceOnly()))
     for _ in range(2):
         before = state
-        state, _ = step(state, batch)
-        plain, _ = plain_step(plain, batch)
+        state, _ = tiny.step(method, learner, state, batch)
+        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (state.params["model"], plain.params["model"])), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     assert same(state.params["method"], before.params["method"])
     assert same(state.memory["source"], state.params["model"])  # the copy with which the second phase begins
-    adapted, _ = step(state, batch)
+    adapted, _ = tiny.step(method, learner, state, batch)
     assert same(adapted.memory, state.memory)
     assert same(adapted.params["model"]["head"], state.params["model"]["head"])
     assert not same(adapted.params["model"]["layers_0"], state.params["model"]["layers_0"])
@@ -71,10 +68,9 @@ def test_a_whole_run_of_the_first_phase_is_source_only(rng):
     method = Adda(pretrain=1.0, widths=(4,))
     learner, state, batch = begun(rng, method)
     plain = train.init(jax.random.key(0), SourceOnly(), learner, batch.source, 5)
-    step, plain_step = (jax.jit(functools.partial(one.step, learner)) for one in (method, SourceOnly()))
     for _ in range(4):
-        state, _ = step(state, batch)
-        plain, _ = plain_step(plain, batch)
+        state, _ = tiny.step(method, learner, state, batch)
+        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
     np.testing.assert_allclose(
         state.params["model"]["head"]["kernel"], plain.params["model"]["head"]["kernel"], rtol=1e-6
     )
