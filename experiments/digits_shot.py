@@ -31,8 +31,8 @@ def pair(task: str, seeds: int = SEEDS, epochs: int = EPOCHS, others: bool = Fal
     """The source alone, SHOT, and the target alone, each for its epochs."""
     source, target = (epochs * math.ceil(ROWS[domain] / BATCH) for domain in task.split("-to-"))
     network = da.models.Dtn(width=256, dropout=0.0) if "svhn" in task else da.models.ShotLenet()
-    share = source / (source + target)
-    shot, without_labels = (da.methods.Shot(pretrain=share, restart=True, beta=0.1, variant=v) for v in ("shot", "im"))
+    phases = {"pretrain": source / (source + target), "restart": True}
+    shot, without_labels = da.methods.Shot(**phases, beta=0.1, renew=10), da.methods.Shot(**phases, variant="im")
     alone = {"task": task, "model": network, "method": da.methods.SourceOnly()}
     both = [shot, *([without_labels, *OTHERS] if others else [])]
     made = [
@@ -52,7 +52,7 @@ PAPER = da.reproduce.Paper(
     rule="last",
     cells=da.reproduce.printed(published.SHOT_DIGITS, tasks=TASKS),
     differs=(
-        "pseudo-labels are renewed step by step from a memory, not once an epoch",
+        "pseudo-labels are by centroids found every tenth step, from a memory, not once an epoch",
         "source only learns without label smoothing, and takes the last step, not that of the best source accuracy",
         "USPS as a source is not shifted and turned at random",
         "a tenth of each training split validates and does not train",

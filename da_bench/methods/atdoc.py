@@ -6,7 +6,7 @@ import optax
 
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.neighbours import neighbours
-from da_bench.methods.bank import Bank, empty, written
+from da_bench.methods.bank import Bank, empty, entries, written
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.settings import Count, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
@@ -48,7 +48,7 @@ class Atdoc(Method):
             return task + gap, (stats, target, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, target, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        bank = written(state.memory, batch.rows, target.features, sharpened(target.logits))
+        bank = written(state.memory, batch.rows, entries(target.features, sharpened(target.logits)))
         return learner.descend(state, gradients, stats)._replace(memory=bank), metrics
 
     def loss(self, target: Output, bank: Bank, rows: Array) -> Array:

@@ -107,9 +107,9 @@ class Learner(NamedTuple):
         updated = self._updated(state, gradients, moves)
         return updated._replace(opt_state=_schedules(state.opt_state, updated.opt_state))
 
-    def anew(self, state: TrainState) -> TrainState:
-        """The state, of which the optimizer remembers nothing; its learning rate's schedule goes on."""
-        return state._replace(opt_state=_schedules(state.opt_state, self.optimizer.init(state.params)))
+    def anew(self, state: TrainState) -> Tree:
+        """The state's optimizer, which remembers nothing; its learning rate's schedule goes on."""
+        return _schedules(state.opt_state, self.optimizer.init(state.params))
 
     def _updated(self, state: TrainState, gradients: Tree, moves: Tree | None) -> TrainState:
         updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)

@@ -7,15 +7,14 @@ import jax.numpy as jnp
 
 from da_bench.losses.information import marginal_divergence
 from da_bench.losses.neighbours import neighbours
-from da_bench.methods.bank import Bank, empty, written
+from da_bench.methods.bank import Bank, Banked, empty, entries, written
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.methods.phases import Phased
 from da_bench.settings import Count, Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register
-class Nrc(Phased):
+class Nrc(Banked):
     """First the source; then, without it, target rows are to be predicted as their neighbours are.
 
     With p_i the prediction of a row and S_k what is remembered of another, the second phase lowers KL(mean p ||
@@ -49,7 +48,7 @@ class Nrc(Phased):
 
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
         """Features and predictions of the target rows."""
-        return empty(output, targets)
+        return {"bank": empty(output, targets)}
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the whole network on the target."""
@@ -57,13 +56,14 @@ class Nrc(Phased):
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Bank]]:
             target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")
-            bank = written(state.memory, batch.rows, target.features, jax.nn.softmax(target.logits))
-            return self.loss(target, bank, batch.rows), (stats, bank)
+            new = entries(target.features, jax.nn.softmax(target.logits))
+            bank = written(state.memory["bank"], batch.rows, new)
+            return self.loss(target, bank, batch.rows), (stats, new)
 
-        (loss, (stats, bank)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (loss, (stats, new)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         after = learner.descend(state, gradients, stats, {"model": True, "method": False})
         metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
-        return after._replace(memory=bank), metrics
+        return after._replace(memory={"bank": new}), metrics
 
     def loss(self, target: Output, bank: Bank, rows: Array) -> Array:
         """The second phase's loss of a batch that is rows [b] of the bank, already in it."""

@@ -19,7 +19,7 @@ class Phased(Method):
     learning rate of its own.
     """
 
-    LATER: ClassVar = ("restart",)
+    LATER: ClassVar[tuple[str, ...]] = ("restart",)
 
     pretrain: float
     restart: bool
@@ -39,11 +39,20 @@ class Phased(Method):
         def later(state: TrainState) -> tuple[TrainState, Metrics]:
             if self.restart:
                 before = learner.progress(state._replace(step=state.step - 1))
-                state = jax.lax.cond(before < self.pretrain, learner.anew, lambda state: state, state)
+                opt_state = jax.lax.cond(before < self.pretrain, learner.anew, lambda one: one.opt_state, state)
+                state = state._replace(opt_state=opt_state)
             return self.adapt(learner, state, batch)
 
         first = learner.progress(state) < self.pretrain
-        return jax.lax.cond(first, lambda state: self.learn(learner, state, batch), later, state)
+        after, metrics = jax.lax.cond(first, lambda state: self.learn(learner, state, batch), later, state)
+        return after._replace(memory=self.keep(state.memory, after.memory, batch.rows)), metrics
+
+    def keep(self, memory: Tree, new: Tree, rows: Array) -> Tree:
+        """The next memory, of the last one and of what `learn` or `adapt` left in its place for target rows [b].
+
+        All of it, if it is small: what one phase writes and the other hands on is copied in every step.
+        """
+        return new
 
     def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the first phase."""

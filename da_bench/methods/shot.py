@@ -8,15 +8,14 @@ import optax
 
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation
-from da_bench.methods.bank import Bank, empty, written
+from da_bench.methods.bank import Bank, Banked, empty, entries, written
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.methods.phases import Phased
-from da_bench.settings import Fraction, NonNegative
+from da_bench.settings import Count, Fraction, NonNegative
 from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register
-class Shot(Phased):
+class Shot(Banked):
     """First the source; then, without it and with the last layers fixed, the encoder makes the target fit them.
 
     The second phase lowers the target's information maximisation loss, mean H(p) - H(mean p), + beta times the
@@ -26,15 +25,18 @@ class Shot(Phased):
     weight: of the second phase's loss, 1 in the paper. pretrain: share of the run that learns the source. restart:
     whether the second phase begins with an optimizer and a learning rate of its own, as the paper's does; else they go
     on. smoothing: of the source's labels. beta: of the pseudo-labels' cross-entropy, 0.3, on digits 0.1. variant:
-    "shot", or "im", that without pseudo-labels (the paper's SHOT-IM).
+    "shot", or "im", that without pseudo-labels (the paper's SHOT-IM). renew: steps from one finding of centroids to the
+    next; of many target rows it costs more than the network's step.
 
-    The paper finds pseudo-labels of all rows once an epoch; here each step finds its own, from the features and
-    predictions that every target row had when it was last in a batch. The paper's network has batch normalisation
+    The paper finds pseudo-labels of all rows once an epoch; here each step finds its own, by centroids of the features
+    and predictions that every target row had when it was last in a batch. The paper's network has batch normalisation
     before its features and weight normalisation in its last layer; here the network is the experiment's.
 
     References: Liang, Hu and Feng, Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation, ICML 2020. arXiv:2002.08546, Section 3.
     """
+
+    LATER: ClassVar = ("restart", "renew")
 
     expected_failed_checks: ClassVar = {
         "weight_zero_is_source_only": "the source's labels are smoothed",
@@ -46,10 +48,14 @@ class Shot(Phased):
     smoothing: Fraction = 0.1
     beta: NonNegative = 0.3
     variant: Literal["shot", "im"] = "shot"
+    renew: Count = 1
 
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
-        """Features and predictions of the target rows."""
-        return empty(output, targets) if self.variant == "shot" else {}
+        """Features and predictions of the target rows, and the classes' centroids: of none."""
+        if self.variant == "im":
+            return {}
+        bank = empty(output, targets)
+        return {"bank": bank, "centroids": centroids(bank.features[:1], jnp.zeros_like(bank.predictions[:1]))}
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the encoder on the target."""
@@ -57,7 +63,7 @@ class Shot(Phased):
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Output]]:
             target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")
-            loss, memory = self.loss(target, state.memory, batch.rows)
+            loss, memory = self.loss(target, state.memory, batch.rows, state.step % self.renew == 0)
             return loss, (stats, memory, target)
 
         (loss, (stats, memory, target)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
@@ -66,20 +72,25 @@ class Shot(Phased):
         metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
         return after._replace(memory=memory), metrics
 
-    def loss(self, target: Output, memory: Tree, rows: Array) -> tuple[Array, Tree]:
-        """(the second phase's loss, the memory with these rows [b] in it)."""
+    def loss(self, target: Output, memory: Tree, rows: Array, due: Array | bool = True) -> tuple[Array, Tree]:
+        """(the second phase's loss, what is remembered of these target rows [b]); due: centroids are found anew."""
         loss = information_maximisation(target.logits)
         if self.variant == "im":
             return self.weight * loss, memory
-        bank = written(memory, rows, target.features, jax.nn.softmax(target.logits))
-        labels = pseudo_labels(bank, rows)
+        new, last = entries(target.features, jax.nn.softmax(target.logits)), memory["centroids"]
+
+        def found() -> tuple[Array, Array]:
+            return of_classes(written(memory["bank"], rows, new))
+
+        centres = jax.lax.cond(due | ~last[1].any(), found, lambda: last)
+        labels = nearest(new.features, *centres)
         loss += self.beta * optax.softmax_cross_entropy_with_integer_labels(target.logits, labels).mean()
-        return self.weight * loss, bank
+        return self.weight * loss, {"bank": new, "centroids": centres}
 
 
-def pseudo_labels(bank: Bank, rows: Array) -> Array:
-    """[b] classes of target rows [b], by the centroids of all that were seen."""
+def of_classes(bank: Bank) -> tuple[Array, Array]:
+    """Centroids by which rows get pseudo-labels, of all rows that were seen; see `centroids`."""
     seen = bank.seen[:, None]
     first = nearest(bank.features, *centroids(bank.features, bank.predictions * seen))
     members = jax.nn.one_hot(first, bank.predictions.shape[1], dtype=bank.features.dtype) * seen
-    return nearest(bank.features[rows], *centroids(bank.features, members))
+    return centroids(bank.features, members)

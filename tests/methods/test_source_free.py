@@ -1,5 +1,7 @@
 """SHOT and NRC: their losses by loops over rows, in float64; what they move; what they do not look at."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +13,8 @@ from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation, marginal_divergence
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods import Learner, Nrc, Shot
-from da_bench.methods.bank import Bank, empty, written
-from da_bench.methods.shot import pseudo_labels
+from da_bench.methods.bank import Bank, empty, entries, written
+from da_bench.methods.shot import of_classes
 from da_bench.settings import UserError
 from da_bench.types import Batch, Output
 
@@ -30,7 +32,11 @@ def filled(rng, rows=8, width=4, classes=3):
     seen[[0, 5]] = False
     bank = Bank(*map(jnp.asarray, (rng.normal(size=(rows, width)), rng.dirichlet(np.ones(classes), size=rows), seen)))
     target = Output(jnp.asarray(rng.normal(size=(3, width))), jnp.asarray(rng.normal(size=(3, classes))))
-    return bank, target, written(bank, ROWS, target.features, jax.nn.softmax(target.logits))
+    return bank, target, written(bank, ROWS, seen_now(target))
+
+
+def seen_now(target):
+    return entries(target.features, jax.nn.softmax(target.logits))
 
 
 def cosine(x, y):
@@ -72,7 +78,8 @@ def shots_labels(bank, classes=3):
 def test_shots_pseudo_labels_are_the_papers(rng, x64):
     for _ in range(20):
         *_, bank = filled(rng)
-        np.testing.assert_array_equal(pseudo_labels(bank, ROWS), shots_labels(bank)[ROWS])
+        found = nearest(bank.features[ROWS], *of_classes(bank))
+        np.testing.assert_array_equal(found, shots_labels(bank)[ROWS])
 
 
 def test_a_class_without_members_takes_no_row(rng, x64):
@@ -86,15 +93,46 @@ def test_a_class_without_members_takes_no_row(rng, x64):
 def test_shots_loss_and_that_labels_carry_no_gradient(variant, rng, x64):
     bank, target, new = filled(rng)
     method = Shot(weight=1.5, beta=0.4, variant=variant)
-    loss, memory = method.loss(target, bank, ROWS)
+    memory = {"bank": bank, "centroids": of_classes(bank)} if variant == "shot" else {}
+    loss, kept = method.loss(target, memory, ROWS)
     p, labels = softmax(np.asarray(target.logits)), shots_labels(new)[ROWS]
     expected = float(information_maximisation(target.logits))
     if variant == "shot":
         expected -= 0.4 * np.log(p[np.arange(3), labels]).mean()
-        np.testing.assert_array_equal(memory.features, new.features)
+        assert same(method.keep(memory, kept, ROWS), {"bank": new, "centroids": of_classes(new)})
+    else:
+        assert kept == method.keep(memory, kept, ROWS) == {}
     assert loss == pytest.approx(1.5 * expected, rel=1e-10)
-    of_features = jax.grad(lambda f: method.loss(Output(f, target.logits), bank, ROWS)[0])(target.features)
+    of_features = jax.grad(lambda f: method.loss(Output(f, target.logits), memory, ROWS)[0])(target.features)
     assert np.abs(of_features).max() == 0
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_shots_centroids_stay_until_they_are_due(due, rng, x64):
+    """Those of before say what the rows are; where there are none, of no row, they are found all the same."""
+    bank, target, new = filled(rng)
+    method, before = Shot(beta=0.4), (-of_classes(new)[0], of_classes(new)[1])
+    loss, kept = method.loss(target, {"bank": bank, "centroids": before}, ROWS, due)
+    centres = of_classes(new) if due else before
+    assert same(kept["centroids"], centres)
+    ours, there = map(np.asarray, centres)
+    p = softmax(np.asarray(target.logits))
+    labels = [max(np.flatnonzero(there), key=lambda k, f=f: cosine(f, ours[k])) for f in np.asarray(target.features)]
+    expected = float(information_maximisation(target.logits)) - 0.4 * np.log(p[np.arange(3), labels]).mean()
+    assert loss == pytest.approx(expected, rel=1e-10)
+    of_none = method.remember({}, target, 8)
+    first = method.loss(target, of_none, ROWS, due)[1]["centroids"]
+    assert same(first, of_classes(written(of_none["bank"], ROWS, seen_now(target))))
+
+
+def test_shot_renews_its_centroids_every_so_many_steps(rng):
+    method = Shot(pretrain=0.0, renew=2)
+    learner, state, batch = begun(rng, method)
+    found = [state.memory["centroids"]]
+    for _ in range(4):
+        state, _ = tiny.step(method, learner, state, batch)
+        found.append(state.memory["centroids"])
+    assert [same(one, other) for one, other in itertools.pairwise(found)] == [False, True, False, True]
 
 
 def nearest_by_sorting(features, seen, i, count):
@@ -157,12 +195,12 @@ def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x
         tiny.step(method, learner, state, batch)[0].params, tiny.step(method, learner, state, other_target)[0].params
     )
     state, _ = tiny.step(method, learner, state, batch)
-    assert same(state.memory, empty(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
+    assert same(state.memory["bank"], empty(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
     after, _ = tiny.step(method, learner, state, batch)
     assert same(after.params, tiny.step(method, learner, state, other_source)[0].params)
     assert same(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
     assert not same(after.params["model"]["layers_0"], state.params["model"]["layers_0"])
-    assert after.memory.seen.tolist() == [True] * 5 + [False] * 4
+    assert after.memory["bank"].seen.tolist() == [True] * 5 + [False] * 4
 
 
 def test_the_sources_labels_are_smoothed(rng, x64):
@@ -179,13 +217,12 @@ def test_the_sources_labels_are_smoothed(rng, x64):
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
     target = Output(jnp.zeros((1, 4)), jnp.asarray(scale * rng.normal(size=(1, 3)), jnp.float32))
-    bank = empty(target, 4)
-    rows = jnp.asarray([2])
+    memory, rows = method.remember({}, target, 4), jnp.asarray([2])
 
     def loss(target):
         if isinstance(method, Shot):
-            return method.loss(target, bank, rows)[0]
-        return method.loss(target, written(bank, rows, target.features, jax.nn.softmax(target.logits)), rows)
+            return method.loss(target, memory, rows)[0]
+        return method.loss(target, written(memory["bank"], rows, seen_now(target)), rows)
 
     value, gradients = jax.value_and_grad(loss)(target)
     assert np.isfinite(value)
