@@ -15,16 +15,12 @@ os.environ["MPLBACKEND"] = "agg"
 
 
 def pytest_configure(config):
-    """XLA's newer loops take half of all compiling; they are tried where programs are compiled well, see below."""
-    if config.option.markexpr != "slow" and not any("parity" in place for place in config.args):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
-
-
-def pytest_runtest_setup(item):
-    """Most tests run a program once or twice: to compile it well takes longer, also in processes that they start."""
-    well = item.path.parent.name == "parity" or item.get_closest_marker("slow")
-    jax.config.update("jax_disable_most_optimizations", not well)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0" if well else "1"
+    """Most tests run a program once or twice: to compile it well takes longer, half of that for XLA's newer loops."""
+    if config.option.markexpr == "slow" or any("parity" in place for place in config.args):
+        return
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="module", autouse=True)

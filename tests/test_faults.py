@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 REPORT = HERE.parent / "results" / "benchmarks" / "faults.md"
 IDS = ["aa", "bb"]
 NEVER = ("lost", "twice", "different", "left over", "unexpected", "half-written", "not completed", "unclear", "crashed")
-SHORT = {"kills": 4, "full": 4, "starts": 3}
+SHORT = {"kills": 4, "full": 4, "starts": 1}
 LONG = {"kills": 200, "starts": 100, "full": 50}
 DAMAGED = 1000
 

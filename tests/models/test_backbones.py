@@ -1,5 +1,7 @@
 """Every network with published weights: names, sizes, and one of them at work. Numbers: see `make parity`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +69,7 @@ SPELT = {  # some names in files, and the shapes there
 }
 
 
+@functools.cache
 def shapes(model):
     """By path, of trunk and head, for 224 pixels."""
     example = jax.ShapeDtypeStruct((1, model.SIDE, model.SIDE, 3), jnp.float32)
