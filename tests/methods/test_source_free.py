@@ -1,6 +1,7 @@
 """SHOT and NRC: their losses by loops over rows, in float64; what they move; what they do not look at."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -201,6 +202,17 @@ def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x
     assert same(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
     assert not same(after.params["model"]["layers_0"], state.params["model"]["layers_0"])
     assert after.memory["bank"].seen.tolist() == [True] * 5 + [False] * 4
+
+
+@pytest.mark.parametrize("method", [Shot(restart=True), Nrc(restart=True)], ids=["shot", "nrc"])
+def test_the_bank_is_not_copied_from_step_to_step(method, rng):
+    """Once as the steps begin, as these are given it to keep, and once by what reads all of it."""
+    learner, _, batch = begun(rng, method)
+    state = train.init(jax.random.key(0), method, learner, batch.source, 999)
+    steps = jax.jit(lambda s: jax.lax.scan(lambda s, _: (method.step(learner, s, batch)[0], None), s, length=3)[0])
+    program = steps.lower(state).compile().as_text()
+    assert "f32[999,6]" in program
+    assert len(re.findall(r"= f32\[999,6\]\S* copy\(", program)) <= 2
 
 
 def test_the_sources_labels_are_smoothed(rng, x64):

@@ -56,7 +56,8 @@ def notes(table):
 def test_a_name_has_just_the_fields_that_vary():
     records = [fake.record(weight=weight, steps_d=1, seed=seed) for weight in (1.0, 6.0) for seed in (0, 1)]
     assert row_names(records) == ["dann (weight=1)", "dann (weight=6)"]
-    assert row_names(records[:2]) == ["dann"]
+    elsewhere = fake.record(weight=1.0, steps_d=1, task="b-to-c")
+    assert row_names([*records[:2], elsewhere]) == ["dann"]
 
 
 def test_training_and_other_methods_fields():
