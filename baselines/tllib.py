@@ -50,7 +50,7 @@ SETTINGS = {
 # fields that are not a method's defaults here
 FORMS: dict[str, dict[str, Any]] = {
     "dann": {"schedule": "warm_start", "domain_loss": "mean"},
-    "adda": {"pretrain": PRETRAINED / (PRETRAINED + 20)},
+    "adda": {"pretrain": PRETRAINED / (PRETRAINED + 20), "weight": 1.0, "widths": (1024, 1024)},
     "bsp": {"schedule": "warm_start", "spectral_weight": 2e-4},
     "mmd": {"weight": 5.0, "layers": ("features",), "estimator": "linear", "bandwidth": "mean", "factors": FIVE},
     "jan": {"schedule": "constant"},

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +48,29 @@ class Record:
     result: dict[str, Any]
     curves: dict[str, Any]
     environment: dict[str, Any]
+
+    @functools.cached_property
+    def flat(self) -> dict[str, Any]:
+        """The experiment's settings: {"task": "moons/35", "method.name": "dann", "method.weight": 1.0, ...}."""
+        return dict(_flat(self.config, ""))
+
+    @functools.cached_property
+    def canonical(self) -> dict[str, str]:
+        """The same as texts, equal where the settings are."""
+        return {name: canonical(value) for name, value in self.flat.items()}
+
+
+def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def canonical(value: Any) -> str:
+    """A setting's value with every digit: weights alike at six digits are two, 6.0 and 6 are one."""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else json.dumps(value, sort_keys=True)
 
 
 class Records:

@@ -1,7 +1,7 @@
 """How far do the forms move that papers and known suites give to the same method?
 
 Command: `da-bench run experiments/fidelity.py`, then `python -m benchmarks.fidelity` for the table,
-results/tables/fidelity.md. 825 runs of 164 programs take about 16 minutes of a core, two thirds of them to
+results/tables/fidelity.md. 825 runs of 164 programs take about half an hour of a core, two thirds of them to
 compile. OPENBLAS_NUM_THREADS=1 where the cores are shared: its threads, which wait for each other, made singular value
 decompositions 250 times as slow there.
 

@@ -46,7 +46,6 @@ PAPER = da.reproduce.Paper(
     better=published.GANIN_AMAZON_BETTER,
     differs=(
         "200 passes always, of which the best of 40 checkpoints is taken, forward and in reverse",
-        "the reverse network starts from the first one's, its domain classifier at random",
         "1800 target rows adapt, where the authors' code adapts all 2000",
         "rows are shuffled, the target's without replacement",
         "the SVM has a squared hinge loss",

@@ -48,7 +48,6 @@ PAPER = da.reproduce.Paper(
     differs=(
         "one setting of the networks, width 50 and lambda 0.1",
         "200 passes always, of which the best of 40 checkpoints is taken, forward and in reverse",
-        "the reverse network starts from the first one's, its domain classifier at random",
         "mSDA is of the counts as they are, and adds 1e-5 to the diagonal as the authors' code does",
         "1800 target rows adapt, where the authors' code adapts all 2000",
         "rows are shuffled, the target's without replacement",

@@ -1,5 +1,6 @@
 """Records -> tables over pairs: methods x pairs, and what they allow to say of every method over all of them."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -89,10 +90,11 @@ def lines_of(records: Sequence[Record]) -> tuple[list[str], list[Line]]:
     tasks = by_task(records)
     for task, group in tasks.items():
         rows = rows_of(group)
+        trials = collections.Counter(map(_kind, rows))
         for row in (row for row in rows if row.runs):
             line = found.setdefault((row.name, method_key(row.first)), Line(row.name, {}, {}, {}))
             line.rows[task], line.bases[task] = row, None if row.is_source_only else reference(row, rows)
-            line.trials[task] = sum(_kind(one) == _kind(row) for one in rows)
+            line.trials[task] = trials[_kind(row)]
     several = [line for line in found.values() if len(line.rows) > 1]
     order = sorted(several, key=lambda line: (not line.first.is_source_only, not line.competes))
     return list(tasks), order

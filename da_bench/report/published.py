@@ -16,11 +16,13 @@ from da_bench.report.table import Cell, Column, Table
 from da_bench.select import RULES
 
 NOTE = (
-    "Ours, percent of the target test split, mean ± half width of the 95 % t interval over seeds, and in brackets what "
-    "was published. Grey or italic: network or protocol differ, so that the number is another experiment's and no "
-    "target. Inside: of the pairs that can be compared, those whose published number is within the 95 % prediction "
-    "interval of one more run of ours. Most published numbers pick the checkpoint by target labels; ours by"
+    "Ours, percent of the target test split, mean ± half width of the 95 % t interval over seeds, and in brackets what"
+    " was published. Grey or italic: network or protocol differ, so that the number is another experiment's and no "
+    "target. Inside: of the pairs that can be compared, those whose published number is, to its own rounding, within "
+    "the 95 % prediction interval of one more run of ours, or of the mean of as many as it is of. Most published "
+    "numbers pick the checkpoint by target labels; ours by"
 )
+ROUNDING = 5e-4  # papers print three digits of an accuracy
 
 
 class Source(NamedTuple):
@@ -28,7 +30,8 @@ class Source(NamedTuple):
 
     name: short; citation; network: as in `da-bench list models`, or "none" on features; protocol: "inductive",
     "transductive" or "whole"; selection: how the checkpoint and settings were chosen; runs: "3", or what is known of
-    it; inputs: "" for the task's own, "msda" for that representation: numbers stand beside runs on the same alone.
+    it; averaged: of how many runs a number is the mean, of every method or by method, 1 where that is not known;
+    inputs: "" for the task's own, "msda" for that representation: numbers stand beside runs on the same alone.
     """
 
     name: str
@@ -37,7 +40,13 @@ class Source(NamedTuple):
     protocol: str
     selection: str
     runs: str
+    averaged: int | Mapping[str, int] = 1
     inputs: str = ""
+
+
+def mean_of_runs(averaged: int | Mapping[str, int], method: str) -> int:
+    """Of how many runs the method's numbers are means, by `Source.averaged`."""
+    return averaged if isinstance(averaged, int) else averaged.get(method, 1)
 
 
 class Number(NamedTuple):
@@ -117,14 +126,16 @@ def _inputs(row: Row) -> str:
 def _row(beside: Beside, tasks: Sequence[str], rule: str) -> tuple[Cell, ...]:
     alike = {task: not _differences(row, beside.number.source) for task, row in beside.rows.items()}
     compared = [task for task, same in alike.items() if same and len(beside.rows[task].scores(rule)) > 1]
-    inside = sum(_inside(beside.rows[task], _published(beside, task), rule) for task in compared)
+    runs = mean_of_runs(beside.number.source.averaged, beside.number.method)
+    ours = {task: list(beside.rows[task].scores(rule).values()) for task in compared}
+    inside = sum(agrees(ours[task], _published(beside, task), runs) for task in compared)
     differs = dict.fromkeys(one for row in beside.rows.values() for one in _differences(row, beside.number.source))
     return (
         Cell(beside.name),
         Cell(beside.number.source.name),
         *(_cell(beside, task, rule, alike) for task in tasks),
         Cell(f"{inside} of {len(compared)}", (inside, len(compared))) if compared else Cell("–"),
-        Cell("; ".join(differs) or "nothing known"),
+        Cell("; ".join(differs) or "neither network nor protocol"),
     )
 
 
@@ -144,9 +155,14 @@ def _cell(beside: Beside, task: str, rule: str, alike: Mapping[str, bool]) -> Ce
     return Cell(f"{percent(mean)}{spread} ({percent(there)})", (mean, there), mark)
 
 
-def _inside(row: Row, published: float, rule: str) -> bool:
-    low, high = prediction_interval(list(row.scores(rule).values()))
-    return low <= published <= high
+def agrees(ours: Sequence[float], theirs: float, runs: int = 1) -> bool:
+    """Whether a printed accuracy, the mean of so many runs, could be one of ours, to its own rounding.
+
+    ours: accuracies of runs that differ in their seeds: it lies within their 95 % prediction interval; of one run that
+    nothing random is in: both are equal as printed.
+    """
+    low, high = prediction_interval(ours, runs) if len(ours) > 1 else (ours[0], ours[0])
+    return low - ROUNDING <= theirs <= high + ROUNDING
 
 
 def _differences(row: Row, source: Source) -> list[str]:

@@ -14,7 +14,7 @@ from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING, accuracy_cell, mean_of, number_cell, percent
 from da_bench.report.escape import escape_markdown
 from da_bench.report.over_pairs import ENOUGH_PAIRS, beats, mostly, signed_rank
-from da_bench.report.published import NUMBERS, Source
+from da_bench.report.published import NUMBERS, Source, agrees, mean_of_runs
 from da_bench.report.rows import check_rule, clean, provenance, said
 from da_bench.report.statistics import prediction_interval
 from da_bench.report.table import Cell, Column, Table
@@ -22,15 +22,15 @@ from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
 from da_bench.settings import UserError
 
 Place = tuple[str, str]  # a method's name, or "target_only", and a task's, its protocol left out
-ROUNDING = 5e-4  # papers print three digits of an accuracy
 
 NOTE = (
     "Percent of the target's test rows. Ours: mean ± half width of the 95 % t interval over seeds, by the rule that "
-    "stands for the paper's. One run: where one more run of ours would lie with 95 % confidence, mean ± t s √(1 + 1/n) "
-    "over n seeds. Reproduced: the paper's number lies there, to its own rounding; else by how many points our mean is "
-    "off. What has nothing random in it runs once and has no such interval: it is reproduced where both are equal as "
-    "printed. The honest number is that of a rule which needs no target label. Runs: seeds times settings. A-distance: "
-    "proxy A-distance of the features after the last step."
+    "stands for the paper's. One run, or mean of m: where one more run of ours, or the mean of m more, as the paper's "
+    "number is, would lie with 95 % confidence, mean ± t s √(1/m + 1/n) over n seeds. Reproduced: the paper's number "
+    "lies there, to its own rounding; else by how many points our mean is off. What has nothing random in it runs once"
+    " and has no such interval: it is reproduced where both are equal as printed. The honest number is that of a rule "
+    "which needs no target label. Runs: seeds times settings. A-distance: proxy A-distance of the features after the "
+    "last step."
 )
 BETTER_NOTE = (
     "P: chance that the first is the better of the two on most pairs, by the Poisson-binomial test on the test rows on "
@@ -48,7 +48,8 @@ class Paper:
     title: the paper and its table, in short; citation; protocol: what the paper did, in words; selection: how it chose
     checkpoints and settings, in words; rule: ours that stands for it, of `da-bench list validators`, "last" or
     "oracle"; cells: the printed accuracies in [0, 1], by method and task, the task's protocol left out; better: the
-    printed chances that a method is better than another on most pairs; differs: what is not as it was in the paper;
+    printed chances that a method is better than another on most pairs; averaged: as that of the
+    `Source` of the cells; differs: what is not as it was in the paper;
     cost: of the whole command, on a named device.
 
     Raises:
@@ -62,6 +63,7 @@ class Paper:
     rule: str
     cells: Mapping[Place, float]
     better: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    averaged: int | Mapping[str, int] = 1
     differs: tuple[str, ...] = ()
     cost: str = ""
 
@@ -199,16 +201,9 @@ def scores(records: Sequence[Record], rule: str) -> dict[int, float]:
     return {seed: float(one.result["rules"][rule]["target_accuracy"]) for seed, one in picked(records, rule).items()}
 
 
-def verdict(ours: Sequence[float], theirs: float) -> str:
-    """Whether a printed accuracy is reproduced by runs that differ in their seeds, or how far off it is.
-
-    "reproduced": it lies within the 95 % prediction interval of one more run, to its own rounding; for one run that
-    nothing random is in, if both are equal as printed. Else the mean of ours minus theirs in points.
-    """
-    low, high = prediction_interval(ours) if len(ours) > 1 else (ours[0], ours[0])
-    if low - ROUNDING <= theirs <= high + ROUNDING:
-        return "reproduced"
-    return f"off by {100 * (float(np.mean(ours)) - theirs):+.1f}"
+def verdict(ours: Sequence[float], theirs: float, runs: int = 1) -> str:
+    """Whether a printed accuracy is reproduced, see `agrees`, or else how far off it our mean is, in points."""
+    return "reproduced" if agrees(ours, theirs, runs) else f"off by {100 * (float(np.mean(ours)) - theirs):+.1f}"
 
 
 def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
@@ -217,7 +212,7 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
         Column("task", "Task"),
         Column("paper", "Paper", ("accuracy",)),
         Column("ours", f"Ours:\n{RULES[paper.rule]}", ("mean", "half_width", "n")),
-        Column("one_run", "One run\nof ours", ("low", "high")),
+        Column("one_run", "One run\nof ours", ("low", "high", "averaged")),
         Column("honest", f"Honest:\n{RULES[honest]}", ("mean", "half_width", "n")),
         Column("runs", "Runs", ("runs",)),
         Column("a_distance", "A-distance", ("mean",)),
@@ -226,25 +221,26 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
 
 
 def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str) -> tuple[Cell, ...]:
-    theirs, chosen = paper.cells.get(place), picked(group, paper.rule)
+    theirs, chosen, runs = paper.cells.get(place), picked(group, paper.rule), mean_of_runs(paper.averaged, place[0])
     ours = list(scores(group, paper.rule).values())
     return (
         *map(Cell, place),
         NOTHING if theirs is None else Cell(percent(theirs), (theirs,)),
         accuracy_cell(scores(group, paper.rule), "oracle" if paper.rule == ORACLE else ""),
-        _range_cell(ours),
+        _range_cell(ours, runs),
         MISSING if honest == LAST and len(group) > len(chosen) else accuracy_cell(scores(group, honest)),
         Cell(str(len(group)), (len(group),)),
         number_cell(mean_of([one.result.get("proxy_a_distance") for one in chosen.values()])),
-        Cell(verdict(ours, theirs) if ours and theirs is not None else "not run" if not ours else "not printed"),
+        Cell(verdict(ours, theirs, runs) if ours and theirs is not None else "not run" if not ours else "not printed"),
     )
 
 
-def _range_cell(ours: Sequence[float]) -> Cell:
+def _range_cell(ours: Sequence[float], runs: int) -> Cell:
     if len(ours) < 2:
         return NOTHING
-    low, high = prediction_interval(ours)
-    return Cell(f"{percent(low)} to {percent(high)}", (low, high))
+    low, high = prediction_interval(ours, runs)
+    of_several = f" (mean of {runs})" if runs > 1 else ""
+    return Cell(f"{percent(low)} to {percent(high)}{of_several}", (low, high, runs))
 
 
 def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:

@@ -3,13 +3,12 @@
 import dataclasses
 import functools
 import itertools
-import json
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from da_bench.records import Record
+from da_bench.records import Record, canonical
 from da_bench.select import RULES
 from da_bench.settings import UserError, did_you_mean
 
@@ -44,8 +43,7 @@ class Row:
     @functools.cached_property
     def context(self) -> dict[str, str]:
         """What rows must share to be compared: every setting that is not the method's."""
-        flat = settings(self.first)
-        return {name: _canonical(value) for name, value in flat.items() if not name.startswith("method.")}
+        return {name: text for name, text in _texts(self.first).items() if not name.startswith("method.")}
 
     @functools.cached_property
     def is_source_only(self) -> bool:
@@ -165,7 +163,7 @@ def _family_rows(family: list[Record]) -> list[Row]:
     fields = varying(family)
     groups: dict[Any, list[Record]] = {}
     for record in family:
-        groups.setdefault(_key(settings(record), fields), []).append(record)
+        groups.setdefault(_key(record.canonical, fields), []).append(record)
     return [_row(name_with(group[0], fields), group) for group in groups.values()]
 
 
@@ -217,14 +215,11 @@ def _family(record: Record) -> tuple[str, str, str]:
 
 def settings(record: Record) -> dict[str, Any]:
     """Flat settings of a run, without its task and seed: {"method.name": "dann", "method.weight": 1.0, ...}."""
-    return {name: value for name, value in _flat(record.config, "").items() if name not in APART}
+    return {name: value for name, value in record.flat.items() if name not in APART}
 
 
-def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+def _texts(record: Record) -> dict[str, str]:
+    return {name: text for name, text in record.canonical.items() if name not in APART}
 
 
 def varying(records: Iterable[Record]) -> list[str]:
@@ -232,30 +227,25 @@ def varying(records: Iterable[Record]) -> list[str]:
 
     One that only some have varies too. Records of another pair come in another order, and their rows have one name.
     """
-    flats = [settings(record) for record in records]
-    names = sorted({name for flat in flats for name in flat}, key=lambda name: (not name.endswith(".name"), name))
-    return [name for name in names if len({_key(flat, [name]) for flat in flats}) > 1]
+    found = [record.canonical for record in records]
+    names = {name for texts in found for name in texts}.difference(APART)
+    ordered = sorted(names, key=lambda name: (not name.endswith(".name"), name))
+    return [name for name in ordered if len({texts.get(name) for texts in found}) > 1]
 
 
-def _key(flat: dict[str, Any], names: Iterable[str]) -> tuple[str | None, ...]:
-    return tuple(_canonical(flat[name]) if name in flat else None for name in names)
+def _key(texts: dict[str, str], names: Iterable[str]) -> tuple[str | None, ...]:
+    return tuple(map(texts.get, names))
 
 
 def method_key(record: Record) -> tuple[Any, ...]:
     """What makes a method the same on two tasks: its name and every field of its own."""
-    flat = settings(record)
-    names = sorted(name for name in flat if name.startswith("method."))
-    return (*_family(record), *names, *_key(flat, names))
-
-
-def _canonical(value: Any) -> str:
-    # repr keeps every digit: two weights that look alike at six digits must not share a row. 6.0 and 6 are one weight.
-    return repr(value).removesuffix(".0") if isinstance(value, float) else json.dumps(value, sort_keys=True)
+    names = sorted(name for name in record.flat if name.startswith("method."))
+    return (*_family(record), *names, *_key(record.canonical, names))
 
 
 def shown(value: Any) -> str:
     """A setting's value as a row's name shows it, with all its digits: 6.0 -> "6"."""
-    return value if isinstance(value, str) else _canonical(value)
+    return value if isinstance(value, str) else canonical(value)
 
 
 def reference(row: Row, rows: Sequence[Row]) -> Row | None:
@@ -300,8 +290,10 @@ def sweeps(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 def clean(text: object) -> str:
     """One line without control characters: a name from a file must not move the cursor or start a new row."""
-    letters = (one for one in str(text) if one.isspace() or not unicodedata.category(one).startswith("C"))
-    return " ".join("".join(letters).split())
+    given = str(text)
+    if not given.isprintable():
+        given = "".join(one for one in given if one.isspace() or not unicodedata.category(one).startswith("C"))
+    return " ".join(given.split())
 
 
 def said(values: Iterable[object]) -> str:

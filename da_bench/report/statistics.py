@@ -47,8 +47,10 @@ def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(mean, _quantile(n - 1) * _standard_error(values), n)
 
 
-def prediction_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Where one more value would lie with 95 % confidence: mean -+ t(0.975, n - 1) s sqrt(1 + 1 / n) of `values` [n].
+def prediction_interval(values: Sequence[float] | np.ndarray, more: int = 1) -> tuple[float, float]:
+    """Where the mean of `more` further values would lie with 95 % confidence, of one if not said otherwise.
+
+    mean -+ t(0.975, n - 1) s sqrt(1 / more + 1 / n) of `values` [n].
 
     Raises:
         ValueError: as `t_interval`, or for a single value.
@@ -56,7 +58,7 @@ def prediction_interval(values: Sequence[float] | np.ndarray) -> tuple[float, fl
     mean, half_width, n = t_interval(values)
     if n == 1:
         raise ValueError("one value says nothing of the next: give two or more")
-    wider = half_width * np.sqrt(n + 1)
+    wider = half_width * np.sqrt(n / more + 1)
     return float(mean - wider), float(mean + wider)
 
 

@@ -35,6 +35,22 @@ def test_reproduced_is_within_the_interval_of_one_more_run(ours, theirs, said):
     assert verdict(ours, theirs) == said
 
 
+def test_the_mean_of_several_runs_has_the_narrower_interval_of_their_mean():
+    # as above with sqrt(1 / 3 + 1 / 3): .72 -+ .070262, and ROUNDING
+    ours = [0.70, 0.72, 0.74]
+    assert verdict(ours, 0.6493, runs=3) == verdict(ours, 0.7907, runs=3) == "reproduced"
+    assert verdict(ours, 0.6491, runs=3) == "off by +7.1"
+    runs = fake.runs(ours, task=TASK) + fake.runs(ours, task=TASK, method="coral")
+    cells = {("dann", TASK): 0.64, ("coral", TASK): 0.64}
+    ranges, verdicts = zip(*((row[4].text, row[-1].text) for row in of(cells, runs, {"dann": 3})), strict=True)
+    assert ranges == ("65.0 to 79.0 (mean of 3)", "62.1 to 81.9")
+    assert verdicts == ("off by +8.0", "reproduced")
+
+
+def of(cells, records, averaged):
+    return card(paper(cells, averaged=averaged), "q", records).tables[0].rows
+
+
 def swept(scores_by_weight, rule="im"):
     """One run a weight, of target accuracy .5, .6, ... and the given score at the checkpoint that the rule chose."""
     found = []
