@@ -4,6 +4,9 @@ Command: `da-bench run experiments/all_on_digits.py --data-root DIR`, where DIR 
 Budget: one trial a method, no tuning of anything; 5 seeds; the same small network (with batch normalisation, which
 AdaBN and TENT adapt) and learning rate for all, the same steps and batches on a pair. The classical methods see the
 pixels as they are, once, and only on the small pair: their matrices grow with the square of the rows.
+Protocol: inductive: the target's training split adapts, its test split is scored.
+Cost: 540 runs, two and a half hours of one CPU core.
+Expect: on synthetic to real source only 67 %, MCC 81, DANN below source only, the bound 98.
 """
 
 import da_bench as da

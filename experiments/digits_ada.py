@@ -4,6 +4,7 @@ Command: `da-bench reproduce digits_ada --data-root DIR`, where DIR holds mnist/
 mnist_m/offsets.npz. SVHN=1 adds SVHN to MNIST and back, for which it has to hold svhn/, too.
 Protocol: pytorch-ada's of its documentation: one network, one rate, 20 epochs of the source and 100 with the method, of
 150 rows of each domain; the last epoch, no choice by target labels; 5 runs.
+Not made here, so that the printed numbers, which the card shows, are all there is to expect.
 """
 
 import math

@@ -7,6 +7,7 @@ decompositions 250 times as slow there.
 
 Every Literal or bool field of every deep method is set to each of its values, one at a time against the method's
 default (the paper's), and so are the combinations that SUITES names. A new value of such a field enters by itself.
+Expect: of 123 comparisons with the defaults 32 outside the noise of seeds, a third of them by another schedule.
 Protocol: inductive, equal budgets, the last step, nothing tuned. A network of 64 hidden units and domain classifiers of
 100, so that all of it fits into minutes.
 """

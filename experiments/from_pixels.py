@@ -7,6 +7,8 @@ file with `--statistics-from DIR/office31/amazon`, without which its batch norma
 second and the most memory, which --isolate makes each run's own.
 Protocol: inductive; one seed; nothing tuned: the papers' stochastic gradient descent, the trunk at a tenth of the rate,
 random resized crops of 224 pixels and flips. The few steps are for a CPU; STEPS=4000 BATCH=32 SEEDS=5 is for a GPU.
+Cost: 2 runs, an hour and three quarters of one CPU core, 8 GiB.
+Expect: 52 % of source only and 35 of DANN after so few steps.
 """
 
 import os

@@ -1,7 +1,8 @@
 """What does DANN gain on reviews with the paper's whole search, its settings chosen without target labels?
 
 Command: `da-bench reproduce jmlr_amazon_grid --data-root DIR`, where DIR holds amazon_reviews/, best as an array of
-jobs: `--shard 1/24` ... `--shard 24/24`, then without. Not made here: the long form of experiments/jmlr_amazon.py.
+jobs: `--shard 1/24` ... `--shard 24/24`, then without. The long form of experiments/jmlr_amazon.py.
+Not made here, so that the printed numbers, which the card shows, are all there is to expect.
 """
 
 import numpy as np

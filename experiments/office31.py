@@ -9,6 +9,8 @@ units), steps, batches and learning rate for all. Features are extracted once. R
 inductive task. The classical methods see the features as they are, once.
 Protocol: transductive, as the published tables have it: all of the target's pictures, without labels, adapt, and all
 are scored.
+Cost: 1140 runs, 70 minutes of one CPU core; one and a half hours with `--validators all`.
+Expect: means over pairs of 78 % of source only, 86 of SHOT, 85 of NRC, 84 of MCC, 76 of DANN.
 """
 
 import os

@@ -11,6 +11,7 @@ All of the target's pictures adapt, without labels, and are scored. That suite t
 here the oracle; the card's honest column is what can be had without.
 Coral, DSAN and SHOT, which that suite has no numbers of, train as its DAN or DANN do, for other tables of published
 numbers; and target only, of the inductive pair, says what the target's own labels would give.
+Not made here, so that the printed numbers, which the card shows, are all there is to expect.
 """
 
 import os

@@ -3,6 +3,10 @@
 Command: `make bench`, or `da-bench run experiments/quickstart.py`.
 Data: embedded, no download. Digits rendered from typefaces against real handwritten ones, both ways; inter-twinning
 moons turned by 35 degrees, with DANN over six weights.
+Protocol: inductive: the target's training split adapts, its test split is scored; the last step, nothing tuned.
+Cost: 310 runs, two minutes on two CPU cores.
+Expect: on the moons DANN climbs with its weight from 63 % to 84; on digits no method gains more than the noise of
+seeds, where a bound from target labels has 97.
 """
 
 import da_bench as da

@@ -4,6 +4,7 @@ Command: `da-bench reproduce surf --data-root DIR`, where DIR holds office_calte
 Histograms of 800 visual words, each divided by its sum, then every column of either domain of mean 0 and variance 1.
 All rows of the source train, all of the target adapt, without labels, and are scored. Subspaces of five sizes, of which
 the printed tables took the best by target labels; and three C of the SVM, which they do not tell.
+Expect: the nearest neighbour to the last digit, of the others 4 of 72: what else they were made with is not printed.
 """
 
 import da_bench as da
