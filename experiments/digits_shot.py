@@ -5,6 +5,7 @@ for which it has to hold svhn/, too. OTHERS=1 adds other methods with the same n
 Protocol: the authors' code: batches of 64, Nesterov momentum 0.9, weight decay 0.001, the learning rate from 0.01 by
 DANN's schedule; 30 epochs of the source, then 30 of the target; the target's training split adapts, its test split is
 scored, at the last step.
+Expect: to be filled in.
 """
 
 import math

@@ -9,8 +9,10 @@ units), steps, batches and learning rate for all. Features are extracted once. R
 inductive task. The classical methods see the features as they are, once.
 Protocol: transductive, as the published tables have it: all of the target's pictures, without labels, adapt, and all
 are scored. Those tables are of DeCAF6 and AlexNet, other networks: their gains are to be read beside these, not their
-accuracies; and a linear source-only classifier averages 93 % here, so little is left to gain.
+accuracies.
 Cost: 2280 runs, about two and a half hours of one CPU core with `--validators all`.
+Expect: a linear classifier of the source alone at 93 % on average, so that little is left to gain; NRC, SHOT and MCC
+four points above source only.
 """
 
 import os

@@ -1,5 +1,6 @@
 """The pages under docs/ are true: what they show is what there is, and what they say runs."""
 
+import ast
 import json
 import os
 import re
@@ -32,6 +33,17 @@ def test_links_lead_to_files():
     for page in (ROOT / "docs").glob("*.md"):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), (page.name, target)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_an_experiment_says_what_it_asks_how_it_is_made_and_what_to_expect(path):
+    text = path.read_text()
+    said = ast.get_docstring(ast.parse(text))
+    assert said.partition("\n")[0].endswith("?")
+    assert "Command: `" in said
+    assert "xpect" in said
+    assert "Cost: " in said or '    cost="' in text or "minutes" in said
+    assert "Protocol: " in said or '    protocol="' in text
 
 
 def test_the_method_shown_is_the_one_written(tmp_path, capsys, registry):
