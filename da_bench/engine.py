@@ -173,7 +173,7 @@ def _better(best: Best | None, scores: np.ndarray, state: TrainState) -> Best:
     now = jax.tree.map(lambda leaf: leaf[: len(scores)], fetch(_predicting(state)))
     if best is None:
         return Best(scores, now)
-    better = scores >= best.scores
+    better = (scores >= best.scores) | np.isnan(best.scores)
 
     def chosen(new: np.ndarray, old: np.ndarray) -> np.ndarray:
         return np.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)

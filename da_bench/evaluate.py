@@ -1,4 +1,4 @@
-"""Accuracies of stored predictions. The only room that sees target labels, and training never imports it."""
+"""Accuracies of stored predictions. Training never imports this room."""
 
 from typing import NamedTuple
 

@@ -348,7 +348,7 @@ def _checkpoints(group: list[Experiment], task: Task, job: Job, part: str = "") 
 
 def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
     """Records and predictions, of streamed and shallow ones as soon as each is made; the lead's, who alone judges."""
-    reason = group[0].method.skip(task)
+    reason = group[0].method.skip(task.without_target_labels())
     if reason is not None or isinstance(group[0].method, Shallow):
         made = fit_both_ways if _goes_back(group, job) else fit
         for one in group if leads() else ():

@@ -32,7 +32,7 @@ class Msda:
     with probability `corruption`: least squares over endless copies, W = P Q^-1.
 
     References: Chen, Xu, Weinberger and Sha, Marginalized Denoising Autoencoders for Domain Adaptation, ICML 2012.
-    arXiv:1206.4683, Eqs. 5-7 and Algorithm 1; five layers and 0.5 as in Ganin et al., JMLR 2016, Section 5.1.3.
+    arXiv:1206.4683, Eqs. 5-7 and Algorithm 1; five layers and 0.5 as in Ganin et al., JMLR 2016, Section 5.1.4.
     """
 
     layers: Count = 5

@@ -34,7 +34,7 @@ class Splits(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A source -> target pair. Only `evaluate` opens the labels of `target`; training gets `target.train.inputs`.
+    """A source -> target pair. Methods are given `target.train.inputs`, and a task `without_target_labels` to look at.
 
     name: "digits/synthetic-to-real"; classes: their names, by index; protocol: which split adapts and which is scored,
     "inductive", "transductive" or "whole"; origin: of inputs that were computed, the sha256 of what from and how, "":
@@ -48,6 +48,11 @@ class Task:
     citation: str = ""
     protocol: str = "inductive"
     origin: str = ""
+
+    def without_target_labels(self) -> "Task":
+        """The same, with -1 in place of every label of the target."""
+        blank = [part._replace(labels=np.full(len(part.labels), -1, np.int32)) for part in self.target]
+        return dataclasses.replace(self, target=Splits(*blank))
 
     @functools.cached_property
     def fingerprint(self) -> str:

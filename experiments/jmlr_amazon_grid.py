@@ -38,7 +38,7 @@ def pair(task: str) -> list[da.Experiment]:
 PAPER = da.reproduce.Paper(
     title="Ganin et al., JMLR 2016, Table 1: reviews, with the paper's search",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "
-    "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.2, and the authors' code.",
+    "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.3, and the authors' code.",
     protocol="2000 labelled source and 2000 target rows, of which a tenth validates, the target's test part is scored; "
     "stochastic gradient descent a row at a time, at most 200 passes; one run a cell",
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",

@@ -39,7 +39,7 @@ def networks(task: str) -> list[da.Experiment]:
 PAPER = da.reproduce.Paper(
     title="Ganin et al., JMLR 2016, Table 1: reviews, mSDA",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "
-    "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.3, and the authors' code.",
+    "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.4, and the authors' code.",
     protocol="five layers of mSDA with corruption 0.5 of both domains' rows, beside the counts; then as without: 2000 "
     "labelled source and 2000 target rows, the target's test part is scored; one run a cell",
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",

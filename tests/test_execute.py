@@ -215,9 +215,11 @@ def test_a_diverged_run_is_kept_at_chance(tiny_data, options):
 
 
 def test_a_method_that_cannot_run_says_why_in_its_record(tiny_data, options, monkeypatch):
-    monkeypatch.setattr(SourceOnly, "skip", lambda self, task: "needs more than three classes")
+    shown = []
+    monkeypatch.setattr(SourceOnly, "skip", lambda self, task: shown.append(task) or "needs more than three classes")
     record = da.study(experiments(1, method=SourceOnly()), options).records[0]
     assert record.result["status"] == "skipped"
+    assert all((part.labels == -1).all() for part in shown[0].target)  # no method is shown the target's labels
     assert record.result["reason"] == "needs more than three classes"
 
 

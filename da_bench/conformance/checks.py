@@ -322,12 +322,16 @@ def stands_degenerate_inputs(subject: Subject) -> None:
 
 @check("deep")
 def target_labels_cannot_reach_it(subject: Subject) -> None:
-    """Shown the task with wrong target labels, as a study shows it before training, it takes the same step."""
-    traces = []
+    """Shown the task with right and wrong target labels, more than a study shows, it starts and steps alike."""
+    states, traces = [], []
     for task in (given(True), _mislabelled(given(True))):
         method: Any = subject.cls(**subject.fields)
         method.skip(task)
+        states.append(
+            train.init(jax.random.key(0), method, learner(), jnp.zeros((8, 2)), len(task.target.train.labels))
+        )
         traces.append(subject.traced(method))
+    need(same(*states), "what it starts with changes with the target's labels")
     need(alike(*traces), "a step changes with the target's labels")
 
 

@@ -21,7 +21,7 @@ from da_bench.submit.findings import Finding
 BADGES = {
     "recomputed": "every accuracy was computed again from the stored predictions and the task's labels",
     "re-run": "a run of it was made again from its config, to the same bits",
-    "audited": "training it with permuted target labels changes nothing",
+    "audited": "shown wrong target labels, which no study shows, its start and its step are the same",
     "claimed": "the data were not at hand: the numbers are the record's own, and have no rank",
     "flagged": "something of it is improbable and waits for a person; it has no rank",
     "preliminary": "fewer than five seeds",

@@ -152,7 +152,10 @@ class Named:
     needs_batch_norm: ClassVar[bool] = False
 
     def skip(self, task: Task) -> str | None:
-        """Why this method cannot run on `task`, in words for the table; None if it can."""
+        """Why this method cannot run on `task`, in words for the table; None if it can.
+
+        The target's labels are -1 there.
+        """
         return None
 
 

@@ -306,7 +306,8 @@ def _verdict(judged: Judged) -> str:
         return f"no claim ({test.n} pairs, {tests} methods)"
     if p_holm >= LEVEL:
         return "no gain (inside noise)"
-    return "gain" if test.median > 0 else "negative transfer"
+    # not the median's sign, which is 0 where most pairs are equal
+    return "gain" if test.low + test.high > 0 else "negative transfer"
 
 
 def _improvement_cell(line: Line, tasks: list[str], rule: str) -> Cell:

@@ -37,22 +37,23 @@ SEARCHED_NOTE = (
 RULE_NOTE = (
     "Over all methods of the table above. Source only: its target accuracy, percent, as the rule chooses it; chosen "
     "badly it makes gains look large. Where gained: target accuracy of the methods whose gain by the oracle is above "
-    "0; left: over those. Gain, lose: how many methods' interval lies above and below 0. Lost: gain by the oracle "
-    "minus gain by the rule, in points, mean and worst over methods and pairs. Order: Kendall's tau between the "
-    "methods' gains by the rule and by the oracle."
+    "0; left: over those. Gain, lose: how many methods' interval lies above and below 0, not corrected for their "
+    "number. Lost: gain by the oracle minus gain by the rule, in points, mean and worst over methods and pairs. Order:"
+    " Kendall's tau between the methods' gains by the rule and by the oracle."
 )
 
 
 class Gains(NamedTuple):
     """Of one method, in [-1, 1]: by rule, for each pair, an array over the seeds; the same seeds for every rule.
 
-    rows: what it was run with; base: target accuracy of the source only that each gain is over, as `by_rule`; trials:
-    the settings on a pair of which a rule takes one.
+    rows: what it was run with; seeds: those of each pair; base: target accuracy of the source only that each gain is
+    over, as `by_rule`; trials: the settings on a pair of which a rule takes one.
     """
 
     name: str
     rows: tuple[Row, ...]
     pairs: tuple[str, ...]
+    seeds: tuple[tuple[int, ...], ...]
     by_rule: Mapping[str, list[np.ndarray]]
     base: Mapping[str, list[np.ndarray]]
     trials: int = 1
@@ -150,10 +151,12 @@ def _gains_of_line(line: Line, rules: Sequence[str]) -> Gains:
 
 def _gains(name: str, rows: Sequence[Row], pairs: Mapping[str, tuple[Scores, Scores]], rules: Sequence[str]) -> Gains:
     """Over the seeds that a method and source only, the second of each of `pairs`, both have under every rule."""
-    scored = [np.array(common(*(of(rule) for of in pair for rule in rules))) for pair in pairs.values()]
+    given = [[of(rule) for of in pair for rule in rules] for pair in pairs.values()]
+    seeds = tuple(tuple(sorted(set.intersection(*map(set, one)))) for one in given)
+    scored = [np.array(common(*one)) for one in given]
     gains = {rule: [one[i] - one[i + len(rules)] for one in scored] for i, rule in enumerate(rules)}
     base = {rule: [one[i + len(rules)] for one in scored] for i, rule in enumerate(rules)}
-    return Gains(name, tuple(rows), tuple(pairs), gains, base)
+    return Gains(name, tuple(rows), tuple(pairs), seeds, gains, base)
 
 
 def selection_tables(records: Sequence[Record], rules: Sequence[str], rule: str = "im") -> list[Table]:
@@ -259,13 +262,18 @@ def lost_by(rule: str, found: Sequence[Gains]) -> list[float]:
 
 
 def together(rule: str, found: Sequence[Gains]) -> list[np.ndarray]:
-    """For each pair, over the seeds that all methods have there in common number, the mean gain of the methods.
+    """For each pair, over the seeds that all methods have there, the mean gain of the methods.
 
     One source only stands behind all gains of a seed: methods are averaged within seeds, not counted as draws.
     """
     pairs = dict.fromkeys(task for one in found for task in one.pairs)
-    by_pair = {task: [one.by_rule[rule][one.pairs.index(task)] for one in found if task in one.pairs] for task in pairs}
-    return [np.mean([values[: min(map(len, group))] for values in group], axis=0) for group in by_pair.values()]
+    by_pair = [[_by_seed(one, rule, task) for one in found if task in one.pairs] for task in pairs]
+    return [np.mean(common(*group), axis=0) for group in by_pair]
+
+
+def _by_seed(one: Gains, rule: str, task: str) -> dict[int, float]:
+    pair = one.pairs.index(task)
+    return dict(zip(one.seeds[pair], one.by_rule[rule][pair], strict=True))
 
 
 def label_free(found: Sequence[Gains]) -> list[str]:

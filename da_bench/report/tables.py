@@ -50,7 +50,8 @@ MARKS_NOTE = (
 GAIN_NOTE = (
     "Gain: mean difference from source only (of a classical method, from its own classifier without adaptation) in "
     "points, both by the declared rule on the same seeds [95 % interval], p "
-    f"of a two-sided paired t test over seeds. No claim across pairs is made below {ENOUGH_PAIRS} pairs."
+    "of a two-sided paired t test over seeds, like the verdict not corrected for many comparisons. "
+    f"No claim across pairs is made below {ENOUGH_PAIRS} pairs."
 )
 HELD_OUT_NOTE = (
     f"{HELD_OUT}: trained on the labels of the target's training split and scored on its test split, as the pair's "

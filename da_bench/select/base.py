@@ -43,6 +43,13 @@ class Evidence:
     features: Features | None = None
     reversed: Array | None = None
 
+    @functools.cached_property
+    def healthy(self) -> np.ndarray:
+        """Whether all logits of a checkpoint are finite: [e] bool."""
+        return np.array(
+            [all(map(_finite, one)) for one in zip(self.validation_logits, self.target_logits, strict=True)]
+        )
+
     @property
     def seen(self) -> Features:
         """The features, for a validator that needs them."""
@@ -92,7 +99,10 @@ def register(title: str, *needs: str) -> Callable[[Score], Score]:
     """
 
     def known(score: Score) -> Score:
-        VALIDATORS.add(score.__name__, Validator(title, score, needs))
+        def of_healthy(evidence: Evidence) -> np.ndarray:
+            return np.where(evidence.healthy, score(evidence), np.nan)
+
+        VALIDATORS.add(score.__name__, Validator(title, functools.update_wrapper(of_healthy, score), needs))
         return score
 
     return known
@@ -115,9 +125,8 @@ def source_accuracy(evidence: Evidence) -> np.ndarray:
 
 
 def accuracies(logits: Array, labels: Array) -> np.ndarray:
-    """Accuracy in [0, 1] of logits [e, v, c] at labels [v]: [e]."""
-    found: np.ndarray = (np.asarray(logits).argmax(axis=2) == labels).mean(axis=1)
-    return found
+    """Accuracy in [0, 1] of logits [e, v, c] at labels [v]: [e]; NaN where a logit is not finite."""
+    return each(lambda one: float((one.argmax(axis=1) == labels).mean()), np.asarray(logits))
 
 
 def target_probabilities(evidence: Evidence) -> np.ndarray:

@@ -11,14 +11,16 @@ FLOOR = 0.05  # how far below its best source-validation accuracy a checkpoint m
 def im(evidence: Evidence) -> np.ndarray:
     """Information maximisation: H(mean p) - mean H(p) of the target predictions p, in nats, with a source floor.
 
-    A checkpoint whose source-validation accuracy lies more than FLOOR under the best scores -inf: the tail of
-    collapsed checkpoints that are confident, diverse and wrong is where label-free selection does its harm.
+    A checkpoint whose source-validation accuracy lies more than FLOOR under the best of its run scores -inf: the tail
+    of collapsed checkpoints that are confident, diverse and wrong is where label-free selection does its harm. Between
+    runs, as among the settings of a search, there is no such floor: one that never learned the source passes its own.
 
     References: Krause, Perona and Gomes, Discriminative Clustering by Regularized Information Maximization, NIPS 2010;
     as a validator: Musgrave, Belongie and Lim, arXiv:2208.07360.
     """
     validation = source_accuracy(evidence)
-    return np.where(validation >= validation.max() - FLOOR, information_maximisation(evidence), -np.inf)
+    best = np.max(validation, where=np.isfinite(validation), initial=-np.inf)
+    return np.where(validation >= best - FLOOR, information_maximisation(evidence), -np.inf)
 
 
 @register("IM")

@@ -13,7 +13,8 @@ ITERATIONS = 50
 def class_ami(evidence: Evidence) -> np.ndarray:
     """Adjusted mutual information of predicted classes and k-means clusters of the target's features, at most 1.
 
-    As many clusters as classes; one start, by k-means++ with a fixed seed.
+    As many clusters as classes; one start, by k-means++ with a fixed seed. NaN where all rows are predicted to be of
+    one class: two labellings that say nothing agree.
 
     References: Musgrave, Belongie and Lim, Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised
     Domain Adaptation, arXiv:2208.07360, Section 3.
@@ -37,11 +38,14 @@ def _agreement(features: np.ndarray, logits: np.ndarray) -> float:
     from scipy.cluster.vq import kmeans2
     from sklearn.metrics import adjusted_mutual_info_score
 
+    predicted = logits.argmax(axis=1)
+    if len(np.unique(predicted)) == 1:
+        return float("nan")
     rows, count = np.asarray(features, np.float64), min(logits.shape[1], len(features))
     with warnings.catch_warnings():  # fewer distinct rows than clusters
         warnings.simplefilter("ignore")
         _, clusters = kmeans2(rows, count, ITERATIONS, minit="++", seed=0)
-    return float(adjusted_mutual_info_score(logits.argmax(axis=1), clusters))
+    return float(adjusted_mutual_info_score(predicted, clusters))
 
 
 def _silhouette(features: np.ndarray, logits: np.ndarray) -> float:

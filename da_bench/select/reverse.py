@@ -31,7 +31,7 @@ def reverse_features(evidence: Evidence) -> np.ndarray:
     ridge regression to one-hot pseudo-labels.
 
     References: Bruzzone and Marconcini, Domain Adaptation Problems: A DASVM Classification Technique and a Circular
-    Validation Strategy, IEEE TPAMI 2010, Section 4; Ganin et al., JMLR 2016, Section 5.1.4.
+    Validation Strategy, IEEE TPAMI 2010, Section 4; Ganin et al., JMLR 2016, Section 5.1.2.
     """
     labels = np.asarray(evidence.validation_labels)
 

@@ -152,6 +152,17 @@ class LeakThroughAGlobal(OwnStep):
         return task + optax.softmax_cross_entropy_with_integer_labels(output.logits, labels).mean(), stats
 
 
+@caught_by("target_labels_cannot_reach_it")
+class LeakThroughItsMemory(OwnStep):
+    """It keeps the labels in its memory, whose values no trace of a step holds."""
+
+    def skip(self, task):
+        LEAKED[:] = [np.asarray(task.target.train.labels)]
+
+    def remember(self, params, output, targets):
+        return {"labels": jnp.asarray(LEAKED[0][:targets]) if LEAKED else jnp.zeros(targets, jnp.int32)}
+
+
 @caught_by("same_seed_same_bits")
 class NumpyRandomness(Moments):
     """Draws by numpy, once a trace: the same numbers in all steps, others in another process."""

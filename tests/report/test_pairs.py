@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from da_bench.report.over_pairs import holm, iqm
-from da_bench.report.pairs import gains, lines_of, pair_tables
+from da_bench.report.over_pairs import holm, iqm, signed_rank
+from da_bench.report.pairs import Judged, _verdict, gains, lines_of, pair_tables
 from da_bench.settings import UserError
 
 PAIRS = [f"pair/{i}" for i in range(7)]
@@ -78,6 +78,16 @@ def test_verdicts():
     assert cell(table, "mcc", "pair/0").text.endswith("↓")
     assert cell(over, "dann", "improvement").raw[0] == 1.0
     assert "no claim is possible" not in notes(over)
+
+
+def test_a_verdict_has_the_sign_of_the_pairs_that_differ():
+    """Of 21 pairs fifteen are equal and six gain: the median is 0, and it is a gain all the same."""
+    differences = np.r_[np.zeros(15), np.linspace(0.1, 0.2, 6)]
+    found = signed_rank(differences)
+    assert (found.median, found.p < 0.05) == (0.0, True)
+    assert _verdict(Judged(found, found.p, 1)) == "gain"
+    lost = signed_rank(-differences)
+    assert _verdict(Judged(lost, lost.p, 1)) == "negative transfer"
 
 
 def test_too_many_methods_for_any_claim_are_said():

@@ -7,7 +7,7 @@ from scipy import stats
 
 from da_bench.report.over_pairs import mean_interval, ratio_interval
 from da_bench.report.plots_of_selection import plot_selection
-from da_bench.report.selection import gains_of, selection_tables
+from da_bench.report.selection import gains_of, selection_tables, together
 from da_bench.select import ORACLE
 from da_bench.settings import UserError
 
@@ -41,6 +41,20 @@ def test_half_of_a_gain_is_left():
     assert cell(by_rule, last, "base").raw == (pytest.approx(0.50),)
     assert cell(by_rule, last, "reached").raw == (pytest.approx(0.55),)
     assert cell(by_rule, len(by_rule.rows) - 1, "left").raw == pytest.approx((1, 1, 1))
+
+
+def test_methods_are_averaged_over_the_seeds_that_all_of_them_have():
+    """By seed: a gain of .1, .2, .3 of one method, and of .5, .7 of one whose first seed left no result."""
+    gains = {"dann": {0: 0.1, 1: 0.2, 2: 0.3}, "coral": {1: 0.5, 2: 0.7}}
+    records = [fake.record(pair, "source_only", seed, 0.1) for pair in PAIRS for seed in range(3)]
+    records += [
+        fake.record(pair, name, seed, 0.1 + gain)
+        for pair in PAIRS
+        for name, of_seed in gains.items()
+        for seed, gain in of_seed.items()
+    ]
+    for values in together("last", gains_of(records)):
+        assert values == pytest.approx([(0.2 + 0.5) / 2, (0.3 + 0.7) / 2])
 
 
 def test_of_no_gain_nothing_is_said_to_be_left():

@@ -1,5 +1,7 @@
 """Every validator against a calculation of another kind, and what it says where the answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
@@ -190,9 +192,35 @@ def test_a_checkpoint_that_is_not_finite_scores_nan_and_the_others_as_before(evi
     *features, target, mixed, back = spoiled
     whole, given = scores(evidence), (evidence.validation_logits, evidence.validation_labels)
     found = scores(Evidence(*given, target, mixed, Features(*features), back))
-    for name in set(VALIDATORS) - {"source_validation"}:
+    for name in VALIDATORS:
         assert not np.isfinite(found[name][0]), name
         assert found[name][1] == whole[name][1], name
+
+
+@pytest.mark.parametrize("which", ["validation_logits", "target_logits"])
+def test_a_checkpoint_whose_logits_alone_are_not_finite_has_no_score_and_sets_no_floor(which, evidence):
+    """Of class 0, as which logits that are no numbers would count, are all held-out labels: it would be the best."""
+    spoiled = np.array(getattr(evidence, which))
+    spoiled[0].flat[0] = np.nan
+    labels = np.zeros_like(evidence.validation_labels)
+    spoiled = dataclasses.replace(evidence, validation_labels=labels, **{which: spoiled})
+    found = scores(spoiled)
+    for name in VALIDATORS:
+        assert np.isnan(found[name][0]) or found[name][0] == -np.inf, name
+    assert np.isfinite(found["im"][1])
+
+
+def test_where_all_is_of_one_class_nothing_speaks_for_it(evidence):
+    one = np.tile(np.eye(CLASSES)[0], (CHECKPOINTS, ROWS, 1))
+    collapsed = dataclasses.replace(
+        evidence,
+        target_logits=one,
+        mixed_logits=one[:, : evidence.mixed_logits.shape[1]],
+        features=evidence.features._replace(target=np.zeros_like(evidence.features.target)),
+    )
+    found = scores(collapsed)
+    for name in ("mixval", "class_ami", "silhouette"):
+        assert np.isnan(found[name]).all(), name
 
 
 def test_one_row_of_each_is_judged_without_a_word(evidence):
@@ -201,7 +229,7 @@ def test_one_row_of_each_is_judged_without_a_word(evidence):
     alone = Features(*(one[:, :1] for one in evidence.features))
     found = scores(Evidence(validation, evidence.validation_labels[:1], target, mixed, alone))
     undefined = {name for name, values in found.items() if np.isnan(values).all()}
-    assert undefined == {"snd", "mmd", "silhouette"}
+    assert undefined == {"snd", "mmd", "silhouette", "mixval", "class_ami"}
 
 
 def test_the_order_of_classes_does_not_matter(evidence):
@@ -249,4 +277,4 @@ def test_interpolation_by_hand():
     """Predictions 0 0 1, partners 0 1 0: of one pair within a class the mixture stays, of two between, one does."""
     plain, mixed = np.eye(2)[[0, 0, 1]], np.eye(2)[[0, 1, 1]]
     assert consistency(plain, mixed) == (1 + 1 / 2) / 2
-    assert consistency(plain[:1], mixed[1:2]) == 0.0
+    assert np.isnan(consistency(plain[:1], mixed[1:2]))
