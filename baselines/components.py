@@ -113,8 +113,9 @@ class Jda(Projection):
     the paper, or "logistic". The defaults of `penalty`, `directions` and `unit_rows` are those of the code that the
     published tables come from. Costs O((n + m) r^2 + r^3) once, r = d or, of "rbf", n + m, and O(k r^2) an
     iteration where r is large. iterations: how often the projection is found: first without labels of the target,
-    as TCA's, then with those that the classifier on the projected source guesses; a class that is guessed nowhere
-    is left out.
+    as TCA's, then with those that the classifier on the projected source guesses. The contrasts are the paper's; the
+    authors' code multiplies that of the domains by the number of classes, and of a class that is guessed nowhere,
+    which is left out here, keeps the source's half.
 
     References: Long, Wang, Ding, Sun and Yu, Transfer Feature Learning with Joint Distribution Adaptation, ICCV
     2013. doi:10.1109/ICCV.2013.274, Algorithm 1.

@@ -36,8 +36,9 @@ def unbalanced_sinkhorn(cost: Array, epsilon: Array | float, tau: Array | float,
     """[n, m] plan that minimises <plan, cost> + epsilon KL(plan | 1/n 1/m) + tau (KL(rows | 1/n) + KL(columns | 1/m)).
 
     rows, columns: the plan's sums along them. cost [n, m]; epsilon, tau > 0, in the units of the cost. It leaves out
-    what is expensive to transport: all of it may be less than 1. Chizat et al. 2018 (arXiv:1607.05816), Section 5:
-    Sinkhorn's updates times tau / (tau + epsilon). No gradient, as in `sinkhorn`.
+    what is expensive to transport: all of it may be less than 1. It is reached the more slowly the larger tau is beside
+    epsilon: an iteration leaves (tau / (tau + epsilon))^2 of what the mass is off by. Chizat et al. 2018
+    (arXiv:1607.05816), Section 5: Sinkhorn's updates times tau / (tau + epsilon). No gradient, as in `sinkhorn`.
     """
     cost = jax.lax.stop_gradient(cost)
     epsilon, _ = _range(cost, epsilon)

@@ -24,7 +24,9 @@ class Atdoc(Method):
     weight: lambda. neighbours: m nearest in cosine, 5.
 
     The memory is filled as rows are seen, and rows not seen yet are nobody's neighbours; the authors' begins with
-    random features and even votes.
+    random features and even votes. Remembered is what the training step itself made of a row, with dropout and the
+    batch's statistics, before its update; the authors' code asks the updated network again, in evaluation, and smooths
+    the source's labels by 0.1.
 
     References: Liang, Hu and Feng, Domain Adaptation with Auxiliary Target Domain-Oriented Classifier, CVPR 2021.
     arXiv:2007.04171, Section 3.2; authors' code.

@@ -23,7 +23,8 @@ class Jumbot(Penalty):
 
     weight: of the whole term, the paper's eta_3. eta1: of features in the cost; eta2: of classes. tau: of the
     Kullback-Leibler divergences of the plan's marginals from equal weights. epsilon: of the plan's entropy. Defaults
-    are the paper's on digits; on Office-Home 0.01, 0.5, 0.5 and 0.01. iterations: of Sinkhorn's algorithm.
+    are the paper's on digits; on Office-Home 0.01, 0.5, 0.5 and 0.01. iterations: of Sinkhorn's algorithm; 50 are
+    enough for the digits' values, and leave 4 to 7 % of the plan where tau is 50 to 100 times epsilon.
 
     The paper's batches hold every class of the source equally often; here they are drawn as for all methods. The
     entropy is relative to the product of the marginals (the paper's Section 3), not absolute (the authors' code).

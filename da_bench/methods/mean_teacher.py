@@ -27,8 +27,9 @@ class MeanTeacher(Method):
     (Section 3.4). perturbation: "noise" or "cutout", for student (both domains) and teacher independently, on top of
     the view. strength: of the noise 0.1 standard deviations (the paper), of cutout the share of the side.
 
-    The teacher predicts, by the student's running averages of batch statistics; the paper's has its own. Its average
-    forgets the random start, see `teacher.averaged`.
+    The teacher predicts, by the student's running averages of batch statistics; the paper's has its own. It sees target
+    rows alone, while `Training.batch_norm` "joint" normalises the student's by the statistics of both domains; "split"
+    treats both alike, as the authors' code does. Its average forgets the random start, see `teacher.averaged`.
 
     References: French, Mackiewicz and Fisher, Self-ensembling for visual domain adaptation, ICLR 2018.
     arXiv:1706.05208, Section 3; authors' code.

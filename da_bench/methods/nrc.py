@@ -28,7 +28,8 @@ class Nrc(Banked):
     affinity of what is not reciprocal, 0.1.
 
     Neighbours are sought in cosine among the features that target rows had when they were last in a batch; rows not
-    seen yet are nobody's. The paper fills the memory before the second phase begins.
+    seen yet are nobody's. A row may be among its own extended neighbours; the authors' code leaves it out there, or
+    else drops the third agreement. The paper fills the memory before the second phase begins.
 
     References: Yang, Wang, van de Weijer, Herranz and Jui, Exploiting the Intrinsic Neighborhood Structure for
     Source-free Domain Adaptation, NeurIPS 2021. arXiv:2110.04202, Eq. 2-9.

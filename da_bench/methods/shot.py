@@ -28,9 +28,10 @@ class Shot(Banked):
     "shot", or "im", that without pseudo-labels (the paper's SHOT-IM). renew: steps from one finding of centroids to the
     next; of many target rows it costs more than the network's step.
 
-    The paper finds pseudo-labels of all rows once an epoch; here each step finds its own, by centroids of the features
-    and predictions that every target row had when it was last in a batch. The paper's network has batch normalisation
-    before its features and weight normalisation in its last layer; here the network is the experiment's.
+    The paper finds pseudo-labels of all rows once an epoch, in evaluation; here each step finds its own, by centroids
+    of the features and predictions that target rows had in training when they were last in a batch; rows not seen yet
+    have no part in them. The paper's network has batch normalisation before its features and weight normalisation in
+    its last layer; here the network is the experiment's.
 
     References: Liang, Hu and Feng, Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation, ICML 2020. arXiv:2002.08546, Section 3.

@@ -32,7 +32,9 @@ class Vada(Method):
     random one at which its direction is sought; the authors' code takes 1e-6, at which single precision leaves little
     but rounding. widths: hidden layers of the domain classifier.
 
-    Where the authors train on inverted domain labels, the gradient is reversed here, the minimax of their Eq. 1. Their
+    Where the authors train on inverted domain labels, the gradient is reversed here, the minimax of their Eq. 1, and
+    the two domains' losses are summed, of which their code takes the mean: lambda_d is twice theirs. With batch
+    statistics of both domains together each domain's perturbation follows the other's, too; theirs are apart. Their
     instance normalisation of inputs and averaged weights belong to the network and are left out.
 
     References: Shu, Bui, Narui and Ermon, A DIRT-T Approach to Unsupervised Domain Adaptation, ICLR 2018.
