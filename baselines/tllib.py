@@ -51,10 +51,10 @@ SETTINGS = {
 FORMS: dict[str, dict[str, Any]] = {
     "dann": {"schedule": "warm_start", "domain_loss": "mean"},
     "adda": {"pretrain": PRETRAINED / (PRETRAINED + 20), "weight": 1.0, "widths": (1024, 1024)},
-    "bsp": {"schedule": "warm_start", "spectral_weight": 2e-4},
-    "mmd": {"weight": 5.0, "layers": ("features",), "estimator": "linear", "bandwidth": "mean", "factors": FIVE},
+    "bsp": {"schedule": "warm_start", "spectral_weight": 2e-4, "domain_loss": "mean"},
+    "mmd": {"weight": 5.0, "layers": ("features",), "estimator": "cyclic", "bandwidth": "mean", "factors": FIVE},
     "jan": {"schedule": "constant"},
-    "cdan": {"schedule": "warm_start", "joint": "outer"},
+    "cdan": {"schedule": "warm_start", "joint": "outer", "domain_loss": "mean"},
     "mcd": {"weight": 10.0},
     "afn": {"average": "domains", "entropy_weight": 0.1},
     "mdd": {"schedule": "warm_start"},

@@ -64,9 +64,7 @@ PAPER = da.reproduce.Paper(
         "MCD and AFN take Nesterov momentum and a tenth of the rate on the trunk as the others do, where the suite has "
         "them differ; MCD's number is of its first classifier, not of the better by target labels",
         "DAN, JAN, AFN and MCD have the others' bottleneck, with batch normalisation and without dropout",
-        "CDAN's and BSP's domain loss is the sum over both domains, twice the suite's; ADDA inverts labels with the "
-        "weight 1, where the suite reverses gradients with a weight that grows; DAN's linear estimate is of disjoint "
-        "pairs, half as many as the suite's",
+        "ADDA inverts labels with the weight 1, where the suite reverses gradients with a weight that grows",
         "ADDA's second phase goes on with the first's optimizer; BSP begins without epochs on the source alone",
         "FixMatch cuts squares out instead of RandAugment, crops down to 8 % instead of 50 %, and sees 32 target rows "
         "a step instead of 96",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from da_bench.settings import UserError
 from da_bench.types import Array
 
-Estimator = Literal["unbiased", "biased", "linear"]
+Estimator = Literal["unbiased", "biased", "linear", "cyclic"]
 Centre = Literal["median", "mean"]
 
 
@@ -58,16 +58,17 @@ def mmd(kernel: Array, sources: int, estimator: Estimator) -> Array:
     """Squared MMD from the kernel matrix [n + m, n + m] of the pooled sample; its first n = `sources` rows are source.
 
     unbiased: Gretton's Eq. 3, without the diagonals, may be negative; biased: its Eq. 5, with them, never negative;
-    linear: its Section 6, the one DAN trains with: disjoint pairs, n = m, of an odd n the last row is dropped.
+    linear: its Section 6, the one DAN trains with: disjoint pairs, n = m, of an odd n the last row is dropped;
+    cyclic: each row with the next, the last with the first, n = m (TLlib's linear one).
 
     Raises:
-        UserError: for fewer than 2 rows of a domain, or n and m that differ with "linear".
+        UserError: for fewer than 2 rows of a domain, or n and m that differ with "linear" or "cyclic".
     """
     _check_rows(sources, kernel.shape[0] - sources, estimator)
     source, target = kernel[:sources, :sources], kernel[sources:, sources:]
     cross = kernel[:sources, sources:]
-    if estimator == "linear":
-        return _linear(source, target, cross)
+    if estimator in ("linear", "cyclic"):
+        return _of_next(source, target, cross, 2 if estimator == "linear" else 1)
     if estimator == "biased":
         return source.mean() + target.mean() - 2 * cross.mean()
     return _off_diagonal_mean(source) + _off_diagonal_mean(target) - 2 * cross.mean()
@@ -76,8 +77,10 @@ def mmd(kernel: Array, sources: int, estimator: Estimator) -> Array:
 def _check_rows(n: int, m: int, estimator: Estimator) -> None:
     if estimator != "biased" and min(n, m) < 2:
         raise UserError(f"the {estimator} estimate of MMD needs 2 rows of each domain in a batch, not {n} and {m}")
-    if estimator == "linear" and n != m:
-        raise UserError(f"the linear estimate of MMD needs as many source as target rows in a batch, not {n} and {m}")
+    if estimator in ("linear", "cyclic") and n != m:
+        raise UserError(
+            f"the {estimator} estimate of MMD needs as many source as target rows in a batch, not {n} and {m}"
+        )
 
 
 def _off_diagonal_mean(kernel: Array) -> Array:
@@ -85,9 +88,11 @@ def _off_diagonal_mean(kernel: Array) -> Array:
     return (kernel.sum() - jnp.trace(kernel)) / (n * (n - 1))
 
 
-def _linear(source: Array, target: Array, cross: Array) -> Array:
-    first = jnp.arange(0, source.shape[0] - 1, 2)
-    second = first + 1
+def _of_next(source: Array, target: Array, cross: Array, stride: int) -> Array:
+    """Mean over every row, or every second one, with the next; with disjoint pairs an odd last row has none."""
+    n = source.shape[0]
+    first = jnp.arange(0, n if stride == 1 else n - 1, stride)
+    second = (first + 1) % n
     terms = source[first, second] + target[first, second] - cross[first, second] - cross[second, first]
     return terms.mean()
 

@@ -1,7 +1,7 @@
 """Batch spectral penalisation."""
 
 import functools
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 
@@ -21,7 +21,8 @@ class Bsp(Penalty):
     weight: of all of it: lambda of the domain classifier and a factor of the spectral term. schedule: of the domain
     classifier's lambda, DANN's "ramp" or one of the suites', see `losses.adversarial.scheduled`. widths: hidden layers
     of the domain classifier. spectral_weight: beta. values: k, how many singular values of each domain are penalised,
-    all where there are fewer.
+    all where there are fewer. domain_loss: "sum" of the two domains' means, as in DANN's paper, or their "mean", half
+    of it (TLlib).
 
     References: Chen, Wang, Long and Wang, Transferability vs. Discriminability: Batch Spectral Penalization for
     Adversarial Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html; DANN: arXiv:1505.07818.
@@ -33,6 +34,7 @@ class Bsp(Penalty):
         "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
     }
 
+    LATER: ClassVar = ("domain_loss",)
     searched: ClassVar = {"weight": REVERSED_WEIGHT, "spectral_weight": SMALL_WEIGHT}
 
     weight: NonNegative = 1.0
@@ -40,6 +42,7 @@ class Bsp(Penalty):
     widths: tuple[int, ...] = (1024, 1024)
     spectral_weight: NonNegative = 1e-4
     values: Count = 1
+    domain_loss: Literal["sum", "mean"] = "sum"
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""
@@ -51,7 +54,8 @@ class Bsp(Penalty):
         strength = scheduled(self.weight, self.schedule, progress)
         confusion = domain_confusion(judge, source.features, target.features, strength)
         spectra = self._largest(source.features) + self._largest(target.features)
-        return confusion + self.weight * self.spectral_weight * spectra
+        scale = 1.0 if self.domain_loss == "sum" else 0.5
+        return scale * confusion + self.weight * self.spectral_weight * spectra
 
     def _largest(self, features: Array) -> Array:
         return jnp.sum(singular_values(features)[: self.values] ** 2)

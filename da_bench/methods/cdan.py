@@ -32,7 +32,8 @@ class Cdan(Penalty):
     entropy_conditioning: CDAN+E's weights 1 + exp(-H) of rows, H the entropy of their predictions: "none"; "plain", as
     the paper writes them; "normalised", their mean over both domains made 1 (most suites). joint: the multilinear map,
     "outer" products, "random" products of `random_width` fixed Gaussian projections, or "auto", the paper's: random
-    where an outer product had more than 4096 entries. random_width: d.
+    where an outer product had more than 4096 entries. random_width: d. domain_loss: "sum" of the two domains' means, as
+    the paper writes them, or their "mean", half of it (the authors' code and most suites).
 
     No gradient reaches the predictions from here, neither through the map nor through the weights.
 
@@ -45,6 +46,7 @@ class Cdan(Penalty):
         "gradient_is_that_of_finite_differences": "the gradient is reversed, and the predictions carry none",
     }
 
+    LATER: ClassVar = ("domain_loss",)
     searched: ClassVar = {"weight": REVERSED_WEIGHT}
 
     weight: NonNegative = 1.0
@@ -53,6 +55,7 @@ class Cdan(Penalty):
     entropy_conditioning: Literal["none", "plain", "normalised"] = "none"
     joint: Literal["auto", "outer", "random"] = "auto"
     random_width: Count = 1024
+    domain_loss: Literal["sum", "mean"] = "sum"
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""
@@ -74,7 +77,8 @@ class Cdan(Penalty):
         logits = jax.lax.stop_gradient(both.logits)
         products = self._map(params, reverse_gradient(both.features, strength), jax.nn.softmax(logits))
         judged = Discriminator(self.widths).judge(params["discriminator"], products)
-        return weighted_domain_cross_entropy(judged, self._weights(logits), source.features.shape[0])
+        loss = weighted_domain_cross_entropy(judged, self._weights(logits), source.features.shape[0])
+        return loss if self.domain_loss == "sum" else loss / 2
 
     def _random(self, output: Output) -> bool:
         wide = output.features.shape[1] * output.logits.shape[1] > WIDEST

@@ -21,10 +21,10 @@ class Jan(Penalty):
 
     weight: lambda at full strength. schedule: "ramp", the paper's 2 / (1 + exp(-10 p)) - 1, "constant" (TLlib), or
     another of `losses.adversarial.scheduled`. estimator: of the joint MMD, "unbiased" or "biased" in quadratic time, or
-    the paper's "linear". kernels: "official", the authors' code: on the features the sum of five Gaussians around the
-    mean squared distance, on the softmax one of bandwidth 1.68; "median", the paper: one Gaussian each, its bandwidth
-    the median squared distance, which for predictions goes to 0 as they become certain. No bandwidth carries a
-    gradient; the softmax does.
+    the paper's "linear", "cyclic" in TLlib. kernels: "official", the authors' code: on the features the sum of five
+    Gaussians around the mean squared distance, on the softmax one of bandwidth 1.68; "median", the paper: one Gaussian
+    each, its bandwidth the median squared distance, which for predictions goes to 0 as they become certain. No
+    bandwidth carries a gradient; the softmax does.
 
     References: Long, Zhu, Wang and Jordan, Deep Transfer Learning with Joint Adaptation Networks, ICML 2017.
     arXiv:1605.06636.

@@ -15,11 +15,11 @@ from da_bench.types import Array, Output, Tree
 class Mmd(Penalty):
     """Deep adaptation network (DAN): squared multi-kernel MMD, summed over the layers that are specific to the task.
 
-    weight: the paper's lambda. layers: what is aligned; the paper aligns every layer above the convolutions,
-    here "features" and "logits". estimator: "unbiased" (quadratic time), "biased", or "linear", the paper's choice for
-    large batches. bandwidth: the family's centre, "median" of the pooled sample's squared distances (the paper) or
-    their "mean" (most suites); it carries no gradient. factors: the family's bandwidths as
-    multiples of the centre, the paper's 33: 2^-8 to 2^8 in steps of 2^(1/2), equally weighted.
+    weight: the paper's lambda. layers: what is aligned; the paper aligns every layer above the convolutions, here
+    "features" and "logits". estimator: "unbiased" (quadratic time), "biased", or "linear", the paper's choice for large
+    batches, "cyclic" in TLlib. bandwidth: the family's centre, "median" of the pooled sample's squared distances (the
+    paper) or their "mean" (most suites); it carries no gradient. factors: the family's bandwidths as multiples of the
+    centre, the paper's 33: 2^-8 to 2^8 in steps of 2^(1/2), equally weighted.
 
     References: Long, Cao, Wang and Jordan, Learning Transferable Features with Deep Adaptation Networks, ICML 2015.
     arXiv:1502.02791, Section 3.

@@ -80,6 +80,9 @@ def estimate(kernel, n, which):
         return s.mean() + t.mean() - 2 * c.mean()
     if which == "linear":
         return np.mean([s[i, i + 1] + t[i, i + 1] - c[i, i + 1] - c[i + 1, i] for i in range(0, n - 1, 2)])
+    if which == "cyclic":
+        pairs = [(i, (i + 1) % n) for i in range(n)]
+        return np.mean([s[i, j] + t[i, j] - c[i, j] - c[j, i] for i, j in pairs])
     return sum((x.sum() - np.trace(x)) / (len(x) * (len(x) - 1)) for x in (s, t)) - 2 * c.mean()
 
 
@@ -172,7 +175,7 @@ def slices(first, second, directions):
 
 
 def of_mmd(which):
-    rows = N if which == "linear" else M
+    rows = N if which in ("linear", "cyclic") else M
     return (
         lambda x: mmd.mmd(mmd.gaussian_kernel(x, "mean", FACTORS), N, which),
         lambda x: estimate(mean_kernel(x), N, which),
@@ -273,7 +276,7 @@ CASES = {
     ),
     "gaussian_kernel/median": (lambda x: mmd.gaussian_kernel(x, "median", FACTORS), median_kernel, normal((N, D))),
     "gaussian_kernel/mean": (lambda x: mmd.gaussian_kernel(x, "mean", FACTORS), mean_kernel, normal((N, D))),
-    **{f"mmd/{which}": of_mmd(which) for which in ("unbiased", "biased", "linear")},
+    **{f"mmd/{which}": of_mmd(which) for which in ("unbiased", "biased", "linear", "cyclic")},
     "local_mmd": (
         lambda x, s, t: mmd.local_mmd(x @ x.T, s, t, COUNTED),
         lambda x, s, t: local_gap(gram(x), s, t, COUNTED),

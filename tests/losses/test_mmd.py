@@ -28,6 +28,16 @@ def reference(source, target, bandwidth, estimator):
             for i in pairs
         ]
         return np.mean(terms)
+    if estimator == "cyclic":
+        following = [*range(1, n), 0]
+        terms = [
+            kernel(source[i], source[j], bandwidth)
+            + kernel(target[i], target[j], bandwidth)
+            - kernel(source[i], target[j], bandwidth)
+            - kernel(source[j], target[i], bandwidth)
+            for i, j in enumerate(following)
+        ]
+        return np.mean(terms)
     same = estimator == "biased"
     ss = [kernel(source[i], source[j], bandwidth) for i in range(n) for j in range(n) if same or i != j]
     tt = [kernel(target[i], target[j], bandwidth) for i in range(m) for j in range(m) if same or i != j]
@@ -41,7 +51,7 @@ def estimate(source, target, bandwidth, estimator):
     return mmd(matrix, len(source), estimator)
 
 
-@pytest.mark.parametrize("estimator", ["unbiased", "biased", "linear"])
+@pytest.mark.parametrize("estimator", ["unbiased", "biased", "linear", "cyclic"])
 @pytest.mark.parametrize("sizes", [(2, 2), (7, 7), (8, 8)])
 def test_equals_sums_over_pairs(estimator, sizes, rng, x64):
     source, target = (rng.normal(size=(size, 3)) for size in sizes)
@@ -73,7 +83,7 @@ def test_biased_is_zero_for_the_same_sample_and_never_negative(rng, x64):
         assert estimate(rng.normal(size=(6, 4)), rng.normal(size=(6, 4)), 1.0, "biased") > -1e-12
 
 
-@pytest.mark.parametrize("estimator", ["unbiased", "linear"])
+@pytest.mark.parametrize("estimator", ["unbiased", "linear", "cyclic"])
 def test_unbiased_estimators_average_to_zero_on_one_distribution(estimator, rng):
     samples = jnp.asarray(rng.normal(size=(4000, 2, 8, 2)), jnp.float32)
     found = jax.vmap(lambda pair: estimate(pair[0], pair[1], 1.0, estimator))(samples)
@@ -90,7 +100,9 @@ def test_lower_median_is_the_sorted_middle(n, rng):
     assert lower_median(jnp.asarray(x)) == np.sort(x)[(n - 1) // 2]
 
 
-@pytest.mark.parametrize(("sizes", "estimator"), [((1, 4), "unbiased"), ((4, 1), "linear"), ((4, 5), "linear")])
+@pytest.mark.parametrize(
+    ("sizes", "estimator"), [((1, 4), "unbiased"), ((4, 1), "linear"), ((4, 5), "linear"), ((4, 5), "cyclic")]
+)
 def test_too_few_rows_are_refused(sizes, estimator, rng):
     with pytest.raises(UserError, match=f"the {estimator} estimate of MMD needs"):
         estimate(*(rng.normal(size=(size, 2)) for size in sizes), 1.0, estimator)

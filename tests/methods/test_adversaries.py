@@ -32,6 +32,26 @@ def test_bsp_adds_the_largest_singular_values_to_dann(rng, x64):
     assert added == pytest.approx(0.7 * 0.01 * sum(root[:2].sum() for root in roots), rel=1e-10)
 
 
+@pytest.mark.parametrize("which", [Cdan, Bsp], ids=["cdan", "bsp"])
+def test_the_mean_of_the_domains_losses_is_half_of_their_sum(which, rng, x64):
+    """Of BSP without the spectral term, which is not halved."""
+    pair, fields = outputs(rng), {"weight": 0.7, "widths": ()}
+    plain = {} if which is Cdan else {"spectral_weight": 0.0}
+    params = which(**fields).init(jax.random.key(1), pair[0])
+    whole, half = (
+        jax.value_and_grad(lambda pair, one=one: term(one, params, pair))(pair)
+        for one in (which(**fields, **plain), which(**fields, **plain, domain_loss="mean"))
+    )
+    for ours, doubled in zip(jax.tree.leaves(half), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(2 * ours, doubled, rtol=1e-12)
+    if which is Bsp:
+        spectral = [
+            term(Bsp(**fields, spectral_weight=0.5, domain_loss=one), params, pair) - loss
+            for one, loss in (("sum", whole[0]), ("mean", half[0]))
+        ]
+        assert float(spectral[0]) == pytest.approx(float(spectral[1]), rel=1e-10)
+
+
 def test_the_spectral_term_moves_features_along_their_first_singular_vectors(rng, x64):
     """d sigma^2 / dF = 2 sigma u v', not reversed; the rest is DANN's gradient."""
     pair = outputs(rng)
