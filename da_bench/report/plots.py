@@ -170,6 +170,7 @@ def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _label_curves(target: "Axes", source: "Axes") -> None:
     for axes, name in ((target, "target"), (source, "source")):
         axes.set_xlabel("step", fontsize=9)
+        axes.locator_params(axis="x", nbins=4)  # so that numbers of five digits stand apart
         axes.set_ylabel(f"{name} accuracy (%)", fontsize=9)
         inside(axes.get_ylim, axes.set_ylim)
         grid(axes, "both")
