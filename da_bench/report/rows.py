@@ -81,8 +81,13 @@ def _known(found: dict[int, float | None]) -> dict[int, float]:
 
 def common(*scores: dict[int, float]) -> list[list[float]]:
     """The values of each at the seeds that all of them have, in the same order."""
-    seeds = sorted(set.intersection(*(set(one) for one in scores)))
+    seeds = common_seeds(*scores)
     return [[one[seed] for seed in seeds] for one in scores]
+
+
+def common_seeds(*scores: dict[int, float]) -> list[int]:
+    """The seeds that all of them have, in order."""
+    return sorted(set.intersection(*map(set, scores)))
 
 
 def by_task(records: Sequence[Record]) -> dict[str, list[Record]]:

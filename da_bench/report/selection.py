@@ -14,7 +14,7 @@ from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING
 from da_bench.report.over_pairs import mean_interval, ratio_interval
 from da_bench.report.pairs import Line, lines_of
-from da_bench.report.rows import Row, by_task, check_rule, common, provenance, said
+from da_bench.report.rows import Row, by_task, check_rule, common, common_seeds, provenance, said
 from da_bench.report.search import CHOICE, Search, searched_alike, searches_of
 from da_bench.report.statistics import Interval, kendall
 from da_bench.report.table import Cell, Column, Table
@@ -152,7 +152,7 @@ def _gains_of_line(line: Line, rules: Sequence[str]) -> Gains:
 def _gains(name: str, rows: Sequence[Row], pairs: Mapping[str, tuple[Scores, Scores]], rules: Sequence[str]) -> Gains:
     """Over the seeds that a method and source only, the second of each of `pairs`, both have under every rule."""
     given = [[of(rule) for of in pair for rule in rules] for pair in pairs.values()]
-    seeds = tuple(tuple(sorted(set.intersection(*map(set, one)))) for one in given)
+    seeds = tuple(tuple(common_seeds(*one)) for one in given)
     scored = [np.array(common(*one)) for one in given]
     gains = {rule: [one[i] - one[i + len(rules)] for one in scored] for i, rule in enumerate(rules)}
     base = {rule: [one[i + len(rules)] for one in scored] for i, rule in enumerate(rules)}

@@ -15,9 +15,8 @@ def mixval(evidence: Evidence) -> np.ndarray:
     its pseudo-label is the prediction of x_i. The groups are pairs of equal and of different pseudo-labels (intra- and
     inter-cluster); where none are equal, the other counts alone; NaN where all are of one class, as a collapsed
     network's mixtures always are. Equal ones come by chance, about k / c of k: with many classes they are few, and half
-    of the score is as uncertain. The paper averages the ranks of the groups' shares over
-    the candidates, and mixes anew for each; here the shares themselves, and one mixture for all, so that a score
-    stands by itself.
+    of the score is as uncertain. The paper averages the ranks of the groups' shares over the candidates, and mixes anew
+    for each; here the shares themselves, and one mixture for all, so that a score stands by itself.
 
     References: Hu, Liang, Liew, Xue, Bai and Wang, Mixed Samples as Probes for Unsupervised Model Selection in Domain
     Adaptation, NeurIPS 2023, Algorithm 1.
@@ -30,6 +29,6 @@ def consistency(plain: np.ndarray, mixed: np.ndarray) -> float:
     """The score of `mixval` at one checkpoint, from logits of rows and of their mixtures [k, c]."""
     predicted = plain.argmax(axis=1)
     kept, alike = mixed.argmax(axis=1) == predicted, predicted == np.roll(predicted, -1)
-    return (
-        float(np.mean([kept[group].mean() for group in (alike, ~alike) if group.any()])) if not alike.all() else np.nan
-    )
+    if alike.all():
+        return float("nan")
+    return float(np.mean([kept[group].mean() for group in (alike, ~alike) if group.any()]))
