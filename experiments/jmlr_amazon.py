@@ -64,7 +64,7 @@ PAPER = da.reproduce.Paper(
     better=published.GANIN_AMAZON_BETTER,
     differs=(
         "one setting of the networks, width 50 and lambda 0.1, and C by source validation",
-        f"{PASSES} passes always, the best of {PASSES // 2} checkpoints, a later one of equals, where the authors' code "
+        f"{PASSES} passes always, the best of {PASSES // 2} checkpoints, a later one of equals; the authors' code "
         "stops, after thirty passes, as soon as half as many passes again bring nothing better",
         "1800 target rows adapt",
         "rows are shuffled, the target's without replacement",
