@@ -1,45 +1,55 @@
 """A linear support vector machine without adaptation."""
 
 import warnings
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from baselines.common import Fitted, Map, Normalise, Scaling, all_classes, checked, scalers
 from da_bench.methods import Shallow, register
 from da_bench.methods.base import Classifier
-from da_bench.settings import Positive
+from da_bench.settings import Positive, UserError
 from da_bench.types import Array
+
+MOST_ROWS = 20_000  # of which the inner products of all pairs are 3 GB
 
 
 @register
 class Svm(Shallow):
     """A linear SVM on the source, one class against the rest.
 
-    c: inverse strength of the L2 penalty (scikit-learn's C), with the squared hinge loss. A margin is no probability;
-    validators that want one read the softmax of the margins, which ranks the classes as the machine does, and is not
-    calibrated. normalise: "l1" or "l2" divides each row by that norm first. scaling: "source" standardises all rows by
-    the source's means and deviations, "each" either domain by its own, "none" neither, as is the custom with counts of
-    words. But for "each" the target inputs are not used.
+    c: inverse strength of the L2 penalty (scikit-learn's C). loss: of the margins, "squared_hinge", which with a
+    penalty on the bias, too, is LIBLINEAR's default, or "hinge", the bias free, as LIBSVM has it (Chang and Lin, ACM
+    TIST 2(3), 2011, Eq. 1). A margin is no probability; validators that want one read the softmax of the margins, which
+    ranks the classes as the machine does, and is not calibrated. normalise: "l1" or "l2" divides each row by that norm
+    first. scaling: "source" standardises all rows by the source's means and deviations, "each" either domain by its
+    own, "none" neither, as is the custom with counts of words. But for "each" the target inputs are not used.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("normalise", "scaling")
+    LATER: ClassVar[tuple[str, ...]] = ("normalise", "scaling", "loss")
     adapts = False
     widest = 100_000  # it has no matrix of columns
 
     c: Positive = 1.0
     normalise: Normalise = "none"
     scaling: Scaling = "source"
+    loss: Literal["squared_hinge", "hinge"] = "squared_hinge"
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
         """Fit on source [n, d], labels [n] and, for `scaling` "each", target [m, d].
 
         Raises:
-            UserError: inputs that are not finite, or a source of one class.
+            UserError: inputs that are not finite, a source of one class, or of more than 20000 rows and loss = "hinge".
         """
+        if self.loss == "hinge" and len(source_inputs) > MOST_ROWS:
+            raise UserError(
+                f'Svm.loss = "hinge" compares all pairs of the {len(source_inputs)} training rows of the source, and '
+                f'can of at most {MOST_ROWS}; take "squared_hinge"'
+            )
         given = checked(self.name, source_inputs, source_labels, target_inputs)
         of_source, of_target = scalers(given, self.normalise, self.scaling)
-        return Fitted(of_target, margins(of_source(given.source), given.labels, self.c))
+        fitted = free_margins if self.loss == "hinge" else margins
+        return Fitted(of_target, fitted(of_source(given.source), given.labels, self.c))
 
 
 def margins(rows: np.ndarray, labels: np.ndarray, c: float) -> Map:
@@ -53,8 +63,22 @@ def margins(rows: np.ndarray, labels: np.ndarray, c: float) -> Map:
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = machine.fit(rows, labels)
 
-    def scores(new: np.ndarray) -> np.ndarray:
-        margin = fitted.decision_function(new)
-        return all_classes(margin if margin.ndim == 2 else np.stack([-margin, margin], axis=1), fitted.classes_)
+    return lambda new: of_classes(fitted.decision_function(new), fitted.classes_)
 
-    return scores
+
+def free_margins(rows: np.ndarray, labels: np.ndarray, c: float) -> Map:
+    """As `margins`, with the hinge loss and a free bias; by the inner products of rows, whose columns may be many."""
+    from sklearn.svm import SVC
+
+    classes, inner, planes = np.unique(labels), rows @ rows.T, []
+    for one in classes[1:] if len(classes) == 2 else classes:
+        machine = SVC(C=c, kernel="precomputed").fit(inner, labels == one)
+        planes.append((machine.dual_coef_[0] @ rows[machine.support_], machine.intercept_[0]))
+    normals, biases = (np.stack(part) for part in zip(*planes, strict=True))
+    columns = 0 if len(classes) == 2 else slice(None)
+    return lambda new: of_classes((new @ normals.T + biases)[:, columns], classes)
+
+
+def of_classes(margin: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Scores [n, c] by margins [n] of the second of two classes, or [n, k] of each of k, and which they are."""
+    return all_classes(margin if margin.ndim == 2 else np.stack([-margin, margin], axis=1), classes)

@@ -143,8 +143,8 @@ def _make_missing(missing: list[Experiment], store: Records, options: Options) -
     if not missing:
         return
     units = [[one] for one in missing] if options.apart else groups
-    ways = 2 if options.reverse else 1
-    steps = ways * sum(one.training.steps for one in missing if isinstance(one.method, Method))
+    deep = [one for one in missing if isinstance(one.method, Method)]
+    steps = sum(one.training.steps * (2 if _goes_back(one, options) else 1) for one in deep)
     # first the cluster: Ray would hear SIGTERM itself
     with apart.connected(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
         if leads():
@@ -240,8 +240,8 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
             )
     _check_network(experiment, task, evaluation_input(experiment.seen, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
-        _check_streaming(options)
-    if options.reverse and several():
+        _check_streaming(experiment, options)
+    if _goes_back(experiment, options) and several():
         raise UserError("Options.reverse: reverse learners are trained by one process; leave --distributed out")
 
 
@@ -250,8 +250,8 @@ def _check_weights(experiment: Experiment) -> None:
         weights.check(experiment.network.clone(classes=1), experiment.seen)  # how many classes, its trunk does not know
 
 
-def _check_streaming(options: Options) -> None:
-    if options.reverse:
+def _check_streaming(experiment: Experiment, options: Options) -> None:
+    if _goes_back(experiment, options):
         raise UserError(
             "Options.reverse: reverse learners are trained on data that the devices hold, and these are larger than "
             f"Options.resident_gib = {options.resident_gib:g}: raise it, or leave reverse out"
@@ -350,7 +350,7 @@ def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Recor
     """Records and predictions, of streamed and shallow ones as soon as each is made; the lead's, who alone judges."""
     reason = group[0].method.skip(task.without_target_labels())
     if reason is not None or isinstance(group[0].method, Shallow):
-        made = fit_both_ways if _goes_back(group, job) else fit
+        made = fit_both_ways if _goes_back(group[0], job.options) else fit
         for one in group if leads() else ():
             yield skipped(one, task, reason) if reason is not None else judge(one, task, *made(one, task))
         return
@@ -359,8 +359,10 @@ def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Recor
             yield judge(one, task, *found)
 
 
-def _goes_back(group: list[Experiment], job: Job) -> bool:
-    return job.options.reverse and group[0].labels_from == "source"
+def _goes_back(one: Experiment, options: Options) -> bool:
+    """Whether a reverse learner is trained, too."""
+    asked = options.reverse if isinstance(options.reverse, bool) else one.method.name in options.reverse
+    return asked and one.labels_from == "source"
 
 
 Made = tuple[Experiment, tuple[Predictions, Seconds]]
@@ -368,7 +370,7 @@ Made = tuple[Experiment, tuple[Predictions, Seconds]]
 
 def _trained(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
     """All runs of a group, with their data on the devices where they fit, else streamed."""
-    if _goes_back(group, job):
+    if _goes_back(group[0], job.options):
         return train_both_ways(group, task, job)
     fits = _fits(_data(group[0], task), job.options)
     return (train_group if fits else stream_group)(group, task, job)

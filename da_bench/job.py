@@ -42,8 +42,8 @@ class Options:
     the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node; validators:
     "quick", those that need no more than predictions, or "all", for which some rows' features are kept at every
     evaluation, with the measures of transferability: about half a second a run; reverse: train the reverse learner of
-    every run without target labels, too, for the rule `reverse_validation`: as long again. A run on record is not
-    judged again.
+    every run without target labels, too, for the rule `reverse_validation`: as long again; or the names of the methods
+    of whose runs alone. A run on record is not judged again.
     """
 
     results: Path = Path("results")
@@ -63,7 +63,7 @@ class Options:
     run_cpus: NonNegative = 1.0
     run_gpus: NonNegative = 0.0
     validators: Literal["quick", "all"] = "quick"
-    reverse: bool = False
+    reverse: bool | tuple[str, ...] = False
 
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:

@@ -88,10 +88,17 @@ def _folder() -> Path:
 
 def options_for(one: Reproduction, options: Options) -> Options:
     """The options, with what the paper's rule needs that runs do not leave else: features, reverse learners."""
-    rule = one.paper.rule
-    needs = VALIDATORS[rule].needs if rule in VALIDATORS else ()
-    validators = "all" if "features" in needs else options.validators
-    return dataclasses.replace(options, validators=validators, reverse=options.reverse or "reversed" in needs)
+    features = any("features" in _needs(rule) for rule in (one.paper.rule, *one.paper.rules.values()))
+    back = tuple(method for method, rule in one.paper.rules.items() if "reversed" in _needs(rule))
+    return dataclasses.replace(
+        options,
+        validators="all" if features else options.validators,
+        reverse=options.reverse or "reversed" in _needs(one.paper.rule) or back,
+    )
+
+
+def _needs(rule: str) -> tuple[str, ...]:
+    return VALIDATORS[rule].needs if rule in VALIDATORS else ()
 
 
 def write(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:
@@ -137,11 +144,12 @@ def found_discords(paper: Paper, records: Sequence[Record], options: Options) ->
     found = []
     for first, second in paper.better:
         for task in (task for method, task in groups if method == first and (second, task) in groups):
-            ours, theirs = (picked(groups[method, task], paper.rule) for method in (first, second))
+            ours, theirs = (picked(groups[method, task], paper.rule_of(method)) for method in (first, second))
             for seed, run in ours.items():
                 other = theirs.get(seed) or (next(iter(theirs.values())) if len(theirs) == 1 else None)
                 if other:
-                    rights = [_right(each, paper.rule, store, options) for each in (run, other)]
+                    chosen = (run, paper.rule_of(first)), (other, paper.rule_of(second))
+                    rights = [_right(*each, store, options) for each in chosen]
                     found.append(Discord(first, second, task, seed, *_counts(*rights)))
     return found
 
@@ -170,7 +178,7 @@ def check(one: Reproduction, options: Options) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         anew = dataclasses.replace(options_for(one, options), results=Path(folder))
         records = study(one.quick.experiments, anew).records
-    lines = list(_compared(one.quick.within, by_place(records), one.paper.rule))
+    lines = list(_compared(one.quick.within, by_place(records), one.paper))
     if outside := [line for line, inside in lines if not inside]:
         raise ReproduceError(
             f"{one.name}: {len(outside)} of {len(lines)} numbers left their interval: {'; '.join(outside)}"
@@ -179,9 +187,9 @@ def check(one: Reproduction, options: Options) -> list[str]:
 
 
 def _compared(
-    within: Mapping[Place, tuple[float, float]], groups: Mapping[Place, Sequence[Record]], rule: str
+    within: Mapping[Place, tuple[float, float]], groups: Mapping[Place, Sequence[Record]], paper: Paper
 ) -> Iterable[tuple[str, bool]]:
     for (method, task), (low, high) in within.items():
-        mean = float(np.mean(list(scores(groups.get((method, task), []), rule).values()) or [np.nan]))
+        mean = float(np.mean(list(scores(groups.get((method, task), []), paper.rule_of(method)).values()) or [np.nan]))
         line = f"{method} on {task}: {100 * mean:.1f}, of [{100 * low:.1f}, {100 * high:.1f}]"
         yield line, low <= mean <= high

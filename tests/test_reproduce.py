@@ -170,7 +170,9 @@ def test_a_rule_that_needs_features_or_reverse_learners_asks_for_them(folder, tm
     path.write_text(FILE.replace('rule="last"', 'rule="reverse_features"'))
     assert reproduce.options_for(reproduce.find("one"), Options()).validators == "all"
     path.write_text(FILE.replace('rule="last"', 'rule="reverse_validation"'))
-    assert reproduce.options_for(reproduce.find("one"), Options()).reverse
+    assert reproduce.options_for(reproduce.find("one"), Options()).reverse is True
+    path.write_text(FILE.replace('rule="last"', 'rule="last", rules={"svm": "reverse_validation"}'))
+    assert reproduce.options_for(reproduce.find("one"), Options()).reverse == ("svm",)
     assert by_place([]) == {}
     assert isinstance(reproduce.find("one").experiments[0], Experiment)
 

@@ -10,7 +10,7 @@ import tiny
 from sklearn.svm import LinearSVC
 
 import da_bench as da
-from baselines import Svm
+from baselines import NearestNeighbour, Svm
 from da_bench import engine, execute, job, reverse, train
 from da_bench.data.rows import Rows
 from da_bench.methods import Dann, MeanTeacher, SourceOnly
@@ -158,6 +158,13 @@ def test_statistics_of_a_domain_each_start_from_those_of_the_new_source(tiny_dat
         "params": "params",
         "batch_stats": 2,
     }
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_only_methods_that_are_named_go_back(isolate, tiny_data, options):
+    others = [shallow(), dataclasses.replace(shallow(), method=NearestNeighbour())]
+    asked = dataclasses.replace(options, reverse=("svm",), isolate=isolate)
+    assert [RULE in one.result["rules"] for one in da.study(others, asked).records] == [True, False]
 
 
 def test_a_run_that_knows_target_labels_and_one_that_guesses_one_class_have_none(tiny_data, options, monkeypatch):

@@ -47,10 +47,10 @@ class Paper:
 
     title: the paper and its table, in short; citation; protocol: what the paper did, in words; selection: how it chose
     checkpoints and settings, in words; rule: ours that stands for it, of `da-bench list validators`, "last" or
-    "oracle"; cells: the printed accuracies in [0, 1], by method and task, the task's protocol left out; better: the
-    printed chances that a method is better than another on most pairs; averaged: as that of the
-    `Source` of the cells; differs: what is not as it was in the paper;
-    cost: of the whole command, on a named device.
+    "oracle"; rules: of methods for which another does; cells: the printed accuracies in [0, 1], by method and task, the
+    task's protocol left out; better: the printed chances that a method is better than another on most pairs; averaged:
+    as that of the `Source` of the cells; differs: what is not as it was in the paper; cost: of the whole command, on a
+    named device.
 
     Raises:
         UserError: from the constructor, for an unknown rule or an accuracy outside [0, 1].
@@ -61,6 +61,7 @@ class Paper:
     protocol: str
     selection: str
     rule: str
+    rules: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cells: Mapping[Place, float]
     better: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     averaged: int | Mapping[str, int] = 1
@@ -68,10 +69,20 @@ class Paper:
     cost: str = ""
 
     def __post_init__(self) -> None:
-        check_rule(self.rule)
+        for rule in (self.rule, *self.rules.values()):
+            check_rule(rule)
         for (method, task), value in self.cells.items():
             if not 0 <= value <= 1:
                 raise UserError(f"Paper.cells: {method} on {task} is {value}; an accuracy is in [0, 1]")
+
+    def rule_of(self, method: str) -> str:
+        """Which of ours stands for the way in which the paper chose among what it ran of a method."""
+        return self.rules.get(method, self.rule)
+
+    @property
+    def said_rules(self) -> str:
+        """The rules in words."""
+        return "; ".join([RULES[self.rule], *(f"{method}: {RULES[rule]}" for method, rule in self.rules.items())])
 
 
 def printed(
@@ -130,12 +141,8 @@ def card(
         UserError: an unknown rule, or one that cannot choose between settings; no records.
     """
     check_rule(honest)
-    if records and not any(paper.rule in one.result["rules"] for one in records):
-        raise UserError(
-            f"no record was judged by '{paper.rule}', the paper's rule: make the runs in another folder for results, "
-            "with --validators all, or --reverse"
-        )
     groups = by_place(records)
+    _check_judged(paper, groups)
     rows = {place: _row(paper, place, groups.get(place, []), honest) for place in places(paper, groups)}
     cells = Table(
         f"{paper.title}: the paper's numbers and ours", _columns(paper, honest), tuple(rows.values()), (NOTE,)
@@ -146,6 +153,16 @@ def card(
     return Card(
         paper.title, _head(paper, question, records, count, _mean_error(paper, groups)), (cells, *better), count
     )
+
+
+def _check_judged(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> None:
+    for rule in {paper.rule, *paper.rules.values()}:
+        those = [one for (method, _), group in groups.items() if paper.rule_of(method) == rule for one in group]
+        if those and not any(rule in one.result["rules"] for one in those):
+            raise UserError(
+                f"no record was judged by '{rule}', the paper's rule: make the runs in another folder for results, "
+                "with --validators all, or --reverse"
+            )
 
 
 def by_place(records: Iterable[Record]) -> dict[Place, list[Record]]:
@@ -211,7 +228,7 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
         Column("method", "Method"),
         Column("task", "Task"),
         Column("paper", "Paper", ("accuracy",)),
-        Column("ours", f"Ours:\n{RULES[paper.rule]}", ("mean", "half_width", "n")),
+        Column("ours", f"Ours:\n{paper.said_rules}", ("mean", "half_width", "n")),
         Column("one_run", "One run\nof ours", ("low", "high", "averaged")),
         Column("honest", f"Honest:\n{RULES[honest]}", ("mean", "half_width", "n")),
         Column("runs", "Runs", ("runs",)),
@@ -221,12 +238,13 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
 
 
 def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str) -> tuple[Cell, ...]:
-    theirs, chosen, runs = paper.cells.get(place), picked(group, paper.rule), mean_of_runs(paper.averaged, place[0])
-    ours = list(scores(group, paper.rule).values())
+    rule = paper.rule_of(place[0])
+    theirs, chosen, runs = paper.cells.get(place), picked(group, rule), mean_of_runs(paper.averaged, place[0])
+    ours = list(scores(group, rule).values())
     return (
         *map(Cell, place),
         NOTHING if theirs is None else Cell(percent(theirs), (theirs,)),
-        accuracy_cell(scores(group, paper.rule), "oracle" if paper.rule == ORACLE else ""),
+        accuracy_cell(scores(group, rule), "oracle" if rule == ORACLE else ""),
         _range_cell(ours, runs),
         MISSING if honest == LAST and len(group) > len(chosen) else accuracy_cell(scores(group, honest)),
         Cell(str(len(group)), (len(group),)),
@@ -259,7 +277,7 @@ def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:
 def _both(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> Iterable[tuple[Place, dict[int, float], float]]:
     """What the paper printed and we have run: (place, ours by seed, theirs)."""
     for place, theirs in paper.cells.items():
-        ours = scores(groups.get(place, []), paper.rule)
+        ours = scores(groups.get(place, []), paper.rule_of(place[0]))
         if ours:
             yield place, ours, theirs
 
@@ -273,7 +291,7 @@ def _head(
         ("Result", f"{count[0]} of {count[1]} printed numbers reproduced; {error}"),
         ("Paper", paper.citation),
         ("Protocol of the paper", paper.protocol),
-        ("Selection of the paper", f"{paper.selection}; here: {RULES[paper.rule]}"),
+        ("Selection of the paper", f"{paper.selection}; here: {paper.said_rules}"),
         ("Different here", "; ".join(paper.differs) or "nothing known"),
         ("Cost", cost(records)),
         *(("Warning", one.removeprefix("WARNING: ")) for one in where[:-1]),
@@ -333,7 +351,8 @@ def _gaps(paper: Paper, groups: Mapping[Place, Sequence[Record]], first: str, se
     """Mean accuracy of the first minus that of the second, [pairs] that both were run on."""
     tasks = [task for method, task in groups if method == first and (second, task) in groups]
     means = [
-        [np.mean(list(scores(groups[one, task], paper.rule).values())) for one in (first, second)] for task in tasks
+        [np.mean(list(scores(groups[one, task], paper.rule_of(one)).values())) for one in (first, second)]
+        for task in tasks
     ]
     return np.array([ours - theirs for ours, theirs in means])
 

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.special
 from sklearn.svm import LinearSVC
 
+from baselines import svm
 from baselines.knn import NearestNeighbour
 from baselines.shallow import ShallowCoral
 from baselines.svm import Svm
@@ -51,7 +54,7 @@ def test_the_machine_ranks_by_margin_and_its_scores_are_their_softmax(classes, r
     np.testing.assert_array_equal(fitted.predict(source), machine.predict(scaled))
 
 
-@pytest.mark.parametrize("method", [NearestNeighbour(), Svm()])
+@pytest.mark.parametrize("method", [NearestNeighbour(), Svm(), Svm(loss="hinge")])
 def test_the_target_is_not_used(method, rng):
     source, labels = data(rng)
     first, second = (method.fit(source, labels, rng.normal(size=(9, 4))).predict_log_proba(source) for _ in range(2))
@@ -80,6 +83,43 @@ def test_counts_as_they_are(rng):
     np.testing.assert_array_equal(
         fitted.predict(source), LinearSVC(C=0.1, dual=False).fit(source, labels).predict(source)
     )
+
+
+def solved(rows, signs, c):
+    """min |w|^2 / 2 + c sum xi, such that y (w x + b) >= 1 - xi and xi >= 0, by a general solver: [n] margins."""
+    n, d = rows.shape
+    slack = {
+        "type": "ineq",
+        "fun": lambda z: signs * (rows @ z[:d] + z[d]) - 1 + z[d + 1 :],
+        "jac": lambda _: np.hstack([signs[:, None] * rows, signs[:, None], np.eye(n)]),
+    }
+    found = scipy.optimize.minimize(
+        lambda z: z[:d] @ z[:d] / 2 + c * z[d + 1 :].sum(),
+        np.r_[np.zeros(d + 1), np.ones(n)],
+        jac=lambda z: np.r_[z[:d], 0, np.full(n, c)],
+        bounds=[(None, None)] * (d + 1) + [(0, None)] * n,
+        constraints=[slack],
+        method="SLSQP",
+    )
+    assert found.success
+    return rows @ found.x[:d] + found.x[d]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_hinge_loss_with_a_free_bias_is_its_quadratic_program(classes, rng):
+    source, labels = data(rng, classes)
+    source = source / [1, 10, 0.1, 1] + 5  # far from the origin, where a penalty on the bias would tell
+    margins = [solved(source, np.where(labels == one, 1.0, -1.0), 0.1) for one in range(classes)]
+    expected = scipy.special.log_softmax(np.stack(margins, axis=1), axis=1)
+    fitted = Svm(scaling="none", loss="hinge", c=0.1).fit(source, labels, source)
+    np.testing.assert_allclose(fitted.predict_log_proba(source), expected, atol=5e-3)  # LIBSVM stops at 1e-3
+
+
+def test_more_rows_than_can_be_compared_in_pairs_are_refused(rng, monkeypatch):
+    monkeypatch.setattr(svm, "MOST_ROWS", 59)
+    source, labels = data(rng)
+    with pytest.raises(UserError, match=r'Svm\.loss = "hinge" .* of the 60 training rows .* at most 59'):
+        Svm(loss="hinge").fit(source, labels, source)
 
 
 def test_what_was_added_later_leaves_the_ids_of_runs_alone():

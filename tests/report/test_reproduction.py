@@ -68,6 +68,16 @@ def test_among_settings_the_rules_score_decides_and_not_the_target():
     assert picked(runs, "im")[0].config["method"]["weight"] == 1.0
 
 
+def test_a_method_that_the_paper_chose_otherwise_has_a_rule_of_its_own():
+    cells = {("dann", TASK): 0.6, ("coral", TASK): 0.6}
+    others = fake.runs([0.55], task=TASK, method="coral")
+    found = card(paper(cells, rules={"dann": "im"}), "q", [*swept({0.1: 0.3, 1.0: 0.9}), *others])
+    assert [row[3].raw[0] for row in found.tables[0].rows] == [pytest.approx(0.6), pytest.approx(0.55)]
+    assert dict(found.head)["Selection of the paper"] == "s; here: last step; dann: IM + source-val floor"
+    with pytest.raises(UserError, match=r"no record was judged by 'dev'"):
+        card(paper(cells, rules={"coral": "dev"}), "q", [*fake.runs([0.5], task=TASK), *without_dev(others)])
+
+
 def test_the_last_step_cannot_choose_a_setting():
     with pytest.raises(
         UserError, match=r"2 settings of 'dann' on 'moons/35', and the rule 'last' chooses between none"
@@ -101,10 +111,14 @@ def test_a_card_says_what_was_printed_what_came_out_and_how_many_agree():
     assert "| dann | moons/35 | 72.0 | 72.0 ± 5.0 | 62.1 to 81.9 |" in found.markdown()
 
 
-def test_a_rule_that_judged_no_run_is_said_before_anything_is_called_not_run():
-    records = fake.runs([0.7, 0.72], task=TASK)
+def without_dev(records):
     for record in records:
         del record.result["rules"]["dev"]
+    return records
+
+
+def test_a_rule_that_judged_no_run_is_said_before_anything_is_called_not_run():
+    records = without_dev(fake.runs([0.7, 0.72], task=TASK))
     with pytest.raises(UserError, match=r"no record was judged by 'dev'.*--validators all"):
         card(paper({("dann", TASK): 0.7}, rule="dev"), "?", records)
 
