@@ -28,7 +28,8 @@ Classes = Literal["same", "shared", "partial", "open"]
 UNKNOWN = "unknown"  # the class of everything in an open task's target that the source does not know
 ALIASES = {"moons/35": "moons/0-to-35"}
 ALIASED = {full: short for short, full in ALIASES.items()}
-ACROSS = ("mnist-to-usps", "usps-to-mnist", "mnist-to-mnist_m", "svhn-to-mnist", "mnist-to-svhn")  # between families
+USPS = ("mnist-to-usps", "usps-to-mnist", "mnist-to-usps_pooled", "usps_pooled-to-mnist")
+ACROSS = (*USPS, "mnist-to-mnist_m", "svhn-to-mnist", "mnist-to-svhn")  # between families
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

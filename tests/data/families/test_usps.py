@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from da_bench.data.families.usps import _examples, read
+from da_bench.data.families.usps import _examples, read, read_pooled
 from da_bench.settings import UserError
 
 
@@ -24,6 +24,21 @@ def test_usps_is_the_published_one():
     # Hastie, Tibshirani and Friedman's zip.info
     assert np.bincount(train.labels).tolist() == [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]
     assert np.bincount(test.labels).tolist() == [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]
+
+
+def test_pooled_every_row_is_there_once_and_the_test_part_is_of_both_published_ones():
+    place = root() / "usps"
+    (train, test), published = read_pooled(place).values(), list(read(place).values())
+    assert (len(train.labels), len(test.labels)) == (7438, 1860)  # CoGAN's usps_28x28.pkl
+    rows = [_rows(*parts) for parts in (published, (train, test), published[:1], (test,))]
+    assert sorted(rows[0]) == sorted(rows[1])
+    hard = 1 - len(set(rows[3]) & set(rows[2])) / len(rows[3])
+    assert hard == pytest.approx(2007 / 9298, abs=0.03)
+    np.testing.assert_array_equal(test.inputs, read_pooled(place)["test"].inputs)
+
+
+def _rows(*parts):
+    return [(one.tobytes(), label) for part in parts for one, label in zip(part.inputs, part.labels, strict=True)]
 
 
 @pytest.mark.parametrize(
