@@ -21,7 +21,7 @@ POOLED = {"train": 7438, "test": 1860}
 FILES = ("usps.bz2", "usps.t.bz2")
 
 
-def read(place: Path, _domain: str = "usps") -> Parts:
+def read(place: Path, _domain: str = "usps") -> dict[str, Examples]:
     """Grey values [n, 28, 28, 1] uint8 of the train and test parts, from 16x16.
 
     The values in [-1, 1] become the nearest of 256 greys, which Pillow's bilinear filter resizes in integers, so equal
@@ -35,11 +35,12 @@ def read(place: Path, _domain: str = "usps") -> Parts:
 
 def read_pooled(place: Path, _domain: str = "usps_pooled") -> Parts:
     """As `read`, but as many test rows as CoGAN's file has, drawn at random from all rows, always the same."""
-    inputs, labels = zip(*((one.inputs, one.labels) for one in read(place).values()), strict=True)
-    rows = random_stream("usps_pooled").permutation(sum(POOLED.values()))
-    of_part = dict(zip(POOLED, np.split(rows, [POOLED["train"]]), strict=True))
-    pool = np.concatenate(inputs), np.concatenate(labels)
-    return {part: Examples(*(one[np.sort(which)] for one in pool), DIGITS) for part, which in of_part.items()}
+    published = read(place).values()
+    inputs = np.concatenate([one.inputs for one in published])
+    labels = np.concatenate([one.labels for one in published])
+    rows = random_stream("usps_pooled").permutation(len(labels))
+    parts = zip(POOLED, map(np.sort, np.split(rows, [POOLED["train"]])), strict=True)
+    return {part: Examples(inputs[which], labels[which], DIGITS) for part, which in parts}
 
 
 def _examples(path: Path, count: int) -> Examples:
