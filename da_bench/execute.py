@@ -361,8 +361,7 @@ def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Recor
 
 def _goes_back(one: Experiment, options: Options) -> bool:
     """Whether a reverse learner is trained, too."""
-    asked = options.reverse if isinstance(options.reverse, bool) else one.method.name in options.reverse
-    return asked and one.labels_from == "source"
+    return options.goes_back(one.method.name) and one.labels_from == "source"
 
 
 Made = tuple[Experiment, tuple[Predictions, Seconds]]

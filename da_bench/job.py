@@ -76,6 +76,10 @@ class Options:
         """Whether every run is made in a process of its own."""
         return self.isolate or self.executor == "ray"
 
+    def goes_back(self, method: str) -> bool:
+        """Whether `reverse` asks for the reverse learners of a method's runs."""
+        return self.reverse if isinstance(self.reverse, bool) else method in self.reverse
+
     @property
     def checkpoints(self) -> Path:
         """Folder of what is being made."""

@@ -73,7 +73,7 @@ def adaptive(experiment: Experiment, budget: Budget, options: Options = DEFAULTS
         HeldError: another process searches with this storage.
     """
     spaces = space_of(experiment, budget.learning_rate)
-    _check(budget, options)
+    _check(experiment, budget, options)
     optuna = require_optuna()
     lock = budget.storage.with_name(f".{budget.storage.name}.lock")
     with _quiet(optuna), hold([lock]):
@@ -104,10 +104,10 @@ def require_optuna() -> Any:
     return optuna
 
 
-def _check(budget: Budget, options: Options) -> None:
+def _check(experiment: Experiment, budget: Budget, options: Options) -> None:
     if "features" in VALIDATORS[budget.rule].needs and options.validators != "all":
         raise UserError(f"the rule '{budget.rule}' compares features: give --validators all, or another rule")
-    if "reversed" in VALIDATORS[budget.rule].needs and not options.reverse:
+    if "reversed" in VALIDATORS[budget.rule].needs and not options.goes_back(experiment.method.name):
         raise UserError(f"the rule '{budget.rule}' needs reverse learners: give --reverse, or another rule")
     if options.shard != (1, 1) or several():
         raise UserError(
