@@ -75,10 +75,10 @@ def free_margins(rows: np.ndarray, labels: np.ndarray, c: float) -> Map:
         machine = SVC(C=c, kernel="precomputed").fit(inner, labels == one)
         planes.append((machine.dual_coef_[0] @ rows[machine.support_], machine.intercept_[0]))
     normals, biases = (np.stack(part) for part in zip(*planes, strict=True))
-    columns = 0 if len(classes) == 2 else slice(None)
-    return lambda new: of_classes((new @ normals.T + biases)[:, columns], classes)
+    return lambda new: of_classes(new @ normals.T + biases, classes)
 
 
 def of_classes(margin: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Scores [n, c] by margins [n] of the second of two classes, or [n, k] of each of k, and which they are."""
-    return all_classes(margin if margin.ndim == 2 else np.stack([-margin, margin], axis=1), classes)
+    """Scores [n, c] by margins [n] or [n, 1] of the second of two classes, or [n, k] of each of k."""
+    margin = margin.reshape(len(margin), -1)
+    return all_classes(np.hstack([-margin, margin]) if margin.shape[1] == 1 else margin, classes)
