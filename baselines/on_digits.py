@@ -5,7 +5,7 @@ from typing import Any
 from da_bench.methods import METHODS, Method
 
 CLASSICS = ("coral", "mmd", "jan", "cdan", "mcd", "wdgrl", "adda")
-CONDITIONED = {"entropy_conditioning": "plain"}
+CONDITIONED = {"entropy_conditioning": "plain"}  # CDAN+E; printed under a name of its own, see baselines/published.py
 
 
 def classics() -> list[Method]:

@@ -446,7 +446,10 @@ def reproduce(arguments: list[str]) -> None:
     asked = tyro.cli(Reproduce, args=options, prog=f"da-bench reproduce {name or 'NAME'}")
     _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
     from da_bench import reproduce as room
+    from da_bench.settings import UserError
 
+    if asked.quick and not name:
+        raise UserError("--quick is a check of one reproduction: da-bench reproduce NAME --quick")
     if not name:
         for one in map(room.find, room.names()):
             print(f"{one.name}: {one.paper.title}. {one.question}\n  {one.paper.cost}")
@@ -462,7 +465,7 @@ def _reproduce(one: Any, asked: Reproduce) -> None:
     from da_bench.processes import leads
     from da_bench.report.tables import show
 
-    options = room.options_for(one, _options(asked))
+    options = room.options_for(one, _options(asked), asked.rule)
     results = study(one.experiments, options)
     if asked.shard != "1/1" or not leads():
         print(

@@ -103,7 +103,7 @@ def distances(
     Raises:
         UserError: there is no pair with both methods; data that are missing or not those of the records.
     """
-    groups = by_place(records)
+    groups = by_place(one for one in records if one.result["rules"])  # the others have no features
     tasks = [task for name, task in groups if name == method and (reference, task) in groups]
     if not tasks:
         raise UserError(f"no pair of domains has records of both {method} and {reference}: nothing to compare")

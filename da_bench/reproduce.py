@@ -7,6 +7,7 @@ are part of it, pictures(results, records, data_root), which returns figures by 
 import dataclasses
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +22,21 @@ from da_bench.methods import load_plugins
 from da_bench.records import Record, Records, strict_json
 from da_bench.report.files import write_whole
 from da_bench.report.plots import write_pictures
-from da_bench.report.reproduction import Card, Discord, Paper, Place, by_place, card, picked, printed, scores
-from da_bench.select import VALIDATORS
+from da_bench.report.reproduction import (
+    Card,
+    Discord,
+    Paper,
+    Place,
+    by_place,
+    card,
+    check_honest,
+    picked,
+    place_of,
+    printed,
+    refuse_several,
+    scores,
+)
+from da_bench.select import LAST, VALIDATORS
 from da_bench.settings import UserError, did_you_mean, first_line
 
 __all__ = ["Paper", "Quick", "printed"]
@@ -75,7 +89,16 @@ def find(name: str) -> Reproduction:
     if not isinstance(paper, Paper) or not isinstance(quick, Quick | None):
         raise UserError(f"{path}: PAPER must be a da.reproduce.Paper, and QUICK, if there is one, a da.reproduce.Quick")
     question = first_line(ValueError(found["__doc__"] or name))
-    return Reproduction(name, question, paper, experiments_in(path, found), quick, found.get("pictures"))
+    experiments = experiments_in(path, found)
+    _check_settings(paper, experiments)
+    return Reproduction(name, question, paper, experiments, quick, found.get("pictures"))
+
+
+def _check_settings(paper: Paper, experiments: Sequence[Experiment]) -> None:
+    """Refuse what would have no card once all runs are made."""
+    for (place, _), settings in _settings(experiments).items():
+        if settings > 1 and paper.rule_of(place[0]) == LAST:
+            refuse_several(place, settings)
 
 
 def _folder() -> Path:
@@ -86,14 +109,22 @@ def _folder() -> Path:
     return there[0]
 
 
-def options_for(one: Reproduction, options: Options) -> Options:
-    """The options, with what the paper's rule needs that runs do not leave else: features, reverse learners."""
-    features = any("features" in _needs(rule) for rule in (one.paper.rule, *one.paper.rules.values()))
-    back = tuple(method for method, rule in one.paper.rules.items() if "reversed" in _needs(rule))
+def options_for(one: Reproduction, options: Options, honest: str = "im") -> Options:
+    """The options, with what the rules of its card need that runs do not leave else: features, reverse learners.
+
+    honest: the rule of our honest numbers.
+
+    Raises:
+        UserError: it is unknown, or the oracle.
+    """
+    check_honest(honest)
+    of_all, of_some = (one.paper.rule, honest), [*one.paper.rules.items(), *one.paper.honest.items()]
+    features = any("features" in _needs(rule) for rule in (*of_all, *(rule for _, rule in of_some)))
+    back = tuple(dict.fromkeys(method for method, rule in of_some if "reversed" in _needs(rule)))
     return dataclasses.replace(
         options,
         validators="all" if features else options.validators,
-        reverse=options.reverse or "reversed" in _needs(one.paper.rule) or back,
+        reverse=options.reverse or any("reversed" in _needs(rule) for rule in of_all) or back,
     )
 
 
@@ -111,7 +142,7 @@ def write(one: Reproduction, results: Results, options: Options, honest: str) ->
     written = results.write(one.name, one.paper.rule)
     records = archive.unpack(folder / archive.NAME).records  # as they are kept, so that the card can be made again
     discords = found_discords(one.paper, records, options)
-    found = card(one.paper, one.question, records, discords, honest)
+    found = card(one.paper, one.question, records, discords, honest, seeds_of(one.experiments))
     pictures = one.pictures(options.results, records, options.data_root) if one.pictures else {}
     return found, [*write_card(found, discords, folder), *write_pictures(pictures, folder), *written]
 
@@ -132,7 +163,18 @@ def again(one: Reproduction, folder: Path, honest: str = "im") -> Card:
     """The card from what a folder keeps: the records without predictions, and discords.json."""
     path = folder / DISCORDS
     discords = [Discord(**each) for each in strict_json(path.read_text())] if path.is_file() else []
-    return card(one.paper, one.question, archive.unpack(folder / archive.NAME).records, discords, honest)
+    records = archive.unpack(folder / archive.NAME).records
+    return card(one.paper, one.question, records, discords, honest, seeds_of(one.experiments))
+
+
+def seeds_of(experiments: Iterable[Experiment]) -> Counter[Place]:
+    """With how many seeds each method is run on each task."""
+    return Counter(place for place, _ in _settings(experiments))
+
+
+def _settings(experiments: Iterable[Experiment]) -> Counter[tuple[Place, int]]:
+    """How many there are of each place and seed."""
+    return Counter((place_of(config), config["seed"]) for config in (one.config() for one in experiments))
 
 
 def found_discords(paper: Paper, records: Sequence[Record], options: Options) -> list[Discord]:

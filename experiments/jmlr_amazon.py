@@ -17,17 +17,17 @@ from baselines import Svm, published
 
 SEEDS = 5
 ROWS = 1800  # of a domain's 2000, the rest validates
-PASSES = 200
+PASSES, EVALUATIONS = 200, 100
 NETWORK = da.models.Mlp(hidden=(50,))
 DANN = da.methods.Dann(weight=0.1, schedule="constant", widths=(), scaled="both", start="zero")
 CS = np.logspace(-5, 0, 10).tolist()
 
 
-def training(passes: int) -> da.Training:
-    """The paper's stochastic gradient descent, a row of either domain a step, looked at after every second pass."""
+def training(passes: int, evaluations: int) -> da.Training:
+    """The paper's stochastic gradient descent, a row of either domain a step."""
     return da.Training(
         steps=passes * ROWS,
-        evaluations=passes // 2,
+        evaluations=evaluations,
         batch_size=1,
         learning_rate=0.001,
         decay_rate=0.0,
@@ -35,12 +35,11 @@ def training(passes: int) -> da.Training:
     )
 
 
-def networks(task: str, seeds: int, passes: int) -> list[da.Experiment]:
+def networks(task: str, seeds: int, passes: int, evaluations: int) -> list[da.Experiment]:
     """The network without adaptation and DANN."""
     methods = [da.methods.SourceOnly(), DANN]
-    return da.over_seeds(
-        [da.Experiment(task=task, method=one, model=NETWORK, training=training(passes)) for one in methods], seeds
-    )
+    same = {"task": task, "model": NETWORK, "training": training(passes, evaluations)}
+    return da.over_seeds([da.Experiment(method=one, **same) for one in methods], seeds)
 
 
 def machines(task: str) -> list[da.Experiment]:
@@ -62,12 +61,13 @@ PAPER = da.reproduce.Paper(
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",
     rule="source_validation",
     rules={"svm": "reverse_validation"},
+    honest={"svm": "reverse_validation"},  # margins grow with C, and with them what IM says
     cells=da.reproduce.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
     better=published.GANIN_AMAZON_BETTER,
     differs=(
         "one setting of the networks, width 50 and lambda 0.1",
-        f"{PASSES} passes always, the best of {PASSES // 2} checkpoints, a later one of equals; the authors' code "
-        "stops, after thirty passes, as soon as half as many passes again bring nothing better",
+        f"{PASSES} passes always, the best of {EVALUATIONS} checkpoints, a later one of equals; the authors' code "
+        "stops once it has made thirty passes and half as many again as the best one was",
         "1800 target rows adapt",
         "rows are shuffled, the target's without replacement",
         "A-distances are of at most 500 test rows a domain, scaled to unit variance, after the last step; the authors' "
@@ -75,11 +75,13 @@ PAPER = da.reproduce.Paper(
     ),
     cost="240 runs, 1.7 hours of a CPU core",
 )
-EXPERIMENTS = [one for task in published.AMAZON for one in (*networks(task, SEEDS, PASSES), *machines(task))]
+EXPERIMENTS = [
+    one for task in published.AMAZON for one in (*networks(task, SEEDS, PASSES, EVALUATIONS), *machines(task))
+]
 QUICK = da.reproduce.Quick(
-    experiments=networks("amazon_reviews/kitchen-to-electronics", 2, 10),
+    experiments=networks("amazon_reviews/dvd-to-books", 3, 40, 1),  # where DANN gains soonest
     within={
-        ("source_only", "amazon_reviews/kitchen-to-electronics"): (0.745, 0.815),
-        ("dann", "amazon_reviews/kitchen-to-electronics"): (0.745, 0.815),
+        ("source_only", "amazon_reviews/dvd-to-books"): (0.705, 0.739),
+        ("dann", "amazon_reviews/dvd-to-books"): (0.741, 0.77),
     },
 )

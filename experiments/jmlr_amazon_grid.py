@@ -2,7 +2,7 @@
 
 Command: `da-bench reproduce jmlr_amazon_grid --data-root DIR`, where DIR holds amazon_reviews/, best as an array of
 jobs: `--shard 1/24` ... `--shard 24/24`, then without. The long form of experiments/jmlr_amazon.py.
-Not made here, so that the printed numbers, which the card shows, are all there is to expect.
+Not made here: the printed numbers are all there is to expect, those of `published.GANIN_AMAZON`.
 """
 
 import numpy as np
@@ -43,6 +43,7 @@ PAPER = da.reproduce.Paper(
     "stochastic gradient descent a row at a time, at most 200 passes; one run a cell",
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",
     rule="reverse_validation",
+    honest={"svm": "reverse_validation"},  # margins grow with C, and with them what IM says
     cells=da.reproduce.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
     better=published.GANIN_AMAZON_BETTER,
     differs=(
@@ -50,6 +51,7 @@ PAPER = da.reproduce.Paper(
         "1800 target rows adapt, where the authors' code adapts all 2000",
         "rows are shuffled, the target's without replacement",
     ),
-    cost="1320 runs forward and in reverse, 860 million steps: about 40 hours on two CPU cores",
+    cost="1320 runs forward and in reverse, 860 million steps: by the pace of jmlr_amazon 25 to 40 hours of a CPU core "
+    "(not measured)",
 )
 EXPERIMENTS = [one for task in published.AMAZON for one in pair(task)]

@@ -16,7 +16,7 @@ from da_bench.data.tasks import load
 from da_bench.experiment import Experiment
 from da_bench.job import Options
 from da_bench.report import plots
-from da_bench.report.reproduction import by_place, scores
+from da_bench.report.reproduction import by_place, place_of, scores
 from da_bench.report.statistics import prediction_interval
 from da_bench.settings import UserError
 
@@ -28,6 +28,7 @@ NAMES = (
     "jmlr_amazon",
     "jmlr_amazon_grid",
     "jmlr_amazon_msda",
+    "jmlr_amazon_msda_networks",
     "jmlr_moons",
     "office31_resnet50",
     "surf",
@@ -47,8 +48,11 @@ def test_there_are_these():
         reproduce.find("jmlr_moon")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_printed_number_is_run_and_every_interval_is_of_a_quick_run(name):
+@pytest.mark.parametrize(
+    ("name", "asked"), [*((name, "") for name in NAMES), ("digits_jmlr", "OTHERS"), ("digits_shot", "OTHERS")]
+)
+def test_every_printed_number_is_run_and_every_interval_is_of_a_quick_run(name, asked, monkeypatch):
+    monkeypatch.setenv(asked or "NOTHING", "1")
     one = reproduce.find(name)
     assert set(one.paper.cells) <= made_by(one.experiments)
     assert one.paper.cost
@@ -58,8 +62,7 @@ def test_every_printed_number_is_run_and_every_interval_is_of_a_quick_run(name):
 
 
 def made_by(experiments):
-    names = ((one, one.method.name if one.labels_from == "source" else "target_only") for one in experiments)
-    return {(name, one.task.partition("@")[0]) for one, name in names}
+    return {place_of(one.config()) for one in experiments}
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -126,6 +129,35 @@ def test_the_card_is_written_and_can_be_made_again_from_what_is_kept(folder, tmp
     assert (kept / NAME).is_file()
     assert "1 of 1 printed numbers reproduced" in (kept / "card.md").read_text()
     assert reproduce.again(reproduce.find("one"), kept).markdown() == (kept / "card.md").read_text()
+
+
+def test_the_honest_rule_is_not_the_oracle_and_gets_what_it_needs(folder, capsys):
+    folder(0.7)
+    assert main(["reproduce", "one", "--rule", "oracle"]) == 2
+    assert "needs no target label" in capsys.readouterr().err
+    assert reproduce.options_for(reproduce.find("one"), Options(), "dev").validators == "all"
+    assert reproduce.options_for(reproduce.find("one"), Options(), "reverse_validation").reverse is True
+
+
+def test_settings_that_the_last_step_cannot_choose_among_are_refused_before_any_run(folder, tmp_path):
+    more = "EXPERIMENTS += [da.Experiment(task=TASK, method=da.methods.Dann(weight=w)) for w in (1.0, 2.0)]\n"
+    (tmp_path / "experiments" / "one.py").write_text(FILE.replace("PAPER =", more + "PAPER ="))
+    with pytest.raises(UserError, match="2 settings of 'dann' on 'moons/35'"):
+        reproduce.find("one")
+
+
+def test_fewer_seeds_than_planned_have_no_verdict(folder, tmp_path, monkeypatch):
+    folder(0.69)
+    monkeypatch.setattr(plots, "write_plots", lambda *_: [])
+    assert main(["reproduce", "one"]) == 0
+    page = (tmp_path / "results" / "one" / "card.md").read_text()
+    assert "1 of 2 seeds" in page
+    assert "0 of 1 printed numbers reproduced" in page
+
+
+def test_a_quick_check_wants_a_name(folder, capsys):
+    assert main(["reproduce", "--quick"]) == 2
+    assert "da-bench reproduce NAME --quick" in capsys.readouterr().err
 
 
 def test_without_a_name_there_is_a_list(folder, capsys):

@@ -50,7 +50,7 @@ def mean_of_runs(averaged: int | Mapping[str, int], method: str) -> int:
 
 
 class Number(NamedTuple):
-    """A method's published accuracies in [0, 1] by task, protocol suffix left out; method: its name here."""
+    """Published accuracies in [0, 1] by task, protocol suffix left out; method: its name here, or that of a form."""
 
     source: Source
     method: str
@@ -58,6 +58,7 @@ class Number(NamedTuple):
 
 
 NUMBERS: list[Number] = []
+FORMS: dict[str, dict[str, Any]] = {}  # name in print -> what config["method"] of such a run holds
 
 
 def publish(source: Source, tasks: Sequence[str], percents: Mapping[str, Sequence[float | None]]) -> None:
@@ -71,6 +72,19 @@ def publish(source: Source, tasks: Sequence[str], percents: Mapping[str, Sequenc
         if not all(0 <= value <= 1 for value in known.values()):
             raise ValueError(f"{source.name}, {method}: percent are from 0 to 100, not {row}")
         NUMBERS.append(Number(source, method, known))
+
+
+def publish_form(name: str, method: str, **fields: Any) -> None:
+    """Say that a method whose fields are these is printed under a name of its own, as CDAN+E is."""
+    FORMS[name] = {"name": method, **fields}
+
+
+def name_in_print(config: Mapping[str, Any]) -> str:
+    """Under which name what a run's config says is published: "target_only", that of a form, or the method's."""
+    if config["labels_from"] != "source":
+        return "target_only"
+    method = config["method"]
+    return next((name for name, fields in FORMS.items() if fields.items() <= method.items()), str(method["name"]))
 
 
 class Beside(NamedTuple):
@@ -110,13 +124,9 @@ def _beside(number: Number, ours: dict[str, list[Row]]) -> list[Beside]:
     found: dict[str, dict[str, Row]] = {}
     for task, rows in ours.items():
         for row in rows if task.partition("@")[0] in number.accuracy else []:
-            if row.runs and (_method(row), _inputs(row)) == (number.method, number.source.inputs):
+            if row.runs and (name_in_print(row.first.config), _inputs(row)) == (number.method, number.source.inputs):
                 found.setdefault(row.name, {})[task] = row
     return [Beside(number, name, rows) for name, rows in found.items()]
-
-
-def _method(row: Row) -> str:
-    return "target_only" if row.is_bound else str(row.first.config["method"]["name"])
 
 
 def _inputs(row: Row) -> str:

@@ -6,7 +6,7 @@ A rule may have checkpoints to choose from, and settings of a method where sever
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -14,23 +14,25 @@ from da_bench.records import Record
 from da_bench.report.cells import MISSING, NOTHING, accuracy_cell, mean_of, number_cell, percent
 from da_bench.report.escape import escape_markdown
 from da_bench.report.over_pairs import ENOUGH_PAIRS, beats, mostly, signed_rank
-from da_bench.report.published import NUMBERS, Source, agrees, mean_of_runs
+from da_bench.report.published import NUMBERS, Source, agrees, mean_of_runs, name_in_print
 from da_bench.report.rows import check_rule, clean, provenance, said
 from da_bench.report.statistics import prediction_interval
 from da_bench.report.table import Cell, Column, Table
 from da_bench.select import LAST, ORACLE, RULES, VALIDATORS
 from da_bench.settings import UserError
 
-Place = tuple[str, str]  # a method's name, or "target_only", and a task's, its protocol left out
+Place = tuple[str, str]  # a method, see `name_in_print`, and a task, its protocol left out
+NONE_PLANNED: Mapping[Place, int] = {}
 
 NOTE = (
     "Percent of the target's test rows. Ours: mean ± half width of the 95 % t interval over seeds, by the rule that "
     "stands for the paper's. One run, or mean of m: where one more run of ours, or the mean of m more, as the paper's "
     "number is, would lie with 95 % confidence, mean ± t s √(1/m + 1/n) over n seeds. Reproduced: the paper's number "
-    "lies there, to its own rounding; else by how many points our mean is off. What has nothing random in it runs once"
-    " and has no such interval: it is reproduced where both are equal as printed. The honest number is that of a rule "
-    "which needs no target label. Runs: seeds times settings. A-distance: proxy A-distance of the features after the "
-    "last step."
+    "lies there, to its own rounding; else by how many points our mean is off. What has nothing random in it runs "
+    "once and has no such interval: it is reproduced where both are equal as printed. The honest number is that of a "
+    "rule which needs no target label; n/a where that is the last step, which chooses among no settings. Of settings "
+    "with equal scores the first is taken, of checkpoints the last. Runs: seeds times settings. A-distance: proxy "
+    "A-distance of the features after the last step."
 )
 BETTER_NOTE = (
     "P: chance that the first is the better of the two on most pairs, by the Poisson-binomial test on the test rows on "
@@ -47,13 +49,15 @@ class Paper:
 
     title: the paper and its table, in short; citation; protocol: what the paper did, in words; selection: how it chose
     checkpoints and settings, in words; rule: ours that stands for it, of `da-bench list validators`, "last" or
-    "oracle"; rules: of methods for which another does; cells: the printed accuracies in [0, 1], by method and task, the
-    task's protocol left out; better: the printed chances that a method is better than another on most pairs; averaged:
-    as that of the `Source` of the cells; differs: what is not as it was in the paper; cost: of the whole command, on a
-    named device.
+    "oracle"; rules: of methods for which another does; honest: of methods whose honest number is by another rule than
+    the card's, "last" where no rule can choose among their settings without target labels; cells: the printed
+    accuracies in [0, 1], by method and task, the task's protocol left out; better: the printed chances that a method is
+    better than another on most pairs; averaged: as that of the `Source` of the cells; differs: what is not as it was in
+    the paper; cost: of the whole command, on a named device.
 
     Raises:
-        UserError: from the constructor, for an unknown rule or an accuracy outside [0, 1].
+        UserError: from the constructor, for an unknown rule, an honest one that is the oracle, or an accuracy outside
+            [0, 1].
     """
 
     title: str
@@ -62,6 +66,7 @@ class Paper:
     selection: str
     rule: str
     rules: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    honest: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cells: Mapping[Place, float]
     better: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     averaged: int | Mapping[str, int] = 1
@@ -71,6 +76,8 @@ class Paper:
     def __post_init__(self) -> None:
         for rule in (self.rule, *self.rules.values()):
             check_rule(rule)
+        for rule in self.honest.values():
+            check_honest(rule)
         for (method, task), value in self.cells.items():
             if not 0 <= value <= 1:
                 raise UserError(f"Paper.cells: {method} on {task} is {value}; an accuracy is in [0, 1]")
@@ -82,7 +89,19 @@ class Paper:
     @property
     def said_rules(self) -> str:
         """The rules in words."""
-        return "; ".join([RULES[self.rule], *(f"{method}: {RULES[rule]}" for method, rule in self.rules.items())])
+        return _said({"": self.rule, **self.rules})
+
+
+def _said(rules: Mapping[str, str]) -> str:
+    """Rules in words, by method, of "" for all others."""
+    return "; ".join(f"{method}: {RULES[rule]}".removeprefix(": ") for method, rule in rules.items())
+
+
+def check_honest(rule: str) -> None:
+    """Raise UserError for a rule that is not known or needs target labels."""
+    check_rule(rule)
+    if rule == ORACLE:
+        raise UserError("the honest number is by a rule that needs no target label, which the oracle does")
 
 
 def printed(
@@ -131,19 +150,29 @@ class Card(NamedTuple):
 
 
 def card(
-    paper: Paper, question: str, records: Sequence[Record], discords: Sequence[Discord] = (), honest: str = "im"
+    paper: Paper,
+    question: str,
+    records: Sequence[Record],
+    discords: Sequence[Discord] = (),
+    honest: str = "im",
+    planned: Mapping[Place, int] = NONE_PLANNED,
 ) -> Card:
     """The card of a paper from the records of its experiment.
 
-    question: what the experiment asks; discords: for `Paper.better`; honest: the rule of our honest number.
+    question: what the experiment asks; discords: for `Paper.better`; honest: the rule of our honest numbers, but where
+    `Paper.honest` has another; planned: seeds, below which there is no verdict.
 
     Raises:
-        UserError: an unknown rule, or one that cannot choose between settings; no records.
+        UserError: an unknown rule, the oracle as the honest one, or one that cannot choose between settings; a run
+            that the paper's rule did not judge; no records.
     """
-    check_rule(honest)
+    check_honest(honest)
     groups = by_place(records)
     _check_judged(paper, groups)
-    rows = {place: _row(paper, place, groups.get(place, []), honest) for place in places(paper, groups)}
+    rows = {
+        place: _row(paper, place, groups.get(place, []), honest, planned.get(place, 0))
+        for place in places(paper, groups)
+    }
     cells = Table(
         f"{paper.title}: the paper's numbers and ours", _columns(paper, honest), tuple(rows.values()), (NOTE,)
     )
@@ -156,23 +185,27 @@ def card(
 
 
 def _check_judged(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> None:
-    for rule in {paper.rule, *paper.rules.values()}:
-        those = [one for (method, _), group in groups.items() if paper.rule_of(method) == rule for one in group]
-        if those and not any(rule in one.result["rules"] for one in those):
+    for (method, _), group in groups.items():
+        rule = paper.rule_of(method)
+        without = [one.id for one in group if one.result["rules"] and rule not in one.result["rules"]]
+        if without:
             raise UserError(
-                f"no record was judged by '{rule}', the paper's rule: make the runs in another folder for results, "
-                "with --validators all, or --reverse"
+                f"{len(without)} runs of '{method}', as {without[0]}, were not judged by '{rule}', the paper's rule: "
+                "make the runs in another folder for results, with --validators all, or --reverse"
             )
 
 
 def by_place(records: Iterable[Record]) -> dict[Place, list[Record]]:
-    """The records of each method and task; those of the upper bound are of "target_only"."""
+    """The records of each method and task."""
     found: dict[Place, list[Record]] = {}
     for one in records:
-        bound = one.config["labels_from"] != "source"
-        method = "target_only" if bound else str(one.config["method"]["name"])
-        found.setdefault((method, one.config["task"].partition("@")[0]), []).append(one)
+        found.setdefault(place_of(one.config), []).append(one)
     return found
+
+
+def place_of(config: Mapping[str, Any]) -> Place:
+    """Where a run stands, by its config."""
+    return name_in_print(config), config["task"].partition("@")[0]
 
 
 def places(paper: Paper, groups: Mapping[Place, Any]) -> list[Place]:
@@ -194,12 +227,16 @@ def picked(records: Sequence[Record], rule: str) -> dict[int, Record]:
             seeds.setdefault(one.config["seed"], []).append(one)
     crowded = next((group for group in seeds.values() if len(group) > 1), None)
     if crowded and rule == LAST:
-        config = crowded[0].config
-        raise UserError(
-            f"{len(crowded)} settings of '{config['method']['name']}' on '{config['task']}', and the rule 'last' "
-            f"chooses between none: give another rule, of {', '.join(VALIDATORS)}"
-        )
+        refuse_several(place_of(crowded[0].config), len(crowded))
     return {seed: max(group, key=lambda one: _score(one, rule)) for seed, group in sorted(seeds.items())}
+
+
+def refuse_several(place: Place, settings: int) -> NoReturn:
+    """Raise UserError: the last step is no way to choose among settings."""
+    raise UserError(
+        f"{settings} settings of '{place[0]}' on '{place[1]}', and the rule 'last' chooses between none: give another "
+        f"rule, of {', '.join(VALIDATORS)}, or declare which form of the method is printed by itself (publish_form)"
+    )
 
 
 def _score(record: Record, rule: str) -> float:
@@ -230,15 +267,15 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
         Column("paper", "Paper", ("accuracy",)),
         Column("ours", f"Ours:\n{paper.said_rules}", ("mean", "half_width", "n")),
         Column("one_run", "One run\nof ours", ("low", "high", "averaged")),
-        Column("honest", f"Honest:\n{RULES[honest]}", ("mean", "half_width", "n")),
+        Column("honest", f"Honest:\n{_said({'': honest, **paper.honest})}", ("mean", "half_width", "n")),
         Column("runs", "Runs", ("runs",)),
         Column("a_distance", "A-distance", ("mean",)),
         Column("verdict", "Verdict"),
     )
 
 
-def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str) -> tuple[Cell, ...]:
-    rule = paper.rule_of(place[0])
+def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str, planned: int) -> tuple[Cell, ...]:
+    rule, honest = paper.rule_of(place[0]), paper.honest.get(place[0], honest)
     theirs, chosen, runs = paper.cells.get(place), picked(group, rule), mean_of_runs(paper.averaged, place[0])
     ours = list(scores(group, rule).values())
     return (
@@ -249,8 +286,14 @@ def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str) -> tu
         MISSING if honest == LAST and len(group) > len(chosen) else accuracy_cell(scores(group, honest)),
         Cell(str(len(group)), (len(group),)),
         number_cell(mean_of([one.result.get("proxy_a_distance") for one in chosen.values()])),
-        Cell(verdict(ours, theirs, runs) if ours and theirs is not None else "not run" if not ours else "not printed"),
+        Cell(_verdict(ours, theirs, runs, planned)),
     )
+
+
+def _verdict(ours: Sequence[float], theirs: float | None, runs: int, planned: int) -> str:
+    if not ours or theirs is None:
+        return "not printed" if ours else "not run"
+    return f"{len(ours)} of {planned} seeds" if len(ours) < planned else verdict(ours, theirs, runs)
 
 
 def _range_cell(ours: Sequence[float], runs: int) -> Cell:
@@ -348,13 +391,11 @@ def _chance_cell(chances: Sequence[float]) -> Cell:
 
 
 def _gaps(paper: Paper, groups: Mapping[Place, Sequence[Record]], first: str, second: str) -> np.ndarray:
-    """Mean accuracy of the first minus that of the second, [pairs] that both were run on."""
-    tasks = [task for method, task in groups if method == first and (second, task) in groups]
-    means = [
-        [np.mean(list(scores(groups[one, task], paper.rule_of(one)).values())) for one in (first, second)]
-        for task in tasks
-    ]
-    return np.array([ours - theirs for ours, theirs in means])
+    """Mean accuracy of the first minus that of the second, [pairs] on which both left a result."""
+    ours = {place: list(scores(group, paper.rule_of(place[0])).values()) for place, group in groups.items()}
+    tasks = [task for method, task in groups if method == first]
+    both = [(ours[first, task], ours.get((second, task))) for task in tasks]
+    return np.array([np.mean(one) - np.mean(other) for one, other in both if one and other])
 
 
 def _gap_cells(gaps: np.ndarray) -> tuple[Cell, Cell, Cell]:

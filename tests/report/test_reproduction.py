@@ -7,7 +7,9 @@ import fake
 import numpy as np
 import pytest
 
+from da_bench.report import published
 from da_bench.report.over_pairs import beats, mostly
+from da_bench.report.published import publish_form
 from da_bench.report.reproduction import Discord, Paper, card, picked, printed, scores, verdict
 from da_bench.settings import UserError
 
@@ -74,7 +76,7 @@ def test_a_method_that_the_paper_chose_otherwise_has_a_rule_of_its_own():
     found = card(paper(cells, rules={"dann": "im"}), "q", [*swept({0.1: 0.3, 1.0: 0.9}), *others])
     assert [row[3].raw[0] for row in found.tables[0].rows] == [pytest.approx(0.6), pytest.approx(0.55)]
     assert dict(found.head)["Selection of the paper"] == "s; here: last step; dann: IM + source-val floor"
-    with pytest.raises(UserError, match=r"no record was judged by 'dev'"):
+    with pytest.raises(UserError, match=r"1 runs of 'coral', as .*, were not judged by 'dev'"):
         card(paper(cells, rules={"coral": "dev"}), "q", [*fake.runs([0.5], task=TASK), *without_dev(others)])
 
 
@@ -119,8 +121,46 @@ def without_dev(records):
 
 def test_a_rule_that_judged_no_run_is_said_before_anything_is_called_not_run():
     records = without_dev(fake.runs([0.7, 0.72], task=TASK))
-    with pytest.raises(UserError, match=r"no record was judged by 'dev'.*--validators all"):
+    with pytest.raises(UserError, match=r"2 runs of 'dann', as .*, were not judged by 'dev'.*--validators all"):
         card(paper({("dann", TASK): 0.7}, rule="dev"), "?", records)
+
+
+def test_one_run_that_the_rule_did_not_judge_is_no_less_than_all():
+    records = [*fake.runs([0.7], task=TASK), *without_dev(fake.runs([0.72], task=TASK, weight=2.0))]
+    with pytest.raises(UserError, match=r"1 runs of 'dann', as "):
+        card(paper({("dann", TASK): 0.7}, rule="dev"), "?", records)
+
+
+def test_a_form_that_is_printed_by_itself_has_a_line_of_its_own(monkeypatch):
+    monkeypatch.setattr(published, "FORMS", {})
+    publish_form("dann+", "dann", schedule="constant")
+    records = [*fake.runs([0.7], task=TASK), *fake.runs([0.5], task=TASK, schedule="constant")]
+    rows = card(paper({("dann", TASK): 0.7, ("dann+", TASK): 0.6}), "?", records).tables[0].rows
+    assert [(row[0].text, row[-1].text) for row in rows] == [("dann", "reproduced"), ("dann+", "off by -10.0")]
+
+
+def test_the_honest_number_of_a_method_may_have_a_rule_of_its_own():
+    runs = [*swept({0.1: 0.3, 1.0: 0.9}), *fake.runs([0.55], task=TASK, method="coral")]
+    cells = {("dann", TASK): 0.6, ("coral", TASK): 0.6}
+    found = card(paper(cells, rule="im", honest={"dann": "last"}), "q", runs).tables[0]
+    assert found.columns[5].title == "Honest:\nIM + source-val floor; dann: last step"
+    assert [row[5].text for row in found.rows] == ["n/a", "55.0"]
+    for wrong in ({"honest": {"dann": "oracle"}}, {"honest": {"dann": "lasst"}}):
+        with pytest.raises(UserError, match=r"needs no target label|unknown rule"):
+            paper(cells, **wrong)
+    with pytest.raises(UserError, match="needs no target label"):
+        card(paper(cells, rule="im"), "q", runs, honest="oracle")
+
+
+def test_a_pair_whose_runs_all_failed_is_no_pair():
+    tasks = [f"moons/{angle}" for angle in (10, 20, 30, 40, 50, 60, 70)]
+    records = [one for task in tasks[:6] for one in fake.runs([0.5, 0.6], task=task)]
+    records += [one for task in tasks for one in fake.runs([0.4, 0.5], task=task, method="coral")]
+    records.append(fake.record(tasks[6], seed=0, status="failed", reason="killed"))
+    cells = {(method, task): 0.5 for method in ("dann", "coral") for task in tasks}
+    better = {("dann", "coral"): 0.9}
+    (_, table) = card(paper(cells, better=better), "?", records).tables
+    assert table.rows[0][-1].text == "6 of 6"
 
 
 @pytest.mark.parametrize("fault", [{"rule": "lasst"}, {"cells": {("dann", TASK): 72.0}}])
