@@ -266,7 +266,7 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
         Column("task", "Task"),
         Column("paper", "Paper", ("accuracy",)),
         Column("ours", f"Ours:\n{paper.said_rules}", ("mean", "half_width", "n")),
-        Column("one_run", "One run\nof ours", ("low", "high", "averaged")),
+        Column("one_run", "One run, or\nmean of m", ("low", "high", "averaged")),
         Column("honest", f"Honest:\n{_said({'': honest, **paper.honest})}", ("mean", "half_width", "n")),
         Column("runs", "Runs", ("runs",)),
         Column("a_distance", "A-distance", ("mean",)),
