@@ -26,6 +26,7 @@ from da_bench.judge import Predictions, Probe, Seconds, judge, labelled, probes,
 from da_bench.locks import HeldError, hold
 from da_bench.methods import Method, Shallow
 from da_bench.methods.base import Classifier
+from da_bench.methods.phases import require_batch_norm
 from da_bench.models import Network
 from da_bench.processes import agree, leads, several
 from da_bench.progress import MODE, Sweep
@@ -288,13 +289,15 @@ def _check_devices(batch_size: int | None, options: Options) -> None:
 
 def _check_network(experiment: Experiment, task: Task, example: Any) -> None:
     try:
-        _parameters(_network(experiment, task), example)
+        _, stats = _shapes(_network(experiment, task), example)
     except Exception as error:  # whatever a network makes of a shape that it was not written for
         name, shape = models.describe(experiment.network)["name"], example.shape[1:]
         raise UserError(
             f"model '{name}' cannot take the inputs of {task.name}, of shape {shape}: {str(error).splitlines()[0]}; "
             f"the task's own network is '{spec(experiment.task).model}'"
         ) from error
+    if experiment.method.needs_batch_norm:
+        require_batch_norm(type(experiment.method).__name__, stats)
 
 
 def _fits(data: train.Data, options: Options) -> bool:
@@ -306,9 +309,14 @@ def _network(experiment: Experiment, task: Task) -> Network:
 
 
 def _parameters(model: Network, example: Any) -> int:
-    """How many parameters the network has for such inputs; nothing is computed."""
-    shapes = jax.eval_shape(lambda key: models.initialise(model, key, example)[0], jax.random.key(0))
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    """How many parameters the network has for such inputs."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_shapes(model, example)[0]))
+
+
+def _shapes(model: Network, example: Any) -> tuple[Tree, Tree]:
+    """(params, stats) in shape alone: nothing is computed."""
+    shapes: tuple[Tree, Tree] = jax.eval_shape(lambda key: models.initialise(model, key, example), jax.random.key(0))
+    return shapes
 
 
 def _run_group(group: list[Experiment], job: Job) -> None:

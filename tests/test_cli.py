@@ -98,6 +98,7 @@ def test_every_verb_explains_itself(verb, capsys):
         (["run", "dann", "--task", "moons/35", "--at-once", "0"], "Options.at_once = 0"),
         (["run", "dann", "--task", "moons/35", "--training.batch-size", "301"], "give at most 300, or None"),
         (["run", "dann", "--task", "moons/35", "--model", "lenet"], "cannot take the inputs of moons/35"),
+        (["run", "tent", "--task", "moons/35"], "Tent adapts batch normalisation, and this network has none"),
         (["run", "gone.py"], "no such file: gone.py"),
         (["run", "gone.json"], "no such file: gone.json"),
         (["table", "--results", "nowhere"], "no records in nowhere/runs"),

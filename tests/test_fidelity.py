@@ -11,7 +11,7 @@ from da_bench.settings import setting
 
 STUDY = run_path(str(Path(__file__).parent.parent / "experiments" / "fidelity.py"))
 VARIANTS = STUDY["VARIANTS"]
-DEEP = [name for name, cls in METHODS.items() if issubclass(cls, Method)]
+DEEP = [name for name, cls in METHODS.items() if issubclass(cls, Method) and not cls.needs_batch_norm]
 
 
 def test_every_value_of_a_new_switch_enters():
@@ -36,6 +36,10 @@ def test_every_value_of_every_switch_is_there(name):
 def test_a_variant_is_read_against_one_default_of_its_method():
     for name in {one.method for one in VARIANTS}:
         assert [one.name for one in VARIANTS if one.method == name].count("") == 1
+
+
+def test_every_method_can_run_on_the_network_of_the_study():
+    assert {one.method for one in VARIANTS} <= set(DEEP)
 
 
 def test_every_run_is_another():

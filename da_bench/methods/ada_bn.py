@@ -31,7 +31,7 @@ class AdaBn(Method):
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy, and one pass over the target for its statistics."""
-        require_batch_norm("AdaBn", state)
+        require_batch_norm("AdaBn", state.stats)
         key = jax.random.fold_in(state.key, state.step)
 
         def objective(params: Tree) -> tuple[Array, Tree]:

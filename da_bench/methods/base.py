@@ -140,7 +140,7 @@ class Named:
     """What deep and shallow methods share.
 
     name: the class name in snake case; adapts: False for a reference that uses no target input; needs_batch_norm: True
-    for one that adapts batch normalisation, whose first step raises a UserError where the network has none. For
+    for one that adapts batch normalisation, and is refused where the network has none. For
     `da-bench check`: checked_with, fields other than the defaults on its small problem; expected_failed_checks, those
     that the method cannot pass, with the reasons.
     """

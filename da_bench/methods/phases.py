@@ -89,9 +89,9 @@ def smoothed_cross_entropy(output: Output, labels: Array, smoothing: Array | flo
     return (1 - smoothing) * hard + smoothing * even
 
 
-def require_batch_norm(method: str, state: TrainState) -> None:
-    """UserError where the network of a run has no batch normalisation."""
-    if not jax.tree.leaves(state.stats):
+def require_batch_norm(method: str, stats: Tree) -> None:
+    """UserError where a network's statistics are none: it has no batch normalisation."""
+    if not jax.tree.leaves(stats):
         raise UserError(
             f"{method} adapts batch normalisation, and this network has none: take a model with it, or another method"
         )

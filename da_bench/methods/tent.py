@@ -43,7 +43,7 @@ class Tent(Phased):
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the phase in which the run is."""
-        require_batch_norm("Tent", state)
+        require_batch_norm("Tent", state.stats)
         return super().step(learner, state, batch)
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
