@@ -1,14 +1,14 @@
 """How far do the forms move that papers and known suites give to the same method?
 
 Command: `da-bench run experiments/fidelity.py`, then `python -m benchmarks.fidelity` for the table,
-results/tables/fidelity.md. 825 runs of 164 programs take about half an hour of a core, two thirds of them to
+results/tables/fidelity.md. 925 runs of 185 programs take about twenty minutes of a core, most of them to
 compile. OPENBLAS_NUM_THREADS=1 where the cores are shared: its threads, which wait for each other, made singular value
 decompositions 250 times as slow there.
 
 Every Literal or bool field of every deep method, but of those that adapt batch normalisation, is set to each of its
 values, one at a time against the method's default (the paper's), and so are the combinations that SUITES names. A new
 value of such a field enters by itself.
-Expect: of 123 comparisons with the defaults 32 outside the noise of seeds, a third of them by another schedule.
+Expect: of 139 comparisons with the defaults 35 outside the noise of seeds, 10 of them by another schedule.
 Protocol: inductive, equal budgets, the last step, nothing tuned. A network of 64 hidden units and domain classifiers of
 100, so that all of it fits into minutes.
 """
