@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -196,12 +197,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given[0] not in verbs:
             raise UserError(f"unknown verb '{given[0]}'{did_you_mean(given[0], verbs)}")
         verbs[given[0]](given[1:])
+        sys.stdout.flush()
     except UserError as error:
         print(f"da-bench: {error}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt as interrupt:
         print("da-bench: stopped; the same command goes on from what is saved", file=sys.stderr)
         return 128 + getattr(interrupt, "signal", 2)
+    except BrokenPipeError:  # who read what it prints, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer goes there
+        return 128 + signal.SIGPIPE
     return 0
 
 

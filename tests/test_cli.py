@@ -69,6 +69,14 @@ def test_help_is_quick():
     assert min(spent) < 0.5
 
 
+def test_a_reader_that_has_gone_is_no_fault():
+    listing = [sys.executable, "-m", "da_bench", "list", "models", "--json"]
+    with subprocess.Popen(listing, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, b"")
+
+
 def test_help_imports_nothing_heavy():
     script = "import sys; from da_bench.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
