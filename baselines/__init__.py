@@ -3,7 +3,7 @@
 da_bench finds this package by its entry point ("da_bench.methods" in pyproject.toml) and never imports it by name.
 """
 
-from baselines import published, tllib
+from baselines import on_reviews, published, tllib
 from baselines.components import Bda, Jda, Tca
 from baselines.fine_tuning import StagedFineTuning, feature_extraction, fine_tuned, full_fine_tuning, staged_fine_tuning
 from baselines.knn import NearestNeighbour
@@ -40,6 +40,7 @@ __all__ = [
     "fine_tuned",
     "full_fine_tuning",
     "held_out_target_only",
+    "on_reviews",
     "published",
     "staged_fine_tuning",
     "target_only",

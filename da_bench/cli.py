@@ -449,12 +449,13 @@ def reproduce(arguments: list[str]) -> None:
     named = bool(arguments) and not arguments[0].startswith("-")
     name, options = (arguments[0], arguments[1:]) if named else ("", arguments)
     asked = tyro.cli(Reproduce, args=options, prog=f"da-bench reproduce {name or 'NAME'}")
-    _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
-    from da_bench import reproduce as room
     from da_bench.settings import UserError
 
     if asked.quick and not name:
         raise UserError("--quick is a check of one reproduction: da-bench reproduce NAME --quick")
+    _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
+    from da_bench import reproduce as room
+
     if not name:
         for one in map(room.find, room.names()):
             print(f"{one.name}: {one.paper.title}. {one.question}\n  {one.paper.cost}")

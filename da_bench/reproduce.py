@@ -30,11 +30,11 @@ from da_bench.report.reproduction import (
     by_place,
     card,
     check_honest,
+    ours_of,
     picked,
     place_of,
     printed,
     refuse_several,
-    scores,
 )
 from da_bench.select import LAST, VALIDATORS
 from da_bench.settings import UserError, did_you_mean, first_line
@@ -232,6 +232,6 @@ def _compared(
     within: Mapping[Place, tuple[float, float]], groups: Mapping[Place, Sequence[Record]], paper: Paper
 ) -> Iterable[tuple[str, bool]]:
     for (method, task), (low, high) in within.items():
-        mean = float(np.mean(list(scores(groups.get((method, task), []), paper.rule_of(method)).values()) or [np.nan]))
+        mean = float(np.mean(list(ours_of(paper, groups, (method, task)).values()) or [np.nan]))
         line = f"{method} on {task}: {100 * mean:.1f}, of [{100 * low:.1f}, {100 * high:.1f}]"
         yield line, low <= mean <= high

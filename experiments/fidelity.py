@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import da_bench as da
-from baselines import tllib
+from baselines import deep_methods, tllib
 from da_bench import models
 from da_bench.methods import METHODS, Method
 
@@ -115,6 +115,5 @@ def of_method(name: str) -> list[Variant]:
     return [Variant(name, "", {}), *found] if found else []
 
 
-DEEP = [name for name, cls in METHODS.items() if issubclass(cls, Method) and not cls.needs_batch_norm]
-VARIANTS = [one for name in DEEP for one in of_method(name)]
+VARIANTS = [one for method in deep_methods() for one in of_method(method.name)]
 EXPERIMENTS = [run for task in TRAINING for one in VARIANTS for run in one.runs(task)]

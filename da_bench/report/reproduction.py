@@ -255,6 +255,11 @@ def scores(records: Sequence[Record], rule: str) -> dict[int, float]:
     return {seed: float(one.result["rules"][rule]["target_accuracy"]) for seed, one in picked(records, rule).items()}
 
 
+def ours_of(paper: Paper, groups: Mapping[Place, Sequence[Record]], place: Place) -> dict[int, float]:
+    """Seed -> target accuracy in [0, 1] of what the rule picks that stands for the paper's; {} of what was not run."""
+    return scores(groups.get(place, []), paper.rule_of(place[0]))
+
+
 def verdict(ours: Sequence[float], theirs: float, runs: int = 1) -> str:
     """Whether a printed accuracy is reproduced, see `agrees`, or else how far off it our mean is, in points."""
     return "reproduced" if agrees(ours, theirs, runs) else f"off by {100 * (float(np.mean(ours)) - theirs):+.1f}"
@@ -277,11 +282,12 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
 def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str, planned: int) -> tuple[Cell, ...]:
     rule, honest = paper.rule_of(place[0]), paper.honest.get(place[0], honest)
     theirs, chosen, runs = paper.cells.get(place), picked(group, rule), mean_of_runs(paper.averaged, place[0])
-    ours = list(scores(group, rule).values())
+    by_seed = scores(group, rule)
+    ours = list(by_seed.values())
     return (
         *map(Cell, place),
         NOTHING if theirs is None else Cell(percent(theirs), (theirs,)),
-        accuracy_cell(scores(group, rule), "oracle" if rule == ORACLE else ""),
+        accuracy_cell(by_seed, "oracle" if rule == ORACLE else ""),
         _range_cell(ours, runs),
         MISSING if honest == LAST and len(group) > len(chosen) else accuracy_cell(scores(group, honest)),
         Cell(str(len(group)), (len(group),)),
@@ -320,7 +326,7 @@ def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:
 def _both(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> Iterable[tuple[Place, dict[int, float], float]]:
     """What the paper printed and we have run: (place, ours by seed, theirs)."""
     for place, theirs in paper.cells.items():
-        ours = scores(groups.get(place, []), paper.rule_of(place[0]))
+        ours = ours_of(paper, groups, place)
         if ours:
             yield place, ours, theirs
 
@@ -392,9 +398,8 @@ def _chance_cell(chances: Sequence[float]) -> Cell:
 
 def _gaps(paper: Paper, groups: Mapping[Place, Sequence[Record]], first: str, second: str) -> np.ndarray:
     """Mean accuracy of the first minus that of the second, [pairs] on which both left a result."""
-    ours = {place: list(scores(group, paper.rule_of(place[0])).values()) for place, group in groups.items()}
     tasks = [task for method, task in groups if method == first]
-    both = [(ours[first, task], ours.get((second, task))) for task in tasks]
+    both = [[list(ours_of(paper, groups, (one, task)).values()) for one in (first, second)] for task in tasks]
     return np.array([np.mean(one) - np.mean(other) for one, other in both if one and other])
 
 
