@@ -57,7 +57,7 @@ parity: $(PARITY)/.ready
 
 # kills, full disks, damaged files, starts at once: about ten minutes; writes results/benchmarks/faults.md
 faults: $(READY)
-	$(BIN)/python -m pytest -m slow tests/test_faults.py -s
+	$(BIN)/python -m pytest -m slow tests/studies/test_faults.py -s
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import optax
 
 import da_bench as da
+from da_bench.core.config import Fraction, Positive
+from da_bench.core.types import Array, Batch, TrainState, Tree, stream
 from da_bench.methods import Learner, Method, register
 from da_bench.methods.source_only import SourceOnly
 from da_bench.models import stages, top_stage
-from da_bench.settings import Fraction, Positive
-from da_bench.types import Array, Batch, TrainState, Tree, stream
 
 
 @register
@@ -91,7 +91,7 @@ def fine_tuned(method: Method, task: str, weights: str, trunk_rate: float = 0.1,
     weights: the name of imported ones. settings: as `feature_extraction`.
     """
     training = dataclasses.replace(settings.pop("training", da.Training()), trunk_rate=trunk_rate)
-    model = da.weights.network(weights).clone(bottleneck=256)
+    model = da.pretrained.network(weights).clone(bottleneck=256)
     return da.Experiment(task=task, method=method, model=model, training=training, **settings)
 
 

@@ -1,8 +1,9 @@
 """All that is known to da_bench, on the stored features of one pretrained network."""
 
+from da_bench.baselines.fine_tuning import feature_extraction
+from da_bench.baselines.target_only import held_out_target_only, target_only
+
 import da_bench as da
-from baselines.fine_tuning import feature_extraction
-from baselines.target_only import held_out_target_only, target_only
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 from da_bench.methods.source_only import SourceOnly
 

@@ -5,7 +5,7 @@ under one that is declared here; methods that are not here are left out.
 Most of these numbers pick the checkpoint or the settings by target labels, which `Source.selection` says.
 """
 
-from da_bench.report.published import Source, publish, publish_form
+from da_bench.reporting.tables.published import Source, publish, publish_form
 
 publish_form("cdan+e", "cdan", entropy_conditioning="plain")
 publish_form("shot_im", "shot", variant="im")

@@ -17,11 +17,11 @@ from pathlib import Path
 import flax.linen as nn
 
 import da_bench as da
+from da_bench.core.types import Array, Output
 from da_bench.data.domains import listing_of, parts_of
-from da_bench.data.pictures import decode_bytes, read_bytes, resize, strict_pillow
+from da_bench.data.images import decode_bytes, read_bytes, resize, strict_pillow
 from da_bench.data.tasks import spec
 from da_bench.models import Network, register
-from da_bench.types import Array, Output
 
 SAMPLE = 500  # pictures decoded one after another
 STEPS = 100

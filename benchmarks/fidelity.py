@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import da_bench as da
-from da_bench import train
-from da_bench.conformance.subject import compiled
-from da_bench.records import Record, Records
-from da_bench.report.statistics import Interval, Paired, paired, t_interval, verdict
-from da_bench.settings import UserError
-from da_bench.types import Batch, TrainState, Tree
+from da_bench.core.config import UserError
+from da_bench.core.types import Batch, TrainState, Tree
+from da_bench.reporting.stats.statistics import Interval, Paired, paired, t_interval, verdict
+from da_bench.studies.records import Record, Records
+from da_bench.testing.subject import compiled
+from da_bench.training import step as train
 from experiments.fidelity import NETWORK, RATES, SEEDS, TRAINING, VARIANTS, Variant
 
 TASKS = tuple(TRAINING)

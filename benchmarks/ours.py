@@ -29,7 +29,8 @@ from workloads import (
     versions,
 )
 
-from da_bench import methods, train
+from da_bench import methods
+from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree
 from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
 from da_bench.losses.mmd import squared_distances
 from da_bench.losses.moments import covariance_gap
@@ -38,8 +39,8 @@ from da_bench.methods import Dann, Learner, Method
 from da_bench.models import Network, build
 from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
-from da_bench.resident import Devices, Resident
-from da_bench.types import Array, Batch, Domain, Output, TrainState, Tree
+from da_bench.training import step as train
+from da_bench.training.in_memory import Devices, Resident
 
 PROBES = 2  # rows predicted at the end of a run: next to none
 SIDE, PRODUCTS = 2048, 10  # of the matrices whose product measures the machine

@@ -9,8 +9,9 @@ Cost: 540 runs, two and a half hours of one CPU core.
 Expect: on synthetic to real source only 67 %, MCC 81, DANN below source only, the bound 98.
 """
 
+from da_bench.baselines import target_only
+
 import da_bench as da
-from baselines import target_only
 from da_bench.methods import METHODS, Method, Shallow, load_plugins
 
 SEEDS = 5

@@ -10,8 +10,9 @@ Not made here: the printed numbers are all there is to expect, those of `publish
 import math
 import os
 
+from da_bench.baselines import published
+
 import da_bench as da
-from baselines import published
 
 SEEDS = 5
 EPOCHS = 120
@@ -46,14 +47,14 @@ def runs(task: str, seeds: int = SEEDS, epochs: int = EPOCHS) -> list[da.Experim
 
 
 EXPERIMENTS = [one for task in TASKS for one in runs(task)]
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="pytorch-ada, digits",
     citation=published.ADA_DIGITS.citation,
     protocol="20 epochs of the source, then 100 of the method, 150 rows of each domain, Nesterov, rate 0.001",
     selection=published.ADA_DIGITS.selection,
     rule="last",
     averaged=published.ADA_DIGITS.averaged,
-    cells=da.reproduce.printed(published.ADA_DIGITS, tasks=TASKS),
+    cells=da.reproduction.printed(published.ADA_DIGITS, tasks=TASKS),
     differs=(
         "methods act from the start, their weights by the ramp over all epochs, where the suite begins them after 20",
         "the learning rate falls from the start, not from epoch 20 on",

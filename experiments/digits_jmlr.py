@@ -12,8 +12,9 @@ Expect: source only and the bound as printed, DANN 9 points below the paper's an
 
 import os
 
+from da_bench.baselines import classics, published, target_only
+
 import da_bench as da
-from baselines import classics, published, target_only
 
 SEEDS = 5
 TASK = "mnist-to-mnist_m"
@@ -30,13 +31,13 @@ def runs(seeds: int, others: bool, training: da.Training = TRAINING) -> list[da.
 
 
 EXPERIMENTS = runs(SEEDS, bool(os.environ.get("OTHERS")))
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Ganin et al., JMLR 2016, Table 2: MNIST to MNIST-M",
     citation=published.GANIN_DIGITS.citation,
     protocol="section 5.2: 128 rows a step, half of each domain; rates by schedule; the target's test part is scored",
     selection=published.GANIN_DIGITS.selection,
     rule="last",
-    cells=da.reproduce.printed(published.GANIN_DIGITS, tasks=[TASK], methods=["source_only", "dann", "target_only"]),
+    cells=da.reproduction.printed(published.GANIN_DIGITS, tasks=[TASK], methods=["source_only", "dann", "target_only"]),
     differs=(
         "10000 steps, as the paper does not say how many",
         "one mean of both domains is subtracted, as the paper does not say which; values from 0 to 1 before it",

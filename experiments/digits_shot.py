@@ -13,8 +13,9 @@ point; source only as printed from MNIST, and 19 points below from USPS, which t
 import math
 import os
 
+from da_bench.baselines import classics, published, target_only
+
 import da_bench as da
-from baselines import classics, published, target_only
 
 SEEDS = 5
 EPOCHS = 30
@@ -49,14 +50,14 @@ def pair(task: str, seeds: int = SEEDS, epochs: int = EPOCHS, others: bool = Fal
 
 
 EXPERIMENTS = [one for task in TASKS for one in pair(task, others=OTHERS)]
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="SHOT, ICML 2020, Table 2: digits",
     citation=published.SHOT_DIGITS.citation,
     protocol="the authors' code: 30 epochs of the source, then 30 of the target without it; 3 runs",
     selection=published.SHOT_DIGITS.selection,
     rule="last",
     averaged=published.SHOT_DIGITS.averaged,
-    cells=da.reproduce.printed(published.SHOT_DIGITS, published.SHOT_SVHN, tasks=TASKS, methods=PRINTED),
+    cells=da.reproduction.printed(published.SHOT_DIGITS, published.SHOT_SVHN, tasks=TASKS, methods=PRINTED),
     differs=(
         "pixels from 0 to 1, not from -1 to 1",
         "pseudo-labels are by centroids found every tenth step, from the features and predictions that rows had in "

@@ -13,8 +13,9 @@ Expect: Amazon to Webcam 67 % without a label of the target, 76 with three a cla
 
 import os
 
+from da_bench.baselines import target_only
+
 import da_bench as da
-from baselines import target_only
 
 SEEDS = 5
 WEIGHTS = os.environ.get("WEIGHTS", "mobilenet_v2-keras-5e29f8ecf3bc")

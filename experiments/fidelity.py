@@ -17,8 +17,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from da_bench.baselines import deep_methods, tllib
+
 import da_bench as da
-from baselines import deep_methods, tllib
 from da_bench import models
 from da_bench.methods import METHODS, Method
 

@@ -13,8 +13,9 @@ Expect: 52 % of source only and 35 of DANN after so few steps.
 
 import os
 
+from da_bench.baselines import fine_tuned
+
 import da_bench as da
-from baselines import fine_tuned
 
 TASK = "office31/amazon-to-webcam"
 WEIGHTS = os.environ.get("WEIGHTS", "mobilenet_v2")  # no file has so short a name: a run asks for WEIGHTS

@@ -10,8 +10,9 @@ adaptation, on 9 of 12 pairs), and its figure 3: DANN brings the domains nearer 
 gain is not to be seen: it comes late.
 """
 
+from da_bench.baselines import on_reviews, published
+
 import da_bench as da
-from baselines import on_reviews, published
 
 SEEDS = 5
 PASSES, EVALUATIONS = 200, 100
@@ -25,10 +26,10 @@ def pair(task: str) -> list[da.Experiment]:
 
 def pictures(results, records, data_root):
     """The paper's figure 3: how far apart the inputs, the network's features and DANN's leave the domains."""
-    return {"distances": da.look.distances(records, "dann", data_root=data_root)}
+    return {"distances": da.inspect.distances(records, "dann", data_root=data_root)}
 
 
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Ganin et al., JMLR 2016, Table 1: reviews",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "
     "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.3, and the authors' code.",
@@ -38,7 +39,7 @@ PAPER = da.reproduce.Paper(
     rule="source_validation",
     rules={"svm": "reverse_validation"},
     honest=on_reviews.HONEST,
-    cells=da.reproduce.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
+    cells=da.reproduction.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
     better=published.GANIN_AMAZON_BETTER,
     differs=(
         "one setting of the networks, width 50 and lambda 0.1",
@@ -52,7 +53,7 @@ PAPER = da.reproduce.Paper(
     cost="240 runs, 1.7 hours of a CPU core",
 )
 EXPERIMENTS = [one for task in published.AMAZON for one in pair(task)]
-QUICK = da.reproduce.Quick(
+QUICK = da.reproduction.Quick(
     # where DANN gains soonest
     experiments=on_reviews.networks("amazon_reviews/dvd-to-books", on_reviews.row_by_row(passes=40, evaluations=1), 3),
     within={

@@ -6,9 +6,9 @@ Not made here: the printed numbers are all there is to expect, those of `publish
 """
 
 import numpy as np
+from da_bench.baselines import on_reviews, published
 
 import da_bench as da
-from baselines import on_reviews, published
 
 SEEDS = 5
 WIDTHS = (50, 100)
@@ -27,7 +27,7 @@ def pair(task: str) -> list[da.Experiment]:
     return [*da.over_seeds(networks, SEEDS), *on_reviews.machines(task)]
 
 
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Ganin et al., JMLR 2016, Table 1: reviews, with the paper's search",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "
     "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.3, and the authors' code.",
@@ -36,7 +36,7 @@ PAPER = da.reproduce.Paper(
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",
     rule="reverse_validation",
     honest=on_reviews.HONEST,
-    cells=da.reproduce.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
+    cells=da.reproduction.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
     better=published.GANIN_AMAZON_BETTER,
     differs=(
         "200 passes always, of which the best of 40 checkpoints is taken, forward and in reverse",

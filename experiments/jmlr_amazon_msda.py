@@ -8,11 +8,12 @@ Expect 10 of 12 numbers to a point, the other two 2.5 and 3.1 points above. Of b
 printed, two C have the same score, and the larger is 0.7 points below.
 """
 
+from da_bench.baselines import on_reviews, published
+
 import da_bench as da
-from baselines import on_reviews, published
 
 MSDA = da.Msda(layers=5, corruption=0.5)
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Ganin et al., JMLR 2016, Table 1: reviews, mSDA",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "
     "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.4, and the authors' code.",
@@ -21,7 +22,7 @@ PAPER = da.reproduce.Paper(
     selection="C by reverse validation, pair by pair",
     rule="reverse_validation",
     honest=on_reviews.HONEST,
-    cells=da.reproduce.printed(published.GANIN_AMAZON_MSDA_SVM),
+    cells=da.reproduction.printed(published.GANIN_AMAZON_MSDA_SVM),
     differs=(
         "mSDA is of the counts as they are, and adds 1e-5 to the diagonal as the authors' code does",
         "a tenth of each domain's 2000 rows, of which mSDA learns, trains no machine, forward or in reverse",

@@ -6,8 +6,9 @@ record; the networks at one setting, that of experiments/jmlr_amazon.py, with th
 Not made here: the printed numbers are all there is to expect, those of `published.GANIN_AMAZON_MSDA`.
 """
 
+from da_bench.baselines import on_reviews, published
+
 import da_bench as da
-from baselines import on_reviews, published
 
 SEEDS = 5
 PASSES = 200
@@ -20,7 +21,7 @@ def pair(task: str) -> list[da.Experiment]:
     return [*on_reviews.networks(task, TRAINING, SEEDS, msda=MSDA), *on_reviews.machines(task, msda=MSDA)]
 
 
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Ganin et al., JMLR 2016, Table 1: reviews, mSDA, with the networks",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "
     "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.4, and the authors' code.",
@@ -29,7 +30,7 @@ PAPER = da.reproduce.Paper(
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",
     rule="reverse_validation",
     honest=on_reviews.HONEST,
-    cells=da.reproduce.printed(published.GANIN_AMAZON_MSDA, published.GANIN_AMAZON_MSDA_SVM),
+    cells=da.reproduction.printed(published.GANIN_AMAZON_MSDA, published.GANIN_AMAZON_MSDA_SVM),
     better=published.GANIN_AMAZON_MSDA_BETTER,
     differs=(
         "one setting of the networks, width 50 and lambda 0.1",

@@ -35,12 +35,12 @@ def pictures(results, records, data_root):
     if first is None:
         return {}
     return {
-        "boundaries": da.look.boundaries(results, first, data_root),
-        "features": da.look.features(results, first, data_root, "pca"),
+        "boundaries": da.inspect.boundaries(results, first, data_root),
+        "features": da.inspect.features(results, first, data_root, "pca"),
     }
 
 
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Ganin et al., JMLR 2016, Figure 2: moons",
     citation="Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial "
     "Training of Neural Networks, JMLR 17(59), 2016, section 5.1.1, and the authors' code.",
@@ -57,7 +57,7 @@ PAPER = da.reproduce.Paper(
     cost="40 runs, a minute on two CPU cores",
 )
 EXPERIMENTS = [*runs(CENTRED, SEEDS), *runs(WORDED, SEEDS)]
-QUICK = da.reproduce.Quick(
+QUICK = da.reproduction.Quick(
     experiments=runs(CENTRED, 3),
     within={("source_only", CENTRED): (0.76, 0.81), ("dann", CENTRED): (0.86, 0.95)},
 )

@@ -15,8 +15,9 @@ Expect: means over pairs of 78 % of source only, 86 of SHOT, 85 of NRC, 84 of MC
 
 import os
 
+from da_bench.baselines import every_method
+
 import da_bench as da
-from baselines import every_method
 
 SEEDS = 5
 WEIGHTS = os.environ.get("WEIGHTS", "mobilenet_v2-keras-5e29f8ecf3bc")

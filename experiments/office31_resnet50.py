@@ -16,8 +16,9 @@ Not made here, so that the printed numbers, which the card shows, are all there 
 
 import os
 
+from da_bench.baselines import held_out_target_only, published, tllib
+
 import da_bench as da
-from baselines import held_out_target_only, published, tllib
 
 SEEDS = 3
 WEIGHTS = os.environ.get("WEIGHTS", "resnet50-torchvision")  # no file has so short a name: a run asks for WEIGHTS
@@ -47,7 +48,7 @@ def pair(task: str, names: tuple[str, ...] = tuple(SETTINGS), **short: object) -
     return da.over_seeds([*runs, held_out_target_only(run("source_only", task, **short))], SEEDS)
 
 
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Transfer-Learning-Library, Office-31, ResNet-50",
     citation=published.TLLIB.citation,
     protocol="ResNet-50 of ImageNet, fine-tuned from photographs; all source pictures train, all target pictures adapt "
@@ -55,7 +56,7 @@ PAPER = da.reproduce.Paper(
     selection=published.TLLIB.selection,
     rule="oracle",
     averaged=published.TLLIB.averaged,
-    cells=da.reproduce.printed(published.TLLIB),
+    cells=da.reproduction.printed(published.TLLIB),
     differs=(
         "a tenth of the source validates and does not train",
         "CDAN is with entropy conditioning, CDAN+E, which the suite's script leaves out",

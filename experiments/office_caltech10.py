@@ -17,8 +17,9 @@ four points above source only.
 
 import os
 
+from da_bench.baselines import every_method
+
 import da_bench as da
-from baselines import every_method
 
 SEEDS = 5
 WEIGHTS = os.environ.get("WEIGHTS", "mobilenet_v2-keras-5e29f8ecf3bc")

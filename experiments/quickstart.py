@@ -9,8 +9,10 @@ Expect: on the moons DANN climbs with its weight from 63 % to 84; on digits no m
 seeds, where a bound from target labels has 97.
 """
 
+from da_bench.baselines import target_only
+
 import da_bench as da
-from baselines import LogisticRegression, ShallowCoral, target_only
+from da_bench.classical import LogisticRegression, ShallowCoral
 
 SEEDS = 5
 DIGITS = da.Training(steps=800)

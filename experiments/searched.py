@@ -11,8 +11,9 @@ Expect: nothing chosen (the paper's setting, last step) within two points of the
 
 import os
 
+from da_bench.baselines import deep_methods
+
 import da_bench as da
-from baselines import deep_methods
 
 SEEDS = 3
 TRIALS = 10

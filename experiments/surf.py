@@ -7,8 +7,10 @@ the printed tables took the best by target labels; and three C of the SVM, which
 Expect: the nearest neighbour to the last digit, of the others 4 of 72: what else they were made with is not printed.
 """
 
+from da_bench.baselines import published
+
 import da_bench as da
-from baselines import Gfk, Jda, NearestNeighbour, Pca, ShallowCoral, SubspaceAlignment, Svm, Tca, published
+from da_bench.classical import Gfk, Jda, NearestNeighbour, Pca, ShallowCoral, SubspaceAlignment, Svm, Tca
 
 DIMENSIONS = (20, 40, 60, 80, 100)
 CS = (1e-4, 1e-3, 1e-2)
@@ -29,7 +31,7 @@ def pair(task: str) -> list[da.Experiment]:
     return [da.Experiment(task=f"{task}@whole", method=one) for one in methods()]
 
 
-PAPER = da.reproduce.Paper(
+PAPER = da.reproduction.Paper(
     title="Office-Caltech10, SURF: classical methods",
     citation=published.SURF.citation,
     protocol="histograms divided by their sums, then z-scored in each domain; all source rows train, all target rows "
@@ -37,7 +39,7 @@ PAPER = da.reproduce.Paper(
     selection="dimensions by target labels",
     rule="oracle",
     honest={"svm": "last", "shallow_coral": "last"},
-    cells=da.reproduce.printed(published.SURF),
+    cells=da.reproduction.printed(published.SURF),
     differs=(
         "JDA's contrasts are the paper's; the authors' code multiplies that of the domains by the number of classes, "
         "and keeps half of that of a class that is guessed nowhere",
@@ -52,7 +54,7 @@ PAPER = da.reproduce.Paper(
 )
 EXPERIMENTS = [one for task in published.OFFICE_CALTECH10 for one in pair(task)]
 NEAREST = {place: value for place, value in PAPER.cells.items() if place[0] == "nearest_neighbour"}
-QUICK = da.reproduce.Quick(
+QUICK = da.reproduction.Quick(
     experiments=[one for one in EXPERIMENTS if isinstance(one.method, NearestNeighbour)],
     within={place: (value - 5e-4, value + 5e-4) for place, value in NEAREST.items()},
 )

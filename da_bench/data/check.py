@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from da_bench.data import pack
-from da_bench.data.base import Examples, Parts
+from da_bench.core.config import UserError
+from da_bench.data import image_cache as pack
 from da_bench.data.domains import domains_of, family_of, listing_of, missing, parts_of, require
+from da_bench.data.family import Examples, Parts
 from da_bench.data.files import data_root
-from da_bench.settings import UserError
-from da_bench.view import View
+from da_bench.data.transforms import View
 
 NEAR = 4  # bits of 64 in which the difference hashes of near duplicates differ at most
 SHOWN = 4  # examples of a finding

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data import families, folders, pack, prepared, tables
-from da_bench.data.base import FAMILIES, Examples, Family, Listing, Parts
+from da_bench.core.config import UserError, did_you_mean
+from da_bench.data import families, folders, tables
+from da_bench.data import image_cache as pack
+from da_bench.data import tfds_read as prepared
+from da_bench.data.family import FAMILIES, Examples, Family, Listing, Parts
 from da_bench.data.files import HOW_TO_SET_ROOT, data_root, either
-from da_bench.settings import UserError, did_you_mean
-from da_bench.view import View
+from da_bench.data.transforms import View
 
 for _module in pkgutil.iter_modules(families.__path__):
     importlib.import_module(f"{families.__name__}.{_module.name}")

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from da_bench.core.config import UserError
 from da_bench.data import matlab
-from da_bench.settings import UserError
 
 HOW_TO_SET_ROOT = "set the environment variable DA_BENCH_DATA, or give --data-root"
 GZIP_MAGIC = b"\x1f\x8b"

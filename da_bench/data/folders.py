@@ -5,9 +5,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from da_bench.data.base import WHOLE, Family, Listing, Parts
+from da_bench.core.config import UserError, did_you_mean
+from da_bench.data.family import WHOLE, Family, Listing, Parts
 from da_bench.data.files import check_name
-from da_bench.settings import UserError, did_you_mean
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
 # Notes and lists that data sets bring along, which nobody takes for a picture.

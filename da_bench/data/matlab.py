@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from da_bench.settings import UserError
+from da_bench.core.config import UserError
 
 MATRIX, COMPRESSED = 14, 15  # types of an element of a file
 NUMBERS = {

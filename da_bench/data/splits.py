@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from da_bench.data.base import WHOLE, random_stream
-from da_bench.settings import UserError
+from da_bench.core.config import UserError
+from da_bench.data.family import WHOLE, random_stream
 
 SPLIT = "da_bench split 1"  # the name of the rules below: another name where they change
 TEST, VALIDATION = 0.2, 0.1  # of a domain that was published without a split; of what is left to train on

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from da_bench.data.base import WHOLE, Examples, Family, Parts
+from da_bench.core.config import UserError, did_you_mean
+from da_bench.data.family import WHOLE, Examples, Family, Parts
 from da_bench.data.files import array_names, check_name, read_arrays
-from da_bench.settings import UserError, did_you_mean
 
 INPUTS = ("inputs", "features", "fts", "feas", "fea", "X", "x")
 LABELS = ("labels", "y", "Y", "gnd")

@@ -13,16 +13,17 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from da_bench.data import domains, prepared
-from da_bench.data.alike import alike
-from da_bench.data.base import FAMILIES, Examples
+from da_bench.core.config import UserError, did_you_mean
+from da_bench.core.types import Array, Domain, Splits, Task
+from da_bench.data import domains
+from da_bench.data import tfds_read as prepared
 from da_bench.data.domains import Whole, family_of
+from da_bench.data.family import FAMILIES, Examples
 from da_bench.data.folders import folded
-from da_bench.data.rows import Rows
+from da_bench.data.harmonise import alike
+from da_bench.data.lazy_arrays import Rows
 from da_bench.data.splits import Cut, Protocol, Role, cut
-from da_bench.settings import UserError, did_you_mean
-from da_bench.types import Array, Domain, Splits, Task
-from da_bench.view import View
+from da_bench.data.transforms import View
 
 Classes = Literal["same", "shared", "partial", "open"]
 UNKNOWN = "unknown"  # the class of everything in an open task's target that the source does not know

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from da_bench.data.base import random_stream
-from da_bench.settings import UserError
+from da_bench.core.config import UserError
+from da_bench.data.family import random_stream
 
 # The text faces that matplotlib ships since 3.10 (its other fonts have no digits or are symbols; cmti10 is newer).
 FACES = (

@@ -1,1 +1,1 @@
-"""The leaderboard: a static site of records and submissions. Pages are functions of entries; no number is typed."""
+"""The leaderboard: submissions of predictions, and the static site."""

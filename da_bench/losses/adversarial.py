@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.types import Array
 from da_bench.losses.norms import norm
-from da_bench.types import Array
 
 Schedule = Literal["ramp", "constant", "slow_ramp", "warm_start"]
 WARM_START = 1000  # steps to a unit of the suites' warm start

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
+from da_bench.core.types import Array
 from da_bench.losses.norms import norm
-from da_bench.types import Array
 
 
 def unit(features: Array) -> Array:

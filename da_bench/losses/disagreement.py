@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from da_bench.types import Array
+from da_bench.core.types import Array
 
 
 def absolute_gap(first: Array, second: Array) -> Array:

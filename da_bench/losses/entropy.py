@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.types import Array
 from da_bench.losses.spectrum import singular_values
-from da_bench.types import Array
 
 
 def row_entropies(logits: Array) -> Array:

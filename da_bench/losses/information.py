@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.types import Array
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.types import Array
 
 
 def marginal_divergence(logits: Array) -> Array:

@@ -5,8 +5,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from da_bench.settings import UserError
-from da_bench.types import Array
+from da_bench.core.config import UserError
+from da_bench.core.types import Array
 
 Estimator = Literal["unbiased", "biased", "linear", "cyclic"]
 Centre = Literal["median", "mean"]

@@ -5,10 +5,10 @@ import math
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import UserError
+from da_bench.core.types import Array
 from da_bench.losses.mmd import mmd
 from da_bench.losses.norms import norm
-from da_bench.settings import UserError
-from da_bench.types import Array
 
 
 def covariance(x: Array) -> Array:

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import UserError
+from da_bench.core.types import Array
 from da_bench.losses.clusters import cosines
-from da_bench.settings import UserError
-from da_bench.types import Array
 
 
 def neighbours(features: Array, own: Array, known: tuple[Array, Array], count: int) -> tuple[Array, Array]:

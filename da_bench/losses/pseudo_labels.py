@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from da_bench.types import Array
+from da_bench.core.types import Array
 
 
 def confident_cross_entropy(logits: Array, probabilities: Array, threshold: Array | float) -> Array:

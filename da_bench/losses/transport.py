@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from da_bench.types import Array
+from da_bench.core.types import Array
 
 COOLING = 0.7  # factor of epsilon from one iteration to the next, from the range of the costs down
 

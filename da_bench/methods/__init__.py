@@ -2,8 +2,8 @@
 
 from importlib.metadata import entry_points
 
+from da_bench.core.config import export_all
 from da_bench.methods.base import METHODS, BatchNorm, Learner, Method, Penalty, Shallow, register
-from da_bench.settings import export_all
 
 __all__ = ["METHODS", "BatchNorm", "Learner", "Method", "Penalty", "Shallow", "load_plugins", "register"]
 

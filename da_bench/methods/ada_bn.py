@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import jax
 
+from da_bench.core.types import Array, Batch, TrainState, Tree, stream
+from da_bench.methods._two_phase import require_batch_norm, smoothed_cross_entropy
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.phases import require_batch_norm, smoothed_cross_entropy
-from da_bench.types import Array, Batch, TrainState, Tree, stream
 
 
 @register

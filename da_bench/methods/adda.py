@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import Fraction, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.adversarial import domain_cross_entropy
+from da_bench.methods._two_phase import Phased
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.methods.phases import Phased
 from da_bench.models import Discriminator
-from da_bench.settings import Fraction, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import Count, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.neighbours import neighbours
-from da_bench.methods.bank import Bank, empty, entries, written
+from da_bench.methods._memory_bank import Bank, empty, entries, written
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.settings import Count, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register

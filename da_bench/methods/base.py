@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import Registry, UserError, did_you_mean, leaf_names, setting, snake_case
+from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree, stream
 from da_bench.losses.adversarial import WARM_START
 from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
+from da_bench.methods.search_space import Space, loss_weight
 from da_bench.models import Network, Precision, forward, head, normalisation
-from da_bench.settings import Registry, UserError, did_you_mean, leaf_names, setting, snake_case
-from da_bench.spaces import Space, loss_weight
-from da_bench.types import Array, Batch, Output, Task, TrainState, Tree, stream
 
 METHODS: Registry[type["Named"]] = Registry("method")
 Kind = TypeVar("Kind", bound="Named")

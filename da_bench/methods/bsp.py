@@ -5,13 +5,13 @@ from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 
+from da_bench.core.config import Count, NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
 from da_bench.losses.spectrum import singular_values
 from da_bench.methods.base import Penalty, register
+from da_bench.methods.search_space import REVERSED_WEIGHT, SMALL_WEIGHT
 from da_bench.models import Discriminator
-from da_bench.settings import Count, NonNegative
-from da_bench.spaces import REVERSED_WEIGHT, SMALL_WEIGHT
-from da_bench.types import Array, Output, Tree
 
 
 @register

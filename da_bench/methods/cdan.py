@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import Count, NonNegative
+from da_bench.core.types import Array, Output, Tree, stream
 from da_bench.losses.adversarial import (
     Schedule,
     outer_products,
@@ -15,10 +17,8 @@ from da_bench.losses.adversarial import (
 )
 from da_bench.losses.entropy import row_entropies
 from da_bench.methods.base import Penalty, register
+from da_bench.methods.search_space import REVERSED_WEIGHT
 from da_bench.models import Discriminator
-from da_bench.settings import Count, NonNegative
-from da_bench.spaces import REVERSED_WEIGHT
-from da_bench.types import Array, Output, Tree, stream
 
 WIDEST = 4096  # entries of an outer product, in the paper
 

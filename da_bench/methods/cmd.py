@@ -1,9 +1,9 @@
 """Central moment discrepancy."""
 
+from da_bench.core.config import Count, NonNegative, Positive
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.moments import central_moment_gap
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import Count, NonNegative, Positive
-from da_bench.types import Array, Output, Tree
 
 
 @register

@@ -2,11 +2,11 @@
 
 from typing import ClassVar, Literal
 
+from da_bench.core.config import NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.moments import covariance_gap, mean_gap
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative
-from da_bench.spaces import DISTANCE_WEIGHT
-from da_bench.types import Array, Output, Tree
+from da_bench.methods.search_space import DISTANCE_WEIGHT
 
 
 @register

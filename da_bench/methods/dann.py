@@ -3,12 +3,12 @@
 import functools
 from typing import ClassVar, Literal
 
+from da_bench.core.config import NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
 from da_bench.methods.base import Penalty, register
+from da_bench.methods.search_space import REVERSED_WEIGHT
 from da_bench.models import Discriminator
-from da_bench.settings import NonNegative
-from da_bench.spaces import REVERSED_WEIGHT
-from da_bench.types import Array, Output, Tree
 
 
 @register

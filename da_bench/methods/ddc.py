@@ -2,10 +2,10 @@
 
 from typing import Literal
 
+from da_bench.core.config import NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.moments import mean_gap
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative
-from da_bench.types import Array, Output, Tree
 
 
 @register

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import Count, NonNegative, Positive
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.joint_cost import label_cross_entropies, label_distances
 from da_bench.losses.mmd import squared_distances
 from da_bench.losses.transport import sinkhorn
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import Count, NonNegative, Positive
-from da_bench.spaces import LogUniform
-from da_bench.types import Array, Output, Tree
+from da_bench.methods.search_space import LogUniform
 
 
 @register

@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import NonNegative, Positive
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, scheduled
 from da_bench.losses.mmd import Centre, gaussian_kernel, local_mmd
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative, Positive
-from da_bench.types import Array, Output, Tree
 
 
 @register

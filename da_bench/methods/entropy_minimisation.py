@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
+from da_bench.core.config import NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative
-from da_bench.types import Array, Output, Tree
 
 
 @register

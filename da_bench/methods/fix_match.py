@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import Fraction, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import confident_cross_entropy
+from da_bench.methods._augment import Perturbation, perturbed
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.methods.perturb import Perturbation, perturbed
-from da_bench.settings import Fraction, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register

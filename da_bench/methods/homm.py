@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import Count, NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.moments import sampled_moment_gap, tensor_moment_gap
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import Count, NonNegative
-from da_bench.types import Array, Output, Tree
 
 
 @register

@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, scheduled
 from da_bench.losses.mmd import Estimator, gaussian_family, gaussian_kernel, mmd, squared_distances
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative
-from da_bench.types import Array, Output, Tree
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the authors' code
 PREDICTIONS = 1.68

@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
+from da_bench.core.config import NonNegative, Positive
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.entropy import class_confusion
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative, Positive
-from da_bench.spaces import LOSS_WEIGHT, Uniform
-from da_bench.types import Array, Output, Tree
+from da_bench.methods.search_space import LOSS_WEIGHT, Uniform
 
 
 @register

@@ -6,11 +6,11 @@ from typing import ClassVar
 import jax
 import optax
 
+from da_bench.core.config import Count, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.disagreement import absolute_gap
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.models import Head
-from da_bench.settings import Count, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 Gap = Callable[[Array, Array, Array], Array]  # two classifiers' probabilities [n, c] and a key -> scalar
 

@@ -5,12 +5,12 @@ from typing import ClassVar
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import NonNegative, Positive
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, log_of_the_others, reverse_gradient, scheduled
 from da_bench.methods.base import Penalty, register
+from da_bench.methods.search_space import REVERSED_WEIGHT
 from da_bench.models import Head
-from da_bench.settings import NonNegative, Positive
-from da_bench.spaces import REVERSED_WEIGHT
-from da_bench.types import Array, Output, Tree
 
 
 @register

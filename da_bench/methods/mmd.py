@@ -4,11 +4,11 @@ from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 
+from da_bench.core.config import NonNegative, Positive
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.mmd import Centre, Estimator, gaussian_kernel, mmd
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative, Positive
-from da_bench.spaces import DISTANCE_WEIGHT
-from da_bench.types import Array, Output, Tree
+from da_bench.methods.search_space import DISTANCE_WEIGHT
 
 
 @register

@@ -4,13 +4,13 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
+from da_bench.core.config import NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.mmd import gaussian_kernel, mmd
 from da_bench.losses.moments import covariance_gap
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import NonNegative
-from da_bench.spaces import LOSS_WEIGHT
-from da_bench.types import Array, Output, Tree
+from da_bench.methods.search_space import LOSS_WEIGHT
 
 
 @register

@@ -5,12 +5,12 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import Count, Fraction, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.information import marginal_divergence
 from da_bench.losses.neighbours import neighbours
-from da_bench.methods.bank import Bank, Banked, empty, entries, written
+from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.settings import Count, Fraction, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register

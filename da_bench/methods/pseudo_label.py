@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import Fraction, NonNegative
+from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import confident_cross_entropy
 from da_bench.methods.base import Penalty, register
-from da_bench.settings import Fraction, NonNegative
-from da_bench.types import Array, Output, Tree
 
 
 @register

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import Count, Fraction, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation
-from da_bench.methods.bank import Bank, Banked, empty, entries, written
+from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.settings import Count, Fraction, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register

@@ -3,8 +3,8 @@
 import jax
 import optax
 
+from da_bench.core.types import Array, Batch, TrainState, Tree, stream
 from da_bench.methods.base import Learner, Method, Metrics, register
-from da_bench.types import Array, Batch, TrainState, Tree, stream
 
 
 @register

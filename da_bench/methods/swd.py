@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
+from da_bench.core.config import Count, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree
 from da_bench.losses.disagreement import random_directions, sliced_wasserstein_gap
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.methods.mcd import second_head, three_steps
-from da_bench.settings import Count, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree
 
 
 @register

@@ -5,11 +5,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from da_bench.core.config import Fraction, NonNegative
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.entropy import conditional_entropy
+from da_bench.methods._two_phase import Phased, require_batch_norm
 from da_bench.methods.base import Learner, Metrics, register
-from da_bench.methods.phases import Phased, require_batch_norm
-from da_bench.settings import Fraction, NonNegative
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register

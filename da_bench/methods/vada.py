@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import NonNegative, Positive
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.adversarial import domain_confusion
 from da_bench.losses.entropy import conditional_entropy, divergence
 from da_bench.losses.norms import norm
 from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.search_space import LOSS_WEIGHT
 from da_bench.models import Discriminator
-from da_bench.settings import NonNegative, Positive
-from da_bench.spaces import LOSS_WEIGHT
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 Pair = tuple[Array, Array]  # of the source and of the target
 DOMAINS = "source", "target"

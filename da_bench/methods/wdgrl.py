@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import Count, NonNegative, Positive
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
 from da_bench.losses.adversarial import gradient_penalty
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.models import Discriminator
-from da_bench.settings import Count, NonNegative, Positive
-from da_bench.types import Array, Batch, Output, TrainState, Tree, stream
 
 
 @register

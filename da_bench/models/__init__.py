@@ -1,5 +1,6 @@
 """Networks, one a file. Importing this room imports every file of the folder, so adding one touches one file."""
 
+from da_bench.core.config import export_all
 from da_bench.models.base import (
     MODELS,
     Network,
@@ -18,7 +19,6 @@ from da_bench.models.base import (
 )
 from da_bench.models.discriminator import Discriminator
 from da_bench.models.heads import Head
-from da_bench.settings import export_all
 
 __all__ = [
     "MODELS",

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from da_bench.core.config import UserError
+from da_bench.core.types import Array, Output
 from da_bench.models.base import Network, describe, initialise
 from da_bench.models.layers import Dense
-from da_bench.settings import UserError
-from da_bench.types import Array, Output
 
 TORCH = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # of convolutions, as torchvision's networks have it

@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from da_bench.settings import Registry, UserError, did_you_mean, snake_case
-from da_bench.types import Array, Output, Tree
+from da_bench.core.config import Registry, UserError, did_you_mean, snake_case
+from da_bench.core.types import Array, Output, Tree
 
 MODELS: Registry[type["Network"]] = Registry("model")
 

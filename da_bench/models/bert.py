@@ -7,13 +7,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from da_bench.core.config import UserError, did_you_mean
+from da_bench.core.types import Array
 from da_bench.models.backbone import Backbone, Published
 from da_bench.models.base import register
 from da_bench.models.layers import Dense
-from da_bench.models.naming import Layer, torch_linear, torch_norm
 from da_bench.models.transformer import SelfAttention, layer_norm
-from da_bench.settings import UserError, did_you_mean
-from da_bench.types import Array
+from da_bench.models.weight_names import Layer, torch_linear, torch_norm
 
 PADDING = 0
 EPSILON = 1e-12  # of layer normalisation, as published

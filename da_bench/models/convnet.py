@@ -2,9 +2,9 @@
 
 import flax.linen as nn
 
+from da_bench.core.types import Array, Output
 from da_bench.models.base import Network, register
 from da_bench.models.layers import Conv, Dense, max_pool
-from da_bench.types import Array, Output
 
 SMALL, LARGE = 8, 64  # pixels: three poolings leave nothing of less; of more, patches are taken first
 PATCH = 4

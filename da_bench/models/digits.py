@@ -2,10 +2,10 @@
 
 import flax.linen as nn
 
+from da_bench.core.types import Array, Output
 from da_bench.models.base import Network, register
 from da_bench.models.heads import Head
 from da_bench.models.layers import BatchNorm, Conv, Dense, max_pool
-from da_bench.types import Array, Output
 
 
 @register

@@ -2,9 +2,9 @@
 
 import flax.linen as nn
 
+from da_bench.core.types import Array, Output
 from da_bench.models.base import Network, register
 from da_bench.models.layers import BatchNorm, Conv, Dense
-from da_bench.types import Array, Output
 
 CHANNELS = (64, 128, 256)
 DROPOUT = (0.1, 0.3, 0.5)  # of whole channels

@@ -3,8 +3,8 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from da_bench.core.types import Array, Tree
 from da_bench.models.layers import Dense
-from da_bench.types import Array, Tree
 
 
 class Head(nn.Module):

@@ -6,9 +6,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
+from da_bench.core.config import Registry
+from da_bench.core.types import Array
 from da_bench.models.backbone import Backbone, Published
 from da_bench.models.base import register
-from da_bench.models.naming import (
+from da_bench.models.weight_names import (
     keras_batch_norm,
     keras_linear,
     numbered,
@@ -16,8 +18,6 @@ from da_bench.models.naming import (
     torch_convolution,
     torch_linear,
 )
-from da_bench.settings import Registry
-from da_bench.types import Array
 
 
 class Details(NamedTuple):

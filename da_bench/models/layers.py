@@ -21,7 +21,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from da_bench.types import Array
+from da_bench.core.types import Array
 
 LARGE = 2**17  # numbers of one picture
 

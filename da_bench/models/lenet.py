@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import flax.linen as nn
 
+from da_bench.core.types import Array, Output
 from da_bench.models.base import Network, register
 from da_bench.models.layers import Conv, Dense, max_pool
-from da_bench.types import Array, Output
 
 
 class _ConvNet(Network):

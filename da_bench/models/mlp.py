@@ -4,9 +4,9 @@ from typing import Literal
 
 import flax.linen as nn
 
+from da_bench.core.types import Array, Output
 from da_bench.models.base import Network, register
 from da_bench.models.layers import Dense
-from da_bench.types import Array, Output
 
 
 @register

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import flax.linen as nn
 import numpy as np
 
+from da_bench.core.types import Array
 from da_bench.models.backbone import HE, Backbone, Published, in_torch
 from da_bench.models.base import register
 from da_bench.models.layers import BatchNorm, Conv, DepthwiseConv
-from da_bench.types import Array
 
 FEATURES = 1280
 EXPANSION = 6  # of all blocks but the first, which has none

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import flax.linen as nn
 
+from da_bench.core.types import Array
 from da_bench.models.backbone import HE, Backbone, Published, in_torch
 from da_bench.models.base import register
 from da_bench.models.layers import BatchNorm, Conv, max_pool, surrounded
-from da_bench.types import Array
 
 
 class Library(NamedTuple):

@@ -10,11 +10,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from da_bench.core.config import UserError
+from da_bench.core.types import Array
 from da_bench.models.backbone import Backbone, Published, in_torch
 from da_bench.models.base import register
 from da_bench.models.layers import Conv, max_pool, surrounded
-from da_bench.settings import UserError
-from da_bench.types import Array
 
 SQUEEZED = {"fire2": 16, "fire3": 16, "fire4": 32, "fire5": 32, "fire6": 48, "fire7": 48, "fire8": 64, "fire9": 64}
 FEATURES = 512

@@ -2,8 +2,8 @@
 
 import flax.linen as nn
 
+from da_bench.core.types import Array
 from da_bench.models.layers import Dense
-from da_bench.types import Array
 
 
 class SelfAttention(nn.Module):

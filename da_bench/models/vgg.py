@@ -11,10 +11,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from da_bench.core.types import Array
 from da_bench.models.backbone import HE, Backbone, Published, in_torch
 from da_bench.models.base import register
 from da_bench.models.layers import BatchNorm, Conv, Dense, max_pool
-from da_bench.types import Array
 
 WIDTHS = (64, 128, 256, 512, 512)  # of the five blocks
 PLACES = 7  # rows and columns of the maps that fc6 sees

@@ -8,13 +8,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from da_bench.core.config import Registry, UserError
+from da_bench.core.types import Array
 from da_bench.models.backbone import Backbone, Published, from_torch, in_torch
 from da_bench.models.base import register
 from da_bench.models.layers import Dense
-from da_bench.models.naming import Layer, torch_linear, torch_norm
 from da_bench.models.transformer import SelfAttention, layer_norm
-from da_bench.settings import Registry, UserError
-from da_bench.types import Array
+from da_bench.models.weight_names import Layer, torch_linear, torch_norm
 
 LAYERS = 12
 

@@ -5,9 +5,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 
+from da_bench.core.config import Registry
+from da_bench.core.types import Array
 from da_bench.models.backbone import Backbone, Published
 from da_bench.models.base import register
-from da_bench.models.naming import (
+from da_bench.models.weight_names import (
     depthwise,
     keras_batch_norm,
     keras_linear,
@@ -16,8 +18,6 @@ from da_bench.models.naming import (
     torch_convolution,
     torch_linear,
 )
-from da_bench.settings import Registry
-from da_bench.types import Array
 
 SMALL = 71  # pixels, as Keras has it
 

@@ -1,22 +1,17 @@
 """Fine-tuning: stages that are frozen do not move, the others by their own rates."""
 
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from da_bench.baselines import StagedFineTuning
 
 import da_bench as da
-from baselines import StagedFineTuning
+from da_bench.core.types import Batch, TrainState
 from da_bench.models import forward, initialise, stages, top_stage
-from da_bench.train import Run, _of_trunk, learner
-from da_bench.types import Batch, TrainState
-
-sys.path.append(str(Path(__file__).parent.parent / "weights"))
-import published
+from da_bench.training.step import Run, _of_trunk, learner
+from tests.helpers import published
 
 MODEL = published.SmallNet(classes=3, bottleneck=4)
 TRAINING = da.Training(steps=10, evaluations=1, batch_size=6, learning_rate=0.1, momentum=0.0, decay_rate=0.0)

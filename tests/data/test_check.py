@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures_on_disk import folder, picture
 
+from da_bench.core.config import UserError
 from da_bench.data.check import NEAR, check, equal_groups, findings, near_pairs
-from da_bench.settings import UserError
-from da_bench.view import View
+from da_bench.data.transforms import View
+from tests.helpers.pictures_on_disk import folder, picture
 
 SMALL = View(pixels=28)
 

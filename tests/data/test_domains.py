@@ -2,13 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from pictures_on_disk import folder
 
+from da_bench.core.config import UserError
 from da_bench.data import domains
-from da_bench.data.base import FAMILIES
 from da_bench.data.domains import domains_of, family_of, missing, read
-from da_bench.settings import UserError
-from da_bench.view import View
+from da_bench.data.family import FAMILIES
+from da_bench.data.transforms import View
+from tests.helpers.pictures_on_disk import folder
 
 
 @pytest.fixture

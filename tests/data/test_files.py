@@ -6,18 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from da_bench.data.files import (
-    array_names,
-    data_root,
-    either,
-    expect,
-    find,
-    locate,
-    read_arrays,
-    read_idx,
-    read_libsvm,
-)
-from da_bench.settings import UserError
+from da_bench.core.config import UserError
+from da_bench.data.files import array_names, data_root, either, expect, find, locate, read_arrays, read_idx, read_libsvm
 
 # Two images of 2x3: unsigned bytes (08), three dimensions (03), the sizes as big-endian 32-bit, the bytes row by row.
 IDX = bytes.fromhex("00000803 00000002 00000002 00000003") + bytes(range(12))

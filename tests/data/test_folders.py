@@ -1,10 +1,10 @@
 import os
 
 import pytest
-from corpus import classes_of, write
 
+from da_bench.core.config import UserError
 from da_bench.data.folders import domains_of, family, list_classes
-from da_bench.settings import UserError
+from tests.helpers.corpus import classes_of, write
 
 
 @pytest.fixture

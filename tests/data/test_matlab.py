@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.io
 
+from da_bench.core.config import UserError
 from da_bench.data.files import array_names, read_arrays
 from da_bench.data.matlab import headers, load
-from da_bench.settings import UserError
 
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.data.splits import cut
-from da_bench.settings import UserError
 
 WHOLE = {"all": np.arange(1000)}
 OFFICIAL = {"train": np.arange(700), "test": np.arange(700, 1000)}

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.io
 
+from da_bench.core.config import UserError
 from da_bench.data.tables import domains_of, family, read
-from da_bench.settings import UserError
 
 X = np.arange(12.0).reshape(4, 3)
 Y = np.array([2, 0, 2, 1])

@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-from pictures_on_disk import folder, picture
 
+from da_bench.core.config import UserError
 from da_bench.data import domains, tasks
-from da_bench.data.base import FAMILIES, Examples
 from da_bench.data.domains import Whole
+from da_bench.data.family import FAMILIES, Examples
 from da_bench.data.tasks import load, names, present, spec
-from da_bench.settings import UserError
-from da_bench.view import View
+from da_bench.data.transforms import View
+from tests.helpers.pictures_on_disk import folder, picture
 
 EMBEDDED = [
     name for name in names() if not any(domains.family_of(d)[0].folder for d in (spec(name).source, spec(name).target))

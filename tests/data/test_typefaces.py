@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from da_bench.core.config import UserError
 from da_bench.data import typefaces
 from da_bench.data.typefaces import FACES, RANGES, _embolden, _fill, _pose, glyph, render
-from da_bench.settings import UserError
 
 
 def test_another_drawn_parameter_shifts_no_other(monkeypatch):

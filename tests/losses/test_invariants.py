@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
+from da_bench.core.types import Output
 from da_bench.losses.adversarial import domain_cross_entropy, log_of_the_others, reverse_gradient, scheduled
 from da_bench.losses.disagreement import absolute_gap, random_directions, sliced_wasserstein_gap
 from da_bench.losses.entropy import class_confusion, conditional_entropy, divergence, nuclear_norm, row_entropies
@@ -20,7 +21,6 @@ from da_bench.losses.pseudo_labels import aligned
 from da_bench.losses.transport import sinkhorn
 from da_bench.methods import Jan, Mmd
 from da_bench.methods.jan import FACTORS
-from da_bench.types import Output
 
 N, D = 6, 3
 EPSILON = 0.5

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.losses.mmd import gaussian_family, lower_median, mmd, squared_distances
-from da_bench.settings import UserError
 
 FACTORS = (0.25, 1.0, 4.0)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.losses.moments import (
     central_moment_gap,
     covariance,
@@ -13,7 +14,6 @@ from da_bench.losses.moments import (
     sampled_moment_gap,
     tensor_moment_gap,
 )
-from da_bench.settings import UserError
 
 
 @pytest.mark.parametrize("d", [5, 40])

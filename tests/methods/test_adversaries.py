@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench import train
+from da_bench.core.types import Batch, Output
 from da_bench.methods import Bsp, Cdan, Dann, Learner, Mdd
 from da_bench.models import Mlp
-from da_bench.types import Batch, Output
+from da_bench.training import step as train
 
 
 def outputs(rng):

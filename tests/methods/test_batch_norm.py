@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench import train
+from da_bench.core.types import Batch, Output
 from da_bench.methods import Learner, SourceOnly
 from da_bench.models import Network
-from da_bench.types import Batch, Output
+from da_bench.training import step as train
 
 KEY = jax.random.key(0)
 

@@ -5,15 +5,15 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import tiny
 
-from da_bench import execute
-from da_bench.conformance.problem import ToyNet
-from da_bench.experiment import Experiment
+from da_bench.core.config import NonNegative, UserError, leaf_names
 from da_bench.methods import METHODS, Method, Shallow, load_plugins, register
 from da_bench.methods.base import MOST_SEARCHED
-from da_bench.settings import NonNegative, UserError, leaf_names
-from da_bench.spaces import Uniform
+from da_bench.methods.search_space import Uniform
+from da_bench.studies import study as execute
+from da_bench.studies.experiment import Experiment
+from da_bench.testing.problem import ToyNet
+from tests.helpers import tiny
 
 load_plugins()
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.types import Output, TrainState
 from da_bench.methods import Dann
 from da_bench.methods.base import Learner
 from da_bench.models import Discriminator
-from da_bench.types import Output, TrainState
 
 ROWS, WIDTH = 5, 3
 

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from da_bench import train
 from da_bench.data.tasks import load
 from da_bench.methods import Dann
 from da_bench.models import Mlp
+from da_bench.training import step as train
 
 TOY = train.Training(steps=5000, evaluations=1, batch_size=None, learning_rate=0.3, decay_rate=0.0, momentum=0.0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+from da_bench.core.types import Output
 from da_bench.methods import DeepJdot, Jumbot
-from da_bench.types import Output
 
 LABELS = np.array([2, 0, 1, 2])
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.types import Output
 from da_bench.methods import Cmd, Coral, Ddc, EntropyMinimisation, Homm, Jan, Mmda
-from da_bench.types import Output
 
 
 def outputs(rng, rows=(6, 6)):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.types import Output
 from da_bench.methods import Dsan
-from da_bench.types import Output
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])  # of 4 classes: 2 and 3 are missing
 

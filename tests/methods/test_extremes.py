@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
+from da_bench.core.types import Output
 from da_bench.methods import METHODS, Penalty
-from da_bench.settings import UserError
-from da_bench.types import Output
 
 PENALTIES = [name for name, cls in METHODS.items() if issubclass(cls, Penalty)]
 

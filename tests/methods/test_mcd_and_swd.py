@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
-from da_bench import train
+from da_bench.core.types import Batch
 from da_bench.methods import Learner, Mcd, Swd, mcd
-from da_bench.types import Batch
+from da_bench.training import step as train
+from tests.helpers import tiny
 
 RATE = 0.1
 

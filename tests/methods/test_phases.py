@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
-from da_bench import train
+from da_bench.core.types import Batch, Output
 from da_bench.methods import Adda, Mcd, Nrc, Shot, Swd, Tent
-from da_bench.methods.phases import smoothed_cross_entropy
-from da_bench.types import Batch, Output
+from da_bench.methods._two_phase import smoothed_cross_entropy
+from da_bench.training import step as train
+from tests.helpers import tiny
 
 SHARES = (0.0, 0.4, 1.0)
 

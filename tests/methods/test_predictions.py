@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.types import Output
 from da_bench.losses.entropy import class_confusion
 from da_bench.methods import Afn, Bnm, EntropyMinimisation, Mcc
-from da_bench.types import Output
 
 
 def outputs(rng):

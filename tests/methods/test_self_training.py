@@ -4,18 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
-from da_bench import train
+from da_bench.core.config import UserError
+from da_bench.core.types import Batch, Output
 from da_bench.losses.pseudo_labels import aligned, confident_cross_entropy
 from da_bench.methods import AdaMatch, Atdoc, FixMatch, Learner, MeanTeacher, PseudoLabel
+from da_bench.methods._augment import perturbed
+from da_bench.methods._ema import averaged
+from da_bench.methods._memory_bank import Bank, empty
 from da_bench.methods.ada_match import warm_up
 from da_bench.methods.atdoc import sharpened
-from da_bench.methods.bank import Bank, empty
-from da_bench.methods.perturb import perturbed
-from da_bench.methods.teacher import averaged
-from da_bench.settings import UserError
-from da_bench.types import Batch, Output
+from da_bench.training import step as train
+from tests.helpers import tiny
 
 KEY = jax.random.key(0)
 

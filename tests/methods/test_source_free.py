@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
-from da_bench import train
+from da_bench.core.config import UserError
+from da_bench.core.types import Batch, Output
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation, marginal_divergence
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods import Learner, Nrc, Shot
-from da_bench.methods.bank import Bank, empty, entries, written
+from da_bench.methods._memory_bank import Bank, empty, entries, written
 from da_bench.methods.shot import of_classes
-from da_bench.settings import UserError
-from da_bench.types import Batch, Output
+from da_bench.training import step as train
+from tests.helpers import tiny
 
 ROWS = np.array([4, 1, 6])
 

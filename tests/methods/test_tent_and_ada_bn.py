@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
-from da_bench import train
+from da_bench.core.config import UserError
+from da_bench.core.types import Batch
 from da_bench.methods import AdaBn, Learner, SourceOnly, Tent
-from da_bench.settings import UserError
-from da_bench.types import Batch
+from da_bench.training import step as train
+from tests.helpers import tiny
 
 
 def begun(rng, method, batch_norm="joint", model=tiny.NORMED):

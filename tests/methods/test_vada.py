@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import tiny
 
-from da_bench import train
+from da_bench.core.types import Batch
 from da_bench.losses.entropy import divergence
 from da_bench.methods import Dann, EntropyMinimisation, Learner, SourceOnly, Vada
 from da_bench.methods.vada import _of_length
 from da_bench.models import Mlp
-from da_bench.types import Batch
+from da_bench.training import step as train
+from tests.helpers import tiny
 
 KEY = jax.random.key(0)
 

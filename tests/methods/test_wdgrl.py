@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import tiny
 
-from da_bench import train
+from da_bench.core.types import Batch
 from da_bench.methods import Learner, SourceOnly, Wdgrl
 from da_bench.models import Mlp
-from da_bench.types import Batch
+from da_bench.training import step as train
+from tests.helpers import tiny
 
 KEY = jax.random.key(0)
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.models import MODELS, forward, initialise, resnet
 from da_bench.models.backbone import from_torch
 from da_bench.models.vgg import averaged
-from da_bench.settings import UserError
 
 # parameters with 1000 classes, as torchvision's documentation of each network's weights has them
 PARAMETERS = {

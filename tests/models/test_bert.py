@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import forward, initialise
 
 from da_bench.models import Bert
+from tests.helpers.tiny import forward, initialise
 
 IDS = jnp.asarray([[7, 3, 9, 4], [7, 5, 4, 0]], jnp.int32)
 

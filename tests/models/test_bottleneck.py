@@ -1,9 +1,9 @@
 import jax
 import numpy as np
 import pytest
-from tiny import forward, initialise
 
 from da_bench.models import Bottleneck
+from tests.helpers.tiny import forward, initialise
 
 
 @pytest.fixture

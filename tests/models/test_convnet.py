@@ -3,10 +3,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import forward, initialise
 
 from da_bench.models import MODELS
 from da_bench.models.convnet import cut
+from tests.helpers.tiny import forward, initialise
 
 MODEL = MODELS["convnet"](channels=(4, 5, 6, 7), width=8).clone(classes=3)
 

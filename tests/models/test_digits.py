@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import forward, initialise
 
 from da_bench.models import AdaDigits, GaninMnist, ShotLenet
+from tests.helpers.tiny import forward, initialise
 
 CONV = 25  # weights of a 5x5 window
 COUNTED = [

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import forward, initialise
 
 from da_bench.models import Lenet, LenetBn, SmallCnn, SmallCnnBn
+from tests.helpers.tiny import forward, initialise
 
 
 @pytest.mark.parametrize(("plain", "normed", "side"), [(Lenet, LenetBn, 28), (SmallCnn, SmallCnnBn, 8)])

@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import tiny
 
 from da_bench.models import Lenet, head, initialise, normalisation
+from tests.helpers import tiny
 
 
 def chosen(tree):

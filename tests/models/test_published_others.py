@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.models import MODELS, initialise
-from da_bench.models.naming import as_in_a_fresh_session
-from da_bench.settings import UserError
+from da_bench.models.weight_names import as_in_a_fresh_session
 
 PICTURE, LARGE = ((1, 224, 224, 3), jnp.float32), ((1, 299, 299, 3), jnp.float32)
 IDS = ((1, 16), jnp.int32)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import twins
 
 from da_bench.models import Bert
+from tests.helpers import twins
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's
 LABELS = np.array([1, 4, 7])

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import LABELS, compare, relative
 
 from da_bench.models import AdaDigits, ShotLenet, forward, initialise
+from tests.helpers.reference import LABELS, compare, relative
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
 nn = torch.nn

@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-import twins
 
 from da_bench.models import InceptionV3
 from da_bench.models.inception_v3 import LIBRARIES, Details
+from tests.helpers import twins
 
 LIBRARIES.add("borderless", Details(0.9, scaled=True, border=False))  # torchvision's, but for one detail
 pytestmark = pytest.mark.filterwarnings("default")  # other people's

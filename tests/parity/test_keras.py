@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference import LABELS, compare, gradients, logits, ours, pictures, relative
 
 from da_bench.models import MODELS
+from tests.helpers.reference import LABELS, compare, gradients, logits, ours, pictures, relative
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="compares with Keras: `make parity` installs it")

@@ -6,9 +6,9 @@ import types
 import jax
 import numpy as np
 import pytest
-from reference import LABELS, compare, gradients, logits, ours, pictures, relative
 
 from da_bench.models import MODELS, mobilenet_v2
+from tests.helpers.reference import LABELS, compare, gradients, logits, ours, pictures, relative
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
 # a torchvision whose operators were built for another torch cannot be imported with them; none is used here

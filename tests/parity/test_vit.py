@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import twins
 
 from da_bench.models import VitB16, VitS16
 from da_bench.models.vit import RECIPES, resized
-from da_bench.weights import safetensors
+from da_bench.pretrained import safetensors
+from tests.helpers import twins
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's
 LABELS = np.array([1, 4])

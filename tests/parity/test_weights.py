@@ -6,10 +6,10 @@ import types
 import numpy as np
 import pytest
 
-from da_bench import weights
-from da_bench.settings import UserError
-from da_bench.weights import torch_file
-from da_bench.weights.convert import whole
+from da_bench import pretrained as weights
+from da_bench.core.config import UserError
+from da_bench.pretrained import torch_file
+from da_bench.pretrained.convert import whole
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
 # a torchvision whose operators were built for another torch cannot be imported with them; none is used here

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
-import twins
 
 from da_bench.models import Xception
+from tests.helpers import twins
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's
 LABELS = np.array([1, 4, 7, 4])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.base import Counts, Examples, Family, Parts, register
+from da_bench.core.config import UserError
+from da_bench.data.family import Counts, Examples, Family, Parts, register
 from da_bench.data.files import expect, read_libsvm
-from da_bench.settings import UserError
 
 FEATURES = 5000
 CLASSES = ("negative", "positive")

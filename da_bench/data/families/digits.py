@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from da_bench.data import typefaces
-from da_bench.data.base import WHOLE, Examples, Family, Parts, random_stream, register
 from da_bench.data.families.mnist import DIGITS
+from da_bench.data.family import WHOLE, Examples, Family, Parts, random_stream, register
 from da_bench.data.files import expect
 
 SYNTHETIC_COUNTS = {"train": 4000, "validation": 500, "test": 1000}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from da_bench.data.base import WHOLE, Family, Listing, Parts, register
-from da_bench.data.lists import listing, read_list
-from da_bench.settings import UserError
+from da_bench.core.config import UserError
+from da_bench.data.family import WHOLE, Family, Listing, Parts, register
+from da_bench.data.file_lists import listing, read_list
 
 # In the order of the lists' labels, which is alphabetical by no rule of Python's.
 NAMES = """

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.base import Examples, Family, Parts, register
+from da_bench.core.config import UserError
+from da_bench.data.family import Examples, Family, Parts, register
 from da_bench.data.files import either, expect, read_idx
-from da_bench.settings import UserError
 
 DIGITS = tuple("0123456789")
 COUNTS = {"train": 60000, "test": 10000}

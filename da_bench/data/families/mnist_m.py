@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.base import Examples, Family, Parts, register
+from da_bench.core.config import UserError
 from da_bench.data.families import mnist
+from da_bench.data.family import Examples, Family, Parts, register
 from da_bench.data.files import either, expect, read_arrays, read_idx
-from da_bench.settings import UserError
 
 COUNTS = {"train": 59001, "test": 9001}
 SIDE = 32

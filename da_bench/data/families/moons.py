@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.base import Examples, Family, Parts, register
+from da_bench.data.family import Examples, Family, Parts, register
 
 CLASSES = ("lower", "upper")
 COUNTS = {"train": 300, "validation": 200, "test": 1000}  # 300 as in the paper; fresh points to select and to report

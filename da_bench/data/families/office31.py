@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from da_bench.data.base import WHOLE, Family, Parts, register
+from da_bench.data.family import WHOLE, Family, Parts, register
+from da_bench.data.file_lists import published
 from da_bench.data.folders import list_classes
-from da_bench.data.lists import published
 
 NAMES = """
     back_pack bike bike_helmet bookcase bottle calculator desk_chair desk_lamp desktop_computer file_cabinet headphones

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from da_bench.data.base import WHOLE, Family, Listing, Parts, register
 from da_bench.data.families import office31
+from da_bench.data.family import WHOLE, Family, Listing, Parts, register
+from da_bench.data.file_lists import published
 from da_bench.data.folders import list_classes
-from da_bench.data.lists import published
 
 # The names of Office-31 -> those of this family.
 NAMES = {name: {"back_pack": "backpack", "laptop_computer": "laptop"}.get(name, name) for name in office31.SHARED}

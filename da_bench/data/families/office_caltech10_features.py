@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.base import WHOLE, Counts, Examples, Family, Parts, register
+from da_bench.core.config import UserError
+from da_bench.data.family import WHOLE, Counts, Examples, Family, Parts, register
 from da_bench.data.files import either, expect, read_arrays
 from da_bench.data.tables import as_features
-from da_bench.settings import UserError
 
 CLASSES = (
     "backpack",

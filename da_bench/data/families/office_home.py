@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from da_bench.data.base import WHOLE, Family, Parts, register
+from da_bench.data.family import WHOLE, Family, Parts, register
+from da_bench.data.file_lists import published
 from da_bench.data.folders import list_classes
-from da_bench.data.lists import published
 
 NAMES = """
     Alarm_Clock Backpack Batteries Bed Bike Bottle Bucket Calculator Calendar Candles Chair Clipboards Computer Couch

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from da_bench.data.base import WHOLE, Family, Parts, register
+from da_bench.data.family import WHOLE, Family, Parts, register
+from da_bench.data.file_lists import published
 from da_bench.data.folders import list_classes
-from da_bench.data.lists import published
 
 CLASSES = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
 ABOVE = (".", "kfold", "PACS", "PACS/kfold")  # where, in pacs/, archives and mirrors leave the folders of the domains

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.base import Examples, Family, Parts, register
+from da_bench.core.config import UserError
 from da_bench.data.families.mnist import DIGITS
+from da_bench.data.family import Examples, Family, Parts, register
 from da_bench.data.files import expect, read_arrays
-from da_bench.settings import UserError
 
 COUNTS = {"train": 73257, "test": 26032}
 

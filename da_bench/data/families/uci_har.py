@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.base import WHOLE, Counts, Examples, Family, Parts, register
+from da_bench.core.config import UserError
+from da_bench.data.family import WHOLE, Counts, Examples, Family, Parts, register
 from da_bench.data.files import expect
-from da_bench.settings import UserError
 
 SIGNALS = tuple(f"{kind}_{axis}" for kind in ("body_acc", "body_gyro", "total_acc") for axis in "xyz")
 STEPS = 128  # of a window: 2.56 s at 50 Hz

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from da_bench.data.alike import resize
-from da_bench.data.base import Counts, Examples, Family, Parts, random_stream, register
+from da_bench.core.config import UserError
 from da_bench.data.families.mnist import DIGITS, digits
+from da_bench.data.family import Counts, Examples, Family, Parts, random_stream, register
 from da_bench.data.files import expect, read_libsvm
-from da_bench.settings import UserError
+from da_bench.data.harmonise import resize
 
 COUNTS = {"train": 7291, "test": 2007}
 POOLED = {"train": 7438, "test": 1860}

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.data.families import amazon_reviews
 from da_bench.data.families.amazon_reviews import DOMAINS, read
-from da_bench.settings import UserError
 
 GOOD = "-1 0:3 7:84 4999:1\n1 0:1 2:1\n"
 

@@ -1,8 +1,8 @@
 import pytest
 from PIL import Image
 
+from da_bench.core.config import UserError
 from da_bench.data.families.domainnet import FAMILY, FAMILY_126, LABELS, LABELS_126
-from da_bench.settings import UserError
 
 # Pictures are called <domain>_<number of the class from 1>_<number>; the labels of the lists are that less 1. All of
 # these are lines of the published lists.

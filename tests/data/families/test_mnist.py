@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.data.families.mnist import _examples, read
-from da_bench.settings import UserError
 
 
 def root():

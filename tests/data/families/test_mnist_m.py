@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from da_bench.core.config import UserError
 from da_bench.data.families import mnist, mnist_m
 from da_bench.data.files import locate
-from da_bench.settings import UserError
 
 COUNTS = {"train": 5, "test": 3}
 PHOTOS = {"12.jpg": (40, 50), "7.jpg": (60, 33)}  # heights and widths

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from da_bench.core.config import UserError
 from da_bench.data.families import office31
 from da_bench.data.families.office31 import FAMILY
-from da_bench.settings import UserError
 
 
 def miniature(root, per_class=1):

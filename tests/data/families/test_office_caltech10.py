@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from da_bench.core.config import UserError
 from da_bench.data.families import office31
 from da_bench.data.families.office_caltech10 import FAMILY
-from da_bench.settings import UserError
 
 
 def miniature(root):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from da_bench.data.base import FAMILIES
+from da_bench.core.config import UserError
 from da_bench.data.families.office_caltech10_features import CLASSES, DOMAINS, decaf_files, surf_files
+from da_bench.data.family import FAMILIES
 from da_bench.data.files import locate
-from da_bench.settings import UserError
 
 FORMS = {"surf": (surf_files, "fts", 800), "decaf": (decaf_files, "feas", 4096)}
 

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from da_bench.core.config import UserError
 from da_bench.data.families.office_home import FAMILY, REAL_WORLD
-from da_bench.settings import UserError
 
 
 def miniature(place):

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from da_bench.core.config import UserError
 from da_bench.data.families.pacs import FAMILY
-from da_bench.settings import UserError
 
 
 def miniature(place):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from da_bench.data.base import FAMILIES
+from da_bench.core.config import UserError
 from da_bench.data.families import svhn
-from da_bench.settings import UserError
+from da_bench.data.family import FAMILIES
 
 COUNTS = {"train": 12, "test": 5}
 

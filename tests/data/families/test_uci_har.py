@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.data.families import uci_har
 from da_bench.data.families.uci_har import ACTIVITIES, CLASSES, DOMAINS, SIGNALS, read
-from da_bench.settings import UserError
 
 SUBJECTS = {"train": (1, 3, 1, 1), "test": (2, 2)}
 LABELS = {"train": (1, 5, 6, 2), "test": (3, 4)}

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from da_bench.core.config import UserError
 from da_bench.data.families.usps import _examples, read, read_pooled
-from da_bench.settings import UserError
 
 
 def root():

@@ -1,8 +1,8 @@
 import pytest
 from PIL import Image
 
+from da_bench.core.config import UserError
 from da_bench.data.families.visda2017 import FAMILY, KNOWN
-from da_bench.settings import UserError
 
 LINES = {
     "train": ["truck/src_2_0__108_165_160.png 11", "aeroplane/src_1_0__118_165_160.png 0"],

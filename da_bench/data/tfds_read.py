@@ -1,0 +1,276 @@
+"""Data sets that tensorflow-datasets (tfds) has prepared on this disk, as domains: "tfds/cifar10", "tfds/emnist:mnist".
+
+Only what lies there as array_record is read, which takes neither TensorFlow nor a network; nothing is prepared here.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from da_bench.core.config import UserError, did_you_mean
+from da_bench.data.family import WHOLE, Examples, Family, Parts
+from da_bench.data.images import decode_bytes, strict_pillow
+from da_bench.data.tables import as_features
+
+PREFIX = "tfds"
+FORMAT = "array_record"
+NAME = re.compile(r"(?P<name>[a-zA-Z]\w*)(:(?P<config>[\w+-][\w+.-]*))?")  # tfds's own rule; a "/" is a domain's here
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+INFO = "dataset_info.json"
+CHUNK = 1024  # records in memory undecoded
+
+
+class Opened(NamedTuple):
+    """A prepared data set: its builder, the keys of its features, and the tfds split of each part."""
+
+    builder: Any
+    inputs: str
+    label: str
+    splits: Mapping[str, str]
+
+
+def library() -> Any:
+    """The module tensorflow_datasets.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        remedy = 'pip install "da-bench[tfds]"'
+        raise UserError(f"this needs tensorflow-datasets, which cannot be imported ({error}): {remedy}") from None
+    return tensorflow_datasets
+
+
+def data_dir(given: Path | None = None) -> Path:
+    """The folder of tfds's data sets: `given`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    return Path(given or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def family(name: str) -> Family:
+    """The data set NAME or NAME:CONFIG of tfds, as the one domain of a family called "tfds".
+
+    What it says of itself, if it is there. If it is not, `read` says so: naming a task takes no data.
+
+    Raises:
+        UserError: a name that tfds cannot have.
+    """
+    unknown = Family(
+        name=PREFIX,
+        read=read,
+        domains={},
+        classes=(),
+        citation="the data set's own",
+        terms="the data set's own",
+        how_to_get=_how_to_prepare(*_named(name)),
+        model="bottleneck",
+    )
+    try:
+        found = _opened(name)
+    except UserError:
+        return unknown
+    return dataclasses.replace(unknown, **_known_of(found, name))
+
+
+def _known_of(found: Opened, name: str) -> dict[str, Any]:
+    info = found.builder.info
+    inputs = info.features[found.inputs]
+    return {
+        "domains": {name: {part: info.splits[split].num_examples for part, split in found.splits.items()}},
+        "classes": tuple(sorted(info.features[found.label].names)),
+        "citation": info.citation,
+        "terms": info.as_proto.redistribution_info.license,
+        "model": "lenet" if len(inputs.shape) == 3 and inputs.np_dtype == np.uint8 else "bottleneck",
+    }
+
+
+def _how_to_prepare(name: str, config: str) -> str:
+    full = f"{name}/{config}" if config else name
+    return f"tfds.builder('{full}', file_format='{FORMAT}').download_and_prepare()"
+
+
+def read(_place: Path | None, name: str) -> Parts:
+    """The examples of NAME or NAME:CONFIG in the order stored, its highest version there; classes are sorted by name.
+
+    Inputs are the feature `image` or `inputs`, else the only Image or Tensor; labels `label`, else the only ClassLabel.
+    Images are uint8 [n, h, w, 1 or 3]. Tensors are float32 [n, ...], pictures uint8 [n, h, w, 1 or 3] as they are.
+
+    Parts: the splits "train", "test" and, if there is one, "validation"; where there is no "test", "validation" is the
+    test part, as with ImageNet; an only split, whatever its name, is the whole. Any other split beside "train" and
+    "test", such as SVHN's "extra", is left out.
+
+    Raises:
+        UserError: tensorflow-datasets is not installed; the data set is not prepared, not as array_record, or damaged;
+            other splits or features than these; images of several sizes; examples without a label.
+    """
+    found = _opened(name)
+    return {part: _examples(found, split) for part, split in found.splits.items()}
+
+
+def _named(name: str) -> tuple[str, str]:
+    """(NAME, CONFIG or "")."""
+    match = NAME.fullmatch(name)
+    if not match:
+        raise UserError(f"'{name}' is no data set of tfds: write {PREFIX}/NAME or {PREFIX}/NAME:CONFIG")
+    return match["name"], match["config"] or ""
+
+
+def _opened(name: str) -> Opened:
+    return _open(_version_folder(*_named(name)))
+
+
+def _version_folder(name: str, config: str) -> Path:
+    top = data_dir()
+    place = top / name / config
+    versions = [folder.parent for folder in place.glob(f"*/{INFO}") if VERSION.fullmatch(folder.parent.name)]
+    if versions:
+        return max(versions, key=lambda folder: tuple(map(int, folder.name.split("."))))
+    configs = sorted({info.parent.parent.name for info in (top / name).glob(f"*/*/{INFO}")})
+    if configs and not config:
+        raise UserError(
+            f"the data set '{name}' is prepared as {', '.join(configs)}: write {PREFIX}/{name}:{configs[0]}"
+        )
+    near = did_you_mean(config, configs) if configs else _suggestion(top, name)
+    raise UserError(
+        f"the data set '{name}{':' if config else ''}{config}' is not prepared in '{place}'{near}; to prepare it: "
+        f"{_how_to_prepare(name, config)}; if it is elsewhere, set the environment variable TFDS_DATA_DIR"
+    )
+
+
+def _suggestion(top: Path, name: str) -> str:
+    prepared = {info.relative_to(top).parts[0] for info in (*top.glob(f"*/*/{INFO}"), *top.glob(f"*/*/*/{INFO}"))}
+    return did_you_mean(name, prepared) if prepared else ""
+
+
+@functools.lru_cache(maxsize=16)
+def _open(place: Path) -> Opened:
+    tfds = library()
+    with _explained(place):
+        _require_format(place, json.loads((place / INFO).read_text()))
+        builder = tfds.builder_from_directory(str(place), file_format=FORMAT)
+    return Opened(builder, *_keys(place, builder.info.features), _splits(place, builder.info.splits))
+
+
+def _require_format(place: Path, info: Mapping[str, Any]) -> None:
+    formats = [info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", ())]
+    if FORMAT not in formats:
+        full = "/".join(filter(None, (info["name"], info.get("configName"))))
+        raise UserError(
+            f"'{place}' is stored as {formats[0]}, which takes TensorFlow to read: where TensorFlow is installed, "
+            f"prepare it anew in another folder, tfds.builder('{full}', file_format='{FORMAT}', data_dir=FOLDER)"
+            ".download_and_prepare(), and set TFDS_DATA_DIR to that folder"
+        )
+
+
+def _keys(place: Path, features: Any) -> tuple[str, str]:
+    """The keys of the inputs and of the labels."""
+    kinds = library().features
+    arrays = [key for key, one in features.items() if type(one) in (kinds.Image, kinds.Tensor) and one.shape != ()]
+    labels = [key for key, one in features.items() if type(one) is kinds.ClassLabel]
+    inputs = _key(place, features, arrays, "'image' or 'inputs', or only one Image or Tensor that is no number")
+    return inputs, _key(place, features, labels, "'label', or only one ClassLabel")
+
+
+def _key(place: Path, features: Any, fits: list[str], wanted: str) -> str:
+    usual = [key for key in ("image", "inputs", "label") if key in fits]
+    if usual or len(fits) == 1:
+        return (usual or fits)[0]
+    there = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in sorted(features.items()))
+    raise UserError(f"'{place}' cannot be a domain: it needs a feature {wanted}; its features are: {there}")
+
+
+def _splits(place: Path, splits: Mapping[str, Any]) -> dict[str, str]:
+    names = list(splits)
+    if len(names) == 1:
+        return {WHOLE: names[0]}
+    if {"train", "test"} <= set(names):
+        return {part: part for part in ("train", "validation", "test") if part in names}
+    if {"train", "validation"} <= set(names):
+        return {"train": "train", "test": "validation"}
+    wanted = "either one split, or 'train' and 'test' or 'validation'"
+    raise UserError(f"'{place}' cannot be a domain: it needs {wanted}; its splits are: {', '.join(names) or 'none'}")
+
+
+def _is_image(found: Opened) -> bool:
+    return type(found.builder.info.features[found.inputs]) is library().features.Image
+
+
+def _examples(found: Opened, split: str) -> Examples:
+    place = Path(found.builder.data_dir)
+    inputs, labels = _arrays(found, split)
+    names = found.builder.info.features[found.label].names
+    if not ((labels >= 0) & (labels < len(names))).all():
+        raise UserError(f"the split '{split}' of '{place}' has examples without a label: it cannot be part of a domain")
+    order = np.argsort(names)
+    classes = tuple(names[i] for i in order)
+    return Examples(as_features(place, found.inputs, inputs), np.argsort(order)[labels].astype(np.int32), classes)
+
+
+def _arrays(found: Opened, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs [n, ...] of the stored type, labels [n] int64)."""
+    count = found.builder.info.splits[split].num_examples
+    inputs, labels = np.empty(0), np.empty(count, np.int64)
+    for i, (value, label) in enumerate(_rows(found, split, count)):
+        if i == 0:
+            inputs = np.empty((count, *value.shape), value.dtype)
+        if value.shape != inputs.shape[1:]:
+            shapes = f"{inputs.shape[1:]} and {value.shape}"
+            remedy = "photographs of any size are read as files, from <folder>/<domain>/<class>/*.jpg of the data root"
+            raise UserError(f"the inputs of '{found.builder.data_dir}' have to be of one shape, not {shapes}; {remedy}")
+        inputs[i], labels[i] = value, label
+    return inputs, labels
+
+
+def _rows(found: Opened, split: str, count: int) -> Iterator[tuple[np.ndarray, int]]:
+    records, as_array = _source(found, split)
+    for start in range(0, count, CHUNK):
+        rows = list(range(start, min(start + CHUNK, count)))
+        with _explained(Path(found.builder.data_dir)):
+            batch = records.__getitems__(rows)
+        with strict_pillow():
+            arrays = [as_array(record[found.inputs], row) for record, row in zip(batch, rows, strict=True)]
+        yield from zip(arrays, (int(record[found.label]) for record in batch), strict=True)
+
+
+def _source(found: Opened, split: str) -> tuple[Any, Callable[[Any, int], np.ndarray]]:
+    """Records by number, and what makes an array of a record's input.
+
+    Images come as the bytes of their files, and are decoded as all pictures here, whether or not OpenCV is installed.
+    """
+    tfds, place = library(), Path(found.builder.data_dir)
+    feature = found.builder.info.features[found.inputs]
+    with _explained(place):
+        if type(feature) is not tfds.features.Image:
+            return found.builder.as_data_source(split), lambda value, _row: np.asarray(value)
+        records = found.builder.as_data_source(split, decoders={found.inputs: tfds.decode.SkipDecoding()})
+    mode = {1: "L", 3: "RGB"}.get(feature.shape[-1])
+    if mode is None or feature.np_dtype != np.uint8:
+        kind = f"{feature.np_dtype} images of {feature.shape[-1]} channels"
+        raise UserError(f"'{place}' has {kind}: they have to be uint8, of 1 or 3")
+    return records, lambda content, row: _pixels(content, place / f"{split}[{row}]", mode)
+
+
+def _pixels(content: bytes, name: Path, mode: str) -> np.ndarray:
+    """[h, w, 1 or 3] uint8."""
+    picture = decode_bytes(content, name).convert(mode)
+    return np.asarray(picture).reshape(picture.height, picture.width, -1)
+
+
+@contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make the readers of tfds raise whatever comes
+        fault = str(error) or type(error).__name__
+        raise UserError(f"cannot read '{place}': {fault}; delete this folder and prepare the data set anew") from None

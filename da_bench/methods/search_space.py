@@ -1,0 +1,86 @@
+"""Where hyper-parameters are searched: what a method declares of its float fields, and what is published of them."""
+
+import abc
+import dataclasses
+import math
+
+from da_bench.core.config import UserError, to_digits
+
+DIGITS = 4  # of a drawn value, so that what a table shows of a setting can be typed again
+
+
+@dataclasses.dataclass(frozen=True)
+class Space(abc.ABC):
+    """The values low <= x <= high of one float field, and how they are spread.
+
+    Raises:
+        UserError: low is not below high, or one of them is not finite.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise UserError(f"{self}: give two finite numbers, the lower one first")
+
+    @abc.abstractmethod
+    def at(self, share: float) -> float:
+        """The value below which `share` in [0, 1] of all draws lie, rounded to DIGITS digits."""
+
+    def holds(self, value: float) -> bool:
+        """Whether a value may be drawn."""
+        return self.low <= value <= self.high
+
+    def rounded(self, value: float) -> float:
+        """To DIGITS digits, and no further than the bounds."""
+        return min(max(to_digits(value, DIGITS), self.low), self.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(Space):
+    """Evenly spread."""
+
+    def at(self, share: float) -> float:
+        """low + share (high - low)."""
+        return self.rounded(self.low + share * (self.high - self.low))
+
+
+@dataclasses.dataclass(frozen=True)
+class LogUniform(Space):
+    """Evenly spread in its logarithm.
+
+    Raises:
+        UserError: low is not positive either.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low <= 0:
+            raise UserError(f"{self}: a logarithm needs positive numbers; give a positive one, or Uniform")
+
+    def at(self, share: float) -> float:
+        """low (high / low)^share."""
+        return self.rounded(self.low * (self.high / self.low) ** share)
+
+
+# Published spaces. "Reality check": Musgrave, Belongie and Lim, Unsupervised Domain Adaptation: A Reality Check, 2021,
+# arXiv:2111.15672, whose code powerful-benchmarker searches a method by 100 random trials in at most 5 fields.
+# skada-bench: Lalou et al., SKADA-Bench, 2024. arXiv:2407.11676.
+
+# Reality check
+LEARNING_RATE = LogUniform(1e-5, 0.1)
+# of a reversed gradient: from 1e-3, skada-bench's grid for DANN (Ganin et al., JMLR 2016, have 1e-2 to 1), to 10, the
+# reality check's highest
+REVERSED_WEIGHT = LogUniform(1e-3, 10.0)
+# of a distance whose scale depends on the features: skada-bench's grid for Deep CORAL
+DISTANCE_WEIGHT = LogUniform(1e-5, 1e3)
+# of a loss that needs a logarithm, such as the spectral and the norms' term: reality check
+SMALL_WEIGHT = LogUniform(1e-6, 1.0)
+# of any other loss: reality check
+LOSS_WEIGHT = Uniform(0.0, 1.0)
+
+
+def loss_weight(default: float) -> Space:
+    """The published space of loss weights, up to the default where that is more: our own reading of such a method."""
+    return Uniform(0.0, default) if default > LOSS_WEIGHT.high else LOSS_WEIGHT

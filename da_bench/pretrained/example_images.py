@@ -1,0 +1,36 @@
+"""Pictures on disk, prepared as weights have it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from da_bench.core.config import UserError
+from da_bench.data.images import decode, resize
+from da_bench.data.transforms import View
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+TOGETHER = 16  # pictures in one pass
+
+
+def pictures(place: Path) -> list[Path]:
+    """A picture, or all of a folder and its folders, sorted.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = sorted(one for one in place.rglob("*") if one.suffix.lower() in ENDINGS) if place.is_dir() else [place]
+    if not found:
+        raise UserError(f"no pictures ({', '.join(ENDINGS)}) in '{place}'")
+    return found
+
+
+def batches(view: View, files: Sequence[Path]) -> Iterator[np.ndarray]:
+    """The files as stored squares, uint8 [`TOGETHER`, side, side, 3] at a time, black pictures after the last.
+
+    Raises:
+        UserError: see `data.pictures.decode`.
+    """
+    for start in range(0, len(files), TOGETHER):
+        stored = [resize(decode(file), view.pack_side, view.resize) for file in files[start : start + TOGETHER]]
+        yield np.stack([*stored, *[np.zeros_like(stored[0])] * (TOGETHER - len(stored))])

@@ -1,0 +1,1 @@
+"""Benchmark statistics: intervals, paired tests, comparisons over many pairs of domains."""

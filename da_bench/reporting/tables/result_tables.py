@@ -1,0 +1,354 @@
+"""Records -> tables: every method beside source only and the upper bound, by every selection rule, with intervals."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from da_bench.core.files import write_whole
+from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS
+from da_bench.reporting.stats.over_pairs import ENOUGH_PAIRS
+from da_bench.reporting.tables import cells
+from da_bench.reporting.tables.cells import MISSING, NOTHING, accuracy_cell, gain_over_source_only, percent, seeds_cell
+from da_bench.reporting.tables.escape import escape_latex, escape_markdown
+from da_bench.reporting.tables.pairs import pair_tables
+from da_bench.reporting.tables.published import published_tables
+from da_bench.reporting.tables.rows import (
+    HELD_OUT,
+    Row,
+    by_task,
+    check_rule,
+    method_key,
+    provenance,
+    reference,
+    rows_of,
+    said,
+    seeds_said,
+)
+from da_bench.reporting.tables.search import search_tables
+from da_bench.reporting.tables.table import Cell, Column, Table, tables_csv
+from da_bench.studies.records import Record
+
+__all__ = ["Table", "across_pairs", "class_table", "result_tables", "write_tables"]
+
+SHOWN = ("im", "source_validation")  # with a column whatever rule is declared
+MEAN = ("mean", "half_width", "n")
+PIPED_WIDTH = 150  # letters; a log or a file has no width of its own
+
+CELLS_NOTE = (
+    "Accuracies are percent of the target test split: mean ± half width of the 95 % t interval over seeds "
+    "(no ±: one seed). n/a: no such run or measurement."
+)
+MARKS_NOTE = (
+    "Bold (** in plain text): best mean of its column; underlined (_): not distinguishable from the best by a paired t "
+    "test over the common seeds (p >= .05, not corrected for many comparisons). The "
+    "oracle and the upper bound do not compete."
+)
+GAIN_NOTE = (
+    "Gain: mean difference from source only (of a classical method, from its own classifier without adaptation) in "
+    "points, both by the declared rule on the same seeds [95 % interval], p "
+    "of a two-sided paired t test over seeds, like the verdict not corrected for many comparisons. "
+    f"No claim across pairs is made below {ENOUGH_PAIRS} pairs."
+)
+HELD_OUT_NOTE = (
+    f"{HELD_OUT}: trained on the labels of the target's training split and scored on its test split, as the pair's "
+    "inductive task has them, and what Gap closed refers to; the bound of this protocol is scored on the rows that it "
+    "was trained on, and says nothing of others."
+)
+ORACLE_NOTE = (
+    "* The oracle cheats: it picks it by target labels, which nobody has; an upper limit for selection, not a result."
+)
+GAP_NOTE = "Selection gap: the oracle's target accuracy minus that of the declared rule, in points, mean over seeds."
+DISTANCE_NOTE = (
+    "A-distance: proxy A-distance (0: domains alike, 2: told apart) of source-only features → of this method's, same "
+    "seeds. Seconds: wall time divided by the runs that ran together; compilation is apart, in the CSV."
+)
+
+
+def columns_of(rule: str, others: Sequence[str] = SHOWN) -> list[str]:
+    """Rules with a column of their own, in the order of RULES: last, the declared one, the oracle and `others`.
+
+    Raises:
+        UserError: for an unknown rule.
+    """
+    for one in (rule, *others):
+        check_rule(one)
+    return [one for one in RULES if one in (LAST, rule, ORACLE, *others)]
+
+
+def result_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> list[Table]:
+    """One table a task, in order of first appearance; `rule` is the selection rule declared for the comparison.
+
+    others: rules with a column, beside last, the declared one and the oracle.
+
+    Source only comes first, the upper bound last. A gain is read against the source-only row with the same model and
+    training, seed by seed; rows that differ in more than the method are not compared.
+
+    Raises:
+        UserError: for no records, an unknown rule, or two results of one setting and seed.
+    """
+    shown = columns_of(rule, others)
+    return [_result_table(task, group, rule, shown) for task, group in by_task(records).items()]
+
+
+def _result_table(task: str, records: list[Record], rule: str, shown: Sequence[str]) -> Table:
+    rows = rows_of(records)
+    marks = {one: cells.marks_of(rows, one) for one in shown}
+    filled = [_result_row(row, rows, rule, {one: marks[one][i] for one in shown}) for i, row in enumerate(rows)]
+    columns = _result_columns(rule, shown)
+    return Table(task, columns, tuple(filled), (*_result_notes(rows, rule, shown), *provenance(records)))
+
+
+def _result_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
+    return (
+        Column("method", "Method"),
+        Column("seeds", "Seeds", ("runs", "diverged", "skipped", "failed")),
+        Column("source", "Source acc.\n(declared\nrule)", MEAN),
+        *_rule_columns(rule, shown, MEAN),
+        Column("selection_gap", "Selection\ngap", MEAN),
+        Column("gain", "Gain over\nsource only\n(declared rule)", ("mean", "half_width", "p", "n")),
+        Column("verdict", "Verdict"),
+        Column("gap_closed", "Gap\nclosed", ("share",)),
+        Column("a_distance", "A-distance\nbefore → after", ("before", "after")),
+        Column("seconds", "Seconds\nper run", ("run", "compile")),
+    )
+
+
+def _rule_columns(rule: str, shown: Sequence[str], parts: tuple[str, ...]) -> list[Column]:
+    declared = {one: "\n(declared)" if one == rule else "" for one in shown}
+    return [Column(f"target_{one}", _heading(one) + declared[one], parts) for one in shown]
+
+
+def _heading(rule: str) -> str:
+    return "Target acc.:\n" + textwrap.fill(RULES[rule], 12, break_on_hyphens=False) + ("*" if rule == ORACLE else "")
+
+
+def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str]) -> tuple[Cell, ...]:
+    if not row.runs:
+        return _unmade_row(row, _result_columns(rule, list(marks)))
+    gain = gain_over_source_only(row, rows, rule)
+    return (
+        Cell(row.name),
+        seeds_cell(row),
+        accuracy_cell(row.scores(rule, "source_accuracy")),
+        *(accuracy_cell(row.scores(one), mark) for one, mark in marks.items()),
+        cells.selection_gap_cell(row, rule),
+        cells.gain_cell(row, gain),
+        cells.verdict_cell(row, gain),
+        cells.gap_cell(row, rows, rule),
+        cells.distance_cell(row, rows),
+        cells.seconds_cell(row),
+    )
+
+
+def _unmade_row(row: Row, columns: Sequence[Column]) -> tuple[Cell, ...]:
+    reason = said(_why(record) for record in row.skipped + row.failed)
+    filled = [NOTHING] * len(columns)
+    filled[0], filled[1] = Cell(row.name), seeds_cell(row)
+    filled[[column.key for column in columns].index("verdict")] = Cell(reason)
+    return tuple(filled)
+
+
+def _why(record: Record) -> str:
+    cause = record.result.get("cause")
+    reason = record.result.get("reason") or "no reason recorded"
+    return f"{record.result['status']}{f' ({cause})' if cause else ''}: {reason}"
+
+
+def _failures(rows: Sequence[Row]) -> list[str]:
+    causes = [f"{row.name}: {_why(record)}" for row in rows for record in row.failed if row.runs]
+    return [f"Runs that left no result are in no mean. {said(causes)}"] if causes else []
+
+
+def _result_notes(rows: Sequence[Row], rule: str, shown: Sequence[str]) -> list[str]:
+    diverged = "† Runs that diverged: they count, with chance accuracy."
+    return [
+        *_mismatches(rows),
+        f"{seeds_said(rows)}. Declared rule: {RULES[rule]}. {GAIN_NOTE}",
+        CELLS_NOTE,
+        MARKS_NOTE,
+        _rules_note(shown),
+        GAP_NOTE,
+        *([diverged] if any(row.diverged for row in rows) else []),
+        *_failures(rows),
+        DISTANCE_NOTE,
+        *([HELD_OUT_NOTE] if any(row.name.startswith(HELD_OUT) for row in rows) else []),
+        *_declared(rows),
+    ]
+
+
+def _declared(rows: Sequence[Row]) -> list[str]:
+    """A note of the checks of `da-bench check` that methods declare they cannot pass, by check and reason."""
+    methods: dict[tuple[str, str], dict[str, None]] = {}
+    for record in (row.first for row in rows if not row.is_bound):
+        for check in record.result.get("expected_failed_checks", {}).items():
+            methods.setdefault(check, {})[record.config["method"]["name"]] = None
+    each = (f"{', '.join(names)}: {check} ({reason})" for (check, reason), names in methods.items())
+    return [f"Checks that a method declares it cannot pass: {'; '.join(each)}."] if methods else []
+
+
+def _mismatches(rows: Sequence[Row]) -> list[str]:
+    """A note if rows differ in model or training, loud if a row has no source only to be read against for that."""
+    contexts = [row.context for row in rows]
+    # a row without a network has no model.* and no training.* to differ in: it is left out of the list, not of the rest
+    deep = [one for one in contexts if "model" not in one]
+    differ = [
+        name for name in dict.fromkeys(name for one in deep for name in one) if len({one.get(name) for one in deep}) > 1
+    ]
+    if not differ:
+        return []
+    alone = any(row.is_source_only for row in rows) and not all(reference(row, rows) for row in rows)
+    note = f"Rows differ in more than the method ({said(differ)}): a gain is over source only with the same."
+    return [f"WARNING: {note} Where it is n/a, there is none." if alone else note]
+
+
+def _rules_note(shown: Sequence[str]) -> str:
+    """Which rules see no target label, and which does: "A, B and C pick the step without target labels."."""
+    free = [RULES[one] for one in shown if one in VALIDATORS]
+    listed = " and ".join([", ".join(free[:-1]), free[-1]] if len(free) > 1 else free)
+    return f"{listed} {'pick' if len(free) > 1 else 'picks'} the step without target labels. {ORACLE_NOTE}"
+
+
+def across_pairs(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> Table | None:
+    """Means over pairs, by every rule, of the methods that ran on every pair; None with one pair.
+
+    A method is the same on two pairs if all its own fields are, and it is called the same in both tables.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    shown = columns_of(rule, others)
+    pairs = [rows_of(group) for group in by_task(records).values()]
+    if len(pairs) < 2:
+        return None
+    found = [{(row.name, method_key(row.first)): row for row in rows if row.runs} for rows in pairs]
+    everywhere = [key for key in found[0] if all(key in rows for rows in found)]
+    filled = tuple(_across_row([rows[key] for rows in found], rule, shown) for key in everywhere)
+    left_out = said(key[0] for rows in found for key in rows if key not in everywhere)
+    notes = (*_across_notes(len(pairs), rule, left_out, shown), *provenance(records))
+    return Table(f"Mean over {len(pairs)} pairs", _across_columns(rule, shown), filled, notes)
+
+
+def over_pairs_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> list[Table]:
+    """Methods x pairs, gains over pairs, means by every rule; none where there is but one pair.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    across = across_pairs(records, rule, others)
+    return [*pair_tables(records, rule), *([across] if across else [])]
+
+
+def _across_columns(rule: str, shown: Sequence[str]) -> tuple[Column, ...]:
+    return (
+        Column("method", "Method"),
+        Column("pairs", "Pairs", ("pairs",)),
+        *_rule_columns(rule, shown, ("mean",)),
+        Column("selection_gap", "Selection\ngap", ("mean",)),
+    )
+
+
+def _across_row(same: list[Row], rule: str, shown: Sequence[str]) -> tuple[Cell, ...]:
+    return (
+        Cell(same[0].name),
+        Cell(str(len(same)), (len(same),)),
+        *(_mean_over_pairs([row.scores(one) for row in same], one) for one in shown),
+        _mean_over_pairs([cells.selection_gaps(row, rule) for row in same]),
+    )
+
+
+def _mean_over_pairs(scores: list[dict[int, float]], rule: str = LAST) -> Cell:
+    if not all(scores):
+        return MISSING
+    mean = float(np.mean([np.mean(list(one.values())) for one in scores]))
+    return Cell(percent(mean), (mean,), "oracle" if rule == ORACLE else "")
+
+
+def _across_notes(pairs: int, rule: str, left_out: str, shown: Sequence[str]) -> list[str]:
+    missing = [f"Left out, for not being on every pair: {left_out}."] if left_out else []
+    means = f"Mean over pairs of the mean target accuracy over seeds, in percent. Declared rule: {RULES[rule]}."
+    return [f"{pairs} pairs. {means}", _rules_note(shown), GAP_NOTE, *missing]
+
+
+def class_table(records: Sequence[Record], rule: str = "last") -> list[Table]:
+    """One table a task: macro and per-class target accuracy at `rule`, classes by their index.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    check_rule(rule)
+    return [_class_table(task, group, rule) for task, group in by_task(records).items()]
+
+
+def _class_table(task: str, records: list[Record], rule: str) -> Table:
+    rows = [row for row in rows_of(records) if row.runs]
+    per_class = [_class_scores(row, rule) for row in rows]
+    count = max((len(scores) for scores in per_class), default=0)
+    numbered = [Column(f"class_{i}", f"Class {i}", MEAN) for i in range(count)]
+    columns = (Column("method", "Method"), Column("macro", "Macro acc.", MEAN), *numbered)
+    shown = [_class_row(row, scores, count, rule) for row, scores in zip(rows, per_class, strict=True)]
+    heading = f"{task}: target accuracy by class"
+    notes = (f"{seeds_said(rows)}. Rule: {RULES[rule]}. Macro: mean over classes. {CELLS_NOTE}", *provenance(records))
+    return Table(heading, columns, tuple(shown), notes)
+
+
+def _class_row(row: Row, scores: list[dict[int, float]], count: int, rule: str) -> tuple[Cell, ...]:
+    padded = scores + [{}] * (count - len(scores))
+    return (Cell(row.name), accuracy_cell(row.scores(rule, "target_macro")), *(accuracy_cell(one) for one in padded))
+
+
+def _class_scores(row: Row, rule: str) -> list[dict[int, float]]:
+    """Seed -> accuracy, for each class; a class that the target test split does not hold has none."""
+    lists = {run.config["seed"]: run.result["rules"].get(rule, {}).get("target_per_class") or [] for run in row.runs}
+    count = max((len(values) for values in lists.values()), default=0)
+    held = [{seed: values[i] for seed, values in lists.items() if i < len(values)} for i in range(count)]
+    return [{seed: value for seed, value in one.items() if value is not None} for one in held]
+
+
+def write_tables(records: Sequence[Record], folder: Path, rule: str = "last") -> list[Path]:
+    """Write tables.md, .tex, .csv and .json into `folder`, each whole or not at all; returns their paths.
+
+    Result tables come first, then what is over pairs, published numbers, tables by class, and searches.
+
+    Raises:
+        UserError: as `result_tables`.
+    """
+    tables = [*result_tables(records, rule), *over_pairs_tables(records, rule)]
+    tables += [*published_tables(records, rule), *class_table(records, rule)]
+    tables += search_tables(records, columns_of(rule))
+    commands = said(record.environment.get("command") or "unknown" for record in records)
+    texts = {
+        "tables.md": f"<!-- {escape_markdown(_origin(commands, records))} -->\n\n"
+        + "\n".join(one.markdown() for one in tables),
+        "tables.tex": f"% {escape_latex(_origin(commands, records))}\n" + "\n".join(one.latex() for one in tables),
+        "tables.csv": f"# {_origin(commands, records)} Accuracies are in [0, 1].\n" + tables_csv(tables),
+        "tables.json": _json_text(tables, commands, len(records)),
+    }
+    return [write_whole(folder / name, text.encode()) for name, text in texts.items()]
+
+
+def _origin(commands: str, records: Sequence[Record]) -> str:
+    return f"Generated by da-bench from {len(records)} records of: {commands}. Do not edit."
+
+
+def _json_text(tables: Iterable[Table], commands: str, count: int) -> str:
+    data = {"command": commands, "records": count, "tables": [table.data() for table in tables]}
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def show(tables: Sequence[Table], form: str = "text") -> None:
+    """Print tables as "text", "markdown", "latex", "csv" or "json"; on a terminal, text is set for its width."""
+    console = Console()
+    if form == "text" and console.is_terminal:
+        console.print(*(table.rich() for table in tables), sep="\n")
+    elif form == "text":
+        print(*(table.text(PIPED_WIDTH) for table in tables), sep="\n")
+    elif form == "csv":
+        print(tables_csv(list(tables)), end="")
+    elif form == "json":
+        print(json.dumps([table.data() for table in tables], ensure_ascii=False, allow_nan=False, indent=1))
+    else:
+        print(*(getattr(table, form)() for table in tables), sep="\n")

@@ -1,0 +1,1 @@
+"""Studies: experiments, the runs that are missing, their records, searches, and where runs execute."""

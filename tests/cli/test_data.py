@@ -1,0 +1,129 @@
+import json
+
+import pytest
+
+from da_bench.cli import main
+from da_bench.data.family import FAMILIES
+from tests.helpers.pictures_on_disk import folder
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.delenv("DA_BENCH_DATA", raising=False)
+    monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
+    folder(tmp_path / "data" / "mine")
+    return tmp_path / "data"
+
+
+def said(capsys, *arguments):
+    try:
+        code = main(["data", *map(str, arguments)])
+    except SystemExit as stop:  # tyro's own
+        code = stop.code
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_help_names_every_verb(capsys):
+    code, out, _ = said(capsys)
+    assert code == 0
+    assert all(f"  {verb} " in out for verb in ("list", "about", "check", "prepare", "preview"))
+    assert said(capsys, "--help")[1] == out
+
+
+def test_list_names_every_family_and_what_is_here(capsys, root):
+    _, out, _ = said(capsys, "list", "--data-root", root)
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert set(FAMILIES) < set(lines)
+    assert "2 of 2" in lines["digits"]
+    assert " no " in lines["office31"]
+    facts = {one["name"]: one for one in json.loads(said(capsys, "list", "--json", "--data-root", root)[1])}
+    assert facts["office31"]["domains"]["amazon"] == {"examples": {"all": 2817}, "present": False}
+    assert facts["digits"]["domains"]["real"]["present"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_about_says_all_of_a_family(name, capsys, root):
+    code, out, _ = said(capsys, "about", name, "--data-root", root)
+    assert code == 0
+    family = FAMILIES[name]
+    for word in (family.citation, family.terms, family.how_to_get, *family.domains):
+        assert word in out
+
+
+def test_check_reports_and_writes_the_manifest(capsys, root, tmp_path):
+    manifest = tmp_path / "SHA256SUMS"
+    code, out, _ = said(capsys, "check", "mine", "--pixels", 28, "--data-root", root, "--manifest", manifest)
+    assert code == 0
+    assert "mine/photos: 18 all; 3 classes of 6 to 6 examples" in out
+    assert out.endswith("'mine' is sound\n")
+    assert len(manifest.read_text().splitlines()) == 36
+
+
+def test_a_manifest_is_placed_before_the_work(capsys, root, tmp_path, monkeypatch):
+    monkeypatch.setattr("da_bench.data.check.check", lambda *_: pytest.fail("checked"))
+    assert said(capsys, "check", "mine", "--data-root", root, "--manifest", tmp_path)[0] == 2
+
+
+@pytest.mark.parametrize("verb", [("list",), ("about", "office31")])
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_data_root_that_is_no_folder_is_refused(capsys, monkeypatch, verb, by):
+    if by == "variable":
+        monkeypatch.setenv("DA_BENCH_DATA", "/nowhere")
+    code, _, err = said(capsys, *verb, *(["--data-root", "/nowhere"] if by == "option" else []))
+    assert code == 2
+    assert "the data root '/nowhere' is not a folder" in err
+
+
+def test_without_a_data_root_nothing_is_here(capsys, monkeypatch):
+    monkeypatch.delenv("DA_BENCH_DATA", raising=False)
+    assert said(capsys, "list")[0] == 0
+    assert "(not here)" in said(capsys, "about", "office31")[1]
+
+
+def test_check_of_a_damaged_copy_fails_after_its_report(capsys, root):
+    (root / "mine/photos/ant/0.png").write_bytes(b"")
+    code, out, err = said(capsys, "check", "mine", "--pixels", 28, "--data-root", root)
+    assert code == 2
+    assert "mine/sketches: 18 all" in out
+    assert "'mine' is not sound" in err
+    assert "ant/0.png" in err
+
+
+def test_prepare_makes_what_a_run_reads(capsys, root, tmp_path):
+    code, out, _ = said(capsys, "prepare", "mine", "--pixels", 28, "--data-root", root)
+    assert code == 0
+    assert "mine/photos: 18 examples of shape (32, 32, 3)" in out
+    assert len([one for one in (tmp_path / "cache" / "packs").iterdir() if one.name.startswith("mine-")]) == 2
+
+
+def test_preview_writes_a_sheet(capsys, root, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    code, out, _ = said(capsys, "preview", "mine/photos-to-sketches", "--out", sheet, "--data-root", root)
+    assert (code, out.strip()) == (0, str(sheet))
+    assert sheet.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["chekc"], "da-bench data has no 'chekc'; did you mean 'check'?"),
+        (["check", "office3"], "did you mean 'office31'?"),
+        (["about", "office3"], "unknown family 'office3'; did you mean 'office31'?"),
+        (["check", "office31"], "missing in"),
+        (["preview", "mine/photos-to-scetches"], "missing in"),
+        (["about", "mine"], "of a folder or table of your own, `da-bench data check mine` tells"),
+        (["about", "office31/amazon"], "unknown family 'office31/amazon'; did you mean 'office31'?"),
+        (["check", "mine", "--manifest", "nowhere/SUMS"], "there is no folder 'nowhere'; choose another --manifest"),
+        (["check", "mine", "--manifest", "/"], "cannot write '/': it is a folder; choose another --manifest"),
+        (["prepare", ""], "'' is no name under the data root"),
+        (["check", "."], "'.' is no name under the data root"),
+        (["preview", "mine/photos-to-sketches", "--per-class", "-3"], "--per-class is from 1 to 50"),
+        (["check"], "Missing from da-bench data check"),
+    ],
+)
+def test_a_wrong_word_is_one_message(arguments, says, capsys, root):
+    code, out, err = said(capsys, *arguments, *(["--data-root", root] if len(arguments) > 1 else []))
+    assert code == 2
+    assert says in " ".join((out + err).replace("│", " ").split())
+    assert "Traceback" not in out + err

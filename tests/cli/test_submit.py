@@ -1,0 +1,89 @@
+"""`da-bench submit` and `da-bench leaderboard` as their users meet them."""
+
+import json
+
+import pytest
+
+from da_bench import cli
+from tests.helpers.made import contents_of, places, results, write
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    return results(tmp_path_factory.mktemp("here"), ("source_only", "coral"), 5)
+
+
+def said(capsys, *arguments):
+    try:
+        code = cli.main([str(one) for one in arguments])
+    except SystemExit as stop:  # tyro's way to end
+        code = stop.code
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+PACK = ("submit", "pack", "--name", "Deep CORAL", "--authors", "A. Author", "--methods", "coral")
+
+
+def test_pack_check_and_build(here, tmp_path, capsys):
+    packed, site = tmp_path / "submissions" / "it.zip", tmp_path / "site"
+    code, out, _ = said(capsys, *PACK, "--results", here, "--out", packed)
+    assert (code, "5 runs" in out) == (0, True)
+    verdict = tmp_path / "verdicts" / "it.json"
+    code, out, _ = said(capsys, "submit", "check", packed, "--against", here, "--verdict", verdict)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("accepted: 5 runs, 5 recomputed")
+    code, out, _ = said(
+        capsys, "leaderboard", "build", "--results", here, "--submissions", packed.parent,
+        "--verdicts", verdict.parent, "--out", site,
+    )  # fmt: skip
+    assert code == 0, out
+    assert "Deep CORAL: coral" in (site / "index.html").read_text()
+
+
+def test_a_refused_submission_ends_with_one_message_and_stays_off_the_board(here, tmp_path, capsys):
+    said(capsys, *PACK, "--results", here, "--out", tmp_path / "it")
+    contents = contents_of(tmp_path / "it")
+    name = places(contents)[0]
+    forged = contents[name].replace(b'"target_accuracy": 0.7', b'"target_accuracy": 0.8')
+    assert forged != contents[name]
+    write({**contents, name: forged}, tmp_path / "submissions" / "forged")
+    code, out, err = said(capsys, "submit", "check", tmp_path / "submissions" / "forged", "--json")
+    assert code == 1
+    assert json.loads(out)["verdict"] == "refused"
+    assert err.count("\n") == 1
+    code, out, _ = said(
+        capsys, "leaderboard", "build", "--results", here, "--submissions", tmp_path / "submissions",
+        "--out", tmp_path / "site",
+    )  # fmt: skip
+    assert code == 0
+    assert "left out:" in out
+    assert "Deep CORAL" not in (tmp_path / "site" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("submit", "pakc"), 2, "did you mean 'pack'"),
+        (("leaderboard", "biuld"), 2, "did you mean 'build'"),
+        (("leaderboard", "build", "--results", "nowhere"), 2, "no finished runs in nowhere"),
+        (("leaderboard", "build", "--rule", "lsat"), 2, "did you mean 'last'"),
+        (("submit", "check", "nowhere"), 1, "nowhere is refused"),
+    ],
+)
+def test_mistakes_end_in_one_message(arguments, code, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found, _, err = said(capsys, *arguments)
+    assert found == code
+    assert says in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "verb", [("submit", "--help"), ("submit", "pack", "--help"), ("leaderboard", "build", "--help")]
+)
+def test_every_verb_explains_itself(verb, capsys):
+    code, out, _ = said(capsys, *verb)
+    assert code in (0, None)
+    assert len(out) > 100

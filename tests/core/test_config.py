@@ -1,0 +1,97 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from da_bench.core.config import Registry, UserError, as_dict, did_you_mean, leaf_names, setting, snake_case
+from da_bench.methods import Dann, Mmd
+from da_bench.training.step import Training
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: Dann(weigth=1), "Dann has no field 'weigth'; did you mean 'weight'?"),
+        (lambda: Dann(weight=-1), "Dann.weight = -1: input should be greater than or equal to 0"),
+        (lambda: Dann(weight=float("nan")), "Dann.weight = nan: input should be a finite number"),
+        (lambda: Dann(weight=float("inf")), "Dann.weight = inf"),
+        (lambda: Dann(weight="much"), "Dann.weight = 'much'"),
+        (
+            lambda: Dann(schedule="rmap"),
+            "Dann.schedule = 'rmap': input should be 'ramp', 'constant', 'slow_ramp' or 'warm_start'",
+        ),
+        (lambda: Dann(widths=7), "Dann.widths = 7"),
+        (lambda: Mmd(layers=("featurs",)), "Mmd.layers.0 = 'featurs'"),
+        (lambda: Mmd(factors=(0.0,)), "Mmd.factors.0 = 0.0"),
+        (lambda: Training(steps=2.5), "Training.steps = 2.5"),
+    ],
+)
+def test_wrong_values_are_refused_in_one_message(build, says):
+    with pytest.raises(UserError) as caught:
+        build()
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(AttributeError):
+        Dann().weight = 2.0
+
+
+def test_float_fields_are_leaves_and_the_rest_is_structure():
+    assert jax.tree.leaves(Dann(weight=0.25)) == [0.25]
+    assert leaf_names(Dann) == ["weight"]
+    assert jax.tree.structure(Dann(weight=1.0)) == jax.tree.structure(Dann(weight=2.0))
+    assert jax.tree.structure(Dann(widths=(3,))) != jax.tree.structure(Dann(widths=(4,)))
+
+
+def test_a_stack_of_settings_maps_like_an_array():
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(Dann(weight=w) for w in (1.0, 2.0, 3.0)))
+    assert jax.vmap(lambda method: 2 * method.weight)(stacked).tolist() == [2.0, 4.0, 6.0]
+
+
+def test_an_integer_for_a_float_is_the_same_setting():
+    assert Dann(weight=1) == Dann(weight=1.0)
+    assert as_dict(Dann(weight=1)) == as_dict(Dann(weight=1.0))
+    assert isinstance(as_dict(Dann(weight=1))["weight"], float)
+
+
+def test_as_dict_is_json_with_the_name_first():
+    assert list(as_dict(Dann(widths=(3, 4))).items())[:3] == [("name", "dann"), ("weight", 1.0), ("schedule", "ramp")]
+    assert as_dict(Dann(widths=(3, 4)))["widths"] == [3, 4]
+
+
+def test_the_nearest_name_is_offered_or_all_of_them():
+    assert did_you_mean("dan", ["dann", "coral"]) == "; did you mean 'dann'?"
+    assert did_you_mean("xyz", ["dann", "coral"]) == "; there are: coral, dann"
+
+
+def test_a_registry_refuses_unknown_names_and_twins():
+    things = Registry("thing")
+    things.add("one", 1)
+    things.add("one", 1)  # the same again, as a module imported twice would
+    with pytest.raises(UserError, match="unknown thing 'onne'; did you mean 'one'"):
+        things["onne"]
+    with pytest.raises(UserError, match="thing 'one' is registered twice"):
+        things.add("one", object())
+    assert list(things) == ["one"]
+
+
+def test_a_check_of_its_own_speaks_for_itself():
+    @setting
+    class Pair:
+        low: float = 0.0
+        high: float = 1.0
+
+        def __post_init__(self):
+            if self.low > self.high:
+                raise UserError("Pair.low is above Pair.high")
+
+    with pytest.raises(UserError, match=r"^Pair.low is above Pair.high$"):
+        Pair(low=2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "snake"), [("SourceOnly", "source_only"), ("Dann", "dann"), ("SmallCnn", "small_cnn")]
+)
+def test_snake_case(name, snake):
+    assert snake_case(name) == snake

@@ -1,0 +1,89 @@
+import pytest
+
+from da_bench.core.config import UserError
+from da_bench.data.family import Listing
+from da_bench.data.file_lists import listing, published, read_list
+
+CLASSES = ("truck", "ant", "Bee")  # in an order of its own, as the lists of data sets have it
+
+
+def write(folder, content):
+    path = folder / "image_list.txt"
+    path.write_bytes(content.encode())
+    return path
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_by_hand(tmp_path, end):
+    lines = ["b/2.jpg 2", "", "./a/1.jpg 0", "Real World/my cat.jpg\t1", "  ", "..hidden/..3.jpg 01", ""]
+    assert read_list(write(tmp_path, end.join(lines)), CLASSES) == {
+        "b/2.jpg": "Bee",
+        "a/1.jpg": "truck",
+        "Real World/my cat.jpg": "ant",
+        "..hidden/..3.jpg": "ant",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("a.jpg", "no label"),
+        ("my cat.jpg", r"its label 'cat\.jpg' is no whole number"),
+        ("a.jpg 1.0", "its label '1.0' is no whole number"),
+        ("a.jpg -1", "its label '-1' is no whole number"),
+        ("a.jpg \u0661", "is no whole number"),  # a digit, but not of ours
+        ("a.jpg 3", r"its label 3 is not in 0\.\.2"),
+        ("/etc/a.jpg 1", "leads out of the folder"),
+        ("../a.jpg 1", "leads out of the folder"),
+        ("a/../../b.jpg 1", "leads out of the folder"),
+        ("a/../ok.jpg 1", "leads out of the folder"),
+        ("ok.jpg 1", "an earlier line has it"),
+        (".//ok.jpg 2", "an earlier line has it"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, fault):
+    path = write(tmp_path, f"ok.jpg 1\n\n{line}\n")
+    with pytest.raises(UserError, match=rf"image_list\.txt', line 3 .*{fault}.*get a fresh copy"):
+        read_list(path, CLASSES)
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_list_is_refused(tmp_path, content):
+    with pytest.raises(UserError, match=r"image_list\.txt' lists no pictures"):
+        read_list(write(tmp_path, content), CLASSES)
+
+
+def test_what_is_no_text_is_refused(tmp_path):
+    (tmp_path / "image_list.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    for path in (tmp_path / "image_list.txt", tmp_path / "nowhere.txt", tmp_path):
+        with pytest.raises(UserError, match=rf"cannot read the list '{path}'"):
+            read_list(path, CLASSES)
+
+
+def test_a_listing_is_sorted_by_path_whatever_the_list_has(tmp_path):
+    names = {"b/2.jpg": "Bee", "B.jpg": "ant", "b/10.jpg": "truck"}
+    (tmp_path / "b").mkdir()
+    for file in names:
+        (tmp_path / file).touch()
+    expected = Listing(tmp_path, ("B.jpg", "b/10.jpg", "b/2.jpg"), ("ant", "truck", "Bee"))
+    assert listing(tmp_path, names) == listing(tmp_path, dict(reversed(names.items()))) == expected
+
+
+def test_all_missing_pictures_in_one_message(tmp_path):
+    (tmp_path / "2.jpg").touch()
+    (tmp_path / "4.jpg").mkdir()
+    with pytest.raises(
+        UserError, match=rf"4 of 5 listed pictures are not in '{tmp_path}': 1\.jpg, 3\.jpg, 4\.jpg, \.\.\."
+    ):
+        listing(tmp_path, dict.fromkeys(("5.jpg", "4.jpg", "3.jpg", "2.jpg", "1.jpg"), "ant"))
+
+
+def test_published_classes_and_no_others(tmp_path):
+    pictures = Listing(tmp_path, ("a", "b", "c"), ("ant", "Bee", "ant"))
+    assert published(pictures, ("Bee", "ant")) is pictures
+    with pytest.raises(UserError, match=r"not those published: it lacks truck$"):
+        published(pictures, CLASSES)
+    with pytest.raises(UserError, match=r"not those published: it is not to have Bee$"):
+        published(pictures, ("ant",))
+    with pytest.raises(UserError, match=r"it lacks bee; it is not to have Bee$"):
+        published(pictures, ("ant", "bee"))

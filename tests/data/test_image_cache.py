@@ -1,0 +1,440 @@
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from da_bench.core.config import UserError
+from da_bench.data import image_cache as pack
+from da_bench.data.folders import list_classes
+from da_bench.data.image_cache import cache_root, open_pack, prepare, verify
+from da_bench.data.images import decode, dhash, resize
+from tests.helpers import corpus
+from tests.helpers.corpus import classes_of, write
+
+SIDE = 6
+
+
+@pytest.fixture
+def place(tmp_path):
+    return classes_of(tmp_path / "place", cat=3, dog=4)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def prepared(place, cache, side=SIDE, how="squash"):
+    return prepare(list_classes(place), "pets/photo", side, how, cache)
+
+
+def folder_of(made):
+    return Path(made.images.filename).parent
+
+
+@pytest.mark.parametrize("how", ["squash", "centre"])
+def test_pack_holds_every_picture_as_decoded_one_by_one(place, cache, how):
+    made = prepared(place, cache, how=how)
+    listing = list_classes(place)
+    for row, (file, label) in enumerate(zip(listing.files, listing.labels, strict=True)):
+        picture = decode(place / file)
+        np.testing.assert_array_equal(made.images[row], resize(picture, SIDE, how))
+        sha256 = hashlib.sha256((place / file).read_bytes()).hexdigest()
+        assert made.entries[row] == (file, label, sha256, 10, 12, dhash(picture))
+        assert made.classes[made.labels[row]] == label
+    assert made.images.shape == (7, SIDE, SIDE, 3)
+    assert (made.images.dtype, made.labels.dtype) == (np.uint8, np.int32)
+    assert made.classes == ("cat", "dog")
+    assert not made.images.flags.writeable
+    assert made.examples() == (made.images, made.labels, made.classes)
+
+
+def test_folder_holds_three_files_and_says_how_it_was_made(place, cache):
+    made = prepared(place, cache)
+    assert folder_of(made).name.startswith("pets-photo-6-squash-")
+    assert sorted(os.listdir(folder_of(made))) == ["images.npy", "index.jsonl", "pack.json"]
+    assert [name for name in os.listdir(cache) if not name.endswith(".lock")] == [folder_of(made).name]
+    summary = json.loads((folder_of(made) / "pack.json").read_text())
+    assert (summary["count"], summary["side"], summary["how"], summary["digest"]) == (7, SIDE, "squash", made.digest)
+    assert summary["decoder"]["pillow"]
+
+
+def test_prepared_once(place, cache, monkeypatch):
+    made = prepared(place, cache)
+    monkeypatch.setattr(pack, "_make", lambda *_: pytest.fail("prepared again"))
+    again = prepared(place, cache)
+    assert again.digest == made.digest
+    np.testing.assert_array_equal(again.images, made.images)
+    assert again.entries == made.entries
+
+
+def test_digest_is_of_images_labels_and_classes_alone(place, cache, tmp_path):
+    made = prepared(place, cache)
+    moved = tmp_path / "moved"
+    shutil.copytree(place, moved)
+    assert folder_of(prepared(moved, cache)) != folder_of(made)
+    assert prepared(moved, cache).digest == made.digest
+    (moved / "cat").rename(moved / "cow")
+    assert prepared(moved, cache).digest != made.digest
+    shutil.move(moved / "dog" / "0.png", moved / "cow" / "9.png")
+    assert prepared(moved, cache).digest not in (made.digest, prepared(place, cache, side=5).digest)
+
+
+def test_a_flipped_bit_makes_another_pack_and_another_hash(tmp_path, cache):
+    place = tmp_path / "place"
+    content = corpus.saved(corpus.photo(), format="BMP")
+    path = write(place / "cat" / "0.bmp", content)
+    before = prepared(place, cache)
+    write(path, content[:-1] + bytes([content[-1] ^ 1]))
+    after = prepared(place, cache)
+    assert folder_of(after) != folder_of(before)
+    assert after.entries[0].sha256 != before.entries[0].sha256
+
+
+def test_a_touched_file_makes_another_pack(place, cache):
+    before = prepared(place, cache)
+    os.utime(place / "cat" / "0.png", ns=(0, 1))
+    assert folder_of(prepared(place, cache)) != folder_of(before)
+    assert prepared(place, cache).digest == before.digest
+
+
+def test_every_good_picture_of_the_corpus_in_one_pack(tmp_path, cache):
+    for name, (content, _) in corpus.FLAT.items():
+        write(tmp_path / "place" / "all" / name, content)
+    made = prepared(tmp_path / "place", cache, side=2)
+    for image, entry in zip(made.images, made.entries, strict=True):
+        colour = corpus.FLAT[entry.file.removeprefix("all/")][1]
+        np.testing.assert_allclose(image, np.broadcast_to(colour, (2, 2, 3)), atol=1)
+
+
+def test_all_bad_pictures_are_named_in_one_message_and_nothing_is_left(place, cache):
+    for name, (content, _) in corpus.BAD.items():
+        write(place / "dog" / name, content)
+    with pytest.raises(UserError) as caught:
+        prepared(place, cache)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{len(corpus.BAD)} pictures of '{place}' cannot be used:"
+    assert [line.split("dog/")[1].split("'")[0] for line in lines[1:]] == sorted(corpus.BAD)
+    assert all(name.endswith(".lock") for name in os.listdir(cache))
+
+
+def test_twenty_bad_pictures_are_shown_and_the_others_counted(place, cache):
+    for i in range(25):
+        write(place / "cat" / f"bad{i:02}.jpg", b"")
+    with pytest.raises(UserError, match=r"25 pictures of (.*\n){20}.*bad19\.jpg.*\n  \.\.\. and 5 more$"):
+        prepared(place, cache)
+
+
+def test_one_bad_picture_is_one_line(place, cache):
+    write(place / "cat" / "bad.jpg", b"")
+    with pytest.raises(UserError, match=r"^cannot use the picture '.*bad\.jpg': it is empty; .*$"):
+        prepared(place, cache)
+
+
+def test_file_that_goes_away_is_named(place, cache):
+    listing = list_classes(place)
+    (place / "cat" / "1.png").unlink()
+    with pytest.raises(UserError, match=r"cat/1\.png': No such file"):
+        prepare(listing, "pets", SIDE, "squash", cache)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(flush, monkeypatch):
+    """The process dies at its flush number `flush`, before it reaches the disk."""
+    fsync, flushes = os.fsync, []
+
+    def dying(handle):
+        flushes.append(handle)
+        if len(flushes) == flush:
+            raise Killed
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", dying)
+
+
+def decoded(monkeypatch):
+    """The rows that are decoded from now on."""
+    decode_row, rows = pack._decoded, []
+
+    def counted(recipe, row):
+        rows.append(row)
+        return decode_row(recipe, row)
+
+    monkeypatch.setattr(pack, "_decoded", counted)
+    return rows
+
+
+@pytest.mark.parametrize("flush", range(1, 11))
+def test_killed_at_any_flush_it_goes_on(place, cache, tmp_path, monkeypatch, flush):
+    # Seven pictures, saved by twos: (images, index) 4 times, pack.json, and the folder that it is renamed in.
+    whole = prepared(place, tmp_path / "whole")
+    monkeypatch.setattr(pack, "SAVE_EVERY", 2)
+    with monkeypatch.context() as patch:
+        killed_at(flush, patch)
+        with pytest.raises(Killed):
+            prepared(place, cache)
+    rows = decoded(monkeypatch)
+    again = prepared(place, cache)
+    assert (again.digest, again.entries) == (whole.digest, whole.entries)
+    saved = 2 * (flush // 2)  # the lines reach the file before they are flushed: a killed process loses neither
+    assert sorted(rows) == list(range(min(saved, 7), 7))
+    verify(again)
+
+
+def test_bad_picture_is_not_stepped_over_when_killed_after_it(place, cache, monkeypatch):
+    write(place / "cat" / "1.png", b"")
+    monkeypatch.setattr(pack, "SAVE_EVERY", 1)
+
+    def dying(_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", dying)
+        with pytest.raises(Killed):
+            prepared(place, cache)
+    assert next(cache.glob("*.draft/index.jsonl")).read_bytes().count(b"\n") == 1
+    with pytest.raises(UserError, match=r"cat/1\.png': it is empty"):
+        prepared(place, cache)
+
+
+TORN = {
+    "half a line": 3,
+    "a line without its image": 2,
+    "a line of garbage": 1,
+    "a line of another picture": 1,
+    "images without lines": 0,
+    "half a header": 0,
+}
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_draft_that_a_power_cut_has_torn(place, cache, tmp_path, monkeypatch, torn):
+    whole = prepared(place, tmp_path / "whole")
+    monkeypatch.setattr(pack, "SAVE_EVERY", 2)
+    with monkeypatch.context() as patch:
+        killed_at(5, patch)
+        with pytest.raises(Killed):
+            prepared(place, cache)
+    draft = next(cache.glob("*.draft"))
+    tear(draft / "images.npy", draft / "index.jsonl", torn)
+    rows = decoded(monkeypatch)
+    again = prepared(place, cache)
+    assert (again.digest, again.entries) == (whole.digest, whole.entries)
+    assert sorted(rows) == list(range(TORN[torn], 7))
+
+
+def tear(images, index, torn):
+    row = 3 * SIDE**2
+    if torn == "half a line":
+        os.truncate(index, index.stat().st_size - 5)
+    elif torn == "a line without its image":
+        os.truncate(images, 128 + 3 * row - 1)
+    elif torn.startswith("a line of"):
+        lines = index.read_bytes().splitlines(keepends=True)
+        lines[1] = b"garbage\n" if torn == "a line of garbage" else lines[0]
+        index.write_bytes(b"".join(lines))
+    elif torn == "images without lines":
+        os.truncate(index, 0)
+    else:
+        os.truncate(images, 100)
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from da_bench.data import pack
+from da_bench.data.folders import list_classes
+
+pack.SAVE_EVERY = 1
+decode = pack._decoded
+rows = []
+
+def slow(recipe, row):
+    time.sleep(float(sys.argv[3]))
+    rows.append(row)
+    return decode(recipe, row)
+
+pack._decoded = slow
+made = pack.prepare(list_classes(Path(sys.argv[1])), "pets/photo", 6, "squash", Path(sys.argv[2]), True)
+print(len(rows), made.digest)
+"""
+
+
+def start(place, cache, pause):
+    command = [sys.executable, "-c", SCRIPT, str(place), str(cache), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_lines(cache, count):
+    for _ in range(1000):
+        if any(path.read_bytes().count(b"\n") >= count for path in cache.glob("*.draft/index.jsonl")):
+            return
+        time.sleep(0.02)
+    pytest.fail("nothing was prepared")
+
+
+def test_kill_9_and_on(tmp_path, cache, monkeypatch):
+    place = classes_of(tmp_path / "place", cat=20, dog=20)
+    with start(place, cache, 0.1) as process:
+        wait_for_lines(cache, 3)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    saved = next(cache.glob("*.draft/index.jsonl")).read_bytes().count(b"\n")
+    assert 3 <= saved < 40
+    rows = decoded(monkeypatch)
+    again = prepared(place, cache)
+    assert sorted(rows) == list(range(saved, 40))
+    assert again.digest == prepared(place, tmp_path / "whole").digest
+
+
+def test_two_processes_at_once_prepare_once(place, cache):
+    with start(place, cache, 0.3) as first, start(place, cache, 0.3) as second:
+        outputs = [process.communicate(timeout=60) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0)
+    counts, digests = zip(*(out.split() for out, _ in outputs), strict=True)
+    assert sorted(counts) == ["0", "7"]
+    assert len(set(digests)) == 1
+    waited = [error for _, error in outputs if "waiting for process" in error]
+    assert len(waited) == 1
+    assert str({"0": second, "7": first}[counts[0]].pid) in waited[0]
+
+
+@pytest.mark.parametrize("name", ["images.npy", "index.jsonl", "pack.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "short", "long", "head"])
+def test_damaged_pack_is_refused(place, cache, name, damage):
+    folder = folder_of(prepared(place, cache))
+    path = folder / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {"empty": b"", "short": content[:-2], "long": content + b" 1", "head": b"!" + content[1:]}[damage]
+        )
+    with pytest.raises(UserError, match=rf"the pack '{folder}' is damaged \(.*\): delete that folder"):
+        open_pack(folder)
+    with pytest.raises(UserError, match="delete that folder"):
+        prepared(place, cache)
+
+
+def test_changed_label_is_found(place, cache):
+    folder = folder_of(prepared(place, cache))
+    path = folder / "index.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"cat"', b'"dog"', 1))
+    with pytest.raises(UserError, match=r"damaged \(.*index\.jsonl is not the one that pack\.json was written for"):
+        open_pack(folder)
+
+
+@pytest.mark.parametrize("summary", ["[]", "{}", "1", '{"digest": 1, "side": 6}'])
+def test_summary_of_something_else_is_refused(place, cache, summary):
+    folder = folder_of(prepared(place, cache))
+    write(folder / "pack.json", summary.encode())
+    with pytest.raises(UserError, match="is damaged"):
+        open_pack(folder)
+
+
+def test_flipped_pixel_is_found_by_verify(place, cache):
+    made = prepared(place, cache)
+    verify(made)
+    path = folder_of(made) / "images.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="are not those that were prepared"):
+        verify(open_pack(folder_of(made)))
+
+
+def test_no_room_is_said_before_anything_is_decoded(place, cache, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    rows = decoded(monkeypatch)
+    with pytest.raises(UserError, match=r"0\.00 GB left, where the pictures of .* at 6 pixels: make room"):
+        prepared(place, cache)
+    assert not rows
+
+
+def test_disk_that_fills_up_meanwhile_is_said_and_lost_nothing(place, cache, monkeypatch):
+    monkeypatch.setattr(pack, "SAVE_EVERY", 2)
+    save, saves = pack._save, []
+
+    def full(*arguments):
+        if len(saves) == 2:
+            raise OSError(28, "No space left on device")
+        saves.append(save(*arguments))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pack, "_save", full)
+        with pytest.raises(UserError, match=r"cannot write the pack '.*': No space left on device; .*DA_BENCH_CACHE"):
+            prepared(place, cache)
+    rows = decoded(monkeypatch)
+    verify(prepared(place, cache))
+    assert sorted(rows) == [4, 5, 6]
+
+
+def test_cache_that_is_a_file(place, tmp_path):
+    with pytest.raises(UserError, match=r"cannot write the pack '.*': .*; make sure .*DA_BENCH_CACHE"):
+        prepared(place, write(tmp_path / "file", b""))
+
+
+@pytest.mark.parametrize(
+    ("side", "how", "message"),
+    [
+        (0, "squash", "pictures of 0 pixels a side"),
+        (6, "squish", "unknown way to resize 'squish'; did you mean 'squash'"),
+    ],
+)
+def test_wrong_settings(place, cache, side, how, message):
+    with pytest.raises(UserError, match=message):
+        prepared(place, cache, side, how)
+
+
+def test_no_pictures(place, cache):
+    with pytest.raises(UserError, match="'pets' lists no pictures under"):
+        prepare(list_classes(place)._replace(files=(), labels=()), "pets", SIDE, "squash", cache)
+
+
+def test_name_cannot_leave_the_cache(place, cache):
+    assert folder_of(prepare(list_classes(place), "../up/x", SIDE, "squash", cache)).parent == cache
+
+
+def test_where_packs_are(tmp_path, monkeypatch):
+    for name in ("DA_BENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_root() == Path.home() / ".cache" / "da-bench" / "packs"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says the specification
+    assert cache_root() == Path.home() / ".cache" / "da-bench" / "packs"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == tmp_path / "da-bench" / "packs"
+    monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "mine"))
+    assert cache_root() == tmp_path / "mine" / "packs"
+
+
+@pytest.fixture(scope="module")
+def dslr():
+    root = os.environ.get("DA_BENCH_DATA")
+    place = Path(root or ".", "office31", "dslr", "images")
+    if not root or not place.is_dir():
+        pytest.skip("needs the real office31 files: set DA_BENCH_DATA to a folder that has office31/")
+    return list_classes(place)
+
+
+def test_office31_dslr(dslr, cache):
+    made = prepare(dslr, "office31/dslr", 16, "squash", cache)
+    # Saenko et al. 2010: 498 photographs of 31 classes.
+    assert made.images.shape == (498, 16, 16, 3)
+    assert len(made.classes) == 31
+    image = Image.open(dslr.place / dslr.files[0]).convert("RGB")
+    assert made.entries[0][3:5] == image.size
+    np.testing.assert_array_equal(made.images[0], image.resize((16, 16), Image.Resampling.BILINEAR))

@@ -1,0 +1,170 @@
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from da_bench.core.config import UserError
+from da_bench.data.images import decode, decode_bytes, dhash, resize, strict_pillow
+from tests.helpers import corpus
+from tests.helpers.corpus import BLUE, GREEN, RED, WHITE, write
+
+
+@pytest.mark.parametrize("name", corpus.FLAT)
+def test_the_one_colour_of_a_picture(tmp_path, name):
+    content, colour = corpus.FLAT[name]
+    picture = decode(write(tmp_path / name, content))
+    assert picture.mode == "RGB"
+    tolerance = 1 if name.endswith(".jpg") else 0
+    assert np.abs(np.asarray(picture).reshape(-1, 3) - np.int32(colour)).max() <= tolerance
+
+
+@pytest.mark.parametrize("name", corpus.BAD)
+def test_bad_picture_is_one_message(tmp_path, name):
+    content, fault = corpus.BAD[name]
+    with pytest.raises(UserError, match=rf"cannot use the picture '.*{name}': .*{fault}.*; .+"):
+        decode(write(tmp_path / name, content))
+
+
+def test_bad_files_differ_from_good_ones_only_by_their_fault():
+    board = corpus.checkerboard()
+    assert sum(a != b for a, b in zip(board, corpus.BAD["flipped_checksum.png"][0], strict=True)) == 1
+
+
+@pytest.mark.parametrize("side", [30_000, 9_500], ids=["Pillow refuses", "Pillow only warns"])
+def test_gigantic_picture_is_refused_from_its_header(tmp_path, side, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    path = write(tmp_path / "bomb.png", corpus.bomb(side))
+    assert path.stat().st_size < 115_000
+    with pytest.raises(UserError, match=r"bomb\.png': it declares more than 89,478,485 pixels"):
+        decode(path)
+
+
+def test_limit_holds_even_where_pillow_has_lost_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(UserError, match="89,478,485"):
+        decode(write(tmp_path / "bomb.png", corpus.bomb(9_500)))
+
+
+def test_file_that_is_too_long_is_not_read(tmp_path):
+    with (tmp_path / "long.bmp").open("wb") as file:
+        file.truncate(2**40)  # a hole: it takes no space
+    with pytest.raises(UserError, match=r"long\.bmp': it holds more than 715,827,880 bytes"):
+        decode(tmp_path / "long.bmp")
+
+
+@pytest.mark.parametrize("name", corpus.FORMATS)
+@pytest.mark.parametrize("percent", [90, 50, 10, 2])
+def test_truncated_picture_is_refused(tmp_path, name, percent, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as some libraries set for the whole process
+    content = corpus.saved(corpus.photo(), **corpus.FORMATS[name])
+    path = write(tmp_path / name, content)
+    assert decode(path).size == (64, 48)
+    write(path, content[: len(content) * percent // 100])
+    with pytest.raises(UserError, match=rf"{name}'"):
+        decode(path)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize("name", corpus.FORMATS)
+def test_flipped_bits_are_one_message_or_a_picture(tmp_path, name, rng):
+    content = corpus.saved(corpus.photo(), **corpus.FORMATS[name])
+    intact = np.asarray(decode(write(tmp_path / name, content)))
+    for at in rng.integers(0, len(content), 100):
+        flipped = content[:at] + bytes([content[at] ^ 1 << rng.integers(8)]) + content[at + 1 :]
+        try:
+            with strict_pillow():
+                picture = decode_bytes(flipped, tmp_path / name)
+        except UserError as error:
+            assert name in str(error)  # noqa: PT017
+            continue
+        assert picture.mode == "RGB"
+        if name.endswith(".png"):  # whose checksums find every one, but in the length and name of the last, empty chunk
+            np.testing.assert_array_equal(picture, intact)
+
+
+def test_missing_and_unreadable_files(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.jpg': No such file or directory; make it readable"):
+        decode(tmp_path / "gone.jpg")
+    with pytest.raises(UserError, match="Is a directory"):
+        decode(tmp_path)
+
+
+def test_orientation_of_exif_is_ignored(tmp_path):
+    picture = corpus.photo()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    decoded = decode(write(tmp_path / "turned.jpg", corpus.saved(picture, format="JPEG", exif=exif)))
+    assert decoded.size == picture.size
+
+
+def test_warnings_are_as_they_were(tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decode(write(tmp_path / "broken_exif.jpg", corpus.FLAT["broken_exif.jpg"][0]))
+        filters = list(warnings.filters)
+        with pytest.raises(UserError):
+            decode(tmp_path / "gone.jpg")
+        assert warnings.filters == filters
+    assert not caught
+
+
+@pytest.fixture
+def board(tmp_path):
+    return decode(write(tmp_path / "board.png", corpus.checkerboard()))
+
+
+def test_checkerboard_is_read_row_by_row(board):
+    np.testing.assert_array_equal(board, [[RED, GREEN], [BLUE, WHITE]])
+
+
+@pytest.mark.parametrize("how", ["squash", "centre"])
+def test_resized_checkerboard_by_hand(board, how):
+    assert resize(board, 2, how).dtype == np.uint8
+    np.testing.assert_array_equal(resize(board, 2, how), [[RED, GREEN], [BLUE, WHITE]])
+    np.testing.assert_array_equal(resize(board, 1, how), [[[128, 128, 128]]])  # two of four are bright in each channel
+    # Twice as large, pixel centres lie at -1/4, 1/4, 3/4, 5/4 of the way from the first to the second: 1, 3/4, 1/4, 0
+    # of the first.
+    np.testing.assert_array_equal(resize(board, 4, how)[0, :, 0], [255, 191, 64, 0])
+    np.testing.assert_array_equal(resize(board, 4, how)[:, 0, 2], [0, 64, 191, 255])
+
+
+def stripes():
+    """4 x 2 pixels: a red column, two green ones, a blue one."""
+    return Image.fromarray(np.uint8([[RED, GREEN, GREEN, BLUE]] * 2))
+
+
+def test_squash_shows_all_and_centre_the_middle():
+    np.testing.assert_array_equal(resize(stripes(), 2, "centre"), [[GREEN, GREEN]] * 2)
+    np.testing.assert_array_equal(resize(stripes().rotate(90, expand=True), 2, "centre"), [[GREEN, GREEN]] * 2)
+    squashed = resize(stripes(), 2, "squash")
+    assert squashed[0, 0, 0] > 0  # of the red
+    assert squashed[0, 1, 2] > 0  # of the blue
+
+
+@pytest.mark.parametrize("how", ["squash", "centre"])
+@pytest.mark.parametrize("size", [(1, 1), (300, 7), (7, 300)])
+def test_flat_pictures_stay_flat(size, how):
+    np.testing.assert_array_equal(resize(Image.new("RGB", size, (1, 2, 3)), 5, how), np.full((5, 5, 3), (1, 2, 3)))
+
+
+def test_centre_is_a_crop_where_nothing_is_resized():
+    picture = corpus.photo(height=48, width=64)
+    np.testing.assert_array_equal(resize(picture, 48, "centre"), np.asarray(picture)[:, 8:56])
+
+
+def test_difference_hash_by_hand():
+    rising = np.repeat(np.uint8([[0, 20, 40, 60, 80, 100, 120, 140, 160]]), 8, axis=0)
+    assert dhash(Image.fromarray(rising)) == 2**64 - 1
+    assert dhash(Image.fromarray(rising[:, ::-1])) == 0
+    rising[1:] = 0  # eight rises, in the first row only: the highest byte
+    assert dhash(Image.fromarray(rising)) == 0xFF << 56
+    rising[0, 1:] = 20  # the first of them
+    assert dhash(Image.fromarray(rising)) == 1 << 63
+
+
+def test_near_duplicates_have_near_hashes_and_others_do_not(tmp_path):
+    picture = corpus.photo(96, 128).resize((640, 480), Image.Resampling.BICUBIC)
+    again = decode(write(tmp_path / "again.jpg", corpus.saved(picture.resize((320, 240)), format="JPEG", quality=80)))
+    assert (dhash(picture) ^ dhash(again)).bit_count() <= 4
+    assert (dhash(picture) ^ dhash(picture.rotate(180))).bit_count() > 16

@@ -1,0 +1,133 @@
+"""Rows that are not read stand for the array that they would be."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench.core.config import UserError
+from da_bench.data.lazy_arrays import Joined, Mixed, Rows, first, pool
+
+
+class Counted:
+    """An array that counts the rows read of it."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, 0
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, key):
+        found = self.array[key]
+        self.read += len(found)
+        return found
+
+
+@pytest.fixture
+def array(rng):
+    return rng.integers(0, 256, (20, 3, 2)).astype(np.uint8)
+
+
+@pytest.fixture(params=["rows", "joined"])
+def lazy(request, array):
+    """(what is lazy, the array that it stands for)."""
+    index = np.array([4, 19, 0, 7, 7, 3])
+    if request.param == "rows":
+        return Rows(array, index), array[index]
+    return Joined((Rows(array, index), array[:5], array[:0], array[9:])), np.concatenate(
+        [array[index], array[:5], array[9:]]
+    )
+
+
+def test_it_is_described_like_the_array(lazy):
+    rows, real = lazy
+    for name in ("shape", "dtype", "ndim", "nbytes"):
+        assert getattr(rows, name) == getattr(real, name)
+    assert len(rows) == len(real)
+
+
+@pytest.mark.parametrize(
+    "key", [slice(None), slice(2, 5), slice(-2, None), slice(0, 0), np.array([5, 0, 0]), np.array([[1, 2], [5, 3]]), 3]
+)
+def test_it_is_read_like_the_array(lazy, key):
+    rows, real = lazy
+    assert isinstance(rows[key], np.ndarray)
+    np.testing.assert_array_equal(rows[key], real[key])
+
+
+def test_it_becomes_the_array(lazy):
+    rows, real = lazy
+    for made in (
+        np.asarray(rows),
+        np.array(rows),
+        jnp.asarray(rows),
+        np.concatenate([rows]),
+        np.array(rows, copy=True),
+    ):
+        np.testing.assert_array_equal(made, real)
+        assert made.dtype == np.uint8
+    assert np.asarray(rows, np.float64).dtype == np.float64
+    with pytest.raises(ValueError, match="without a copy"):
+        np.array(rows, copy=False)
+
+
+def test_beyond_the_end_is_an_error(lazy):
+    rows, real = lazy
+    for key in (len(real), np.array([0, 99])):
+        with pytest.raises(IndexError):
+            rows[key]
+
+
+def test_a_mapped_file_is_read_where_it_is_asked_for(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    read = Rows(mapped, np.array([3, 1]))[:]
+    assert type(read) is np.ndarray
+    np.testing.assert_array_equal(read, array[[3, 1]])
+    counted = Counted(array)
+    Joined((Rows(counted, np.arange(10)), Rows(counted, np.arange(20))))[np.array([2, 15])]
+    assert counted.read == 2
+
+
+def test_a_pool_holds_what_is_shared_once(array, rng):
+    other = rng.integers(0, 256, (6, 3, 2)).astype(np.uint8)
+    given = [Rows(array, np.array([5, 1, 9])), other, Rows(array, np.array([9, 2])), other]
+    inputs, places = pool(given)
+    assert len(inputs) == 4 + 6
+    assert [place.dtype for place in places] == [np.int32] * 4
+    for one, place in zip(given, places, strict=True):
+        np.testing.assert_array_equal(inputs[place], one[:])
+
+
+def test_a_pool_reads_nothing(array):
+    counted = Counted(array)
+    inputs, _ = pool([Rows(counted, np.arange(5)), counted])
+    assert inputs.nbytes == array.nbytes
+    assert counted.read == 0
+
+
+def test_inputs_that_are_unlike_are_refused(array):
+    with pytest.raises(UserError, match=r"float32.*uint8"):
+        pool([array, array.astype(np.float32)])
+
+
+def test_mixtures_with_the_next_row(rng):
+    array = rng.normal(size=(5, 2, 3)).astype(np.float32)
+    mixed = Mixed(Rows(array, np.array([3, 0, 4])), 0.75)
+    real = np.stack([0.75 * array[i] + 0.25 * array[j] for i, j in ((3, 0), (0, 4), (4, 3))])
+    assert (mixed.shape, mixed.dtype, len(mixed)) == ((3, 2, 3), np.float32, 3)
+    np.testing.assert_allclose(mixed[:], real, rtol=1e-6)
+    np.testing.assert_array_equal(mixed[np.array([2, 0])], mixed[:][[2, 0]])
+
+
+def test_mixtures_of_pictures_are_rounded(array):
+    mixed = Mixed(array, 0.5)[:]
+    assert mixed.dtype == np.uint8
+    assert np.abs(mixed - (array / 2 + np.roll(array, -1, axis=0) / 2)).max() <= 0.5
+
+
+def test_the_first_rows_are_the_same_rows(array):
+    joined, (whole, some) = pool([Rows(array, np.array([4, 19, 0])), first(Rows(array, np.array([4, 19, 0])), 2)])
+    assert len(joined) == 3
+    np.testing.assert_array_equal(some, whole[:2])
+    assert len(pool([array, first(array, 50)])[0]) == len(array)

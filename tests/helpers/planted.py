@@ -1,0 +1,414 @@
+"""Methods that are wrong, each in one way that a published suite or a first draft had, and the check that says so."""
+
+import functools
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from da_bench.core.config import NonNegative, setting, snake_case
+from da_bench.core.types import stream
+from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.losses.moments import covariance, covariance_gap
+from da_bench.methods import Method, Penalty
+from da_bench.models import Discriminator
+
+PLANTED = {}
+
+
+def caught_by(check):
+    """Make a class a method that is not in the registry, and note the check that must fail for it."""
+
+    def plant(cls):
+        cls.name = snake_case(cls.__name__)
+        made = setting(cls)
+        PLANTED[cls.name] = made, check
+        return made
+
+    return plant
+
+
+class Moments(Penalty):
+    """A sound base for what follows: the squared distance of the means."""
+
+    def gap(self, source, target):
+        return jnp.sum((source.mean(axis=0) - target.mean(axis=0)) ** 2)
+
+    def loss(self, params, source, target, labels, progress, key):
+        return self.gap(source.features, target.features)
+
+
+class Adversarial(Penalty):
+    """A sound base: a small domain classifier."""
+
+    def init(self, key, output):
+        return Discriminator((8,)).parameters(key, output.features)
+
+    def seen(self, features, progress):
+        return reverse_gradient(features, ramp(progress))
+
+    def loss(self, params, source, target, labels, progress, key):
+        logits = [Discriminator((8,)).judge(params, self.seen(x.features, progress)) for x in (source, target)]
+        return domain_cross_entropy(*logits)
+
+
+@caught_by("lowers_what_it_says")
+class NotReversed(Adversarial):
+    """The encoder helps the domain classifier: the reversal has the wrong sign."""
+
+    def seen(self, features, progress):
+        return reverse_gradient(features, -ramp(progress))
+
+
+@caught_by("lowers_what_it_says")
+class NegativeSchedule(Adversarial):
+    """gamma = -10 in the schedule: lambda falls from 0 to -1 (CuthbertCai/pytorch_DANN #10)."""
+
+    def seen(self, features, progress):
+        return reverse_gradient(features, ramp(progress, -10.0))
+
+
+@caught_by("term_moves_the_encoder")
+class SoftmaxOfOne(Adversarial):
+    """A softmax over one unit is always 1, and its gradient always 0 (skada's default domain classifier)."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        logits = [Discriminator((8,)).judge(params, self.seen(x.features, progress)) for x in (source, target)]
+        return domain_cross_entropy(*(nn.softmax(each[:, None])[:, 0] for each in logits))
+
+
+@caught_by("moves_every_parameter")
+class FrozenDiscriminator(Adversarial):
+    """Its own parameters are cut off from the loss."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        return super().loss(jax.lax.stop_gradient(params), source, target, labels, progress, key)
+
+
+class OwnStep(Method):
+    """A sound base: source cross-entropy by a step of its own."""
+
+    def objective(self, learner, state, batch, params, key):
+        output, stats = learner.forward(params["model"], state.stats, batch.source, key)
+        return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
+
+    def step(self, learner, state, batch):
+        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+        objective = functools.partial(self.objective, learner, state, batch, key=key)
+        (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        return learner.descend(state, gradients, stats), {"loss": task}
+
+
+@caught_by("weight_zero_is_source_only")
+class NoTaskGradient(Penalty):
+    """The encoder learns from the alignment alone, never from the task (adapt's DeepCORAL)."""
+
+    weight: NonNegative = 1.0
+
+    def loss(self, params, source, target, labels, progress, key):
+        return self.weight * covariance_gap(source.features, target.features)
+
+    def step(self, learner, state, batch):
+        def objective(params):
+            source, target, stats = learner.both(params["model"], state.stats, batch, state.key)
+            logits = learner.model.apply(
+                {"params": params["model"]}, jax.lax.stop_gradient(source.features), method="classify"
+            )
+            task = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+            return task + self.loss({}, source, target, batch.labels, 0.5, state.key), stats
+
+        gradients, stats = jax.grad(objective, has_aux=True)(state.params)
+        return learner.descend(state, gradients, stats), {}
+
+
+@caught_by("weight_zero_is_source_only")
+class WeightOnTheTask(Penalty):
+    """The weight multiplies the task's loss too."""
+
+    weight: NonNegative = 1.0
+
+    def loss(self, params, source, target, labels, progress, key):
+        task = optax.softmax_cross_entropy_with_integer_labels(source.logits, labels).mean()
+        return self.weight * covariance_gap(source.features, target.features) + (self.weight - 1) * task
+
+
+LEAKED = []
+
+
+@caught_by("target_labels_cannot_reach_it")
+class LeakThroughAGlobal(OwnStep):
+    """It keeps the target's labels when it is asked whether it can run, and trains on their frequencies."""
+
+    def skip(self, task):
+        LEAKED[:] = [np.asarray(task.target.train.labels)]
+
+    def objective(self, learner, state, batch, params, key):
+        task, stats = super().objective(learner, state, batch, params, key)
+        output, _ = learner.forward(params["model"], state.stats, batch.target, key)
+        labels = jnp.asarray(LEAKED[0])[batch.rows] if LEAKED else jnp.zeros_like(batch.rows)
+        return task + optax.softmax_cross_entropy_with_integer_labels(output.logits, labels).mean(), stats
+
+
+@caught_by("target_labels_cannot_reach_it")
+class LeakThroughItsMemory(OwnStep):
+    """It keeps the labels in its memory, whose values no trace of a step holds."""
+
+    def skip(self, task):
+        LEAKED[:] = [np.asarray(task.target.train.labels)]
+
+    def remember(self, params, output, targets):
+        return {"labels": jnp.asarray(LEAKED[0][:targets]) if LEAKED else jnp.zeros(targets, jnp.int32)}
+
+
+@caught_by("same_seed_same_bits")
+class NumpyRandomness(Moments):
+    """Draws by numpy, once a trace: the same numbers in all steps, others in another process."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        noise = np.random.default_rng().normal(size=source.features.shape).astype(source.features.dtype)
+        return self.gap(source.features + noise, target.features)
+
+
+@caught_by("uses_no_key_twice")
+class OneKeyTwice(Moments):
+    """Both domains get the same noise."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        noisy = [x.features + jax.random.normal(key, x.features.shape) for x in (source, target)]
+        return self.gap(*noisy)
+
+
+@caught_by("term_does_not_grow_with_the_batch")
+class ScatterMatrices(Penalty):
+    """Covariances without 1 / (n - 1): the term grows with the square of the batch (AdaTime's CORAL)."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        scatters = [covariance(x.features) * (x.features.shape[0] - 1) for x in (source, target)]
+        return jnp.mean((scatters[0] - scatters[1]) ** 2)
+
+
+@caught_by("order_within_a_batch_does_not_matter")
+class HalfTheBatch(Moments):
+    """A statistic of one shard: the means of the first half of the rows."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        return self.gap(*(x.features[: (len(x.features) + 1) // 2] for x in (source, target)))
+
+
+@caught_by("order_within_a_batch_does_not_matter")
+class OrderOfTheTarget(Moments):
+    """Later rows of the target count more."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        weights = jnp.arange(1.0, len(target.features) + 1)[:, None]
+        return self.gap(source.features, target.features * weights / weights.mean())
+
+
+@caught_by("stands_degenerate_inputs")
+class RootOfZero(Penalty):
+    """Distances by a square root, whose gradient at 0 is not a number."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        pairs = source.features[:, None] - target.features[None]
+        return jnp.sqrt(jnp.sum(pairs**2, axis=2)).mean()
+
+
+@caught_by("stands_degenerate_inputs")
+class LogarithmOfZero(Penalty):
+    """Entropy as p log p of a softmax that can be 0."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        p = nn.softmax(target.logits)
+        return -(p * jnp.log(p)).sum(axis=1).mean()
+
+
+@caught_by("takes_any_batch")
+class OneRowHasNoSpread(Penalty):
+    """Standard deviations over n - 1, of batches of one row too."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        spreads = [x.features.var(axis=0, ddof=1) for x in (source, target)]
+        return jnp.sum((spreads[0] - spreads[1]) ** 2)
+
+
+@caught_by("takes_any_batch")
+class EveryClassIsThere(Penalty):
+    """Class means as sums over counts, which may be 0."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        members = jax.nn.one_hot(labels, source.logits.shape[1])
+        means = members.T @ source.features / members.sum(axis=0)[:, None]
+        return jnp.sum((means.mean(axis=0) - target.features.mean(axis=0)) ** 2)
+
+
+@caught_by("calls_nothing_from_a_step")
+class CallsPython(Moments):
+    """The term is computed by numpy, on the host, in every step."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        value = jax.pure_callback(
+            lambda x: np.float32(np.mean(x)), jax.ShapeDtypeStruct((), jnp.float32), jax.lax.stop_gradient(progress)
+        )
+        return super().loss(params, source, target, labels, progress, key) + 0 * value
+
+
+@caught_by("calls_nothing_from_a_step")
+class OpensAFile(Moments):
+    """Reads its settings from a file when it is traced."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        scale = float(len(Path("/etc/hostname").read_text()) > 0) if Path("/etc/hostname").exists() else 1.0
+        return scale * super().loss(params, source, target, labels, progress, key)
+
+
+@caught_by("leaves_its_inputs_alone")
+class WritesIntoTheBatch(OwnStep):
+    """Normalises the batch in place."""
+
+    def objective(self, learner, state, batch, params, key):
+        if isinstance(batch.source, np.ndarray):
+            batch.source[...] -= batch.source.mean(axis=0)
+        return super().objective(learner, state, batch, params, key)
+
+
+@caught_by("takes_a_step")
+class MemoryThatGrows(Moments):
+    """Appends to its memory: another shape in every step."""
+
+    def remember(self, params, output, targets):
+        return {"bank": jnp.zeros((1, 2))}
+
+    def step(self, learner, state, batch):
+        state, metrics = super().step(learner, state, batch)
+        return state._replace(memory={"bank": jnp.concatenate([state.memory["bank"], batch.target[:1]])}), metrics
+
+
+@caught_by("takes_a_step")
+class ForgetsToCount(OwnStep):
+    """The state's step stays 0, so that every step draws the same."""
+
+    def step(self, learner, state, batch):
+        after, metrics = super().step(learner, state, batch)
+        return after._replace(step=state.step), metrics
+
+
+@caught_by("takes_a_step")
+class VectorMetric(OwnStep):
+    """A metric a row."""
+
+    def step(self, learner, state, batch):
+        after, _ = super().step(learner, state, batch)
+        return after, {"rows": jnp.zeros(len(batch.source))}
+
+
+@caught_by("lowers_what_it_says")
+class MaximisesEntropy(Penalty):
+    """The sign of the entropy is lost."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        return jnp.sum(nn.softmax(target.logits) * nn.log_softmax(target.logits), axis=1).mean()
+
+    def discrepancy(self, source, target):
+        return -jnp.sum(nn.softmax(target.logits) * nn.log_softmax(target.logits), axis=1).mean()
+
+
+@caught_by("gains_on_moved_domains")
+class DoesNothing(Penalty):
+    """Aligns the labels of the source with themselves."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        return 1e-6 * jnp.sum(target.features.mean(axis=0) ** 2)
+
+
+@caught_by("does_no_harm_on_equal_domains")
+class PullsApart(Penalty):
+    """Makes the target uncertain of everything, and so the classes of equal domains too."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        return 100.0 * (target.logits**2).mean()
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=())
+def half_gradient(x):
+    return jnp.sum(x**2)
+
+
+half_gradient.defvjp(lambda x: (jnp.sum(x**2), x), lambda x, g: (g * x,))
+
+
+@caught_by("gradient_is_that_of_finite_differences")
+class HalfTheGradient(Penalty):
+    """A rule for the gradient by hand that forgot a factor 2."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        return half_gradient(source.features.mean(axis=0) - target.features.mean(axis=0))
+
+
+@caught_by("term_is_a_finite_scalar")
+class TermOfEveryRow(Penalty):
+    """Not averaged over the rows."""
+
+    def loss(self, params, source, target, labels, progress, key):
+        return jnp.sum(target.features**2, axis=1)
+
+
+@caught_by("refuses_bad_fields")
+class AnyWeight(Moments):
+    """A negative weight trains the other way."""
+
+    weight: float = 1.0
+
+
+@caught_by("documents_its_paper_and_fields")
+class Undocumented(Moments):
+    """Nobody knows what it is."""
+
+    strength: NonNegative = 1.0
+
+
+@caught_by("is_registered_and_survives_json")
+class NotRegistered(Moments):
+    """No @register."""
+
+
+@caught_by("compiles_once_and_stays_on_the_device")
+class CompilesAnew(Moments):
+    """A number that is no array leaf: every value of it is another program."""
+
+    weight: float | None = 1.0
+
+    def loss(self, params, source, target, labels, progress, key):
+        return self.weight * super().loss(params, source, target, labels, progress, key)
+
+
+@caught_by("seeds_and_devices_do_not_change_a_run")
+class StatisticsOfOneShard(Moments):
+    """The mean of what each device finds on its own rows, as without a reduction between them."""
+
+    def gap(self, source, target):
+        shards = jax.sharding.get_abstract_mesh().shape.get("data", 1)
+        parts = zip(jnp.split(source, shards), jnp.split(target, shards), strict=True)
+        return sum(Moments.gap(self, *part) for part in parts) / shards
+
+
+@caught_by("predictions_belong_to_their_rows")
+class DeploysSomethingElse(Moments):
+    """What predicts is not a function of the state."""
+
+    def deployed(self, state):
+        noise = np.random.default_rng().normal()
+        return jax.tree.map(lambda leaf: leaf * (1 + noise), state.params["model"]), state.stats
+
+
+@caught_by("learns_the_source")
+class DeploysTheStart(OwnStep):
+    """Predicts with the parameters that it started from."""
+
+    def remember(self, params, output, targets):
+        return params["model"]
+
+    def deployed(self, state):
+        return state.memory, state.stats

@@ -1,0 +1,84 @@
+"""Shapes so small that a test compiles in a second: three classes of two-dimensional blobs, the target shifted."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from da_bench import models
+from da_bench.core.progress import Sweep
+from da_bench.core.shutdown import Request
+from da_bench.core.types import Domain, Output, Splits, Task
+from da_bench.models import Mlp, Network
+from da_bench.studies import study as execute
+from da_bench.studies.options import Job, Options
+from da_bench.training.step import Training
+
+
+class Normed(Network):
+    """With statistics of the batch, which are of the whole batch wherever its rows are."""
+
+    def setup(self):
+        self.hidden = nn.Dense(6)
+        self.norm = nn.BatchNorm(momentum=0.9)
+        self.head = nn.Dense(self.classes)
+
+    def __call__(self, inputs, train):
+        features = nn.tanh(self.norm(self.hidden(inputs), use_running_average=not train))
+        return Output(features, self.classify(features))
+
+    def classify(self, features):
+        return self.head(features)
+
+
+MODEL = Mlp(hidden=(6,), activation="tanh")
+NORMED = Normed()
+KINDS = ("coral", "dann", "mcd", "shot", "ada_bn", "tca")
+TRAINING = Training(steps=12, evaluations=3, batch_size=8, learning_rate=0.1)
+
+
+def blobs(generator, rows, shift, classes=3):
+    labels = np.arange(rows) % classes
+    angle = 2 * np.pi * labels / classes
+    centres = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    inputs = centres + 0.5 * generator.normal(size=(rows, 2)) + shift
+    return Domain(inputs.astype(np.float32), labels.astype(np.int32))
+
+
+def splits(seed, shift):
+    generator = np.random.default_rng(seed)
+    return Splits(*(blobs(generator, rows, shift) for rows in (30, 12, 18)))
+
+
+def one_of_each_kind(names):
+    """Parameters: methods of every kind are tested each time, the others of `names` by `make conformance`."""
+    return [name if name in KINDS else pytest.param(name, marks=pytest.mark.conformance) for name in names]
+
+
+# each as one program, which is compiled sooner than its operations one by one
+initialise, forward = (jax.jit(one, static_argnums=0) for one in (models.initialise, models.forward))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def step(method, learner, state, batch):
+    """A method's step, compiled once."""
+    return method.step(learner, state, batch)
+
+
+def task(name="moons/35", shift=0.8):
+    """A small task under the name of a registered one."""
+    return Task(name, ("a", "b", "c"), splits(0, 0.0), splits(1, shift))
+
+
+def model_for(method):
+    """The smallest network that a method, or its class, can train."""
+    return NORMED if method.needs_batch_norm else MODEL
+
+
+def made(experiment, task, **options):
+    """What one deep run leaves, on data of the test's own."""
+    job = Job(None, Options(progress="none", **options), Sweep(1, 1), Request())
+    ((_, (found, _)),) = execute.train_group([experiment], task, job)
+    return found

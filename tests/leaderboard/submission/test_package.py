@@ -1,0 +1,198 @@
+"""A submission is what its manifest says, or nothing of it is used."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from da_bench.core.config import UserError
+from da_bench.core.strict_json import StrictError
+from da_bench.leaderboard.submission.pack import pack, runs
+from da_bench.leaderboard.submission.package import MANIFEST, predictions, read
+from da_bench.studies.experiment import canonical
+from tests.helpers.made import ABOUT, contents_of, places, rehashed, results, write
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return results(tmp_path_factory.mktemp("made"), ("source_only", "coral"), 2)
+
+
+@pytest.fixture(scope="module")
+def packed(folder):
+    pack(folder, folder / "packed", ABOUT, ["coral"], None)
+    return folder / "packed"
+
+
+def test_folder_and_zip_hold_the_same_runs(folder, packed):
+    archived = pack(folder, folder / "packed.zip", ABOUT, ["coral"], None)
+    plain = read(packed)
+    assert [run.digest for run in archived.runs] == [run.digest for run in plain.runs]
+    assert [run.record for run in archived.runs] == [run.record for run in plain.runs]
+    assert archived.digest == plain.digest
+    ours = {run.record.id: run for run in runs(folder)}
+    assert all(run.record == ours[run.record.id].record for run in plain.runs)
+
+
+def test_a_zip_of_the_same_runs_is_the_same_bytes(folder):
+    for name in ("one.zip", "two.zip"):
+        pack(folder, folder / name, ABOUT, ["coral"], None)
+    assert (folder / "one.zip").read_bytes() == (folder / "two.zip").read_bytes()
+
+
+def test_the_upper_bound_is_never_packed(folder, tmp_path):
+    made = pack(folder, tmp_path / "all.zip", ABOUT, [], None)
+    assert len(made.runs) == 4
+    assert {run.record.config["labels_from"] for run in made.runs} == {"source"}
+
+
+@pytest.mark.parametrize(
+    ("about", "methods", "says"),
+    [
+        ({"name": "<b>x</b>"}, [], "manifest.json: name"),
+        ({"name": ""}, [], "manifest.json: name"),
+        ({"authors": []}, [], "authors"),
+        ({"authors": ["a\u202eb"]}, [], "authors"),
+        ({"link": "javascript:alert(1)"}, [], "link"),
+        ({"link": "http://example.org"}, [], "link"),
+        ({"link": "https://example.org/?q=<script>"}, [], "link"),
+        ({"citation": "@misc{a, note={never closed}"}, [], "citation"),
+        ({"citation": "see my page"}, [], "citation"),
+        ({"rule": "lsat"}, [], "rule"),
+        ({}, ["corall"], "no record of method 'corall'.*did you mean 'coral'"),
+    ],
+)
+def test_what_cannot_be_packed_is_said(folder, tmp_path, about, methods, says):
+    with pytest.raises(UserError, match=says):
+        pack(folder, tmp_path / "out.zip", {**ABOUT, **about}, methods, None)
+    assert not (tmp_path / "out.zip").exists()
+
+
+def test_nothing_is_written_over(folder, packed):
+    with pytest.raises(UserError, match="is there already"):
+        pack(folder, packed, ABOUT, ["coral"], None)
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+FINE = np.zeros((2, 3), np.uint16)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npz(source_test=FINE),
+        npz(source_test=FINE, target_test=FINE, more=FINE),
+        npz(source_test=FINE, target_test=FINE.astype(np.int64)),
+        npz(source_test=FINE, target_test=FINE.astype(">u2")),
+        npz(source_test=FINE, target_test=FINE.astype(np.float32)),
+        npz(source_test=FINE, target_test=np.array([[{}]], object)),
+        npz(source_test=FINE, target_test=np.asfortranarray(FINE + np.arange(3, dtype=np.uint16))),
+        npz(source_test=FINE, target_test=FINE[0]),
+        npz(source_test=FINE, target_test=FINE[:1]),
+        npz(source_test=FINE, target_test=FINE[:0]),
+        npz(source_test=FINE, target_test=FINE[None]),
+        b"\x80\x04\x95",
+    ],
+    ids=range(12),
+)
+def test_predictions_are_two_plain_arrays_or_refused(content):
+    with pytest.raises(StrictError):
+        predictions(content, "it")
+
+
+def test_a_header_is_matched_and_never_evaluated():
+    """What numpy would hand to a parser of Python is only compared letter by letter."""
+    file = io.BytesIO()
+    header = b"{'descr': '<u2', 'fortran_order': False, 'shape': (2, __import__('os').getpid()), }\n"
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 12
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("source_test.npy", array)
+        archive.writestr("target_test.npy", array)
+    with pytest.raises(StrictError, match="as numpy writes it"):
+        predictions(file.getvalue(), "it")
+
+
+def test_predictions_are_those_that_numpy_reads(packed):
+    for path in packed.rglob("*.npz"):
+        with np.load(path) as theirs:
+            for name, ours in predictions(path.read_bytes(), "it").items():
+                np.testing.assert_array_equal(ours, theirs[name])
+
+
+def test_links_are_not_followed(packed, tmp_path):
+    write(contents_of(packed), tmp_path / "one", rehash=False)
+    (tmp_path / "one" / "code").symlink_to("/etc")
+    with pytest.raises(StrictError, match="is a link"):
+        read(tmp_path / "one")
+
+
+def fuzz_packages(packed, count, seed, place):
+    """Mutants of a package: of the archive's bytes, or of one file's, with and without its hash made to fit.
+
+    Read at all, a mutant is a submission of the very runs that were packed, unless the forger has made the hash fit:
+    then config or predictions are what the files say, in types and ranges that the schema has.
+    """
+    from tests.core.test_strict_json import mutant
+
+    generator, accepted = np.random.default_rng(seed), 0
+    before = {run.record.id: (run.record, run.digest) for run in read(packed).runs}
+    whole, names = packed.read_bytes(), contents_of(packed.with_suffix(""))
+    for i in range(count):
+        if i % 3 == 0:
+            place.write_bytes(mutant(whole, generator))
+        else:
+            contents = dict(names)
+            name = sorted(contents)[generator.integers(len(contents))]
+            contents[name] = mutant(contents[name], generator)
+            if i % 3 == 2 and name != MANIFEST:
+                contents[MANIFEST] = rehashed(contents)
+            with zipfile.ZipFile(place, "w") as archive:
+                for path, content in contents.items():
+                    archive.writestr(path, content)
+        try:
+            found = read(place)
+        except StrictError:
+            continue
+        accepted += 1
+        if i % 3 < 2:
+            assert {run.record.id: (run.record, run.digest) for run in found.runs} == before
+        for run in found.runs:
+            assert hashlib.sha256(canonical(run.record.config).encode()).hexdigest()[:16] == run.record.id
+            assert {one.dtype for one in run.predictions.values()} == {np.dtype("<u2")}
+        assert json.dumps(found.manifest)
+    return accepted
+
+
+@pytest.fixture(scope="module")
+def archived(tmp_path_factory):
+    """One run, packed both ways."""
+    folder = results(tmp_path_factory.mktemp("one"), ("coral",), 1)
+    for name in ("packed", "packed.zip"):
+        pack(folder, folder / name, ABOUT, ["coral"], None)
+    return folder / "packed.zip"
+
+
+def test_a_thousand_mutants_of_a_package(archived, tmp_path):
+    assert fuzz_packages(archived, 1000, 0, tmp_path / "mutant.zip") < 700
+
+
+@pytest.mark.slow
+def test_twenty_thousand_mutants_of_a_package(archived, tmp_path):
+    assert fuzz_packages(archived, 20_000, 1, tmp_path / "mutant.zip") < 14_000
+
+
+def test_a_hash_that_does_not_fit_is_refused(packed, tmp_path):
+    contents = contents_of(packed)
+    name = places(contents)[0]
+    write({**contents, name: contents[name] + b" "}, tmp_path / "one", rehash=False)
+    with pytest.raises(StrictError, match="its sha256 differs"):
+        read(tmp_path / "one")
+    assert MANIFEST in contents

@@ -1,0 +1,118 @@
+"""Numbers from predictions: by hand, as the judge has them, and in what a false record differs."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+
+from da_bench.core.types import Domain, Splits, Task
+from da_bench.data.tasks import load
+from da_bench.leaderboard.submission.package import Run
+from da_bench.leaderboard.submission.recompute import recomputed
+from da_bench.studies.records import Record
+from tests.helpers.made import TASK, run_of
+
+
+@pytest.fixture(scope="module")
+def run():
+    return run_of("coral", 0)
+
+
+def test_what_the_judge_wrote_is_what_its_predictions_give(run):
+    again, findings = recomputed(run, load(TASK))
+    assert findings == []
+    assert again == run.record
+
+
+def by_hand():
+    """Four rows, three classes: accuracies that a head can compute."""
+    rows = lambda labels: Domain(np.zeros((len(labels), 2), np.float32), np.array(labels, np.int32))  # noqa: E731
+    splits = Splits(*[rows([0, 1, 2, 2])] * 3)
+    task = Task("moons/35", ("a", "b", "c"), splits, splits)
+    target = np.array([[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 2, 2]], np.uint16)  # 1/4, 3/4, 3/4
+    source = np.array([[0, 1, 2, 2], [1, 1, 2, 2], [1, 1, 1, 1]], np.uint16)
+    empty = {
+        "source_accuracy": [0.0] * 3,
+        "target_accuracy": [0.0] * 3,
+        "source_macro": [0.0] * 3,
+        "target_macro": [0.0] * 3,
+    }
+    curves = {"step": [10, 20, 30], **empty, "validators": {"im": [0.1, 0.9, None]}, "metrics": {}}
+    result = {"status": "ok", "classes": ["a", "b", "c"], "protocol": "inductive", "rules": {}}
+    record = Record("id", {"task": "moons/35"}, result, curves, {"data": task.fingerprint})
+    return Run(record, {"source_test": source, "target_test": target}), task
+
+
+def test_accuracies_by_hand():
+    again, _ = recomputed(*by_hand())
+    assert again.curves["target_accuracy"] == [0.25, 0.75, 0.75]
+    np.testing.assert_allclose(again.curves["target_macro"], [1 / 3, (1 + 1 + 0.5) / 3, (1 + 0 + 1) / 3])
+    assert again.curves["source_accuracy"] == [1.0, 0.75, 0.25]
+    rules = again.result["rules"]
+    assert (rules["last"]["evaluation"], rules["oracle"]["evaluation"], rules["im"]["evaluation"]) == (2, 2, 1)
+    assert rules["im"]["target_per_class"] == [1.0, 1.0, 0.5]
+    assert rules["im"]["step"] == 20
+
+
+def test_a_diverged_evaluation_stays_a_guess():
+    run, task = by_hand()
+    run.record.result["status"] = "diverged"
+    guess = 1 / 3
+    for name in ("source_accuracy", "target_accuracy", "source_macro", "target_macro"):
+        run.record.curves[name][2] = guess
+    again, _ = recomputed(run, task)
+    np.testing.assert_allclose(again.curves["target_accuracy"], [0.25, 0.75, guess])
+
+
+def changed(run, **parts):
+    record = copy.deepcopy(run.record)
+    return run._replace(
+        record=dataclasses.replace(record, **{name: change(getattr(record, name)) for name, change in parts.items()})
+    )
+
+
+def set_at(*path, value):
+    def change(tree):
+        inner = tree
+        for name in path[:-1]:
+            inner = inner[name]
+        inner[path[-1]] = value
+        return tree
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ({"result": set_at("rules", "last", "target_accuracy", value=0.99)}, "rules.last.target_accuracy"),
+        ({"result": set_at("rules", "last", "evaluation", value=1)}, "rules.last.evaluation"),
+        ({"result": set_at("rules", "im", "target_per_class", value=[1.0, 1.0])}, "rules.im.target_per_class"),
+        ({"result": set_at("rules", "made_up", value={})}, "rules.made_up"),
+        ({"curves": set_at("target_macro", 0, value=0.5)}, "curves.target_macro"),
+        ({"curves": set_at("step", value=[1, 2])}, "curve 'step'"),
+        ({"curves": set_at("validators", "im", value=[9.0, 0.0])}, "curve 'im'"),
+        ({"curves": set_at("validators", "made_up", value=[1.0, 2.0, 3.0])}, "validator 'made_up'"),
+        ({"environment": set_at("data", value="0" * 64)}, "other data"),
+        ({"result": set_at("classes", value=["upper", "lower"])}, "classes"),
+        ({"result": set_at("protocol", value="transductive")}, "protocol"),
+    ],
+)
+def test_every_false_number_is_found(run, parts, says):
+    _, findings = recomputed(changed(run, **parts), load(TASK))
+    assert [one.level for one in findings] == ["refused"]
+    assert says in findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda one: one[:, :-1], "predictions for"),
+        (lambda one: one + np.uint16(1), "holds class 2, and there are 2 from 0"),
+    ],
+)
+def test_predictions_of_other_rows_or_classes_are_found(run, change, says):
+    predictions = {**run.predictions, "target_test": change(run.predictions["target_test"])}
+    _, findings = recomputed(run._replace(predictions=predictions), load(TASK))
+    assert says in findings[0].what

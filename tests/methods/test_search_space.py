@@ -1,0 +1,49 @@
+"""Spaces of hyper-parameters: their quantiles are scipy's, and wrong bounds are refused."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from da_bench.core.config import UserError
+from da_bench.methods.search_space import DISTANCE_WEIGHT, LEARNING_RATE, LOSS_WEIGHT, LogUniform, Uniform, loss_weight
+
+SHARES = np.linspace(0, 1, 101)
+
+
+def test_quantiles_are_those_of_scipy_to_four_digits():
+    found = [LogUniform(1e-5, 0.1).at(share) for share in SHARES]
+    np.testing.assert_allclose(found, stats.loguniform(1e-5, 0.1).ppf(SHARES), rtol=1e-3)
+    found = [Uniform(0.2, 5.0).at(share) for share in SHARES]
+    np.testing.assert_allclose(found, stats.uniform(0.2, 4.8).ppf(SHARES), rtol=1e-3)
+
+
+@pytest.mark.parametrize("space", [LogUniform(1.00004e-3, 0.123456), Uniform(0.123456, 7.77777)])
+def test_values_have_four_digits_and_none_leaves_its_space_by_rounding(space):
+    values = [space.at(share) for share in SHARES]
+    assert all(space.holds(value) for value in values)
+    assert all(value == float(f"{value:.4g}") for value in values[1:-1])
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: Uniform(1.0, 1.0), r"Uniform\(low=1.0, high=1.0\): give two finite numbers, the lower one first"),
+        (lambda: Uniform(0.0, math.inf), "give two finite numbers"),
+        (lambda: LogUniform(math.nan, 1.0), "give two finite numbers"),
+        (lambda: LogUniform(0.0, 1.0), "a logarithm needs positive numbers"),
+    ],
+)
+def test_wrong_bounds_are_refused(build, says):
+    with pytest.raises(UserError, match=says):
+        build()
+
+
+def test_the_published_spaces():
+    """powerful-benchmarker, base_config: lr 1e-5 to 0.1 in logarithm, weights 0 to 1; skada-bench: logspace(-5, 3)."""
+    assert LogUniform(1e-5, 1e-1) == LEARNING_RATE
+    assert Uniform(0.0, 1.0) == LOSS_WEIGHT
+    assert LogUniform(1e-5, 1e3) == DISTANCE_WEIGHT
+    assert loss_weight(0.3) is LOSS_WEIGHT
+    assert loss_weight(3.0) == Uniform(0.0, 3.0)

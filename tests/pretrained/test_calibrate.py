@@ -1,0 +1,65 @@
+"""The same function with the statistics of pictures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from da_bench import pretrained as weights
+from da_bench.core.config import UserError
+from da_bench.data.images import decode, resize
+from da_bench.data.transforms import evaluation_input
+from da_bench.models import forward
+from da_bench.pretrained.convert import nested
+from da_bench.pretrained.example_images import pictures
+from tests.helpers import published
+from tests.helpers.pictures_on_disk import folder
+
+ASKED = weights.Asked("small_net", preprocessing="inception")
+
+
+def both(tmp_path):
+    (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
+    place = folder(tmp_path / "pictures", per_class=6)
+    plain = weights.import_file(tmp_path / "some.pth", ASKED)
+    return plain, weights.import_file(tmp_path / "some.pth", ASKED._replace(statistics_from=place))
+
+
+def test_evaluation_stays_and_statistics_are_those_of_what_enters(tmp_path):
+    plain, made = both(tmp_path)
+    assert plain != made
+    before, after = (weights.facts(name).parity for name in (plain, made))
+    np.testing.assert_allclose(after["logits"], before["logits"], rtol=1e-4)
+    view, arrays = weights.view(made), weights.load(made)[1]
+    chosen = pictures(tmp_path / "pictures")
+    files = [chosen[i] for i in np.linspace(0, len(chosen) - 1, 32).astype(int)]  # two batches of the 36 there are
+    stored = np.stack([resize(decode(file), view.pack_side, view.resize) for file in files])
+    x = np.pad(np.asarray(evaluation_input(view, stored), np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))
+    maps = np.einsum("nhwiab,oiab->nhwo", windows, published.arrays()["conv.weight"].astype(np.float64))
+    np.testing.assert_allclose(arrays["batch_stats", "trunk", "bn", "mean"], maps.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(arrays["batch_stats", "trunk", "bn", "var"], maps.var((0, 1, 2)), rtol=1e-3)
+
+
+def test_training_on_those_pictures_begins_with_nearly_the_same_function(tmp_path):
+    """Features in training mode, by a batch's own statistics, against those in evaluation."""
+    apart = []
+    for name in both(tmp_path):
+        tree, view = nested(weights.load(name)[1]), weights.view(name)
+        params, stats = tree.pop("params"), tree
+        model = published.SmallNet(classes=1000, bottleneck=None)
+        stored = np.stack([resize(decode(f), view.pack_side, view.resize) for f in pictures(tmp_path / "pictures")])
+        inputs = jnp.asarray(evaluation_input(view, stored))
+        seen = forward(model, params, stats, inputs)[0].features
+        trained = forward(model, params, stats, inputs, jax.random.key(0))[0].features
+        apart.append(float(jnp.abs(trained - seen).max() / jnp.abs(seen).max()))
+    assert apart[0] > 0.2
+    assert apart[1] < 0.05  # four of the pictures are no part of the statistics
+
+
+def test_too_few_pictures_are_refused(tmp_path):
+    (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
+    place = folder(tmp_path / "pictures", domains=("one",), per_class=2)
+    with pytest.raises(UserError, match="6 pictures are too few"):
+        weights.import_file(tmp_path / "some.pth", ASKED._replace(statistics_from=place))
+    assert weights.names() == []

@@ -1,0 +1,94 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from da_bench.core.config import UserError
+from da_bench.core.types import Domain
+from da_bench.reporting.plots.runs import Cloud, Plane, embed, plot_boundaries, plot_confusion, require
+from da_bench.reporting.plots.runs import plot_features as plot
+from tests.helpers import fake
+
+
+def one_run(classes=("cat", "dog", "$x$")):
+    record = fake.record(weight=1.0)
+    return dataclasses.replace(record, result=record.result | {"classes": list(classes)})
+
+
+def test_confusion_is_percent_of_each_true_class():
+    counts = np.array([[3, 1, 0], [0, 0, 0], [5, 0, 5]])
+    figure = plot_confusion(one_run(), counts, "last")
+    shown = np.array([text.get_text() for text in figure.axes[0].texts], int).reshape(3, 3)
+    assert shown.tolist() == [[75, 25, 0], [0, 0, 0], [50, 0, 50]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["cat", "dog", r"\$x\$"]
+    said = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    assert "14 rows" in said
+    assert "seed 0" in said
+    assert "quickstart.py" in said
+
+
+@pytest.mark.parametrize(("classes", "names"), [(31, 31), (65, 0)])
+def test_many_classes_have_no_numbers(classes, names):
+    figure = plot_confusion(one_run([f"class {i}" for i in range(classes)]), np.eye(classes, dtype=int), "last")
+    assert not figure.axes[0].texts
+    assert sum(text.get_text().startswith("class") for text in figure.axes[0].get_yticklabels()) == names
+
+
+def clouds():
+    noise = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    source = noise.normal(0, 0.1, (40, 5)) + 3 * labels[:, None]
+    return Cloud(source, source + 0.05, labels, labels), labels
+
+
+@pytest.mark.parametrize("embedding", ["tsne", pytest.param("umap", marks=pytest.mark.slow)])
+def test_a_map_keeps_neighbours_and_is_the_same_each_time(embedding):
+    pytest.importorskip({"tsne": "openTSNE", "umap": "umap"}[embedding])
+    cloud, labels = clouds()
+    places = embed(cloud.source, cloud.target, embedding)
+    gaps = np.linalg.norm(places[:, None] - places[None], axis=2) + np.where(np.eye(80), np.inf, 0)
+    assert np.mean(np.tile(labels, 2)[gaps.argmin(axis=1)] == np.tile(labels, 2)) > 0.95
+    assert np.array_equal(places, embed(cloud.source, cloud.target, embedding))
+
+
+def test_features_have_a_panel_a_cloud_and_say_what_they_are():
+    pytest.importorskip("openTSNE")
+    cloud, _ = clouds()
+    figure = plot(one_run(), {"before: source only": cloud, "after: dann": cloud}, "tsne", same=False)
+    assert [axes.get_title("left") for axes in figure.axes] == ["before: source only", "after: dann"]
+    assert [len(one.get_offsets()) for one in figure.axes[0].collections] == [40, 40]
+    said = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    assert "t-SNE" in said
+    assert "other last bits" in said
+
+
+@pytest.mark.parametrize("rows", [np.full((20, 3), np.nan), np.zeros((4, 3))])
+def test_features_that_have_no_map(rows):
+    with pytest.raises(UserError, match="cannot be drawn"):
+        embed(rows, rows, "tsne")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs openTSNE: pip install"):
+        require("tsne")
+
+
+def test_principal_components_are_scikit_learns_but_for_their_signs():
+    source, target = (np.random.default_rng(i).normal(size=(20, 5)) * [3, 2, 1, 0.5, 0.1] for i in (0, 1))
+    expected = PCA(2).fit_transform(np.concatenate([source, target]))
+    np.testing.assert_allclose(np.abs(embed(source, target, "pca")), np.abs(expected), atol=1e-9)
+
+
+def test_boundaries_show_a_panel_a_network():
+    x = np.linspace(-1, 1, 5, dtype=np.float32)
+    source = Domain(np.array([[-0.5, 0.0], [0.5, 0.0]], np.float32), np.array([0, 1], np.int32))
+    classes = np.tile(x > 0, (5, 1)).astype(int)
+    planes = {name: Plane(x, x, classes, source, source.inputs) for name in ("before: source only", "after: dann")}
+    figure = plot_boundaries(one_run(), planes, same=True)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(planes)
+    (boundary,) = [
+        path for one in figure.axes[0].collections[1].get_paths() for path in one.to_polygons(closed_only=False)
+    ]
+    assert np.unique(boundary[:, 0]).tolist() == [0.25]  # halfway between the grid's 0 and 0.5

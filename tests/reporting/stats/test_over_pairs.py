@@ -1,0 +1,208 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from da_bench.reporting.stats import over_pairs
+from da_bench.reporting.stats.over_pairs import (
+    cliques,
+    holm,
+    holm_matrix,
+    improvement,
+    improvement_interval,
+    iqm,
+    iqm_interval,
+    mean_ranks,
+    midranks,
+    signed_rank,
+)
+
+
+def test_signed_rank_by_hand():
+    # ranks 1 2 3 4 5 6, the 2 negative: W- = 2. Of 64 signs, sums up to 2 are {}, {1}, {2}: p = 2 * 3 / 64
+    found = signed_rank([0.01, -0.02, 0.03, 0.04, 0.05, 0.06])
+    assert found.p == pytest.approx(6 / 64)
+    assert signed_rank([0.01, 0.02, 0.03, 0.04, 0.05, 0.06]).p == pytest.approx(2 / 64)
+    assert signed_rank([0.1, 0.2, 0.3, 0.4, 0.5]).p == pytest.approx(0.0625)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 12, 30])
+def test_p_is_that_of_scipy(n):
+    differences = np.random.default_rng(n).normal(0.02, 0.05, n)
+    assert signed_rank(differences).p == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("differences", [[1, 1, -1, 2, 2, 3], [1, -1, 2, -2, 4, 0, 0], [2, 2, 2, 2, 2, 2, -2]])
+def test_p_with_ties_counts_all_signs(differences):
+    kept = np.array([one for one in differences if one])
+    ranks = stats.rankdata(np.abs(kept))
+    away = [abs(ranks @ np.array(signs)) for signs in itertools.product((1, -1), repeat=len(kept))]
+    share = np.mean(np.array(away) >= abs(ranks @ np.sign(kept)))
+    assert signed_rank(0.01 * np.array(differences)).p == pytest.approx(share)
+
+
+def test_the_same_runs_do_not_differ():
+    found = signed_rank([0.0] * 8)
+    assert found == (0.0, 0.0, 0.0, 1.0, 8)
+
+
+def test_what_rounding_makes_of_a_tie_is_a_tie():
+    differences = np.float32([0.9, 0.8, 0.7, 0.4, 0.3, 0.2]).astype(float) - np.float32([0.8, 0.7, 0.6, 0.5, 0.2, 0.1])
+    assert signed_rank(differences).p == signed_rank([1, 1, 1, -1, 1, 1]).p
+
+
+def test_interval_of_the_median_by_hand():
+    # n = 6: 2 P(W <= 0) = 2 / 64 < .05 < 2 P(W <= 1) = 4 / 64, so it is from the least Walsh average to the greatest
+    values = [0.01, -0.02, 0.03, 0.04, 0.05, 0.06]
+    found = signed_rank(values)
+    assert (found.low, found.high) == pytest.approx((-0.02, 0.06))
+    # n = 12, from tables of the signed-rank test: P(W <= 13) = .0212, P(W <= 14) = .0261: 14 are left out a side
+    values = np.random.default_rng(0).normal(size=12)
+    walsh = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2))
+    found = signed_rank(values)
+    assert (found.low, found.high) == pytest.approx((walsh[13], walsh[-14]))
+    assert found.median == pytest.approx(np.median(walsh))
+
+
+def test_no_interval_and_no_claim_below_six_pairs():
+    for n in range(1, 6):
+        found = signed_rank(np.arange(1, n + 1))
+        assert found.p > 0.05
+        assert (found.low, found.high) == (-np.inf, np.inf)
+
+
+def test_interval_holds_zero_just_if_the_test_claims_nothing():
+    noise = np.random.default_rng(3)
+    said = []
+    for _ in range(300):
+        found = signed_rank(noise.normal(0.7, 1.0, 9))
+        said.append(found.p <= 0.05)
+        assert (found.low > 0 or found.high < 0) == said[-1]
+    assert 0.2 < np.mean(said) < 0.8
+
+
+def test_interval_of_the_median_covers_what_its_exact_level_says():
+    # n = 8: P(W <= 3) = 5 / 256, so 1 - 10 / 256 = .961
+    samples = np.random.default_rng(11).standard_t(3, (3000, 8)) + 0.7
+    held = [found.low <= 0.7 <= found.high for found in map(signed_rank, samples)]
+    assert np.mean(held) == pytest.approx(1 - 10 / 256, abs=0.012)
+
+
+@pytest.mark.parametrize("values", [[], [0.1, float("nan")], [[0.1, 0.2]]])
+def test_differences_that_are_no_sample_raise(values):
+    with pytest.raises(ValueError, match="finite"):
+        signed_rank(values)
+
+
+def test_holm_by_hand():
+    # Sorted .005 .01 .03 .04 times 4 3 2 1: .02 .03 .06 .04, the last lifted to .06
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    found = holm([0.01, float("nan"), 0.04])
+    assert found[[0, 2]] == pytest.approx([0.02, 0.04])
+    assert np.isnan(found[1])
+    assert holm([]).size == 0
+
+
+def test_holm_claims_falsely_in_at_most_5_percent_of_families():
+    p = np.random.default_rng(4).uniform(size=(4000, 6))
+    assert np.mean([holm(one).min() < 0.05 for one in p]) == pytest.approx(0.05, abs=0.01)
+
+
+def test_ranks():
+    values = np.array([3.0, 1.0, 3.0, 2.0, 3.0])
+    assert midranks(values) == pytest.approx(stats.rankdata(values))
+    accuracy = np.array([[0.9, 0.8, 0.7], [0.9 + 1e-9, 0.7, 0.8], [0.1, 0.9, 0.1]])
+    assert mean_ranks(accuracy) == pytest.approx([(1.5 + 2 + 2) / 3, (1.5 + 3 + 1) / 3, (3 + 1 + 3) / 3])
+
+
+def test_holm_matrix_is_three_tests_corrected_together():
+    noise = np.random.default_rng(5)
+    accuracy = noise.normal([[0.5], [0.52], [0.9]], 0.02, (3, 8))
+    p = [stats.wilcoxon(accuracy[i], accuracy[j], method="exact").pvalue for i, j in ((0, 1), (0, 2), (1, 2))]
+    matrix = holm_matrix(accuracy)
+    assert matrix[0, 2] == pytest.approx(3 * p[1])
+    assert [matrix[0, 1], matrix[0, 2], matrix[1, 2]] == pytest.approx(holm(p))
+    assert np.array_equal(matrix, matrix.T)
+
+
+def test_whether_two_differ_does_not_depend_on_the_pool():
+    noise = np.random.default_rng(6)
+    two = noise.normal([[0.5], [0.6]], 0.01, (2, 12))
+    pools = [np.vstack([two, noise.normal(level, 0.2, (6, 12))]) for level in (0.1, 0.55)]
+    p = [over_pairs._p_value(pool[0] - pool[1]) for pool in pools]
+    assert p[0] == p[1] == pytest.approx(2 / 2**12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_cliques_are_all_the_largest_groups(seed):
+    upper = np.triu(np.random.default_rng(seed).uniform(size=(7, 7)) < 0.5, 1)
+    joined = upper | upper.T
+    whole = [
+        group
+        for size in range(2, 8)
+        for group in itertools.combinations(range(7), size)
+        if all(joined[i, j] for i, j in itertools.combinations(group, 2))
+    ]
+    largest = [one for one in whole if not any(set(one) < set(other) for other in whole)]
+    assert cliques(joined) == sorted(largest)
+
+
+def test_iqm():
+    scores = np.random.default_rng(7).uniform(size=(4, 5))
+    assert iqm(scores) == pytest.approx(stats.trim_mean(scores, 0.25, axis=None))  # 20 divides by 4
+    assert iqm([[1.0, 2.0, 3.0], [4.0, 5.0, 9.0]]) == pytest.approx((0.5 * 2 + 3 + 4 + 0.5 * 5) / 3)
+    assert iqm([[0.0, 0.0, 5.0, 100.0]]) == 2.5
+
+
+def test_improvement_is_the_mann_whitney_statistic():
+    noise = np.random.default_rng(8)
+    a, b = noise.integers(0, 5, (2, 4, 6)) / 10
+    shares = [stats.mannwhitneyu(x, y).statistic / 36 for x, y in zip(a, b, strict=True)]
+    assert improvement(a, b) == pytest.approx(np.mean(shares))
+    assert improvement([[0.5, 0.6]], [[0.1]]) == 1.0
+
+
+def test_intervals_need_thirty_runs_and_are_the_same_each_time():
+    scores = np.random.default_rng(9).uniform(size=(6, 5))
+    assert np.isnan(iqm_interval(scores[:5])).all()
+    assert np.isnan(iqm_interval(scores.reshape(30, 1))).all()
+    assert np.isnan(improvement_interval(scores, scores[:, :1])).all()
+    assert iqm_interval(scores) == iqm_interval(scores)
+    low, high = iqm_interval(scores)
+    assert low < iqm(scores) < high
+
+
+def test_equal_runs_have_an_interval_without_width():
+    scores = [[0.5] * 5, [0.6] * 5] * 3
+    assert iqm_interval(scores) == pytest.approx((iqm(scores), iqm(scores)))
+
+
+def coverage(pairs, seeds, studies):
+    """Shares of studies whose intervals hold the truth: (interquartile mean, P(improvement))."""
+    noise = np.random.default_rng(10)
+    means, spread = noise.uniform(0.4, 0.9, pairs), noise.uniform(0.005, 0.03, pairs)
+    middle = iqm(noise.normal(means[:, None], spread[:, None], (pairs, 20_000)))
+    better = float(np.mean(stats.norm.cdf(0.01 / (np.sqrt(2) * spread))))
+    held = []
+    for _ in range(studies):
+        ours = noise.normal(means[:, None] + 0.01, spread[:, None], (pairs, seeds))
+        theirs = noise.normal(means[:, None], spread[:, None], (pairs, seeds))
+        intervals = iqm_interval(theirs), improvement_interval(ours, theirs)
+        held.append([low <= true <= high for (low, high), true in zip(intervals, (middle, better), strict=True)])
+    return np.mean(held, axis=0)
+
+
+def test_bootstrap_intervals_cover(monkeypatch):
+    monkeypatch.setattr(over_pairs, "RESAMPLES", 300)
+    assert coverage(12, 5, 400) == pytest.approx(0.95, abs=0.04)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pairs", "seeds"), [(6, 5), (12, 5), (6, 10), (30, 5)])
+def test_bootstrap_intervals_cover_95_percent(pairs, seeds, monkeypatch):
+    monkeypatch.setattr(over_pairs, "RESAMPLES", 1000)
+    middle, better = coverage(pairs, seeds, 4000)
+    assert middle == pytest.approx(0.95, abs=0.015)
+    assert 0.94 <= better <= 0.98  # its statistic has few values, and errs on the wide side

@@ -1,0 +1,41 @@
+"""What runs cost, by hand."""
+
+from da_bench.reporting.tables.costs import cost_tables
+from tests.helpers import fake
+
+
+def costs(records):
+    (table,) = cost_tables(records)
+    return [{column.key: one for column, one in zip(table.columns, row, strict=True)} for row in table.rows]
+
+
+def run(seed=0, seconds=(50.0, 5), peak=(3, None), **more):
+    one = fake.record(seed=seed, **more)
+    one.result["seconds"] = {"compile": 7.0, "run": seconds[0], "together": seconds[1]}
+    one.result["peak_bytes"] = {"host": peak[0] * 2**30, "device": None if peak[1] is None else peak[1] * 2**30}
+    return one
+
+
+def test_inputs_a_second_are_steps_times_the_rows_of_the_labelled_domain():
+    """1000 steps of 64 rows; 5 runs that took 50 s together took 10 s each."""
+    (row,) = costs([run(), run(1)])
+    assert row["seconds"].raw == (10.0,)
+    assert row["compile"].raw == (7.0,)
+    assert row["steps"].raw == (100.0,)
+    assert row["inputs"].raw == (6400.0,)
+
+
+def test_the_memory_of_host_and_accelerator_is_the_most_of_any_run():
+    (row,) = costs([run(peak=(3, 1)), run(1, peak=(2, 4))])
+    assert (row["host"].text, row["device"].text) == ("3.0 GiB", "4.0 GiB")
+    (row,) = costs([run(peak=(3, None))])
+    assert (row["host"].text, row["device"].text) == ("3.0 GiB", "n/a")
+
+
+def test_what_is_not_known_is_said_so():
+    whole = run(training={"batch_size": None})
+    shallow = run(method="svm")
+    shallow.config["training"] = shallow.config["model"] = None
+    rows = {row["method"].text: row for row in costs([whole, shallow])}
+    assert rows["dann"]["inputs"].text == rows["svm"]["steps"].text == "n/a"
+    assert rows["dann"]["steps"].raw == (100.0,)

@@ -1,0 +1,204 @@
+"""What searches say, on records whose answer is known; expectations against all subsets and all orders."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from da_bench.core.config import UserError
+from da_bench.reporting.plots.search import plot_search
+from da_bench.reporting.tables.search import expected_picks, search_tables, searches_of
+from da_bench.studies.archive import NAME, pack, unpack
+from tests.helpers import fake
+
+RULES = ["last", "im", "source_validation", "oracle"]
+
+
+def run(method="dann", seed=0, rate=0.01, im=0.0, target=0.5, *, best=None, **more):
+    """A run whose IM says `im` of its best checkpoint, where the target accuracy is `target`."""
+    rules = {"im": target, "oracle": target if best is None else best}
+    record = fake.record("moons/35", method, seed, target, rules=rules, training={"learning_rate": rate}, **more)
+    record.curves["validators"] = {"im": [im - 1, im, None], "source_validation": [0.9, 0.9, 0.9]}
+    return record
+
+
+def setting(seeds=(0, 1), target=0.5, best=None, **more):
+    """Runs of one setting, whose target accuracies are a point around the given ones."""
+    best = target if best is None else best
+    spread = [0.01 * (-1) ** seed for seed in seeds]
+    return [
+        run(seed=seed, target=target + off, best=best + off, **more) for seed, off in zip(seeds, spread, strict=True)
+    ]
+
+
+def study():
+    """Source only and DANN, three settings each; IM takes the second, the oracle the third."""
+    return [
+        *setting(method="source_only", rate=0.01, im=1.0, target=0.50),
+        *setting(method="source_only", rate=0.1, im=2.0, target=0.55),
+        *setting(method="source_only", rate=0.001, im=0.0, target=0.60),
+        *setting(weight=1.0, rate=0.01, im=1.0, target=0.52),
+        *setting(weight=0.2, rate=0.1, im=2.0, target=0.65),
+        *setting(weight=7.0, rate=0.001, im=0.5, target=0.80),
+    ]
+
+
+def cell(table, method, rule, key):
+    places = {column.key: i for i, column in enumerate(table.columns)}
+    (row,) = [row for row in table.rows if row[0].text == method and row[places["rule"]].text.startswith(rule)]
+    return row[places[key]]
+
+
+def brute_force(scores, accuracies, k, first=None):
+    """Mean accuracy of the best-scored over all draws of k, all of which hold `first`, if it is given."""
+    draws = [one for one in itertools.combinations(range(len(scores)), k) if first is None or first in one]
+    return np.mean([accuracies[max(one, key=lambda i: scores[i])] for one in draws])
+
+
+def test_expected_picks_are_the_mean_over_all_subsets(rng):
+    scores, accuracies = rng.normal(size=7), rng.uniform(size=7)
+    found = expected_picks(scores, accuracies)
+    assert found == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 8)])
+    assert found[0] == pytest.approx(accuracies.mean())
+    assert found[-1] == pytest.approx(accuracies[scores.argmax()])
+    assert np.all(np.diff(expected_picks(accuracies, accuracies)) > 0)  # by the oracle more is never worse
+
+
+def test_expected_picks_of_a_hundred_settings_are_those_of_order_statistics():
+    """The largest of k out of 0 .. n - 1, drawn without putting back, is k (n + 1) / (k + 1) - 1 in the mean."""
+    numbers, k = np.arange(100.0), np.arange(1, 101)
+    np.testing.assert_allclose(expected_picks(numbers, numbers), k * 101 / (k + 1) - 1, rtol=1e-12, atol=1e-12)
+
+
+def random_search(rng, count=6):
+    found = []
+    for i in range(count):
+        weight, rate = (1.0, 0.01) if i == 0 else (0.1 + i, 0.002 * (i + 1))
+        found += [run(seed=0, weight=weight, rate=rate, im=rng.normal(), target=rng.uniform())]
+    return found
+
+
+def test_best_so_far_is_the_mean_over_all_orders_that_begin_with_the_default(rng):
+    (search,) = searches_of(random_search(rng))
+    assert search.default is search.rows[0]
+    scores, accuracies = search.scores("im"), search.accuracies("im")
+    found = search.best_so_far("im")
+    assert found == pytest.approx([brute_force(scores, accuracies, k, first=0) for k in range(1, 7)])
+    assert found[0] == search.accuracies("im")[0]
+
+
+def test_best_so_far_without_a_known_default_is_over_all_orders(rng):
+    records = [one for one in random_search(rng) if one.config["method"]["weight"] != 1.0]
+    (search,) = searches_of(records)
+    assert search.default is None
+    scores, accuracies = search.scores("im"), search.accuracies("im")
+    assert search.best_so_far("im") == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 6)])
+
+
+def test_each_rule_chooses_by_its_mean_score_and_is_read_against_source_only_chosen_alike():
+    (table,) = search_tables(study(), RULES)
+    assert table.title == "Search, moons/35"
+    assert cell(table, "dann", "last step", "setting").text == "learning_rate=0.01, weight=1 (default)"
+    assert cell(table, "dann", "IM", "setting").text == "learning_rate=0.1, weight=0.2"
+    assert cell(table, "dann", "oracle", "setting").text == "learning_rate=0.001, weight=7"
+    assert cell(table, "dann", "oracle", "setting").mark == "oracle"
+    assert cell(table, "dann", "IM", "target").raw[0] == pytest.approx(0.65)
+    assert cell(table, "dann", "IM", "default").raw[0] == pytest.approx(0.52)
+    assert cell(table, "dann", "IM", "budget").raw == (3, 2)
+    assert cell(table, "dann", "IM", "seconds").raw == pytest.approx((6 * 10.0 / 5,))  # five together in ten seconds
+    assert cell(table, "source_only", "IM", "setting").text == "learning_rate=0.1"
+    gains = {rule: cell(table, "dann", rule, "gain").raw[0] for rule in ("last step", "IM", "oracle")}
+    assert gains == pytest.approx({"last step": 0.02, "IM": 0.10, "oracle": 0.20})
+    (cheats,) = [note for note in table.notes if note.startswith("* The oracle cheats")]
+    # source only .60 - .55, DANN .80 - .65: mean .10
+    assert "10.0 above IM + source-val floor" in cheats
+
+
+def test_equal_scores_are_the_defaults():
+    (table,) = search_tables(study(), RULES)
+    assert cell(table, "dann", "source validation", "setting").text.endswith("(default)")
+
+
+def test_means_that_only_rounding_tells_apart_are_a_tie():
+    """Source validation of 0.1, 0.2, 0.3 in two orders: sums that differ in their last bit."""
+    orders = ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1))
+    assert sum(orders[0]) != sum(orders[1])
+    made = []
+    for rate, values in zip((0.01, 0.1), orders, strict=True):
+        for seed, value in enumerate(values):
+            made.append(run(seed=seed, rate=rate, weight=1.0))
+            made[-1].curves["validators"]["source_validation"] = [value + 1e-9 * seed]
+    (search,) = searches_of(made)
+    assert len(set(search.scores("source_validation"))) == 1
+    assert search.chosen("source_validation") is search.rows[0]
+
+
+@pytest.mark.parametrize("digits", [4, 6, 8, 16])  # an archive keeps six
+def test_a_search_chooses_from_an_archive_what_it_chooses_from_the_records(digits, rng, tmp_path):
+    made = []
+    for i, seed in itertools.product(range(20), range(3)):  # scores that are near each other
+        score, target = (1 / 3 + 10.0**-digits * rng.integers(0, 3), rng.uniform())
+        made.append(run(seed=seed, weight=1.0 + i, rate=0.002 * (i + 1), im=score, target=target))
+    (tmp_path / NAME).write_bytes(pack(made, "im"))
+    found = [searches_of(records)[0] for records in (made, unpack(tmp_path / NAME).records)]
+    for rule in RULES[1:]:
+        chosen = [search.rows.index(search.chosen(rule)) for search in found]
+        assert chosen[0] == chosen[1]
+
+
+def test_the_default_of_source_only_is_at_the_learning_rate_of_the_others():
+    records = [
+        *setting(method="source_only", rate=0.3, target=0.50),
+        *setting(method="source_only", rate=0.01, target=0.55),
+        *setting(weight=1.0, rate=0.3),
+        *setting(weight=0.2, rate=0.01),
+    ]
+    base, dann = searches_of(records)
+    assert base.default.first.config["training"]["learning_rate"] == 0.3
+    assert dann.default.first.config["method"]["weight"] == 1.0
+    (alone,) = searches_of(records[:4])
+    assert alone.default.first.config["training"]["learning_rate"] == 0.01  # of `Training`
+
+
+def test_another_budget_is_not_compared():
+    records = study()[2:]  # source only has one setting less
+    (table,) = search_tables(records, RULES)
+    assert table.notes[0].startswith("WARNING: budgets differ (trials × seeds: 2 × 2, 3 × 2)")
+    assert cell(table, "dann", "IM", "gain").text == "n/a"
+
+
+def test_a_setting_without_all_seeds_or_without_a_score_is_never_chosen():
+    records = study()
+    missing = [one for one in records if not (one.config["method"].get("weight") == 7.0 and one.config["seed"] == 1)]
+    (table,) = search_tables(missing, RULES)
+    assert cell(table, "dann", "oracle", "target").raw[0] == pytest.approx(0.65)
+    records[-3].curves["validators"]["im"] = [None, None, None]
+    (table,) = search_tables(records, RULES)
+    assert cell(table, "dann", "IM", "setting").text.endswith("(default)")
+
+
+def test_forms_of_a_method_are_searches_of_their_own():
+    records = study() + [one for rate in (0.01, 0.1) for one in setting(weight=1.0, rate=rate, schedule="constant")]
+    assert [one.name for one in searches_of(records)] == [
+        "source_only",
+        "dann (unset)",
+        "dann (schedule=constant)",
+    ]
+
+
+def test_a_sweep_of_one_field_is_no_search():
+    assert search_tables(fake.sweep(seeds=2), RULES) == []
+    assert plot_search(fake.sweep(seeds=2)) is None
+    with pytest.raises(UserError, match="no records"):
+        search_tables([], RULES)
+
+
+def test_the_plot_has_a_panel_a_method_and_a_line_a_rule():
+    figure = plot_search(study(), "im")
+    base, dann = figure.axes
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["moons/35: source_only", "moons/35: dann"]
+    lines = {line.get_label(): line for line in dann.lines}
+    assert list(lines) == ["default, last step", "IM + source-val floor", "source validation", "oracle"]
+    np.testing.assert_allclose(lines["IM + source-val floor"].get_ydata(), [52.0, 58.5, 65.0])  # (65 + 52) / 2
+    np.testing.assert_allclose(lines["oracle"].get_ydata(), [52.0, 72.5, 80.0])
+    assert base.get_ylim() == dann.get_ylim()

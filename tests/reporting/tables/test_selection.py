@@ -1,0 +1,143 @@
+"""What is left of a gain, on records whose gains are known by construction."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from da_bench.core.config import UserError
+from da_bench.evaluation.validators import ORACLE
+from da_bench.reporting.plots.selection import plot_selection
+from da_bench.reporting.stats.over_pairs import mean_interval, ratio_interval
+from da_bench.reporting.tables.selection import gains_of, selection_tables, together
+from tests.helpers import fake
+
+PAIRS = ("a/x-to-y", "a/y-to-x")
+NOISE = (0.0, 0.01, -0.01)
+
+
+def study(chosen=0.05, best=0.10, pairs=PAIRS):
+    """Source only at .5 by every rule; a method `best` above it by the oracle and `chosen` above it by every other."""
+    made = []
+    for pair in pairs:
+        for seed, noise in enumerate(NOISE):
+            made.append(fake.record(pair, "source_only", seed, 0.5))
+            made.append(fake.record(pair, "dann", seed, 0.5 + chosen + noise, rules={ORACLE: 0.5 + best + noise}))
+    return made
+
+
+def cell(table, row, key):
+    place = [column.key for column in table.columns].index(key)
+    return table.rows[row][place]
+
+
+def test_half_of_a_gain_is_left():
+    by_method, by_rule = selection_tables(study(), ["last", "im"])
+    assert cell(by_method, 0, "oracle").raw[0] == pytest.approx(0.10)
+    assert cell(by_method, 0, "last").raw[0] == pytest.approx(0.05)
+    assert cell(by_method, 0, "left").raw[0] == pytest.approx(0.5)
+    last = [row[0].text for row in by_rule.rows].index("last step")
+    assert cell(by_rule, last, "left").raw[0] == pytest.approx(0.5)
+    assert cell(by_rule, last, "lost").raw == (pytest.approx(0.05),)
+    assert cell(by_rule, last, "base").raw == (pytest.approx(0.50),)
+    assert cell(by_rule, last, "reached").raw == (pytest.approx(0.55),)
+    assert cell(by_rule, len(by_rule.rows) - 1, "left").raw == pytest.approx((1, 1, 1))
+
+
+def test_methods_are_averaged_over_the_seeds_that_all_of_them_have():
+    """By seed: a gain of .1, .2, .3 of one method, and of .5, .7 of one whose first seed left no result."""
+    gains = {"dann": {0: 0.1, 1: 0.2, 2: 0.3}, "coral": {1: 0.5, 2: 0.7}}
+    records = [fake.record(pair, "source_only", seed, 0.1) for pair in PAIRS for seed in range(3)]
+    records += [
+        fake.record(pair, name, seed, 0.1 + gain)
+        for pair in PAIRS
+        for name, of_seed in gains.items()
+        for seed, gain in of_seed.items()
+    ]
+    for values in together("last", gains_of(records)):
+        assert values == pytest.approx([(0.2 + 0.5) / 2, (0.3 + 0.7) / 2])
+
+
+def test_of_no_gain_nothing_is_said_to_be_left():
+    by_method, by_rule = selection_tables(study(chosen=-0.05, best=0.0), ["last"])
+    assert cell(by_method, 0, "left").text == cell(by_rule, 0, "left").text == "–"
+    assert cell(by_rule, 0, "losing").raw == (1, 1)
+
+
+def test_only_what_has_checkpoints_and_a_reference_on_two_pairs_is_counted():
+    shallow = [fake.record(pair, "svm", 0, 0.9) for pair in PAIRS]
+    for one in shallow:
+        one.config["training"] = one.config["model"] = None
+    lonely = [fake.record(PAIRS[0], "coral", seed, 0.6) for seed in range(3)]
+    assert [one.name for one in gains_of([*study(), *shallow, *lonely])] == ["dann"]
+    with pytest.raises(UserError, match="two pairs"):
+        gains_of(study(pairs=PAIRS[:1]))
+    assert plot_selection(study(pairs=PAIRS[:1])) is None
+    assert plot_selection(study()) is not None
+
+
+def test_a_method_that_fails_is_named_and_leaves_the_others_their_room():
+    failed = [fake.record(pair, "cmd", seed, 0.1, rules={ORACLE: 0.1}) for pair in PAIRS for seed in range(3)]
+    axes = plot_selection([*study(), *failed]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["◂ -40.0"]
+    assert axes.get_xlim()[0] > -20
+    assert list(plot_selection(study()).axes[0].texts) == []
+
+
+def test_the_interval_over_pairs_is_welchs(rng):
+    a, b = rng.normal(size=5), rng.normal(size=8)
+    ours = mean_interval([a, -b])  # half the difference of two means
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert (2 * (ours.mean - ours.half_width), 2 * (ours.mean + ours.half_width)) == pytest.approx(tuple(theirs))
+    assert np.isnan(mean_interval([a, [1.0]]).half_width)
+    assert mean_interval([[1.0, 1.0], [2.0, 2.0]])[:2] == (1.5, 0.0)
+
+
+def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says(rng):
+    held = []
+    for _ in range(2000):
+        below = [rng.normal(mean, 0.05, 5) for mean in (1.0, 0.5, 0.3)]
+        above = [0.8 * one + rng.normal(0, 0.05, 5) for one in below]
+        _, low, high = ratio_interval(above, below)
+        held.append(low <= 0.8 <= high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_interval_of_a_ratio_says_where_it_knows_nothing():
+    assert ratio_interval([[1.0, 2.0]], [[-1.0, 1.1]])[1:] == (float("-inf"), float("inf"))
+    assert np.isnan(ratio_interval([[1.0]], [[2.0]])[1:]).all()
+    assert ratio_interval([[1.0, 2.0]], [[2.0, 4.0]]) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def searched(pairs=PAIRS):
+    """Three settings of each method: IM prefers the second, at which DANN gains .2; the oracle's choice is its .3."""
+    made = []
+    for pair in pairs:
+        for seed, noise in enumerate(NOISE):
+            for rate, im, base, ours in ((0.01, 1.0, 0.50, 0.55), (0.1, 2.0, 0.55, 0.75), (0.001, 0.5, 0.60, 0.90)):
+                training = {"learning_rate": rate}
+                made.append(fake.record(pair, "source_only", seed, base, training=training))
+                made.append(fake.record(pair, "dann", seed, ours + noise, training=training, weight=100 * rate))
+                for one in made[-2:]:
+                    one.curves["validators"] = {"im": [im - 1, im]}
+    return made
+
+
+def test_a_rule_takes_the_setting_too_where_methods_were_searched():
+    (found,) = gains_of(searched())
+    assert (found.name, found.trials, found.pairs) == ("dann", 3, PAIRS)
+    assert set(found.by_rule) == {"last", "im", ORACLE}  # the rules that scored every run
+    gains = {rule: found.mean(rule).mean for rule in found.by_rule}
+    assert gains == pytest.approx({"last": 0.05, "im": 0.20, ORACLE: 0.30})
+    by_method, by_rule = selection_tables(searched(), ["last", "im"])
+    assert cell(by_method, 0, "left").raw[0] == pytest.approx(2 / 3)
+    assert any("run at 3 settings on a pair" in note for note in by_method.notes)
+    assert not any("settings on a pair" in note for note in selection_tables(study(), ["last"])[0].notes)
+    assert [row[0].text for row in by_rule.rows] == ["last step", "IM + source-val floor", "oracle*"]
+    bases = [cell(by_rule, row, "base").raw[0] for row in range(3)]
+    assert bases == pytest.approx([0.50, 0.55, 0.60])  # source only is chosen by the rule, too
+    assert plot_selection(searched()) is not None
+
+
+def test_a_search_on_one_pair_alone_leaves_nothing_to_average():
+    with pytest.raises(UserError, match="two pairs"):
+        gains_of(searched(PAIRS[:1]))

@@ -1,0 +1,157 @@
+import dataclasses
+import json
+
+import pytest
+
+import da_bench as da
+from da_bench.core.config import UserError
+from da_bench.data.transforms import View
+from da_bench.methods import METHODS, Method, load_plugins
+from da_bench.models import MODELS, Mlp
+from da_bench.studies.experiment import Experiment, from_config, from_file
+from da_bench.training.step import Training
+
+load_plugins()
+
+
+def toy(**changed):
+    given = {"task": "moons/35", "method": da.methods.Dann(weight=0.5, widths=(3,)), "training": Training(steps=20)}
+    return Experiment(**given | changed)
+
+
+def test_the_id_is_for_ever():
+    """Computed once from the config's canonical JSON; it may change only with SCHEMA, or with a default."""
+    assert toy().id == "a3b01be3f23ae135"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"task": "digits/synthetic-to-real"},
+        {"method": da.methods.Dann(weight=0.6, widths=(3,))},
+        {"method": da.methods.Dann(weight=0.5, widths=(4,))},
+        {"method": da.methods.Coral(weight=0.5)},
+        {"model": Mlp(hidden=(16,))},
+        {"training": Training(steps=40)},
+        {"training": Training(steps=20, learning_rate=0.02)},
+        {"labels_from": "target"},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_whatever_differs_differs_in_its_id(other):
+    assert toy(**other).id != toy().id
+
+
+def pictures(**changed):
+    return toy(task="office31/amazon-to-webcam", **changed)
+
+
+def test_pictures_are_seen_by_a_view():
+    assert pictures().view == View()
+    assert pictures(view=View()).id == pictures().id
+    assert pictures(view=View(pixels=64)).id != pictures().id
+    again = from_config(json.loads(json.dumps(pictures(view=View(pixels=64)).config())))
+    assert again.view == View(pixels=64)
+    assert again.id == pictures(view=View(pixels=64)).id
+    assert toy().view is None
+
+
+def test_a_view_of_what_is_no_picture_is_refused():
+    with pytest.raises(UserError, match="the inputs of 'moons/35' are not pictures on disk"):
+        toy(view=View())
+
+
+def test_defaults_written_out_are_the_same_run():
+    assert toy(model=Mlp(), labels_from="source", seed=0).id == toy().id
+    assert toy(method=da.methods.Dann(weight=0.5, widths=[3], schedule="ramp")).id == toy().id
+
+
+def test_a_list_in_a_network_is_its_tuple():
+    assert toy(model=Mlp(hidden=[3])).network == toy(model=Mlp(hidden=(3,))).network
+    assert hash(toy(model=Mlp(hidden=[3])).network)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_config_makes_the_experiment_again(name):
+    deep = issubclass(METHODS[name], Method)
+    one = Experiment(task="moons/35", method=METHODS[name](), model=Mlp(hidden=(4, 5)) if deep else None, seed=3)
+    again = from_config(json.loads(json.dumps(one.config())))
+    assert again.config() == one.config()
+    assert again.id == one.id
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_survives_a_config(name):
+    one = toy(model=MODELS[name]())
+    assert from_config(json.loads(json.dumps(one.config()))).network == MODELS[name]()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"task": "moons/36"}, "unknown task 'moons/36'; did you mean 'moons/35'"),
+        ({"schema": 99}, "schema 99"),
+        ({"sede": 1}, "unknown field 'sede'; did you mean 'seed'"),
+        ({"method": {"name": "dannn"}}, "unknown method 'dannn'; did you mean 'dann'"),
+        ({"method": {"name": "dann", "wieght": 1}}, "has no field 'wieght'"),
+        ({"model": {"name": "mpl"}}, "unknown model 'mpl'; did you mean 'mlp'"),
+        ({"model": {"name": "mlp", "hiden": [3]}}, "model 'mlp' has no field 'hiden'; did you mean 'hidden'"),
+        ({"training": {"stesp": 3}}, "Training has no field 'stesp'; did you mean 'steps'"),
+        ({"view": {"pixel": 3}}, "View has no field 'pixel'; did you mean 'pixels'"),
+        ({"seed": -1}, "Experiment.seed = -1"),
+    ],
+    ids=str,
+)
+def test_a_wrong_config_is_refused_by_name(change, says):
+    with pytest.raises(UserError) as caught:
+        from_config(toy().config() | change)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["task", "method", "model", "training", "labels_from", "seed"])
+def test_an_incomplete_config_says_what_is_missing(missing):
+    config = {name: value for name, value in toy().config().items() if name != missing}
+    with pytest.raises(UserError, match=f"no field '{missing}'"):
+        from_config(config)
+
+
+def test_seeds_are_paired_across_methods():
+    runs = da.over_seeds([toy(), toy(method=da.methods.Coral())], 3)
+    assert [run.seed for run in runs] == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_wrong_type_is_refused():
+    with pytest.raises(UserError, match=r"Experiment\.method"):
+        toy(method="dann")
+    with pytest.raises(UserError, match=r"Experiment\.model"):
+        toy(model="mlp")
+
+
+def test_experiments_are_values():
+    assert toy() == toy()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        toy().seed = 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("empty.py", "", "must define EXPERIMENTS"),
+        ("text.py", "EXPERIMENTS = 'dann'", "must define EXPERIMENTS"),
+        ("numbers.py", "EXPERIMENTS = [1]", "must define EXPERIMENTS"),
+        ("typo.py", "EXPERIMENTS = [", "cannot be loaded: SyntaxError"),
+        ("lost.py", "import nothing_of_the_sort", "cannot be loaded: ModuleNotFoundError"),
+        ("broken.json", "{", "is not JSON"),
+        ("list.json", "[]", "is not the config of a run"),
+    ],
+)
+def test_a_file_that_holds_no_experiments_is_refused_by_name(tmp_path, name, text, says):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=rf"{name}.*{says}"):
+        from_file(tmp_path / name)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"no such file: .*gone\.py"):
+        from_file(tmp_path / "gone.py")

@@ -1,0 +1,101 @@
+"""Every method here passes its checks, and each that is wrong on purpose fails the one that says why."""
+
+import json
+
+import jax
+import pytest
+
+import da_bench as da
+from da_bench.cli import main
+from da_bench.core.config import UserError
+from da_bench.methods import METHODS, Penalty, load_plugins
+from da_bench.testing import CHECKS, Subject, check_method, judged, made_for, parametrize
+from tests.helpers import tiny
+from tests.helpers.planted import PLANTED
+
+load_plugins()
+
+
+@parametrize(METHODS[name] for name in tiny.KINDS)
+def test_one_of_each_kind(check):
+    check()
+
+
+@pytest.mark.conformance
+@parametrize(cls for name, cls in METHODS.items() if name not in tiny.KINDS)
+def test_every_other_method(check):
+    check()
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_wrong_method_is_caught_by_the_check_that_says_why(name):
+    cls, check = PLANTED[name]
+    outcome, reason = judged(Subject(cls), CHECKS[check])
+    assert outcome == "failed"
+    assert reason
+
+
+def test_there_is_a_wrong_method_for_every_check_of_a_penalty():
+    assert {one.name for one in made_for(Penalty)} == {check for _, check in PLANTED.values()}
+    assert len(PLANTED) >= 20
+
+
+def test_a_declared_failure_is_known_and_one_that_passes_is_not(monkeypatch):
+    """As strict as an expected failure of pytest should be."""
+    cls, check = PLANTED["half_the_batch"]
+    monkeypatch.setattr(cls, "expected_failed_checks", {check: "it is wrong on purpose", "takes_a_step": "why not"})
+    found = {name: judged(Subject(cls), CHECKS[name]) for name in (check, "takes_a_step")}
+    assert found[check] == ("expected", "it is wrong on purpose")
+    assert found["takes_a_step"][0] == "unexpected"
+
+
+def test_failures_are_one_error_that_names_them(capsys):
+    with pytest.raises(UserError, match="'half_the_batch' fails 1 of 2 checks: order_within_a_batch"):
+        check_method(PLANTED["half_the_batch"][0], ["takes_a_step", "order_within_a_batch_does_not_matter"])
+    assert capsys.readouterr().out.startswith("ok    takes_a_step\nFAIL  order_within_a_batch_does_not_matter: ")
+
+
+def test_an_unknown_check_is_refused():
+    with pytest.raises(UserError, match="no check 'takes_a_stop'"):
+        check_method(da.methods.Coral, ["takes_a_stop"])
+
+
+FILE = '''
+import jax.numpy as jnp
+import da_bench as da
+
+@da.methods.register
+class MeanGap(da.methods.Penalty):
+    """Squared distance of the means.
+
+    References: arXiv:1412.3474.
+    """
+
+    def loss(self, params, source, target, labels, progress, key):
+        return {sign} * jnp.sum((source.features.mean(axis=0) - target.features.mean(axis=0)) ** 2)
+'''
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+
+
+@pytest.mark.parametrize(("sign", "code"), [("+1", 0), ("-1", 1)])
+def test_the_command_checks_a_file(sign, code, tmp_path, capsys, registry, monkeypatch):
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)  # the tests' own devices stay
+    file = tmp_path / "mine.py"
+    file.write_text(FILE.format(sign=sign))
+    assert main(["check", str(file), "--only", "takes_a_step", "lowers_what_it_says", "--json"]) == code
+    out, err = capsys.readouterr()
+    outcomes = {one["check"]: one["outcome"] for one in map(json.loads, out.splitlines())}
+    assert outcomes == {"takes_a_step": "passed", "lowers_what_it_says": "failed" if code else "passed"}
+    assert ("mean_gap/lowers_what_it_says" in err) == bool(code)
+
+
+def test_a_file_without_methods_is_refused(tmp_path, capsys, registry, monkeypatch):
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    (tmp_path / "none.py").write_text("x = 1\n")
+    assert main(["check", str(tmp_path / "none.py")]) == 2
+    assert "registers no method" in capsys.readouterr().err
