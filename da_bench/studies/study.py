@@ -38,12 +38,12 @@ from da_bench.studies.experiment import Experiment
 from da_bench.studies.judge import Predictions, Probe, Seconds, judge, labelled, probes, skipped, watched
 from da_bench.studies.options import APART_TOGETHER, DEFAULTS, Job, Options, held, label, task_of
 from da_bench.studies.records import Record, Records, checkout, mirror
+from da_bench.training import loop as engine
 from da_bench.training import step as train
 from da_bench.training import streaming as stream
-from da_bench.training import trainer as engine
 from da_bench.training.checkpoints import Checkpoints, tidy
 from da_bench.training.in_memory import Devices, Resident
-from da_bench.training.trainer import Session, drive
+from da_bench.training.loop import Session, drive
 
 ROWS = 1000  # inputs of a shallow method that pass a device at a time
 REVERSE = "reverse"  # the folder of checkpoints of reverse learners, among those of the runs

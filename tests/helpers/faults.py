@@ -41,7 +41,7 @@ from da_bench.methods import METHODS, load_plugins
 from da_bench.studies import study as execute
 from da_bench.studies.records import Records
 from da_bench.training import in_memory as resident
-from da_bench.training import trainer as engine
+from da_bench.training import loop as engine
 
 IMPORTED = (matplotlib.figure, orbax.checkpoint, scipy.optimize, sklearn.linear_model, sklearn.svm, tyro)
 TASK, SEEDS, AT_ONCE = "moons/35", 2, 4

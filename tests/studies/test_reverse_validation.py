@@ -17,8 +17,8 @@ from da_bench.methods import Dann, MeanTeacher, SourceOnly
 from da_bench.studies import options as job
 from da_bench.studies import reverse_validation as reverse
 from da_bench.studies import study as execute
+from da_bench.training import loop as engine
 from da_bench.training import step as train
-from da_bench.training import trainer as engine
 from tests.helpers import tiny
 
 RULE = "reverse_validation"

@@ -15,9 +15,9 @@ from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View
 from da_bench.methods import Dann
 from da_bench.models import MODELS
+from da_bench.training import loop as engine
 from da_bench.training import step as train
 from da_bench.training import streaming as stream
-from da_bench.training import trainer as engine
 from da_bench.training.checkpoints import Checkpoints
 
 MODEL = MODELS["small_cnn"](channels=(4, 5), width=6).clone(classes=5)

@@ -15,7 +15,7 @@ from da_bench.methods import METHODS, Method
 from da_bench.studies import options as job
 from da_bench.studies import study as execute
 from da_bench.training import in_memory as resident
-from da_bench.training import trainer as engine
+from da_bench.training import loop as engine
 from da_bench.training.checkpoints import Checkpoints
 from da_bench.training.in_memory import Devices, Resident
 from da_bench.training.step import Training
