@@ -9,7 +9,7 @@ import optax
 
 import da_bench as da
 from da_bench.core.config import Fraction, Positive
-from da_bench.core.types import Array, Batch, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
 from da_bench.methods import Learner, Method, register
 from da_bench.methods.source_only import SourceOnly
 from da_bench.models import stages, top_stage
@@ -38,7 +38,7 @@ class StagedFineTuning(Method):
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         """One step of the stages that are unfrozen by now."""
-        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
             output, stats = learner.forward(params["model"], state.stats, batch.source, key)

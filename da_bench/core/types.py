@@ -101,8 +101,13 @@ class TrainState(NamedTuple):
     key: Array
 
 
-def stream(key: Array, name: str) -> Array:
-    """The stream of randomness called `name`: a new consumer never shifts the draws of the others."""
+def named_key(key: Array, name: str) -> Array:
+    """Derive the random key called `name` from `key`, so that adding a consumer never shifts the others' draws.
+
+    Args:
+        key: a typed JAX key, or a batch of them.
+        name: unique among the uses of `key`; its CRC-32 is folded in.
+    """
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from da_bench.core.config import Count, UserError, setting
-from da_bench.core.types import Array, stream
+from da_bench.core.types import Array, named_key
 
 Triple = tuple[float, float, float]
 Range = tuple[float, float]
@@ -97,7 +97,7 @@ def _cropped(view: View, keys: Array, flips: Array, pictures: Array) -> Array:
 
 
 def _flip(key: Array) -> Array:
-    return jax.random.bernoulli(stream(key, "flip"))
+    return jax.random.bernoulli(named_key(key, "flip"))
 
 
 def _turned(flips: Array, pictures: Array) -> Array:
@@ -130,7 +130,7 @@ def crop_box(view: View, key: Array, side: int) -> Array:
     As torchvision: area uniform, log of the ratio uniform, rounded to whole pixels; the first of ten tries that fits,
     else the whole picture; every place equally likely.
     """
-    area_key, ratio_key, top_key, left_key = (stream(key, name) for name in ("area", "ratio", "top", "left"))
+    area_key, ratio_key, top_key, left_key = (named_key(key, name) for name in ("area", "ratio", "top", "left"))
     least, greatest = view.area
     area = side**2 * jax.random.uniform(area_key, (TRIES,), jnp.float32, least, greatest)
     low, high = jnp.log(jnp.asarray(view.ratio, jnp.float32))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import UserError
-from da_bench.core.types import Array, stream
+from da_bench.core.types import Array, named_key
 
 Perturbation = Literal["noise", "cutout"]
 
@@ -34,7 +34,7 @@ def perturbed(key: Array, inputs: Array, perturbation: Perturbation, strength: A
 def _squares(key: Array, shape: tuple[int, ...], strength: Array | float) -> Array:
     n, height, width = shape
     half = strength * min(height, width) / 2
-    down = jax.random.uniform(stream(key, "down"), (n, 1, 1, 1), maxval=float(height))
-    along = jax.random.uniform(stream(key, "along"), (n, 1, 1, 1), maxval=float(width))
+    down = jax.random.uniform(named_key(key, "down"), (n, 1, 1, 1), maxval=float(height))
+    along = jax.random.uniform(named_key(key, "along"), (n, 1, 1, 1), maxval=float(width))
     rows, columns = jnp.arange(height)[None, :, None, None] + 0.5, jnp.arange(width)[None, None, :, None] + 0.5
     return (jnp.abs(rows - down) < half) & (jnp.abs(columns - along) < half)

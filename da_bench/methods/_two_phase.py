@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import UserError
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.methods.base import Learner, Method, Metrics
 
 
@@ -70,7 +70,7 @@ def source_step(
 
     Domain-specific statistics of the target are the source's. The method's own parameters stay.
     """
-    key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+    key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
     def objective(params: Tree) -> tuple[Array, Tree]:
         output, stats = learner.forward(params["model"], state.stats, batch.source, key)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax
 
-from da_bench.core.types import Array, Batch, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
 from da_bench.methods._two_phase import require_batch_norm, smoothed_cross_entropy
 from da_bench.methods.base import Learner, Method, Metrics, register
 
@@ -35,10 +35,10 @@ class AdaBn(Method):
         key = jax.random.fold_in(state.key, state.step)
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            output, stats = learner.forward(params["model"], state.stats, batch.source, stream(key, "dropout"))
+            output, stats = learner.forward(params["model"], state.stats, batch.source, named_key(key, "dropout"))
             return smoothed_cross_entropy(output, batch.labels, 0.0), stats
 
         (task, ours), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         held = ours if learner.batch_norm == "domain_specific" else state.stats
-        _, stats = learner.forward(state.params["model"], held, batch.target, stream(key, "target"), "target")
+        _, stats = learner.forward(state.params["model"], held, batch.target, named_key(key, "target"), "target")
         return learner.descend(state, gradients, stats), {"loss": task, "task": task}

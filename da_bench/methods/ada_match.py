@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Fraction, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import aligned, confident_cross_entropy
 from da_bench.methods._augment import Perturbation, perturbed
@@ -64,9 +64,9 @@ class AdaMatch(Method):
         seen = self._doubled(key, batch)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            both, target, stats = learner.both(params["model"], state.stats, seen, stream(key, "dropout"))
-            alone, _ = learner.forward(params["model"], state.stats, seen.source, stream(key, "alone"))
-            share = jax.random.uniform(stream(key, "share"), both.logits.shape, both.logits.dtype)
+            both, target, stats = learner.both(params["model"], state.stats, seen, named_key(key, "dropout"))
+            alone, _ = learner.forward(params["model"], state.stats, seen.source, named_key(key, "alone"))
+            share = jax.random.uniform(named_key(key, "share"), both.logits.shape, both.logits.dtype)
             source = alone.logits + share * (both.logits - alone.logits)
             task = optax.softmax_cross_entropy_with_integer_labels(source, seen.labels).mean()
             gap = strength * self.loss(source[: len(batch.source)], *jnp.split(target.logits, 2))
@@ -81,7 +81,7 @@ class AdaMatch(Method):
         """All rows as they are, then disturbed."""
 
         def doubled(name: str, inputs: Array) -> Array:
-            return jnp.concatenate([inputs, perturbed(stream(key, name), inputs, self.perturbation, self.strength)])
+            return jnp.concatenate([inputs, perturbed(named_key(key, name), inputs, self.perturbation, self.strength)])
 
         source, target = doubled("source", batch.source), doubled("target", batch.target)
         return Batch(source, jnp.tile(batch.labels, 2), target, jnp.tile(batch.rows, 2))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Fraction, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.adversarial import domain_cross_entropy
 from da_bench.methods._two_phase import Phased
 from da_bench.methods.base import Learner, Metrics, register
@@ -60,10 +60,12 @@ class Adda(Phased):
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the target's encoder and of the domain classifier."""
         key = jax.random.fold_in(state.key, state.step)
-        theirs = learner.forward(state.memory["source"], state.stats, batch.source, stream(key, "source"))[0].features
+        theirs = learner.forward(state.memory["source"], state.stats, batch.source, named_key(key, "source"))[
+            0
+        ].features
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            dropout = stream(key, "target")
+            dropout = named_key(key, "target")
             target, stats = learner.forward(params["model"], state.stats, batch.target, dropout, "target")
             domain, alignment = self.losses(params["method"], theirs, target.features)
             loss = domain + alignment

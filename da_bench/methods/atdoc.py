@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Count, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods._memory_bank import Bank, empty, entries, written
@@ -44,7 +44,7 @@ class Atdoc(Method):
         key, strength = jax.random.fold_in(state.key, state.step), self.weight * learner.progress(state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Output, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))
+            source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             gap = strength * self.loss(target, state.memory, batch.rows)
             return task + gap, (stats, target, {"loss": task + gap, "task": task, "alignment": gap})

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Registry, UserError, did_you_mean, leaf_names, setting, snake_case
-from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree, named_key
 from da_bench.losses.adversarial import WARM_START
 from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
 from da_bench.methods.search_space import Space, loss_weight
@@ -73,8 +73,8 @@ class Learner(NamedTuple):
         References: Chang, You, Seo, Kwak and Han, Domain-Specific Batch Normalization, CVPR 2019. arXiv:1906.03950.
         """
         if self.batch_norm != "joint":
-            source, stats = self.forward(params, stats, batch.source, stream(key, "source"), "source")
-            target, stats = self.forward(params, stats, batch.target, stream(key, "target"), "target")
+            source, stats = self.forward(params, stats, batch.source, named_key(key, "source"), "source")
+            target, stats = self.forward(params, stats, batch.target, named_key(key, "target"), "target")
             return source, target, stats
         n = batch.source.shape[0]
         inputs = jnp.concatenate([batch.source, batch.target])
@@ -238,10 +238,10 @@ class Penalty(Method):
         progress = self.progress(learner, state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))
+            source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             own = {**params["method"], **state.memory}
-            gap = self.loss(own, source, target, batch.labels, progress, stream(key, "loss"))
+            gap = self.loss(own, source, target, batch.labels, progress, named_key(key, "loss"))
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)

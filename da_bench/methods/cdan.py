@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import Count, NonNegative
-from da_bench.core.types import Array, Output, Tree, stream
+from da_bench.core.types import Array, Output, Tree, named_key
 from da_bench.losses.adversarial import (
     Schedule,
     outer_products,
@@ -68,7 +68,7 @@ class Cdan(Penalty):
         if not self._random(output):
             return {}
         shapes = {name: (getattr(output, name).shape[1], self.random_width) for name in ("features", "logits")}
-        return {name: jax.random.normal(stream(key, name), shape) for name, shape in shapes.items()}
+        return {name: jax.random.normal(named_key(key, name), shape) for name, shape in shapes.items()}
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """The domain classifier's loss, with the gradient reversed on its way to the features."""

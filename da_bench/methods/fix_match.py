@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Fraction, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import confident_cross_entropy
 from da_bench.methods._augment import Perturbation, perturbed
@@ -45,11 +45,11 @@ class FixMatch(Method):
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy + weight * that of the disturbed target."""
         key, m = jax.random.fold_in(state.key, state.step), len(batch.target)
-        strong = perturbed(stream(key, "strong"), batch.target, self.perturbation, self.strength)
+        strong = perturbed(named_key(key, "strong"), batch.target, self.perturbation, self.strength)
         seen = batch._replace(target=jnp.concatenate([batch.target, strong]))
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, seen, stream(key, "dropout"))
+            source, target, stats = learner.both(params["model"], state.stats, seen, named_key(key, "dropout"))
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             gap = self.loss(target.logits[:m], target.logits[m:])
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})

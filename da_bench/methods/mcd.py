@@ -7,7 +7,7 @@ import jax
 import optax
 
 from da_bench.core.config import Count, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.disagreement import absolute_gap
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.models import Head
@@ -58,9 +58,9 @@ def second_head(key: Array, output: Output) -> Tree:
 def three_steps(learner: Learner, state: TrainState, batch: Batch, gap: Gap, num_k: int) -> tuple[TrainState, Metrics]:
     """A, B and `num_k` times C; gap: how far the classifiers disagree about target rows, times its weight."""
     key = jax.random.fold_in(state.key, state.step)
-    learned, task = _learn_source(learner, state, batch, stream(key, "a"))
-    heads, disagreement = _disagree(learner, learned, batch, gap, stream(key, "b"))
-    keys = jax.random.split(stream(key, "c"), num_k)
+    learned, task = _learn_source(learner, state, batch, named_key(key, "a"))
+    heads, disagreement = _disagree(learner, learned, batch, gap, named_key(key, "b"))
+    keys = jax.random.split(named_key(key, "c"), num_k)
     last = jax.lax.fori_loop(0, num_k, lambda k, now: _agree(learner, now, batch, gap, keys[k]), heads)
     # A's update is the one that the schedule counts
     return last, {"loss": task - disagreement, "task": task, "alignment": disagreement}
@@ -77,8 +77,8 @@ def _learn_source(learner: Learner, state: TrainState, batch: Batch, key: Array)
 
 def _disagree(learner: Learner, state: TrainState, batch: Batch, gap: Gap, key: Array) -> tuple[TrainState, Array]:
     def objective(params: Tree) -> tuple[Array, tuple[Tree, Array]]:
-        source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))
-        disagreement = gap(*_probabilities(params, target), stream(key, "gap"))
+        source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
+        disagreement = gap(*_probabilities(params, target), named_key(key, "gap"))
         return _task(params, source, batch.labels) - disagreement, (stats, disagreement)
 
     gradients, (stats, disagreement) = jax.grad(objective, has_aux=True)(state.params)
@@ -88,9 +88,9 @@ def _disagree(learner: Learner, state: TrainState, batch: Batch, gap: Gap, key: 
 
 def _agree(learner: Learner, state: TrainState, batch: Batch, gap: Gap, key: Array) -> TrainState:
     def objective(params: Tree) -> tuple[Array, Tree]:
-        dropout = stream(key, "dropout")
+        dropout = named_key(key, "dropout")
         target, stats = learner.forward(params["model"], state.stats, batch.target, dropout, "target")
-        return gap(*_probabilities(params, target), stream(key, "gap")), stats
+        return gap(*_probabilities(params, target), named_key(key, "gap")), stats
 
     gradients, stats = jax.grad(objective, has_aux=True)(state.params)
     encoder = jax.tree.map(lambda of_head: not of_head, _own_head(learner, state, batch))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Fraction, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods._augment import Perturbation, perturbed
 from da_bench.methods._ema import averaged
@@ -59,11 +59,11 @@ class MeanTeacher(Method):
         """One step of the student, after which the teacher follows."""
         key = jax.random.fold_in(state.key, state.step)
         seen, other = self._views(key, batch)
-        teacher, dropout = state.memory["teacher"], stream(key, "teacher dropout")
+        teacher, dropout = state.memory["teacher"], named_key(key, "teacher dropout")
         judged, _ = learner.forward(teacher, state.stats, other, dropout, "target")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, seen, stream(key, "dropout"))
+            source, target, stats = learner.both(params["model"], state.stats, seen, named_key(key, "dropout"))
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             gap = self.loss(target.logits, judged.logits)
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
@@ -77,7 +77,7 @@ class MeanTeacher(Method):
         """(what the student sees, what the teacher sees of the target)."""
         given = {"source": batch.source, "target": batch.target, "teacher": batch.target}
         seen = {
-            name: perturbed(stream(key, f"{name} noise"), inputs, self.perturbation, self.strength)
+            name: perturbed(named_key(key, f"{name} noise"), inputs, self.perturbation, self.strength)
             for name, inputs in given.items()
         }
         return batch._replace(source=seen["source"], target=seen["target"]), seen["teacher"]

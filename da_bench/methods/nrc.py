@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import Count, Fraction, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.information import marginal_divergence
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
@@ -53,7 +53,7 @@ class Nrc(Banked):
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the whole network on the target."""
-        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Bank]]:
             target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Count, Fraction, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
@@ -60,7 +60,7 @@ class Shot(Banked):
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the encoder on the target."""
-        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Output]]:
             target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")

@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from da_bench.core.types import Array, Batch, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
 from da_bench.methods.base import Learner, Method, Metrics, register
 
 
@@ -15,7 +15,7 @@ class SourceOnly(Method):
 
     def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy."""
-        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
             output, stats = learner.forward(params["model"], state.stats, batch.source, key)

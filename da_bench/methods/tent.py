@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import Fraction, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods._two_phase import Phased, require_batch_norm
 from da_bench.methods.base import Learner, Metrics, register
@@ -48,7 +48,7 @@ class Tent(Phased):
 
     def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the scales and shifts on the target."""
-        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
             target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")

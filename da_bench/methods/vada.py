@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import NonNegative, Positive
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.adversarial import domain_confusion
 from da_bench.losses.entropy import conditional_entropy, divergence
 from da_bench.losses.norms import norm
@@ -70,7 +70,7 @@ class Vada(Method):
         def passed(model: Tree, inputs: Pair) -> tuple[Output, Output, Tree]:
             # one dropout mask for all passes: else what two of them differ by is not the perturbation
             moved = batch._replace(source=inputs[0], target=inputs[1])
-            return learner.both(model, state.stats, moved, stream(key, "dropout"))
+            return learner.both(model, state.stats, moved, named_key(key, "dropout"))
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
             source, target, stats = passed(params["model"], inputs)
@@ -92,7 +92,7 @@ class Vada(Method):
 
         moved: of the network's parameters and of offsets like `inputs`, the mean KL by which predictions move.
         """
-        noise = [jax.random.normal(stream(key, name), x.shape) for name, x in zip(DOMAINS, inputs, strict=True)]
+        noise = [jax.random.normal(named_key(key, name), x.shape) for name, x in zip(DOMAINS, inputs, strict=True)]
         frozen = jax.lax.stop_gradient(model)
         probes = _of_length(noise[0], self.probe), _of_length(noise[1], self.probe)
         ours, theirs = jax.lax.stop_gradient(jax.grad(lambda offsets: sum(moved(frozen, offsets)))(probes))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Count, NonNegative, Positive
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.adversarial import gradient_penalty
 from da_bench.methods.base import Learner, Method, Metrics, register
 from da_bench.models import Discriminator
@@ -45,10 +45,10 @@ class Wdgrl(Method):
         key = jax.random.fold_in(state.key, state.step)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, batch, stream(key, "dropout"))
+            source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             features = source.features, target.features
-            memory = self.sharpen(state.memory, *jax.lax.stop_gradient(features), stream(key, "critic"))
+            memory = self.sharpen(state.memory, *jax.lax.stop_gradient(features), named_key(key, "critic"))
             distance = self.distance(memory["critic"], *features)
             gap = self.weight * distance
             metrics = {"loss": task + gap, "task": task, "alignment": gap, "distance": distance}

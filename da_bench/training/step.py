@@ -14,7 +14,7 @@ import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from da_bench.core.config import Count, Fraction, NonNegative, Positive, UserError, setting
-from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, stream
+from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, named_key
 from da_bench.data.lazy_arrays import pool
 from da_bench.data.transforms import View, evaluation_input, training_input
 from da_bench.methods import BatchNorm, Learner, Method
@@ -241,20 +241,20 @@ def init(
 
     pretrained: see `Data`.
     """
-    model, stats = initialise(learner.model, stream(key, "model"), example)
+    model, stats = initialise(learner.model, named_key(key, "model"), example)
     begun = laid_over({"params": model, **stats}, pretrained or {})
     model, stats = begun.pop("params"), begun
     output = _zeros(shapes(learner.model, model, stats, example))
-    own = method.init(stream(key, "method"), output)
+    own = method.init(named_key(key, "method"), output)
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
     params, stats, drawn = jax.tree.map(
         lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
-        ({"model": model, "method": own}, learner.separate(stats), method.drawn(stream(key, "memory"), output)),
+        ({"model": model, "method": own}, learner.separate(stats), method.drawn(named_key(key, "memory"), output)),
     )
     memory = method.remember(params, output, targets)
     memory = {**drawn, **memory} if drawn else memory
     opt_state = learner.optimizer.init(params)
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, stream(key, "steps"))
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, named_key(key, "steps"))
 
 
 def laid_over(own: Tree, given: Tree) -> Tree:
@@ -270,8 +270,8 @@ def _zeros(output: Output) -> Output:
 
 def order(key: Array, training: Training, data: Data) -> Draw:
     """Every draw of the run, in its order; leaves [steps, ...]."""
-    source = draws(stream(key, "source order"), len(data.source), training)
-    target = draws(stream(key, "target order"), len(data.target), training)
+    source = draws(named_key(key, "source order"), len(data.source), training)
+    target = draws(named_key(key, "target order"), len(data.target), training)
     return Draw(jnp.arange(training.steps, dtype=jnp.int32), source, target)
 
 
@@ -312,7 +312,7 @@ def see(key: Array, view: View | None, draw: Draw, stored: Batch) -> Batch:
     """The rows of a draw as the network trains on them; equal (key, step, row) are augmented alike."""
 
     def seen(name: str, rows: Array, inputs: Array) -> Array:
-        return training_input(view, jax.random.fold_in(stream(key, name), draw.step), rows, inputs)
+        return training_input(view, jax.random.fold_in(named_key(key, name), draw.step), rows, inputs)
 
     source = seen("source view", draw.source, stored.source)
     return spread(stored._replace(source=source, target=seen("target view", draw.target, stored.target)))

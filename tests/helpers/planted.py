@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from da_bench.core.config import NonNegative, setting, snake_case
-from da_bench.core.types import stream
+from da_bench.core.types import named_key
 from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
 from da_bench.losses.moments import covariance, covariance_gap
 from da_bench.methods import Method, Penalty
@@ -96,7 +96,7 @@ class OwnStep(Method):
         return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
 
     def step(self, learner, state, batch):
-        key = stream(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
         objective = functools.partial(self.objective, learner, state, batch, key=key)
         (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         return learner.descend(state, gradients, stats), {"loss": task}

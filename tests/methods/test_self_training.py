@@ -152,7 +152,7 @@ def test_ada_match_mixes_the_two_batch_norms(rng, x64):
     both = learner.both(state.params["model"], state.stats, doubled, KEY)[0].logits
     alone = learner.forward(state.params["model"], state.stats, doubled.source, KEY)[0].logits
     share = jax.random.uniform(
-        train.stream(jax.random.fold_in(state.key, 0), "share"), both.shape, both.dtype
+        train.named_key(jax.random.fold_in(state.key, 0), "share"), both.shape, both.dtype
     )  # the method's own draw
     p = softmax(np.asarray(alone + share * (both - alone)))
     expected = -np.log(p[np.arange(14), np.asarray(doubled.labels)]).mean()
