@@ -225,25 +225,25 @@ def _run_file(path: Path, arguments: list[str]) -> None:
 
     asked = tyro.cli(Run, args=arguments, prog=f"da-bench run {path}")
     _use_devices(asked.isolate or asked.executor == "ray", asked.distributed)
-    from da_bench.core.distributed import leads
+    from da_bench.core.distributed import is_primary
     from da_bench.studies.experiment import from_file
     from da_bench.studies.study import check_name, study
 
     check_name(path.stem)
     results = study(from_file(path), _options(asked))
-    whole = path.suffix == ".py" and asked.shard == "1/1" and leads()
+    whole = path.suffix == ".py" and asked.shard == "1/1" and is_primary()
     _show(results, asked, results.write(path.stem, asked.rule) if whole else [])
 
 
 def _show(results: Any, asked: Run, written: Sequence[Path]) -> None:
     """Tables and what was written, in the form that was asked for."""
-    from da_bench.core.distributed import leads
+    from da_bench.core.distributed import is_primary
 
     if asked.json:
         records = [{"id": one.id, "status": one.result["status"]} for one in results.records]
         print(json.dumps({"event": "done", "records": records, "written": [str(path) for path in written]}))
         return
-    if asked.quiet or not leads():
+    if asked.quiet or not is_primary():
         return
     results.table(asked.rule)
     if written:
@@ -467,14 +467,14 @@ def reproduce(arguments: list[str]) -> None:
 
 
 def _reproduce(one: Any, asked: Reproduce) -> None:
-    from da_bench.core.distributed import leads
+    from da_bench.core.distributed import is_primary
     from da_bench.reporting import reproduction as room
     from da_bench.reporting.tables.result_tables import show
     from da_bench.studies.study import study
 
     options = room.options_for(one, _options(asked), asked.rule)
     results = study(one.experiments, options)
-    if asked.shard != "1/1" or not leads():
+    if asked.shard != "1/1" or not is_primary():
         print(
             f"{len(results.records)} records in {asked.results / 'runs'}; the command without --shard writes the card"
         )

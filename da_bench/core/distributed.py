@@ -1,7 +1,7 @@
-"""Several processes that make the same runs together, each with devices of its own (`jax.distributed`).
+"""Several processes that compute the same runs together, each with its own devices (`jax.distributed`).
 
-All of them run the same command and launch the same programs. One, the lead, decides, writes and reports; what it
-decides the others hear of by `agree`. With a single process all of this is nothing.
+Every process runs the same command and launches the same programs. The primary process alone decides, writes and
+reports; the others learn its decisions through `broadcast`. With a single process these functions do nothing.
 """
 
 from typing import Any
@@ -12,27 +12,39 @@ import numpy as np
 from da_bench.core.types import Tree, is_key
 
 
-def several() -> bool:
-    """Whether there is more than one process."""
+def is_distributed() -> bool:
+    """Return whether more than one process takes part."""
     return jax.process_count() > 1
 
 
-def leads() -> bool:
-    """Whether this process is the one that writes."""
+def is_primary() -> bool:
+    """Return whether this process is the one that writes and reports."""
     return jax.process_index() == 0
 
 
-def agree(decision: bool) -> bool:
-    """What the lead decided. All processes must call it at the same place."""
-    if not several():
+def broadcast(decision: bool) -> bool:
+    """Return the primary process's decision; every process must call this at the same place."""
+    if not is_distributed():
         return decision
     from jax.experimental import multihost_utils
 
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
 
 
+def barrier() -> None:
+    """Wait until every process has come to the same place."""
+    broadcast(True)
+
+
 def fetch(tree: Tree) -> Tree:
-    """Leaves as whole numpy arrays, parts of which may lie with other processes; keys as their numbers."""
+    """Copy arrays to the host, gathering the parts that other processes hold.
+
+    Args:
+        tree: of arrays; typed random keys are returned as their uint32 data.
+
+    Returns:
+        The same tree of whole numpy arrays.
+    """
     return jax.tree.map(_fetch, tree)
 
 
@@ -43,17 +55,25 @@ def _fetch(leaf: Any) -> np.ndarray:
         return np.asarray(leaf)
     from jax.experimental import multihost_utils
 
-    whole: np.ndarray = np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
-    return whole
+    gathered: np.ndarray = np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+    return gathered
 
 
 def put(tree: Tree, sharding: jax.sharding.Sharding) -> Tree:
-    """Leaves, of which every process has the whole, on devices that may be of several processes."""
+    """Place arrays on devices, which may belong to several processes.
 
-    def placed(leaf: Any) -> jax.Array:
+    Args:
+        tree: of whole arrays, equal on every process; typed random keys stay typed.
+        sharding: which part of each array goes to which device.
+
+    Returns:
+        The same tree of JAX arrays.
+    """
+
+    def put_leaf(leaf: Any) -> jax.Array:
         if is_key(leaf):
-            return jax.random.wrap_key_data(placed(jax.random.key_data(leaf)))
-        whole = np.asarray(leaf)
-        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+            return jax.random.wrap_key_data(put_leaf(jax.random.key_data(leaf)))
+        values = np.asarray(leaf)
+        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
-    return jax.tree.map(placed, tree)
+    return jax.tree.map(put_leaf, tree)

@@ -22,11 +22,11 @@ from da_bench.core import storage as disk
 from da_bench.core.config import StorageError, UserError, as_dict
 from da_bench.core.locks import hold
 from da_bench.core.progress import bar
+from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Domain, Splits, Task, Tree
 from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import Network, forward
-from da_bench.training.step import laid_over
 
 CHUNK = 32  # pictures in one pass: what a network of 224 pixels keeps of more leaves a CPU's caches
 FEATURES, SUMMARY = "features.npy", "store.json"
@@ -135,7 +135,7 @@ def _network(trunk: Trunk) -> tuple[Network, Tree, Tree]:
     weights.check(network, trunk.view)
     begun = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), _example(trunk.view))
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), dict(begun))
-    tree = laid_over(zeros, weights.start(network))
+    tree = merge_pretrained(zeros, weights.start(network))
     return network, tree.pop("params"), tree
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from da_bench.core.config import Count, NonNegative, Positive, UserError, setting
-from da_bench.core.distributed import leads
+from da_bench.core.distributed import is_primary
 from da_bench.core.locks import HeldError, hold
 from da_bench.core.progress import Mode, Sweep
 from da_bench.core.shutdown import Request
@@ -133,7 +133,7 @@ def held(group: list[Experiment], job: Job, stack: contextlib.ExitStack) -> bool
 
     Failed runs are forgotten only here: without the lock, one that another process has just made would be.
     """
-    if not leads():
+    if not is_primary():
         return True
     try:
         stack.enter_context(hold([job.store.lock(one.id) for one in group]))

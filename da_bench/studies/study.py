@@ -19,7 +19,7 @@ import numpy as np
 from da_bench import models
 from da_bench import pretrained as weights
 from da_bench.core.config import UserError
-from da_bench.core.distributed import agree, leads, several
+from da_bench.core.distributed import barrier, broadcast, is_distributed, is_primary
 from da_bench.core.locks import HeldError, hold
 from da_bench.core.progress import MODE, Sweep
 from da_bench.core.shutdown import listening
@@ -102,7 +102,7 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
             being made by another process; or one of several processes is to make runs apart. StorageError: a folder
             cannot be written to. Stopped: by Ctrl-C or SIGTERM.
     """
-    if options.apart and several():
+    if options.apart and is_distributed():
         raise UserError(APART_TOGETHER)
     wanted = {experiment.id: experiment for experiment in experiments}
     if not wanted:
@@ -110,7 +110,7 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
     store, share = Records(options.results), _share(list(wanted.values()), *options.shard)
     there = _on_record(wanted, store)
     stand = {run_id: one for run_id, one in there.items() if not (options.retry and one.result["status"] == "failed")}
-    shown = MODE.set(options.progress if leads() else "none")
+    shown = MODE.set(options.progress if is_primary() else "none")
     try:
         _check_data(share, there, options)
         _make_missing([one for one in share if one.id not in stand], store, options)
@@ -144,8 +144,8 @@ def _make_missing(missing: list[Experiment], store: Records, options: Options) -
         _check_weights(group[0])  # before any picture is decoded
     for group in groups:
         _check(group[0], task_of(group[0], options), options)
-    agree(True)  # all processes have looked, before the first of them writes
-    if leads():
+    barrier()  # before the primary process writes anything
+    if is_primary():
         _tidy_checkpoints(store, options)
         _tidy_runs(store)
     if not missing:
@@ -155,12 +155,12 @@ def _make_missing(missing: list[Experiment], store: Records, options: Options) -
     steps = sum(one.training.steps * (2 if _goes_back(one, options) else 1) for one in deep)
     # first the cluster: Ray would hear SIGTERM itself
     with apart.connected(options) as ray, listening() as request, Sweep(len(missing), steps) as sweep:
-        if leads():
+        if is_primary():
             store.prepare()
         job = Job(store, options, sweep, request, ray)
         for unit in _attempts(_attempts(units, job), job):  # perhaps those that were held are done by now
             sweep.note(f"{label(unit)}: left to the process that is making them; this command shows them later")
-    if leads():
+    if is_primary():
         _tidy_checkpoints(store, options)  # of groups of which a part was published before
 
 
@@ -189,15 +189,15 @@ def _attempt(group: list[Experiment], job: Job) -> bool:
     if job.options.isolate:
         return apart.attempt(group[0], job)
     with contextlib.ExitStack() as stack:
-        if not agree(held(group, job, stack)):
+        if not broadcast(held(group, job, stack)):
             return False
         left = [one for one in group if not job.store.has(one.id)]
-        agree(True)  # all processes have looked
+        barrier()  # every process has read the records
         if left:
             job.sweep.begin(label(left), len(left))
             _run_group(left, job)
         job.sweep.end(len(group), len(job.store.failures(one.id for one in group)))
-        agree(True)  # the lead has published
+        barrier()  # the primary process has published
     return True
 
 
@@ -249,7 +249,7 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
     _check_network(experiment, task, evaluation_input(experiment.seen, source.inputs[:2]))
     if not _fits(_data(experiment, task), options):
         _check_streaming(experiment, options)
-    if _goes_back(experiment, options) and several():
+    if _goes_back(experiment, options) and is_distributed():
         raise UserError("Options.reverse: reverse learners are trained by one process; leave --distributed out")
 
 
@@ -264,7 +264,7 @@ def _check_streaming(experiment: Experiment, options: Options) -> None:
             "Options.reverse: reverse learners are trained on data that the devices hold, and these are larger than "
             f"Options.resident_gib = {options.resident_gib:g}: raise it, or leave reverse out"
         )
-    if several():
+    if is_distributed():
         raise UserError("data larger than Options.resident_gib are streamed by one process: raise it, or start one")
     stream.require_grain()
 
@@ -327,14 +327,14 @@ def _shapes(model: Network, example: Any) -> tuple[Tree, Tree]:
 
 
 def _run_group(group: list[Experiment], job: Job) -> None:
-    for one in group if leads() else ():
+    for one in group if is_primary() else ():
         job.store.clean(one.id)
     task = task_of(group[0], job.options)
     for record, predictions in _make(group, task, job):
         job.store.publish(record, predictions)
         if job.options.wandb != "off" and (trouble := mirror(record, job.options.results, job.options.wandb)):
             job.sweep.note(f"warning: {trouble}")
-    if leads():
+    if is_primary():
         for part in (REVERSE, ""):
             _checkpoints(group, task, job, part).clear()
 
@@ -366,11 +366,11 @@ def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Recor
     reason = group[0].method.skip(task.without_target_labels())
     if reason is not None or isinstance(group[0].method, Shallow):
         made = fit_both_ways if _goes_back(group[0], job.options) else fit
-        for one in group if leads() else ():
+        for one in group if is_primary() else ():
             yield skipped(one, task, reason) if reason is not None else judge(one, task, *made(one, task))
         return
     for one, found in _trained(group, task, job):
-        if leads():
+        if is_primary():
             yield judge(one, task, *found)
 
 

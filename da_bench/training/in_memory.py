@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from da_bench.core.distributed import put, several
+from da_bench.core.distributed import is_distributed, put
 from da_bench.core.types import Array, Output, Tree, is_key
 from da_bench.data.transforms import View
 from da_bench.methods import Method
@@ -116,7 +116,7 @@ class Resident:
         self.whole, self.split = shardings(where)
         self.runs = put(stack(runs, self.places), self.split)
         self.data = put(data, self.whole)
-        self.stride = 2**30 if several() else 8
+        self.stride = 2**30 if is_distributed() else 8
         self.programs = build(self.runs, model, self.data, view, where)
         self._first, self._draws = self.programs.start(self.runs, (self.data,))
 
@@ -142,7 +142,7 @@ class Resident:
             carry = jax.block_until_ready(self.programs.advance((self.runs, carry, self._draws), shared))
             took = (time.monotonic() - begun) / (end - step)
             step = end
-            if not several():  # whose clocks differ, and whose launches must not
+            if not is_distributed():  # whose clocks differ, and whose launches must not
                 self.stride = max(1, min(2 * self.stride, int(LAUNCH / took)))
             yield carry, step
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import threadpoolctl
 
-from da_bench.core.distributed import agree, fetch, leads
+from da_bench.core.distributed import broadcast, fetch, is_primary
 from da_bench.core.progress import Sweep
 from da_bench.core.shutdown import Request, Stopped
 from da_bench.core.types import Output, TrainState, Tree
@@ -187,8 +187,8 @@ def _predicting(state: TrainState) -> TrainState:
 
 def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
     """Save where it is time to, or somebody asks to stop."""
-    asked, now = agree(session.request.signal is not None), time.monotonic()
-    if not asked and not agree(now - session.saved >= session.every):
+    asked, now = broadcast(session.request.signal is not None), time.monotonic()
+    if not asked and not broadcast(now - session.saved >= session.every):
         return
     _save(reached, engine, session)
     session.saved = now
@@ -202,7 +202,7 @@ def _rows(count: int, tree: Tree) -> Tree:
 
 def _save(reached: _Reached, engine: Engine, session: Session) -> None:
     saved = _to_disk(reached, engine.count)  # of all processes, written by one
-    if leads():
+    if is_primary():
         session.checkpoints.save(saved)
 
 
@@ -226,7 +226,7 @@ def _resumed(engine: Engine, session: Session) -> _Reached:
 
 def _report(reached: _Reached, every: int, sweep: Sweep) -> None:
     shown = {}
-    if agree(sweep.due()):
+    if broadcast(sweep.due()):
         steps = (reached.step - 1) % every + 1
         shown = {name: float(total.mean()) / steps for name, total in fetch(reached.carry.sums).items()}
     sweep.reach(reached.step, shown)

@@ -14,6 +14,7 @@ import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from da_bench.core.config import Count, Fraction, NonNegative, Positive, UserError, setting
+from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, named_key
 from da_bench.data.lazy_arrays import pool
 from da_bench.data.transforms import View, evaluation_input, training_input
@@ -242,7 +243,7 @@ def init(
     pretrained: see `Data`.
     """
     model, stats = initialise(learner.model, named_key(key, "model"), example)
-    begun = laid_over({"params": model, **stats}, pretrained or {})
+    begun = merge_pretrained({"params": model, **stats}, pretrained or {})
     model, stats = begun.pop("params"), begun
     output = _zeros(shapes(learner.model, model, stats, example))
     own = method.init(named_key(key, "method"), output)
@@ -255,13 +256,6 @@ def init(
     memory = {**drawn, **memory} if drawn else memory
     opt_state = learner.optimizer.init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, named_key(key, "steps"))
-
-
-def laid_over(own: Tree, given: Tree) -> Tree:
-    """A nested dict of arrays, with those that are `given` in place of its own."""
-    if not isinstance(given, dict):
-        return given
-    return {**own, **{name: laid_over(own[name], part) for name, part in given.items()}}
 
 
 def _zeros(output: Output) -> Output:

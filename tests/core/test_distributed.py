@@ -95,7 +95,7 @@ def test_runs_apart_are_refused_before_the_processes_meet(what, apart, tmp_path,
 
 @pytest.mark.parametrize("apart", [{"isolate": True}, {"executor": "ray"}], ids=["isolate", "ray"])
 def test_runs_apart_are_refused_where_processes_have_met(apart, tmp_path, monkeypatch):
-    monkeypatch.setattr(execute, "several", lambda: True)
+    monkeypatch.setattr(execute, "is_distributed", lambda: True)
     options = da.Options(results=tmp_path / "results", progress="none", **apart)
     with pytest.raises(da.UserError, match="leave one of the two out"):
         da.run(da.methods.SourceOnly(), "moons/35", 1, options)

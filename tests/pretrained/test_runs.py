@@ -81,15 +81,6 @@ def test_what_is_drawn_does_not_depend_on_what_is_given(name):
     assert not np.array_equal(plain["trunk"]["conv"]["kernel"], given["trunk"]["conv"]["kernel"])
 
 
-def test_several_parts_of_a_tree_may_be_given():
-    own = {"params": {"a": {"k": 1, "b": 2}, "h": 3}, "batch_stats": {"a": 4}}
-    assert train.laid_over(own, {"params": {"a": {"k": 7}}}) == {
-        "params": {"a": {"k": 7, "b": 2}, "h": 3},
-        "batch_stats": {"a": 4},
-    }
-    assert train.laid_over(own, {}) == own
-
-
 def test_the_default_view_is_the_weights_and_part_of_the_id(name):
     one = experiment(name)
     assert one.view == weights.view(name)

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import InstanceOf
 
 from da_bench.core.config import Count, StorageError, UserError, setting
-from da_bench.core.distributed import several
+from da_bench.core.distributed import is_distributed
 from da_bench.core.locks import hold
 from da_bench.evaluation.validators import LAST, ORACLE, VALIDATORS
 from da_bench.methods.search_space import LEARNING_RATE, LogUniform, Space
@@ -109,7 +109,7 @@ def _check(experiment: Experiment, budget: Budget, options: Options) -> None:
         raise UserError(f"the rule '{budget.rule}' compares features: give --validators all, or another rule")
     if "reversed" in VALIDATORS[budget.rule].needs and not options.goes_back(experiment.method.name):
         raise UserError(f"the rule '{budget.rule}' needs reverse learners: give --reverse, or another rule")
-    if options.shard != (1, 1) or several():
+    if options.shard != (1, 1) or is_distributed():
         raise UserError(
             "an adaptive search knows its runs only as it goes, so they cannot be shared out: leave --shard and "
             "--distributed out, give each process methods and a storage of its own, or search at random"
