@@ -10,7 +10,7 @@ import optax
 import da_bench as da
 from da_bench.core.config import Fraction, Positive
 from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
-from da_bench.methods import Learner, Method, register
+from da_bench.methods import Method, Trainer, register
 from da_bench.methods.source_only import SourceOnly
 from da_bench.models import stages, top_stage
 
@@ -36,36 +36,36 @@ class StagedFineTuning(Method):
     head_first: Fraction = 0.2
     decay: Positive = 1.0
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         """One step of the stages that are unfrozen by now."""
         key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            output, stats = learner.forward(params["model"], state.stats, batch.source, key)
+            output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
             return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
 
         (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        rates = self.rates(learner, state, state.params)
+        rates = self.rates(trainer, state, state.params)
         open_gradients = jax.tree.map(lambda rate, gradient: jnp.where(rate > 0, gradient, 0), rates, gradients)
-        after = learner.descend(state, open_gradients, learner.follow(stats))
+        after = trainer.apply_gradients(state, open_gradients, trainer.sync_target_stats(stats))
         params = jax.tree.map(_moved, rates, state.params, after.params)
         kept = jax.tree.map(
             lambda rate, ours, theirs: jnp.where(rate > 0, theirs, ours),
-            self.rates(learner, state, state.stats),
+            self.rates(trainer, state, state.stats),
             state.stats,
             after.stats,
         )
         return after._replace(params=params, stats=kept), {"loss": task, "task": task}
 
-    def rates(self, learner: Learner, state: TrainState, tree: Tree) -> Tree:
+    def rates(self, trainer: Trainer, state: TrainState, tree: Tree) -> Tree:
         """Like a tree of the network's arrays, scalars: what each learning rate is multiplied by; 0: it is frozen."""
-        top = top_stage(learner.model)
-        opened = (learner.progress(state) - self.head_first) / (1 - self.head_first + 1e-9) * top
+        top = top_stage(trainer.model)
+        opened = (trainer.progress(state) - self.head_first) / (1 - self.head_first + 1e-9) * top
 
         def rate(stage: int) -> Array:
             return jnp.where((stage == top) | (opened >= top - 1 - stage), self.decay ** (top - stage), 0.0)
 
-        return jax.tree.map(rate, stages(learner.model, tree))
+        return jax.tree.map(rate, stages(trainer.model, tree))
 
 
 def _moved(rate: Array, ours: Array, theirs: Array) -> Array:

@@ -4,7 +4,7 @@ from da_bench.baselines.fine_tuning import feature_extraction
 from da_bench.baselines.target_only import held_out_target_only, target_only
 
 import da_bench as da
-from da_bench.methods import METHODS, Method, Shallow, load_plugins
+from da_bench.methods import METHODS, ClassicalMethod, Method, load_plugins
 from da_bench.methods.source_only import SourceOnly
 
 
@@ -22,13 +22,13 @@ def every_method(task: str, weights: str, training: "da.Training", seeds: int) -
     those of the methods' papers.
     """
 
-    def run(method: Method | Shallow, **settings: "da.Training") -> da.Experiment:
+    def run(method: Method | ClassicalMethod, **settings: "da.Training") -> da.Experiment:
         return da.Experiment(task=task, method=method, features=weights, **settings)
 
     runs = [run(method, training=training) for method in deep_methods()]
     source_only = run(SourceOnly(), training=training)
     references = [feature_extraction(task, weights, training=training), target_only(source_only)]
-    once = [run(cls()) for cls in METHODS.values() if issubclass(cls, Shallow)]
+    once = [run(cls()) for cls in METHODS.values() if issubclass(cls, ClassicalMethod)]
     return [
         *da.over_seeds([*runs, *references], seeds),
         *once,

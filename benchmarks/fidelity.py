@@ -129,14 +129,14 @@ def stepped(one: Variant) -> tuple[float, list[np.ndarray]]:
     """(the added loss, the network's update) of a step of plain gradient descent at rate 1, on the fixed batch."""
     settings = da.Training(steps=2 * AT, evaluations=1, learning_rate=1.0, momentum=0.0, decay_rate=0.0)
     method = one.value
-    learner = train.learner(train.Run(jax.random.key(0), method, settings), NETWORK.clone(classes=10))
+    trainer = train.make_trainer(train.Run(jax.random.key(0), method, settings), NETWORK.clone(classes=10))
     data, batch = digits()
     trained, key = begun(one.method), jax.random.key(0)
-    own = compiled(lambda key: train.init(key, method, learner, batch.source[:2], len(data.target)))(key)
+    own = compiled(lambda key: train.init(key, method, trainer, batch.source[:2], len(data.target)))(key)
     params = {"model": trained.params["model"], "method": alike(own.params["method"], trained.params["method"])}
     state = own._replace(step=jnp.asarray(AT), params=params, memory=alike(own.memory, trained.memory))
     with jax.default_matmul_precision("highest"):
-        after, metrics = compiled(lambda state, batch: method.step(learner, state, batch))(state, batch)
+        after, metrics = compiled(lambda state, batch: method.step(trainer, state, batch))(state, batch)
     moved = jax.tree.map(lambda new, old: np.asarray(new - old, np.float64), after.params["model"], params["model"])
     return float(metrics.get("alignment", 0.0)), jax.tree.leaves(moved)
 

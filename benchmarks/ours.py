@@ -35,7 +35,7 @@ from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_grad
 from da_bench.losses.mmd import squared_distances
 from da_bench.losses.moments import covariance_gap
 from da_bench.losses.transport import sinkhorn
-from da_bench.methods import Dann, Learner, Method
+from da_bench.methods import Dann, Method, Trainer
 from da_bench.models import Network, build
 from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
@@ -178,18 +178,18 @@ def pictures_of(network: str, part: Literal["predict", "train"], steps: int) -> 
 @functools.cache
 def _pictures(network: str, part: str, steps: int) -> tuple[Any, TrainState, Array, Array]:
     settings = train.Training(steps=steps, evaluations=1, optimizer="nesterov", learning_rate=RATE, decay_rate=0.0)
-    learner = Learner(build(network, bottleneck=None).clone(classes=CLASSES), settings.optimiser(), steps)
+    trainer = Trainer(build(network, bottleneck=None).clone(classes=CLASSES), settings.optimiser(), steps)
     inputs, labels = map(jnp.asarray, photographs())
-    make = jax.jit(lambda key: train.init(key, methods.SourceOnly(), learner, inputs[:2], PHOTOGRAPHS))
+    make = jax.jit(lambda key: train.init(key, methods.SourceOnly(), trainer, inputs[:2], PHOTOGRAPHS))
     state, rows = make(jax.random.key(0)), jnp.tile(jnp.arange(PHOTOGRAPHS), steps)
 
     def predict(state: TrainState, inputs: Array, labels: Array) -> Array:
         asked = train.Asked(inputs, rows, jnp.zeros(len(rows), bool))
-        return train.predict(learner, (state.params["model"], state.stats), asked).logits
+        return train.predict(trainer, (state.params["model"], state.stats), asked).logits
 
     def trained(state: TrainState, inputs: Array, labels: Array) -> TrainState:
         batch = Batch(inputs, labels, inputs, rows[:PHOTOGRAPHS])
-        return jax.lax.scan(lambda s, _: methods.SourceOnly().step(learner, s, batch), state, length=steps)[0]
+        return jax.lax.scan(lambda s, _: methods.SourceOnly().step(trainer, s, batch), state, length=steps)[0]
 
     call = jax.jit({"predict": predict, "train": trained}[part])
     jax.block_until_ready(call(state, inputs, labels))
@@ -221,11 +221,11 @@ def flops_of(workload: str, method: str) -> dict[str, float]:
     """Floating-point operations of one step, by XLA's own count."""
     work = WORKLOADS[workload]
     settings, held = training(work, 10), jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data(work))
-    learner = Learner(network(work), settings.optimiser(), settings.steps)
-    state = train.init(jax.random.key(0), CONTEST[method], learner, held.inputs[:2], len(held.target))
+    trainer = Trainer(network(work), settings.optimiser(), settings.steps)
+    state = train.init(jax.random.key(0), CONTEST[method], trainer, held.inputs[:2], len(held.target))
     rows = jnp.arange(work.batch)
     batch = train.take(held, train.Draw(jnp.zeros((), jnp.int32), rows, rows))
-    step = jax.jit(lambda state, batch: CONTEST[method].step(learner, state, batch))
+    step = jax.jit(lambda state, batch: CONTEST[method].step(trainer, state, batch))
     return {"flops": max(_flops(step.lower(state, batch)), _flops(step.lower(state, batch).compile()))}
 
 

@@ -12,7 +12,7 @@ Expect: on synthetic to real source only 67 %, MCC 81, DANN below source only, t
 from da_bench.baselines import target_only
 
 import da_bench as da
-from da_bench.methods import METHODS, Method, Shallow, load_plugins
+from da_bench.methods import METHODS, ClassicalMethod, Method, load_plugins
 
 SEEDS = 5
 NETWORK = da.models.build("small_cnn_bn")
@@ -21,7 +21,7 @@ LARGE = da.Training(steps=600, evaluations=2, batch_size=32)
 
 load_plugins()
 DEEP = [cls() for cls in METHODS.values() if issubclass(cls, Method)]
-SHALLOW = [cls() for cls in METHODS.values() if issubclass(cls, Shallow)]
+SHALLOW = [cls() for cls in METHODS.values() if issubclass(cls, ClassicalMethod)]
 
 
 def pair(task: str, training: da.Training) -> list[da.Experiment]:

@@ -12,7 +12,7 @@ import scipy.special
 
 from da_bench.core.config import UserError, setting
 from da_bench.core.types import Array
-from da_bench.methods import Shallow
+from da_bench.methods import ClassicalMethod
 from da_bench.methods.base import Classifier
 
 Map = Callable[[np.ndarray], np.ndarray]  # rows [n, a] to rows [n, b]
@@ -50,7 +50,7 @@ class Fitted:
 
 
 @setting
-class Aligned(Shallow, abc.ABC):
+class Aligned(ClassicalMethod, abc.ABC):
     """A method that brings both domains into one space, in which a classifier is fitted on the source.
 
     normalise: what each row is divided by first, "l1" its sum of magnitudes (as is the custom with histograms), "l2"

@@ -5,12 +5,12 @@ from typing import ClassVar
 from da_bench.classical.common import Fitted, Normalise, Scaling, checked, nearest, scalers
 from da_bench.core.config import Count, UserError
 from da_bench.core.types import Array
-from da_bench.methods import Shallow, register
+from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
 
 
 @register
-class NearestNeighbour(Shallow):
+class NearestNeighbour(ClassicalMethod):
     """The vote of the k nearest rows of the source.
 
     k: how many. Log-probabilities are those of the k votes and of one more, spread over all classes of the source:

@@ -7,7 +7,7 @@ import numpy as np
 from da_bench.classical.common import Fitted, checked, gaussian, logistic, median_distance, standardiser
 from da_bench.core.config import NonNegative, Positive
 from da_bench.core.types import Array
-from da_bench.methods import Shallow, register
+from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
 
 STEPS = 1000  # at most, of the quadratic program's solver: its objective is then within 1e-4 of the least
@@ -19,7 +19,7 @@ BEYOND = "weights on source rows cannot move them, and the clusters are moved"
 
 
 @register
-class KernelMeanMatching(Shallow):
+class KernelMeanMatching(ClassicalMethod):
     """KMM: weights with which the source's mean in a kernel's space is nearest the target's, then logistic regression.
 
     bandwidth: of the Gaussian kernel, as a multiple of the median distance between rows. bound: the largest weight B,
@@ -95,7 +95,7 @@ def largest_eigenvalue(matrix: np.ndarray) -> float:
 
 
 @register
-class DensityRatio(Shallow):
+class DensityRatio(ClassicalMethod):
     """Weights p(target | x) / p(source | x) of a logistic regression between the domains, then another on the classes.
 
     domain_c: inverse strength of the L2 penalty of the one between domains; the smaller, the more even the weights.

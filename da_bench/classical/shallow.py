@@ -9,12 +9,12 @@ from da_bench.classical.common import Fitted, Normalise, checked, logistic, scal
 from da_bench.classical.svm import margins
 from da_bench.core.config import Positive, UserError
 from da_bench.core.types import Array
-from da_bench.methods import Shallow, register
+from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
 
 
 @register
-class LogisticRegression(Shallow):
+class LogisticRegression(ClassicalMethod):
     """Multinomial logistic regression on the standardised source: what `ShallowCoral` is without the alignment.
 
     c: inverse strength of the L2 penalty (scikit-learn's C). The target inputs are not used.
@@ -36,7 +36,7 @@ class LogisticRegression(Shallow):
 
 
 @register
-class ShallowCoral(Shallow):
+class ShallowCoral(ClassicalMethod):
     """CORAL: whiten the source, re-colour it with the target's covariance, then fit a linear classifier on it.
 
     ridge: what is added to the diagonal of both covariances, the paper's 1. c: inverse strength of the classifier's L2

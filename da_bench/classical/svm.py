@@ -8,14 +8,14 @@ import numpy as np
 from da_bench.classical.common import Fitted, Map, Normalise, Scaling, all_classes, checked, scalers
 from da_bench.core.config import Positive, UserError
 from da_bench.core.types import Array
-from da_bench.methods import Shallow, register
+from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
 
 MOST_ROWS = 20_000  # of which the inner products of all pairs are 3 GB
 
 
 @register
-class Svm(Shallow):
+class Svm(ClassicalMethod):
     """A linear SVM on the source, one class against the rest.
 
     c: inverse strength of the L2 penalty (scikit-learn's C). loss: of the margins, "squared_hinge", which with a

@@ -3,9 +3,9 @@
 from importlib.metadata import entry_points
 
 from da_bench.core.config import export_all
-from da_bench.methods.base import METHODS, BatchNorm, Learner, Method, Penalty, Shallow, register
+from da_bench.methods.base import METHODS, BatchNorm, ClassicalMethod, Method, Penalty, Trainer, register
 
-__all__ = ["METHODS", "BatchNorm", "Learner", "Method", "Penalty", "Shallow", "load_plugins", "register"]
+__all__ = ["METHODS", "BatchNorm", "ClassicalMethod", "Method", "Penalty", "Trainer", "load_plugins", "register"]
 
 export_all(__name__, METHODS)
 

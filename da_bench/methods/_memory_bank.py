@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree
 from da_bench.methods._two_phase import Phased
-from da_bench.methods.base import Learner, Metrics
+from da_bench.methods.base import Metrics, Trainer
 
 
 class Bank(NamedTuple):
@@ -40,9 +40,9 @@ class Banked(Phased):
     Its memory may be empty instead.
     """
 
-    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def learn(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the first phase, and the entries as they were."""
-        after, metrics = super().learn(learner, state, batch)
+        after, metrics = super().learn(trainer, state, batch)
         if state.memory:
             own = jax.tree.map(lambda kept: kept[batch.rows], state.memory["bank"])
             after = after._replace(memory={**state.memory, "bank": own})

@@ -9,7 +9,7 @@ import optax
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
-from da_bench.methods.base import Learner, Method, Metrics
+from da_bench.methods.base import Method, Metrics, Trainer
 
 
 class Phased(Method):
@@ -26,11 +26,11 @@ class Phased(Method):
     smoothing: float = 0.0
 
     @property
-    def turn(self) -> Array | float | None:
+    def restart_at(self) -> Array | float | None:
         """Where the optimizer begins anew."""
         return self.pretrain if self.restart else None
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the phase in which the run is.
 
         Of runs that are computed side by side both phases are, in every step, and one is chosen.
@@ -38,13 +38,15 @@ class Phased(Method):
 
         def later(state: TrainState) -> tuple[TrainState, Metrics]:
             if self.restart:
-                before = learner.progress(state._replace(step=state.step - 1))
-                opt_state = jax.lax.cond(before < self.pretrain, learner.anew, lambda one: one.opt_state, state)
+                before = trainer.progress(state._replace(step=state.step - 1))
+                opt_state = jax.lax.cond(
+                    before < self.pretrain, trainer.reset_optimizer, lambda one: one.opt_state, state
+                )
                 state = state._replace(opt_state=opt_state)
-            return self.adapt(learner, state, batch)
+            return self.adapt(trainer, state, batch)
 
-        first = learner.progress(state) < self.pretrain
-        after, metrics = jax.lax.cond(first, lambda state: self.learn(learner, state, batch), later, state)
+        first = trainer.progress(state) < self.pretrain
+        after, metrics = jax.lax.cond(first, lambda state: self.learn(trainer, state, batch), later, state)
         return after._replace(memory=self.keep(state.memory, after.memory, batch.rows)), metrics
 
     def keep(self, memory: Tree, new: Tree, rows: Array) -> Tree:
@@ -54,17 +56,17 @@ class Phased(Method):
         """
         return new
 
-    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def learn(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the first phase."""
-        return source_step(learner, state, batch, self.smoothing)
+        return source_step(trainer, state, batch, self.smoothing)
 
     @abc.abstractmethod
-    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the second phase, with the metrics of the first."""
 
 
 def source_step(
-    learner: Learner, state: TrainState, batch: Batch, smoothing: Array | float = 0.0
+    trainer: Trainer, state: TrainState, batch: Batch, smoothing: Array | float = 0.0
 ) -> tuple[TrainState, Metrics]:
     """A step of the network on the source's cross-entropy alone, with labels smoothed by so much, in [0, 1].
 
@@ -73,12 +75,12 @@ def source_step(
     key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
     def objective(params: Tree) -> tuple[Array, Tree]:
-        output, stats = learner.forward(params["model"], state.stats, batch.source, key)
+        output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
         return smoothed_cross_entropy(output, batch.labels, smoothing), stats
 
     (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     moves = {"model": True, "method": False}
-    after = learner.descend(state, gradients, learner.follow(stats), moves)
+    after = trainer.apply_gradients(state, gradients, trainer.sync_target_stats(stats), moves)
     return after, {"loss": task, "task": task, "alignment": jnp.zeros_like(task)}
 
 

@@ -6,7 +6,7 @@ import jax
 
 from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
 from da_bench.methods._two_phase import require_batch_norm, smoothed_cross_entropy
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 
 
 @register
@@ -29,16 +29,16 @@ class AdaBn(Method):
 
     needs_batch_norm = True
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy, and one pass over the target for its statistics."""
         require_batch_norm("AdaBn", state.stats)
         key = jax.random.fold_in(state.key, state.step)
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            output, stats = learner.forward(params["model"], state.stats, batch.source, named_key(key, "dropout"))
+            output, stats = trainer.forward(params["model"], state.stats, batch.source, named_key(key, "dropout"))
             return smoothed_cross_entropy(output, batch.labels, 0.0), stats
 
         (task, ours), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        held = ours if learner.batch_norm == "domain_specific" else state.stats
-        _, stats = learner.forward(state.params["model"], held, batch.target, named_key(key, "target"), "target")
-        return learner.descend(state, gradients, stats), {"loss": task, "task": task}
+        held = ours if trainer.batch_norm == "domain_specific" else state.stats
+        _, stats = trainer.forward(state.params["model"], held, batch.target, named_key(key, "target"), "target")
+        return trainer.apply_gradients(state, gradients, stats), {"loss": task, "task": task}

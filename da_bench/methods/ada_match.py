@@ -12,7 +12,7 @@ from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import aligned, confident_cross_entropy
 from da_bench.methods._augment import Perturbation, perturbed
 from da_bench.methods._ema import averaged
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 
 
 @register
@@ -53,19 +53,19 @@ class AdaMatch(Method):
         """The average of the network."""
         return {"average": params["model"]}
 
-    def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
+    def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
         """The average of the network."""
         return state.memory["average"], state.stats
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step, which the average follows."""
         key = jax.random.fold_in(state.key, state.step)
-        strength = self.weight * warm_up(learner.progress(state))
+        strength = self.weight * warm_up(trainer.progress(state))
         seen = self._doubled(key, batch)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            both, target, stats = learner.both(params["model"], state.stats, seen, named_key(key, "dropout"))
-            alone, _ = learner.forward(params["model"], state.stats, seen.source, named_key(key, "alone"))
+            both, target, stats = trainer.forward_domains(params["model"], state.stats, seen, named_key(key, "dropout"))
+            alone, _ = trainer.forward(params["model"], state.stats, seen.source, named_key(key, "alone"))
             share = jax.random.uniform(named_key(key, "share"), both.logits.shape, both.logits.dtype)
             source = alone.logits + share * (both.logits - alone.logits)
             task = optax.softmax_cross_entropy_with_integer_labels(source, seen.labels).mean()
@@ -73,7 +73,7 @@ class AdaMatch(Method):
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        after = learner.descend(state, gradients, stats)
+        after = trainer.apply_gradients(state, gradients, stats)
         average = averaged(state.memory["average"], after.params["model"], state.step, self.decay)
         return after._replace(memory={"average": average}), metrics
 

@@ -10,7 +10,7 @@ from da_bench.core.config import Fraction, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.adversarial import domain_cross_entropy
 from da_bench.methods._two_phase import Phased
-from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.base import Metrics, Trainer, register
 from da_bench.models import Discriminator
 
 
@@ -52,28 +52,28 @@ class Adda(Phased):
         """The network that encodes the source."""
         return {"source": params["model"]}
 
-    def learn(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def learn(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step on the source, and its copy."""
-        after, metrics = super().learn(learner, state, batch)
+        after, metrics = super().learn(trainer, state, batch)
         return after._replace(memory={"source": after.params["model"]}), metrics
 
-    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the target's encoder and of the domain classifier."""
         key = jax.random.fold_in(state.key, state.step)
-        theirs = learner.forward(state.memory["source"], state.stats, batch.source, named_key(key, "source"))[
+        theirs = trainer.forward(state.memory["source"], state.stats, batch.source, named_key(key, "source"))[
             0
         ].features
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
             dropout = named_key(key, "target")
-            target, stats = learner.forward(params["model"], state.stats, batch.target, dropout, "target")
+            target, stats = trainer.forward(params["model"], state.stats, batch.target, dropout, "target")
             domain, alignment = self.losses(params["method"], theirs, target.features)
             loss = domain + alignment
             return loss, (stats, {"loss": loss, "task": jnp.zeros_like(loss), "alignment": alignment})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        encoder = jax.tree.map(lambda of_head: not of_head, learner.head(state.params["model"], theirs))
-        return learner.descend(state, gradients, stats, {"model": encoder, "method": True}), metrics
+        encoder = jax.tree.map(lambda of_head: not of_head, trainer.head(state.params["model"], theirs))
+        return trainer.apply_gradients(state, gradients, stats, {"model": encoder, "method": True}), metrics
 
     def losses(self, params: Tree, source: Array, target: Array) -> tuple[Array, Array]:
         """(the domain classifier's, the encoder's) for features [n, d] and [m, d], each with a gradient to its own."""

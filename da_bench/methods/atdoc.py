@@ -9,7 +9,7 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods._memory_bank import Bank, empty, entries, written
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 
 
 @register
@@ -39,19 +39,21 @@ class Atdoc(Method):
         """Features and sharpened predictions of the target rows."""
         return empty(output, targets)
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy + weight * p * the target's; then rows are remembered."""
-        key, strength = jax.random.fold_in(state.key, state.step), self.weight * learner.progress(state)
+        key, strength = jax.random.fold_in(state.key, state.step), self.weight * trainer.progress(state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Output, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
+            source, target, stats = trainer.forward_domains(
+                params["model"], state.stats, batch, named_key(key, "dropout")
+            )
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             gap = strength * self.loss(target, state.memory, batch.rows)
             return task + gap, (stats, target, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, target, metrics) = jax.grad(objective, has_aux=True)(state.params)
         bank = written(state.memory, batch.rows, entries(target.features, sharpened(target.logits)))
-        return learner.descend(state, gradients, stats)._replace(memory=bank), metrics
+        return trainer.apply_gradients(state, gradients, stats)._replace(memory=bank), metrics
 
     def loss(self, target: Output, bank: Bank, rows: Array) -> Array:
         """The mean cross-entropy with the neighbours' vote, weighted by it; 0 before any row was seen."""

@@ -16,8 +16,8 @@ from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
 from da_bench.methods.search_space import Space, loss_weight
 from da_bench.models import Network, Precision, forward, head, normalisation
 
-METHODS: Registry[type["Named"]] = Registry("method")
-Kind = TypeVar("Kind", bound="Named")
+METHODS: Registry[type["BaseMethod"]] = Registry("method")
+Kind = TypeVar("Kind", bound="BaseMethod")
 
 Metrics = dict[str, Array]
 BatchNorm = Literal["joint", "split", "domain_specific"]
@@ -26,11 +26,11 @@ WIDEST = 10_000  # inputs a row of a shallow method
 MOST_SEARCHED = 4  # fields, beside the learning rate: the reality check's (arXiv:2111.15672) five in all
 
 
-class Learner(NamedTuple):
+class Trainer(NamedTuple):
     """What a step is given besides its state: the network, the optimizer, and how many steps the run takes.
 
     precision: of what the network computes, see `forward`; a method's own terms are always in full. batch_norm: see
-    `both`.
+    `forward_domains`.
     """
 
     model: Network
@@ -64,7 +64,7 @@ class Learner(NamedTuple):
         """A network's statistics as these settings hold them."""
         return {"source": stats, "target": stats} if self.batch_norm == "domain_specific" else stats
 
-    def both(self, params: Tree, stats: Tree, batch: Batch, key: Array) -> tuple[Output, Output, Tree]:
+    def forward_domains(self, params: Tree, stats: Tree, batch: Batch, key: Array) -> tuple[Output, Output, Tree]:
         """(source output, target output, stats) in training mode.
 
         Batch normalisation, by `batch_norm`: "joint", one pass, so that both domains are normalised by the statistics
@@ -90,11 +90,11 @@ class Learner(NamedTuple):
         """Like params (the network's), bools: which are scales and shifts of batch normalisation."""
         return normalisation(params, stats["target"] if self.batch_norm == "domain_specific" else stats)
 
-    def follow(self, stats: Tree) -> Tree:
+    def sync_target_stats(self, stats: Tree) -> Tree:
         """The statistics, the target's made the source's: while a method trains on the source alone."""
         return {**stats, "target": stats["source"]} if self.batch_norm == "domain_specific" else stats
 
-    def descend(self, state: TrainState, gradients: Tree, stats: Tree, moves: Tree | None = None) -> TrainState:
+    def apply_gradients(self, state: TrainState, gradients: Tree, stats: Tree, moves: Tree | None = None) -> TrainState:
         """The state after one optimizer step along `gradients`, which are shaped like `state.params`.
 
         moves: bools, a prefix of `state.params`: parameters where it is False stay as they are, to the bit, and so does
@@ -102,12 +102,12 @@ class Learner(NamedTuple):
         """
         return self._updated(state, gradients, moves)._replace(step=state.step + 1, stats=stats)
 
-    def move(self, state: TrainState, gradients: Tree, moves: Tree | None = None) -> TrainState:
-        """As `descend`, within a step that is not over: neither the step nor the learning rate's schedule goes on."""
+    def inner_update(self, state: TrainState, gradients: Tree, moves: Tree | None = None) -> TrainState:
+        """As `apply_gradients`, within a step: neither the step nor the learning rate's schedule goes on."""
         updated = self._updated(state, gradients, moves)
         return updated._replace(opt_state=_schedules(state.opt_state, updated.opt_state))
 
-    def anew(self, state: TrainState) -> Tree:
+    def reset_optimizer(self, state: TrainState) -> Tree:
         """The state's optimizer, which remembers nothing; its learning rate's schedule goes on."""
         return _schedules(state.opt_state, self.optimizer.init(state.params))
 
@@ -136,7 +136,7 @@ def _schedules(theirs: Tree, opt_state: Tree) -> Tree:
     return jax.tree.map(lambda own, other: other if is_schedule(own) else own, opt_state, theirs, is_leaf=is_schedule)
 
 
-class Named:
+class BaseMethod:
     """What deep and shallow methods share.
 
     name: the class name in snake case; adapts: False for a reference that uses no target input; needs_batch_norm: True
@@ -159,7 +159,7 @@ class Named:
         return None
 
 
-class Method(Named, abc.ABC):
+class Method(BaseMethod, abc.ABC):
     """A way to train on labelled source and unlabelled target batches.
 
     searched: where `da-bench search` draws float fields from, four at most; the learning rate is drawn for every
@@ -169,7 +169,7 @@ class Method(Named, abc.ABC):
     searched: ClassVar[Mapping[str, Space]] = {}
 
     @property
-    def turn(self) -> Array | float | None:
+    def restart_at(self) -> Array | float | None:
         """At which share of the run the optimizer and its learning rate begin anew; None: they go on throughout."""
         return None
 
@@ -192,7 +192,7 @@ class Method(Named, abc.ABC):
         """
         return {}
 
-    def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
+    def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
         """(parameters, statistics) of the network that predicts; a teacher's, for example."""
         return state.params["model"], state.stats
 
@@ -208,7 +208,7 @@ class Method(Named, abc.ABC):
         return mmd(kernel, source.features.shape[0], "biased")
 
     @abc.abstractmethod
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One update, and the scalars worth plotting."""
 
 
@@ -228,24 +228,26 @@ class Penalty(Method):
         and [b', ...]; labels [b] of the source; progress: see below; key: fresh randomness of this step.
         """
 
-    def progress(self, learner: Learner, state: TrainState) -> Array:
+    def progress(self, trainer: Trainer, state: TrainState) -> Array:
         """What `loss` is told: the run's progress in [0, 1), or, of a "warm_start", thousands of steps done."""
-        return state.step / WARM_START if self.schedule == "warm_start" else learner.progress(state)
+        return state.step / WARM_START if self.schedule == "warm_start" else trainer.progress(state)
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on source cross-entropy + `loss`."""
         key = jax.random.fold_in(state.key, state.step)
-        progress = self.progress(learner, state)
+        progress = self.progress(trainer, state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
+            source, target, stats = trainer.forward_domains(
+                params["model"], state.stats, batch, named_key(key, "dropout")
+            )
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             own = {**params["method"], **state.memory}
             gap = self.loss(own, source, target, batch.labels, progress, named_key(key, "loss"))
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        return learner.descend(state, gradients, stats), metrics
+        return trainer.apply_gradients(state, gradients, stats), metrics
 
 
 class Classifier(Protocol):
@@ -255,7 +257,7 @@ class Classifier(Protocol):
         """[n, c] log-probabilities for inputs [n, d]."""
 
 
-class Shallow(Named, abc.ABC):
+class ClassicalMethod(BaseMethod, abc.ABC):
     """A method without a training loop, in scikit-learn's form. It is handed inputs as rows: [n, d].
 
     widest: the most numbers d in a row that it takes.
@@ -275,7 +277,7 @@ class Shallow(Named, abc.ABC):
 
 
 def register(cls: type[Kind]) -> type[Kind]:
-    """Make a final Method, Penalty or Shallow class a checked setting, known by its class name in snake case.
+    """Make a final Method, Penalty or ClassicalMethod class a checked setting, known by its class name in snake case.
 
     Raises:
         UserError: another method has that name; or what it calls `searched` is no float field of its own, does not

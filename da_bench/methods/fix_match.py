@@ -11,7 +11,7 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import confident_cross_entropy
 from da_bench.methods._augment import Perturbation, perturbed
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 
 
 @register
@@ -42,20 +42,22 @@ class FixMatch(Method):
     perturbation: Perturbation = "noise"
     strength: NonNegative = 0.5
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy + weight * that of the disturbed target."""
         key, m = jax.random.fold_in(state.key, state.step), len(batch.target)
         strong = perturbed(named_key(key, "strong"), batch.target, self.perturbation, self.strength)
         seen = batch._replace(target=jnp.concatenate([batch.target, strong]))
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, seen, named_key(key, "dropout"))
+            source, target, stats = trainer.forward_domains(
+                params["model"], state.stats, seen, named_key(key, "dropout")
+            )
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             gap = self.loss(target.logits[:m], target.logits[m:])
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        return learner.descend(state, gradients, stats), metrics
+        return trainer.apply_gradients(state, gradients, stats), metrics
 
     def loss(self, weak: Array, strong: Array) -> Array:
         """weight * the confident cross-entropy, of logits [n, c] of rows as they are and disturbed."""

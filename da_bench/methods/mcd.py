@@ -9,7 +9,7 @@ import optax
 from da_bench.core.config import Count, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.disagreement import absolute_gap
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 from da_bench.models import Head
 
 Gap = Callable[[Array, Array, Array], Array]  # two classifiers' probabilities [n, c] and a key -> scalar
@@ -45,9 +45,9 @@ class Mcd(Method):
         """The second classifier's parameters."""
         return second_head(key, output)
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Steps A, B and C."""
-        return three_steps(learner, state, batch, lambda p, q, _: self.weight * absolute_gap(p, q), self.num_k)
+        return three_steps(trainer, state, batch, lambda p, q, _: self.weight * absolute_gap(p, q), self.num_k)
 
 
 def second_head(key: Array, output: Output) -> Tree:
@@ -55,46 +55,46 @@ def second_head(key: Array, output: Output) -> Tree:
     return Head((), output.logits.shape[1]).parameters(key, output.features)
 
 
-def three_steps(learner: Learner, state: TrainState, batch: Batch, gap: Gap, num_k: int) -> tuple[TrainState, Metrics]:
+def three_steps(trainer: Trainer, state: TrainState, batch: Batch, gap: Gap, num_k: int) -> tuple[TrainState, Metrics]:
     """A, B and `num_k` times C; gap: how far the classifiers disagree about target rows, times its weight."""
     key = jax.random.fold_in(state.key, state.step)
-    learned, task = _learn_source(learner, state, batch, named_key(key, "a"))
-    heads, disagreement = _disagree(learner, learned, batch, gap, named_key(key, "b"))
+    learned, task = _learn_source(trainer, state, batch, named_key(key, "a"))
+    heads, disagreement = _disagree(trainer, learned, batch, gap, named_key(key, "b"))
     keys = jax.random.split(named_key(key, "c"), num_k)
-    last = jax.lax.fori_loop(0, num_k, lambda k, now: _agree(learner, now, batch, gap, keys[k]), heads)
+    last = jax.lax.fori_loop(0, num_k, lambda k, now: _agree(trainer, now, batch, gap, keys[k]), heads)
     # A's update is the one that the schedule counts
     return last, {"loss": task - disagreement, "task": task, "alignment": disagreement}
 
 
-def _learn_source(learner: Learner, state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Array]:
+def _learn_source(trainer: Trainer, state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Array]:
     def objective(params: Tree) -> tuple[Array, Tree]:
-        source, stats = learner.forward(params["model"], state.stats, batch.source, key)
+        source, stats = trainer.forward(params["model"], state.stats, batch.source, key)
         return _task(params, source, batch.labels), stats
 
     (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-    return learner.descend(state, gradients, stats), task
+    return trainer.apply_gradients(state, gradients, stats), task
 
 
-def _disagree(learner: Learner, state: TrainState, batch: Batch, gap: Gap, key: Array) -> tuple[TrainState, Array]:
+def _disagree(trainer: Trainer, state: TrainState, batch: Batch, gap: Gap, key: Array) -> tuple[TrainState, Array]:
     def objective(params: Tree) -> tuple[Array, tuple[Tree, Array]]:
-        source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
+        source, target, stats = trainer.forward_domains(params["model"], state.stats, batch, named_key(key, "dropout"))
         disagreement = gap(*_probabilities(params, target), named_key(key, "gap"))
         return _task(params, source, batch.labels) - disagreement, (stats, disagreement)
 
     gradients, (stats, disagreement) = jax.grad(objective, has_aux=True)(state.params)
-    moves = {"model": _own_head(learner, state, batch), "method": True}
-    return learner.move(state, gradients, moves)._replace(stats=stats), disagreement
+    moves = {"model": _own_head(trainer, state, batch), "method": True}
+    return trainer.inner_update(state, gradients, moves)._replace(stats=stats), disagreement
 
 
-def _agree(learner: Learner, state: TrainState, batch: Batch, gap: Gap, key: Array) -> TrainState:
+def _agree(trainer: Trainer, state: TrainState, batch: Batch, gap: Gap, key: Array) -> TrainState:
     def objective(params: Tree) -> tuple[Array, Tree]:
         dropout = named_key(key, "dropout")
-        target, stats = learner.forward(params["model"], state.stats, batch.target, dropout, "target")
+        target, stats = trainer.forward(params["model"], state.stats, batch.target, dropout, "target")
         return gap(*_probabilities(params, target), named_key(key, "gap")), stats
 
     gradients, stats = jax.grad(objective, has_aux=True)(state.params)
-    encoder = jax.tree.map(lambda of_head: not of_head, _own_head(learner, state, batch))
-    return learner.move(state, gradients, {"model": encoder, "method": False})._replace(stats=stats)
+    encoder = jax.tree.map(lambda of_head: not of_head, _own_head(trainer, state, batch))
+    return trainer.inner_update(state, gradients, {"model": encoder, "method": False})._replace(stats=stats)
 
 
 def _task(params: Tree, source: Output, labels: Array) -> Array:
@@ -111,7 +111,7 @@ def _probabilities(params: Tree, target: Output) -> tuple[Array, Array]:
     return jax.nn.softmax(target.logits), jax.nn.softmax(_second(params, target))
 
 
-def _own_head(learner: Learner, state: TrainState, batch: Batch) -> Tree:
+def _own_head(trainer: Trainer, state: TrainState, batch: Batch) -> Tree:
     params = state.params["model"]
-    output = jax.eval_shape(lambda p: learner.forward(p, state.stats, batch.target)[0], params)
-    return learner.head(params, output.features)
+    output = jax.eval_shape(lambda p: trainer.forward(p, state.stats, batch.target)[0], params)
+    return trainer.head(params, output.features)

@@ -11,7 +11,7 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods._augment import Perturbation, perturbed
 from da_bench.methods._ema import averaged
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 
 
 @register
@@ -51,25 +51,27 @@ class MeanTeacher(Method):
         """The teacher."""
         return {"teacher": params["model"]}
 
-    def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
+    def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
         """The teacher."""
         return state.memory["teacher"], state.stats
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the student, after which the teacher follows."""
         key = jax.random.fold_in(state.key, state.step)
         seen, other = self._views(key, batch)
         teacher, dropout = state.memory["teacher"], named_key(key, "teacher dropout")
-        judged, _ = learner.forward(teacher, state.stats, other, dropout, "target")
+        judged, _ = trainer.forward(teacher, state.stats, other, dropout, "target")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, seen, named_key(key, "dropout"))
+            source, target, stats = trainer.forward_domains(
+                params["model"], state.stats, seen, named_key(key, "dropout")
+            )
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             gap = self.loss(target.logits, judged.logits)
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        after = learner.descend(state, gradients, stats)
+        after = trainer.apply_gradients(state, gradients, stats)
         followed = averaged(teacher, after.params["model"], state.step, self.decay)
         return after._replace(memory={"teacher": followed}), metrics
 

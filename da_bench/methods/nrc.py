@@ -10,7 +10,7 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.information import marginal_divergence
 from da_bench.losses.neighbours import neighbours
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
-from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.base import Metrics, Trainer, register
 
 
 @register
@@ -51,18 +51,18 @@ class Nrc(Banked):
         """Features and predictions of the target rows."""
         return {"bank": empty(output, targets)}
 
-    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the whole network on the target."""
         key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Bank]]:
-            target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")
+            target, stats = trainer.forward(params["model"], state.stats, batch.target, key, "target")
             new = entries(target.features, jax.nn.softmax(target.logits))
             bank = written(state.memory["bank"], batch.rows, new)
             return self.loss(target, bank, batch.rows), (stats, new)
 
         (loss, (stats, new)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        after = learner.descend(state, gradients, stats, {"model": True, "method": False})
+        after = trainer.apply_gradients(state, gradients, stats, {"model": True, "method": False})
         metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
         return after._replace(memory={"bank": new}), metrics
 

@@ -11,7 +11,7 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
-from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.base import Metrics, Trainer, register
 
 
 @register
@@ -58,18 +58,18 @@ class Shot(Banked):
         bank = empty(output, targets)
         return {"bank": bank, "centroids": centroids(bank.features[:1], jnp.zeros_like(bank.predictions[:1]))}
 
-    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the encoder on the target."""
         key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Output]]:
-            target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")
+            target, stats = trainer.forward(params["model"], state.stats, batch.target, key, "target")
             loss, memory = self.loss(target, state.memory, batch.rows, state.step % self.renew == 0)
             return loss, (stats, memory, target)
 
         (loss, (stats, memory, target)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        encoder = jax.tree.map(lambda of_head: not of_head, learner.head(state.params["model"], target.features))
-        after = learner.descend(state, gradients, stats, {"model": encoder, "method": False})
+        encoder = jax.tree.map(lambda of_head: not of_head, trainer.head(state.params["model"], target.features))
+        after = trainer.apply_gradients(state, gradients, stats, {"model": encoder, "method": False})
         metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
         return after._replace(memory=memory), metrics
 

@@ -4,7 +4,7 @@ import jax
 import optax
 
 from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 
 
 @register
@@ -13,18 +13,18 @@ class SourceOnly(Method):
 
     adapts = False
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy."""
         key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            output, stats = learner.forward(params["model"], state.stats, batch.source, key)
+            output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
             return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
 
         (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        return learner.descend(state, gradients, stats), {"loss": task, "task": task}
+        return trainer.apply_gradients(state, gradients, stats), {"loss": task, "task": task}
 
-    def deployed(self, state: TrainState) -> tuple[Tree, Tree]:
+    def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
         """The source's statistics for both domains: there are no others."""
         stats = state.stats
         return state.params["model"], {**stats, "target": stats["source"]} if "source" in stats else stats

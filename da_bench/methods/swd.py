@@ -5,7 +5,7 @@ from typing import ClassVar
 from da_bench.core.config import Count, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree
 from da_bench.losses.disagreement import random_directions, sliced_wasserstein_gap
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 from da_bench.methods.mcd import second_head, three_steps
 
 
@@ -36,9 +36,9 @@ class Swd(Method):
         """The second classifier's parameters."""
         return second_head(key, output)
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Steps A, B and C."""
-        return three_steps(learner, state, batch, self._gap, self.num_k)
+        return three_steps(trainer, state, batch, self._gap, self.num_k)
 
     def _gap(self, first: Array, second: Array, key: Array) -> Array:
         directions = random_directions(key, first.shape[1], self.projections).astype(first.dtype)

@@ -9,7 +9,7 @@ from da_bench.core.config import Fraction, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods._two_phase import Phased, require_batch_norm
-from da_bench.methods.base import Learner, Metrics, register
+from da_bench.methods.base import Metrics, Trainer, register
 
 
 @register
@@ -41,23 +41,23 @@ class Tent(Phased):
     pretrain: Fraction = 0.5
     restart: bool = False
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the phase in which the run is."""
         require_batch_norm("Tent", state.stats)
-        return super().step(learner, state, batch)
+        return super().step(trainer, state, batch)
 
-    def adapt(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the scales and shifts on the target."""
         key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            target, stats = learner.forward(params["model"], state.stats, batch.target, key, "target")
+            target, stats = trainer.forward(params["model"], state.stats, batch.target, key, "target")
             return self.weight * conditional_entropy(target.logits), stats
 
         (loss, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        moves = {"model": learner.normalisation(state.params["model"], state.stats), "method": False}
+        moves = {"model": trainer.normalisation(state.params["model"], state.stats), "method": False}
         metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
-        return learner.descend(state, gradients, stats, moves), metrics
+        return trainer.apply_gradients(state, gradients, stats, moves), metrics
 
     def discrepancy(self, source: Output, target: Output) -> Array:
         """The mean entropy of the target's predictions."""

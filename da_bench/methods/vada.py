@@ -13,7 +13,7 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.adversarial import domain_confusion
 from da_bench.losses.entropy import conditional_entropy, divergence
 from da_bench.losses.norms import norm
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 from da_bench.methods.search_space import LOSS_WEIGHT
 from da_bench.models import Discriminator
 
@@ -63,14 +63,14 @@ class Vada(Method):
         """The domain classifier's parameters."""
         return Discriminator(self.widths).parameters(key, output.features)
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on source cross-entropy + the weighted terms."""
         key, inputs = jax.random.fold_in(state.key, state.step), (batch.source, batch.target)
 
         def passed(model: Tree, inputs: Pair) -> tuple[Output, Output, Tree]:
             # one dropout mask for all passes: else what two of them differ by is not the perturbation
             moved = batch._replace(source=inputs[0], target=inputs[1])
-            return learner.both(model, state.stats, moved, named_key(key, "dropout"))
+            return trainer.forward_domains(model, state.stats, moved, named_key(key, "dropout"))
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
             source, target, stats = passed(params["model"], inputs)
@@ -85,7 +85,7 @@ class Vada(Method):
             return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        return learner.descend(state, gradients, stats), metrics
+        return trainer.apply_gradients(state, gradients, stats), metrics
 
     def roughness(self, moved: Callable[[Tree, Pair], Pair], model: Tree, inputs: Pair, key: Array) -> Pair:
         """How far predictions move under the perturbation that moves them most, of source and target.

@@ -10,7 +10,7 @@ import optax
 from da_bench.core.config import Count, NonNegative, Positive
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.adversarial import gradient_penalty
-from da_bench.methods.base import Learner, Method, Metrics, register
+from da_bench.methods.base import Method, Metrics, Trainer, register
 from da_bench.models import Discriminator
 
 
@@ -40,12 +40,14 @@ class Wdgrl(Method):
         critic = Discriminator(self.widths).parameters(key, output.features)
         return {"critic": critic, "optimizer": self._optimizer().init(critic)}
 
-    def step(self, learner: Learner, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """`critic_steps` of the critic, then one of the network, on source cross-entropy + weight * distance."""
         key = jax.random.fold_in(state.key, state.step)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Metrics]]:
-            source, target, stats = learner.both(params["model"], state.stats, batch, named_key(key, "dropout"))
+            source, target, stats = trainer.forward_domains(
+                params["model"], state.stats, batch, named_key(key, "dropout")
+            )
             task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
             features = source.features, target.features
             memory = self.sharpen(state.memory, *jax.lax.stop_gradient(features), named_key(key, "critic"))
@@ -55,7 +57,7 @@ class Wdgrl(Method):
             return task + gap, (stats, memory, metrics)
 
         gradients, (stats, memory, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        return learner.descend(state, gradients, stats)._replace(memory=memory), metrics
+        return trainer.apply_gradients(state, gradients, stats)._replace(memory=memory), metrics
 
     def distance(self, critic: Tree, source: Array, target: Array) -> Array:
         """Mean of the critic over source [n, d] less that over target [m, d]: the distance, if the critic is best."""

@@ -13,7 +13,7 @@ from da_bench import pretrained as weights
 from da_bench.core.config import Count, Seed, UserError, as_dict, did_you_mean, setting
 from da_bench.data import tasks
 from da_bench.data.transforms import View
-from da_bench.methods import METHODS, Method, Shallow, load_plugins
+from da_bench.methods import METHODS, ClassicalMethod, Method, load_plugins
 from da_bench.models import Network
 from da_bench.pretrained.representations import Msda
 from da_bench.training.step import Training
@@ -35,7 +35,7 @@ class Experiment:
     """
 
     task: str
-    method: InstanceOf[Method] | InstanceOf[Shallow]
+    method: InstanceOf[Method] | InstanceOf[ClassicalMethod]
     model: InstanceOf[Network] | None = None
     training: Training = Training()
     view: View | None = None

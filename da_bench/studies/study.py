@@ -27,7 +27,7 @@ from da_bench.core.types import Array, Task, Tree
 from da_bench.data.tasks import present, spec
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.evaluation.validators import Features, accuracies
-from da_bench.methods import Method, Shallow
+from da_bench.methods import ClassicalMethod, Method
 from da_bench.methods._two_phase import require_batch_norm
 from da_bench.methods.base import Classifier
 from da_bench.models import Network
@@ -236,7 +236,7 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
 
     A batch that a domain cannot fill, a network that cannot take the inputs, inputs to stream with nothing to do it.
     """
-    if isinstance(experiment.method, Shallow):
+    if isinstance(experiment.method, ClassicalMethod):
         return
     source, target = labelled(experiment, task).train, task.target.train
     _check_devices(experiment.training.batch_size, options)
@@ -364,7 +364,7 @@ def _checkpoints(group: list[Experiment], task: Task, job: Job, part: str = "") 
 def _make(group: list[Experiment], task: Task, job: Job) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
     """Records and predictions, of streamed and shallow ones as soon as each is made; the lead's, who alone judges."""
     reason = group[0].method.skip(task.without_target_labels())
-    if reason is not None or isinstance(group[0].method, Shallow):
+    if reason is not None or isinstance(group[0].method, ClassicalMethod):
         made = fit_both_ways if _goes_back(group[0], job.options) else fit
         for one in group if is_primary() else ():
             yield skipped(one, task, reason) if reason is not None else judge(one, task, *made(one, task))
@@ -421,7 +421,7 @@ def train_both_ways(group: list[Experiment], task: Task, job: Job) -> Iterator[M
     made, seconds = _driven(group, task, job, session)
     begun = [_deployed(one, made, i) for i, one in enumerate(group)]
     predict = _predictor(group[0], task)
-    tasks = [_task_back(task, functools.partial(predict, deployed)) for deployed in begun]
+    tasks = [_task_back(task, functools.partial(predict, variables)) for variables in begun]
     theirs, more = _driven_back(group, tasks, begun, job)
     both = Seconds(seconds.compile + more.compile, seconds.run + more.run, len(group))
     for i, (one, back) in enumerate(zip(group, tasks, strict=True)):
@@ -433,17 +433,17 @@ def _deployed(one: Experiment, made: engine.Made, i: int) -> tuple[Tree, Tree]:
     """(parameters, statistics) of the i-th run where it stopped early."""
     assert made.best is not None
     assert isinstance(one.method, Method)
-    return one.method.deployed(jax.tree.map(lambda leaf: leaf[i], made.best.state))
+    return one.method.inference_variables(jax.tree.map(lambda leaf: leaf[i], made.best.state))
 
 
 def _predictor(one: Experiment, task: Task) -> Callable[[tuple[Tree, Tree], Array], Array]:
     """A function of (parameters, statistics) and target inputs [n, ...] to logits [n, c], for all runs of a group."""
-    learner, view = train.learner(_run(one), _network(one, task)), one.seen
+    trainer, view = train.make_trainer(_run(one), _network(one, task)), one.seen
 
     @jax.jit
-    def predict(deployed: tuple[Tree, Tree], inputs: Array) -> Array:
+    def predict(variables: tuple[Tree, Tree], inputs: Array) -> Array:
         asked = train.Asked(inputs, jnp.arange(len(inputs)), jnp.ones(len(inputs), bool))
-        return train.predict(learner, deployed, asked, view).logits
+        return train.predict(trainer, variables, asked, view).logits
 
     return predict
 
@@ -564,7 +564,7 @@ def fit_both_ways(experiment: Experiment, task: Task) -> tuple[Predictions, Seco
 
 
 def _fitted(experiment: Experiment, task: Task) -> Classifier:
-    assert isinstance(experiment.method, Shallow)
+    assert isinstance(experiment.method, ClassicalMethod)
     source, view = labelled(experiment, task).train, experiment.seen
     return experiment.method.fit(
         rows(source.inputs, view), np.asarray(source.labels), rows(task.target.train.inputs, view)

@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 from da_bench.core.config import first_line
-from da_bench.methods import Method, Penalty, Shallow
+from da_bench.methods import ClassicalMethod, Method, Penalty
 from da_bench.testing.subject import Subject
 
 Kind = Literal["any", "deep", "penalty", "shallow"]
-KINDS: dict[Kind, Any] = {"any": (Method, Shallow), "deep": Method, "penalty": Penalty, "shallow": Shallow}
+KINDS: dict[Kind, Any] = {
+    "any": (Method, ClassicalMethod),
+    "deep": Method,
+    "penalty": Penalty,
+    "shallow": ClassicalMethod,
+}
 Outcome = Literal["passed", "failed", "expected", "unexpected", "skipped"]
 
 

@@ -32,8 +32,8 @@ from da_bench.testing.subject import (
     discrepancy,
     finite,
     given,
-    learner,
     long,
+    make_trainer,
     on_device,
     same,
     source_only,
@@ -104,7 +104,7 @@ def leaves_its_inputs_alone(subject: Subject) -> None:
     """Arrays handed to a step are what they were afterwards."""
     arrays = jax.tree.map(np.array, batch())
     copies = jax.tree.map(np.copy, arrays)
-    jax.make_jaxpr(lambda state: subject.method.step(learner(), state, arrays))(subject.state())
+    jax.make_jaxpr(lambda state: subject.method.step(make_trainer(), state, arrays))(subject.state())
     need(same(arrays, copies), "the batch is not what it was before the step")
 
 
@@ -329,7 +329,7 @@ def target_labels_cannot_reach_it(subject: Subject) -> None:
         method.skip(task)
         rows = len(task.target.train.labels)
         # not `subject.state`, which equal methods are given as it was compiled once
-        states.append(train.init(jax.random.key(0), method, learner(), jnp.zeros((8, 2)), rows))
+        states.append(train.init(jax.random.key(0), method, make_trainer(), jnp.zeros((8, 2)), rows))
         traces.append(subject.traced(method))
     need(same(*states), "what it starts with changes with the target's labels")
     need(alike(*traces), "a step changes with the target's labels")
@@ -357,7 +357,7 @@ def alike(one: Traced, other: Traced) -> bool:
 def uses_no_key_twice(subject: Subject) -> None:
     """No key gives two draws: JAX's own checker."""
     with jax.debug_key_reuse(True):
-        step = jax.jit(lambda state, one: subject.method.step(learner(), state, one), compiler_options=QUICKLY)
+        step = jax.jit(lambda state, one: subject.method.step(make_trainer(), state, one), compiler_options=QUICKLY)
         step(subject.state(), batch())
 
 
@@ -438,7 +438,7 @@ def seeds_and_devices_do_not_change_a_run(subject: Subject) -> None:
 
 
 def _spread(state: TrainState, method: Any, one: Batch) -> Any:
-    return method.step(learner(), state, train.spread(one))
+    return method.step(make_trainer(), state, train.spread(one))
 
 
 @check("deep")
@@ -446,14 +446,14 @@ def predictions_belong_to_their_rows(subject: Subject) -> None:
     """A row is predicted alike whatever stands around it and how many are predicted at a time."""
     state, _ = subject.step(batch())
     inputs, flags = jnp.asarray(given(True).target.test.inputs), jnp.ones(PROBES, bool)
-    deployed = subject.method.deployed(state)
+    variables = subject.method.inference_variables(state)
     order = np.random.default_rng(0).permutation(PROBES)
-    predict = compiled(lambda deployed, asked: train.predict(learner(), deployed, asked).logits)
+    predict = compiled(lambda variables, asked: train.predict(make_trainer(), variables, asked).logits)
     straight, turned, few = (
-        predict(deployed, train.Asked(inputs, jnp.asarray(rows), flags[: len(rows)]))
+        predict(variables, train.Asked(inputs, jnp.asarray(rows), flags[: len(rows)]))
         for rows in (np.arange(PROBES), order, order[:7])
     )
     need(apart(straight[order], turned) < 1e-5, "predictions change with the order of the rows")
     need(apart(straight[order[:7]], few) < 1e-5, "predictions change with the number of rows")
-    again = predict(subject.method.deployed(state), train.Asked(inputs, jnp.arange(PROBES), flags))
+    again = predict(subject.method.inference_variables(state), train.Asked(inputs, jnp.arange(PROBES), flags))
     need(same(straight, again), "what is deployed from one state is not always the same")

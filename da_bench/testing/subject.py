@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree
-from da_bench.methods import Learner, Method, Shallow
+from da_bench.methods import ClassicalMethod, Method, Trainer
 from da_bench.methods.source_only import SourceOnly
 from da_bench.testing import problem
 from da_bench.testing.problem import CLASSES, LONG, NETWORK, PROBES, SHORT
@@ -26,7 +26,7 @@ Traced = tuple[str, list[np.ndarray]]
 class Subject:
     """What the checks are made of. method: of its defaults but for what it says it is checked with."""
 
-    def __init__(self, cls: type[Method] | type[Shallow]) -> None:
+    def __init__(self, cls: type[Method] | type[ClassicalMethod]) -> None:
         self.cls = cls
         self.fields: Mapping[str, Any] = cls.checked_with
         self.method: Any = cls(**self.fields)
@@ -53,7 +53,7 @@ class Subject:
     def traced(self, method: Any = None) -> Traced:
         """A step, traced anew: its operations, and the arrays that are part of them."""
         method, state = method or self.method, self.state(method)
-        found = jax.make_jaxpr(lambda state, one: method.step(learner(), state, one))(state, batch())
+        found = jax.make_jaxpr(lambda state, one: method.step(make_trainer(), state, one))(state, batch())
         return str(found.jaxpr), [np.asarray(each) for each in found.consts]
 
 
@@ -64,12 +64,12 @@ def compiled(fn: Callable[..., Any]) -> Any:
 
 @functools.partial(jax.jit, static_argnums=1, compiler_options=QUICKLY)
 def _state(method: Method, targets: int, seed: int) -> TrainState:
-    return train.init(jax.random.key(seed), method, learner(), jnp.zeros((8, 2)), targets)
+    return train.init(jax.random.key(seed), method, make_trainer(), jnp.zeros((8, 2)), targets)
 
 
 @compiled
 def _step(method: Method, state: TrainState, one: Batch) -> Any:
-    return method.step(learner(), state, one)
+    return method.step(make_trainer(), state, one)
 
 
 @compiled
@@ -96,9 +96,9 @@ def on_device(data: train.Data) -> train.Data:
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data)
 
 
-def learner() -> Learner:
+def make_trainer() -> Trainer:
     """Of the problem's network."""
-    return Learner(NETWORK, SHORT.optimiser(), SHORT.steps)
+    return Trainer(NETWORK, SHORT.optimiser(), SHORT.steps)
 
 
 def batch(source: int = 8, target: int = 8, seed: int = 0) -> Batch:

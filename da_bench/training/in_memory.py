@@ -88,7 +88,7 @@ def _compiled(model: Network, view: View | None, where: Devices, leaves: Sequenc
 
     def look(run: Run, carry: Carry, data: Data) -> Output:
         asked = Asked(data.inputs, data.probes, data.of_target)
-        return predict(train.learner(run, model), run.method.deployed(carry.state), asked, view)
+        return predict(train.make_trainer(run, model), run.method.inference_variables(carry.state), asked, view)
 
     mapped = [over_runs(fn, *where) for fn in (start, advance, look)]
     whole, split = shardings(where)

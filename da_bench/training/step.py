@@ -18,7 +18,7 @@ from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, named_key
 from da_bench.data.lazy_arrays import pool
 from da_bench.data.transforms import View, evaluation_input, training_input
-from da_bench.methods import BatchNorm, Learner, Method
+from da_bench.methods import BatchNorm, Method, Trainer
 from da_bench.models import Network, Precision, initialise, shapes
 
 # Inputs in one evaluation pass, at most: bounds the memory of convolutions over a test set. What they make of 32
@@ -39,8 +39,8 @@ class Training:
     0.0003, it is the paper's 10 in a run of 10000 or 33333 steps, and next to constant in a short one.
     momentum: of "sgd" and "nesterov". weight_decay: added to the gradient before the momentum, as in SGD papers.
     precision: of what the network computes, see `models.forward`; alignment terms and parameters are always float32.
-    batch_norm: how batch normalisation treats the two domains of a step, see `Learner.both`. trunk_rate: what the
-    learning rate of a backbone's trunk is multiplied by; papers that start from ImageNet's weights have 0.1, said as
+    batch_norm: how batch normalisation treats the two domains of a step, see `Trainer.forward_domains`. trunk_rate:
+    what the learning rate of a trunk is multiplied by; papers that start from ImageNet's weights have 0.1, said as
     "the new layers learn ten times as fast".
     """
 
@@ -63,11 +63,15 @@ class Training:
         if self.steps % self.evaluations:
             raise UserError(f"Training.evaluations = {self.evaluations} must divide steps = {self.steps}")
 
-    def optimiser(self, frozen: bool = False, turn: Array | float | None = None) -> optax.GradientTransformation:
-        """The optax chain of these settings; frozen: the trunk stays to the bit; turn: see `Method.turn`."""
+    def optimiser(self, frozen: bool = False, restart_at: Array | float | None = None) -> optax.GradientTransformation:
+        """The optax chain of these settings; frozen: the trunk stays to the bit; restart_at: see Method."""
 
         def rate(step: Array) -> Array:
-            decay = self.decay_rate * step / self.steps if turn is None else self.decay_rate * self._within(step, turn)
+            decay = (
+                self.decay_rate * step / self.steps
+                if restart_at is None
+                else self.decay_rate * self._within(step, restart_at)
+            )
             return self.learning_rate / (1 + decay) ** self.decay_power
 
         if self.optimizer == "adam":
@@ -78,10 +82,10 @@ class Training:
         decay = optax.add_decayed_weights(self.weight_decay)
         return optax.chain(decay, direction, trunk, optax.scale_by_learning_rate(rate))
 
-    def _within(self, step: Array, turn: Array | float) -> Array:
+    def _within(self, step: Array, restart_at: Array | float) -> Array:
         """Progress in [0, 1) of the part before the turn, a share of the run, or of the part after it."""
-        first = step / self.steps < turn
-        return (step / self.steps - jnp.where(first, 0.0, turn)) / jnp.where(first, turn, 1 - turn)
+        first = step / self.steps < restart_at
+        return (step / self.steps - jnp.where(first, 0.0, restart_at)) / jnp.where(first, restart_at, 1 - restart_at)
 
 
 def _of_trunk(updates: Tree, rate: Array | float) -> Tree:
@@ -177,12 +181,14 @@ def run(
     def segment(carry: tuple[Carry, Array], drawn: Draw) -> tuple[Any, Any]:
         after, _ = jax.lax.scan(next_step, carry[0], drawn)
         asked = Asked(data.inputs, data.probes, data.of_target)
-        output = predict(learner(one, model), one.method.deployed(after.state), asked, view)
+        output = predict(make_trainer(one, model), one.method.inference_variables(after.state), asked, view)
         return (after, output.features), (means(after.sums, every), output.logits)
 
     first = begin(one, step, model, data, view)
     asked = _example(data, view), jnp.zeros(1, bool)
-    expected = jax.eval_shape(learner(one, model).predict, *one.method.deployed(first.state), *asked).features
+    expected = jax.eval_shape(
+        make_trainer(one, model).predict, *one.method.inference_variables(first.state), *asked
+    ).features
     start = first, jnp.zeros((len(data.probes), *expected.shape[1:]), expected.dtype)
     draws = jax.tree.map(
         lambda leaf: leaf.reshape(training.evaluations, every, *leaf.shape[1:]), order(key, training, data)
@@ -199,14 +205,14 @@ def stepper(model: Network, view: View | None) -> Step:
 
     def step(one: Run, state: TrainState, draw: Draw, stored: Batch) -> tuple[TrainState, dict[str, Array]]:
         with jax.default_matmul_precision("highest"):  # of alignment terms: differences of close covariances
-            return one.method.step(learner(one, model), state, see(one.key, view, draw, stored))
+            return one.method.step(make_trainer(one, model), state, see(one.key, view, draw, stored))
 
     return jax.jit(step, inline=True)
 
 
 def begin(one: Run, step: Step, model: Network, data: Data, view: View | None) -> Carry:
     """What the first step of a run is handed. Of the data only two inputs are read."""
-    state = init(one.key, one.method, learner(one, model), _example(data, view), len(data.target), data.pretrained)
+    state = init(one.key, one.method, make_trainer(one, model), _example(data, view), len(data.target), data.pretrained)
     _, metrics = jax.eval_shape(step, one, state, *drawn_like(one.training, data))
     return Carry(state, jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), metrics))
 
@@ -224,11 +230,11 @@ def means(sums: dict[str, Array], steps: int) -> dict[str, Array]:
     return {name: total / steps for name, total in sums.items()}
 
 
-def learner(one: Run, model: Network) -> Learner:
+def make_trainer(one: Run, model: Network) -> Trainer:
     """What every step of a run is given."""
     settings = one.training
-    optimiser = settings.optimiser(frozen=getattr(model, "frozen", False), turn=one.method.turn)
-    return Learner(model, optimiser, settings.steps, settings.precision, settings.batch_norm)
+    optimiser = settings.optimiser(frozen=getattr(model, "frozen", False), restart_at=one.method.restart_at)
+    return Trainer(model, optimiser, settings.steps, settings.precision, settings.batch_norm)
 
 
 def _example(data: Data, view: View | None) -> Array:
@@ -236,25 +242,25 @@ def _example(data: Data, view: View | None) -> Array:
 
 
 def init(
-    key: Array, method: Method, learner: Learner, example: Array, targets: int, pretrained: Tree | None = None
+    key: Array, method: Method, trainer: Trainer, example: Array, targets: int, pretrained: Tree | None = None
 ) -> TrainState:
     """The state before the first step, for inputs of the network like `example` [n, ...] and so many target rows.
 
     pretrained: see `Data`.
     """
-    model, stats = initialise(learner.model, named_key(key, "model"), example)
+    model, stats = initialise(trainer.model, named_key(key, "model"), example)
     begun = merge_pretrained({"params": model, **stats}, pretrained or {})
     model, stats = begun.pop("params"), begun
-    output = _zeros(shapes(learner.model, model, stats, example))
+    output = _zeros(shapes(trainer.model, model, stats, example))
     own = method.init(named_key(key, "method"), output)
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
     params, stats, drawn = jax.tree.map(
         lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
-        ({"model": model, "method": own}, learner.separate(stats), method.drawn(named_key(key, "memory"), output)),
+        ({"model": model, "method": own}, trainer.separate(stats), method.drawn(named_key(key, "memory"), output)),
     )
     memory = method.remember(params, output, targets)
     memory = {**drawn, **memory} if drawn else memory
-    opt_state = learner.optimizer.init(params)
+    opt_state = trainer.optimizer.init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, named_key(key, "steps"))
 
 
@@ -331,12 +337,12 @@ class Asked(NamedTuple):
     of_target: Array
 
 
-def predict(learner: Learner, deployed: tuple[Tree, Tree], asked: Asked, view: View | None = None) -> Output:
+def predict(trainer: Trainer, variables: tuple[Tree, Tree], asked: Asked, view: View | None = None) -> Output:
     """The network's output in evaluation mode, with (parameters, statistics), a chunk of rows after another."""
 
     def of(places: tuple[Array, Array]) -> Output:
         rows, of_target = places
-        return learner.predict(*deployed, evaluation_input(view, asked.inputs[rows]), of_target)
+        return trainer.predict(*variables, evaluation_input(view, asked.inputs[rows]), of_target)
 
     places, count = (asked.rows, asked.of_target), len(asked.rows)
     chunk = min(evaluation_chunk(asked.inputs, view), count)

@@ -52,9 +52,9 @@ def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
         return _stacked(jax.lax.scan(next_step, _first(carry), drawn)[0])
 
     def look(carry: Carry, inputs: Array, of_target: Array) -> Output:
-        deployed = one.method.deployed(_first(carry).state)
+        variables = one.method.inference_variables(_first(carry).state)
         asked = Asked(inputs, jnp.arange(len(inputs)), of_target)
-        return _stacked(predict(train.learner(one, model), deployed, asked, view))
+        return _stacked(predict(train.make_trainer(one, model), variables, asked, view))
 
     ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(one).compile()
     carry, chunk = jax.eval_shape(start, one, data.pretrained), _chunk_of(ordered(one), data, steps)

@@ -10,7 +10,7 @@ from da_bench.baselines import StagedFineTuning
 import da_bench as da
 from da_bench.core.types import Batch, TrainState
 from da_bench.models import forward, initialise, stages, top_stage
-from da_bench.training.step import Run, _of_trunk, learner
+from da_bench.training.step import Run, _of_trunk, make_trainer
 from tests.helpers import published
 
 MODEL = published.SmallNet(classes=3, bottleneck=4)
@@ -21,7 +21,7 @@ BATCH = Batch(INPUTS, jnp.arange(6) % 3, INPUTS, jnp.arange(6))
 
 def state(step, training=TRAINING, model=MODEL):
     params, stats = initialise(model, jax.random.key(0), INPUTS)
-    one = learner(Run(jax.random.key(0), da.methods.SourceOnly(), training), model)
+    one = make_trainer(Run(jax.random.key(0), da.methods.SourceOnly(), training), model)
     every = {"model": params, "method": {}}
     return one, TrainState(jnp.asarray(step), every, stats, {}, one.optimizer.init(every), jax.random.key(2))
 

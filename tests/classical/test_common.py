@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from da_bench.classical import common
 from da_bench.core.config import UserError
-from da_bench.methods import METHODS, Shallow, load_plugins
+from da_bench.methods import METHODS, ClassicalMethod, load_plugins
 
 load_plugins()
 CLASSICAL = [
@@ -180,5 +180,5 @@ def test_rows_of_counts_may_differ_in_length(name, rng):
 
 
 def test_every_shallow_method_of_the_package_is_tested_here():
-    known = {name for name, cls in METHODS.items() if issubclass(cls, Shallow)}
+    known = {name for name, cls in METHODS.items() if issubclass(cls, ClassicalMethod)}
     assert known - {"logistic_regression", "shallow_coral"} == set(CLASSICAL)

@@ -11,7 +11,7 @@ from da_bench.baselines import every_method
 
 import da_bench as da
 from da_bench.cli import main
-from da_bench.methods import METHODS, Shallow
+from da_bench.methods import METHODS, ClassicalMethod
 from da_bench.models import MODELS
 from da_bench.pretrained import names
 from da_bench.pretrained.convert import declared, flat
@@ -114,8 +114,10 @@ def test_on_features_all_methods_run_with_the_same_head_and_seeds(small_resnet):
     runs = every_method(task, small_resnet, training, seeds=2)
     assert len({one.id for one in runs}) == len(runs)
     made = {one.method.name for one in runs}
-    assert made == {name for name, cls in METHODS.items() if issubclass(cls, Shallow) or not cls.needs_batch_norm}
-    deep = [one for one in runs if not isinstance(one.method, Shallow)]
+    assert made == {
+        name for name, cls in METHODS.items() if issubclass(cls, ClassicalMethod) or not cls.needs_batch_norm
+    }
+    deep = [one for one in runs if not isinstance(one.method, ClassicalMethod)]
     assert {one.training for one in deep} == {training}
     assert all(sum(other.method == one.method for other in deep) % 2 == 0 for one in deep)
     bounds = [(one.task, one.seed) for one in runs if one.labels_from == "target"]

@@ -91,15 +91,15 @@ class FrozenDiscriminator(Adversarial):
 class OwnStep(Method):
     """A sound base: source cross-entropy by a step of its own."""
 
-    def objective(self, learner, state, batch, params, key):
-        output, stats = learner.forward(params["model"], state.stats, batch.source, key)
+    def objective(self, trainer, state, batch, params, key):
+        output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
         return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
 
-    def step(self, learner, state, batch):
+    def step(self, trainer, state, batch):
         key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
-        objective = functools.partial(self.objective, learner, state, batch, key=key)
+        objective = functools.partial(self.objective, trainer, state, batch, key=key)
         (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        return learner.descend(state, gradients, stats), {"loss": task}
+        return trainer.apply_gradients(state, gradients, stats), {"loss": task}
 
 
 @caught_by("weight_zero_is_source_only")
@@ -111,17 +111,17 @@ class NoTaskGradient(Penalty):
     def loss(self, params, source, target, labels, progress, key):
         return self.weight * covariance_gap(source.features, target.features)
 
-    def step(self, learner, state, batch):
+    def step(self, trainer, state, batch):
         def objective(params):
-            source, target, stats = learner.both(params["model"], state.stats, batch, state.key)
-            logits = learner.model.apply(
+            source, target, stats = trainer.forward_domains(params["model"], state.stats, batch, state.key)
+            logits = trainer.model.apply(
                 {"params": params["model"]}, jax.lax.stop_gradient(source.features), method="classify"
             )
             task = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
             return task + self.loss({}, source, target, batch.labels, 0.5, state.key), stats
 
         gradients, stats = jax.grad(objective, has_aux=True)(state.params)
-        return learner.descend(state, gradients, stats), {}
+        return trainer.apply_gradients(state, gradients, stats), {}
 
 
 @caught_by("weight_zero_is_source_only")
@@ -145,9 +145,9 @@ class LeakThroughAGlobal(OwnStep):
     def skip(self, task):
         LEAKED[:] = [np.asarray(task.target.train.labels)]
 
-    def objective(self, learner, state, batch, params, key):
-        task, stats = super().objective(learner, state, batch, params, key)
-        output, _ = learner.forward(params["model"], state.stats, batch.target, key)
+    def objective(self, trainer, state, batch, params, key):
+        task, stats = super().objective(trainer, state, batch, params, key)
+        output, _ = trainer.forward(params["model"], state.stats, batch.target, key)
         labels = jnp.asarray(LEAKED[0])[batch.rows] if LEAKED else jnp.zeros_like(batch.rows)
         return task + optax.softmax_cross_entropy_with_integer_labels(output.logits, labels).mean(), stats
 
@@ -268,10 +268,10 @@ class OpensAFile(Moments):
 class WritesIntoTheBatch(OwnStep):
     """Normalises the batch in place."""
 
-    def objective(self, learner, state, batch, params, key):
+    def objective(self, trainer, state, batch, params, key):
         if isinstance(batch.source, np.ndarray):
             batch.source[...] -= batch.source.mean(axis=0)
-        return super().objective(learner, state, batch, params, key)
+        return super().objective(trainer, state, batch, params, key)
 
 
 @caught_by("takes_a_step")
@@ -281,8 +281,8 @@ class MemoryThatGrows(Moments):
     def remember(self, params, output, targets):
         return {"bank": jnp.zeros((1, 2))}
 
-    def step(self, learner, state, batch):
-        state, metrics = super().step(learner, state, batch)
+    def step(self, trainer, state, batch):
+        state, metrics = super().step(trainer, state, batch)
         return state._replace(memory={"bank": jnp.concatenate([state.memory["bank"], batch.target[:1]])}), metrics
 
 
@@ -290,8 +290,8 @@ class MemoryThatGrows(Moments):
 class ForgetsToCount(OwnStep):
     """The state's step stays 0, so that every step draws the same."""
 
-    def step(self, learner, state, batch):
-        after, metrics = super().step(learner, state, batch)
+    def step(self, trainer, state, batch):
+        after, metrics = super().step(trainer, state, batch)
         return after._replace(step=state.step), metrics
 
 
@@ -299,8 +299,8 @@ class ForgetsToCount(OwnStep):
 class VectorMetric(OwnStep):
     """A metric a row."""
 
-    def step(self, learner, state, batch):
-        after, _ = super().step(learner, state, batch)
+    def step(self, trainer, state, batch):
+        after, _ = super().step(trainer, state, batch)
         return after, {"rows": jnp.zeros(len(batch.source))}
 
 
@@ -398,7 +398,7 @@ class StatisticsOfOneShard(Moments):
 class DeploysSomethingElse(Moments):
     """What predicts is not a function of the state."""
 
-    def deployed(self, state):
+    def inference_variables(self, state):
         noise = np.random.default_rng().normal()
         return jax.tree.map(lambda leaf: leaf * (1 + noise), state.params["model"]), state.stats
 
@@ -410,5 +410,5 @@ class DeploysTheStart(OwnStep):
     def remember(self, params, output, targets):
         return params["model"]
 
-    def deployed(self, state):
+    def inference_variables(self, state):
         return state.memory, state.stats

@@ -62,9 +62,9 @@ initialise, forward = (jax.jit(one, static_argnums=0) for one in (models.initial
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def step(method, learner, state, batch):
+def step(method, trainer, state, batch):
     """A method's step, compiled once."""
-    return method.step(learner, state, batch)
+    return method.step(trainer, state, batch)
 
 
 def task(name="moons/35", shift=0.8):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from da_bench.core.types import Batch
-from da_bench.methods import Adda, Learner, SourceOnly
+from da_bench.methods import Adda, SourceOnly, Trainer
 from da_bench.training import step as train
 from tests.helpers import tiny
 
@@ -14,8 +14,8 @@ from tests.helpers import tiny
 def begun(rng, method, steps=4):
     settings = train.Training(steps=steps, evaluations=1, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
-    learner = Learner(tiny.MODEL.clone(classes=3), settings.optimiser(), steps)
-    return learner, train.init(jax.random.key(0), method, learner, batch.source, 5), batch
+    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), steps)
+    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 5), batch
 
 
 def same(tree, other):
@@ -46,17 +46,17 @@ def test_losses_and_gradients_equal_the_papers(rng, x64):
 
 def test_first_the_source_alone_then_the_target_encoder(rng, x64):
     method = Adda(pretrain=0.5, widths=(4,))
-    learner, state, batch = begun(rng, method)
-    plain = train.init(jax.random.key(0), SourceOnly(), learner, batch.source, 5)
+    trainer, state, batch = begun(rng, method)
+    plain = train.init(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
     for _ in range(2):
         before = state
-        state, _ = tiny.step(method, learner, state, batch)
-        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
+        state, _ = tiny.step(method, trainer, state, batch)
+        plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (state.params["model"], plain.params["model"])), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     assert same(state.params["method"], before.params["method"])
     assert same(state.memory["source"], state.params["model"])  # the copy with which the second phase begins
-    adapted, _ = tiny.step(method, learner, state, batch)
+    adapted, _ = tiny.step(method, trainer, state, batch)
     assert same(adapted.memory, state.memory)
     assert same(adapted.params["model"]["head"], state.params["model"]["head"])
     assert not same(adapted.params["model"]["layers_0"], state.params["model"]["layers_0"])
@@ -66,11 +66,11 @@ def test_first_the_source_alone_then_the_target_encoder(rng, x64):
 
 def test_a_whole_run_of_the_first_phase_is_source_only(rng):
     method = Adda(pretrain=1.0, widths=(4,))
-    learner, state, batch = begun(rng, method)
-    plain = train.init(jax.random.key(0), SourceOnly(), learner, batch.source, 5)
+    trainer, state, batch = begun(rng, method)
+    plain = train.init(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
     for _ in range(4):
-        state, _ = tiny.step(method, learner, state, batch)
-        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
+        state, _ = tiny.step(method, trainer, state, batch)
+        plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)
     np.testing.assert_allclose(
         state.params["model"]["head"]["kernel"], plain.params["model"]["head"]["kernel"], rtol=1e-6
     )

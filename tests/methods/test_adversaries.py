@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from da_bench.core.types import Batch, Output
-from da_bench.methods import Bsp, Cdan, Dann, Learner, Mdd
+from da_bench.methods import Bsp, Cdan, Dann, Mdd, Trainer
 from da_bench.models import Mlp
 from da_bench.training import step as train
 
@@ -123,12 +123,12 @@ def test_cdan_is_random_where_an_outer_product_had_more_than_4096_entries(width,
 
 def test_cdans_projections_stay_what_they_were_drawn_as(rng):
     """Weight decay would shrink them if they were parameters."""
-    learner = Learner(Mlp(hidden=(4,), classes=3), train.Training(weight_decay=0.1).optimiser(), 10)
+    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(weight_decay=0.1).optimiser(), 10)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(6, 2)), np.arange(6) % 3, rng.normal(size=(6, 2)), np.arange(6))))
     method = Cdan(joint="random", random_width=5, widths=(3,))
-    state = train.init(jax.random.key(0), method, learner, batch.source, 6)
-    other = train.init(jax.random.key(1), method, learner, batch.source, 6)
-    after, _ = method.step(learner, state, batch)
+    state = train.init(jax.random.key(0), method, trainer, batch.source, 6)
+    other = train.init(jax.random.key(1), method, trainer, batch.source, 6)
+    after, _ = method.step(trainer, state, batch)
     np.testing.assert_array_equal(after.memory["features"], state.memory["features"])
     assert not np.array_equal(state.memory["features"], other.memory["features"])
     before, moved = (x.params["method"]["discriminator"]["Dense_0"]["kernel"] for x in (state, after))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from da_bench.core.types import Batch, Output
-from da_bench.methods import Learner, SourceOnly
+from da_bench.methods import SourceOnly, Trainer
 from da_bench.models import Network
 from da_bench.training import step as train
 
@@ -33,9 +33,14 @@ def passed(rng, batch_norm):
     """(batch, learner, params, source and target output, statistics) of one pass in training mode."""
     source, target = rng.normal(size=(6, 3)), 3 * rng.normal(size=(4, 3)) + 5
     batch = Batch(*map(jnp.asarray, (source, np.zeros(6, int), target, np.arange(4))))
-    learner = Learner(Plain(classes=2), train.Training().optimiser(), 1, batch_norm=batch_norm)
-    state = train.init(KEY, SourceOnly(), learner, batch.source, 4)
-    return batch, learner, state.params["model"], *learner.both(state.params["model"], state.stats, batch, KEY)
+    trainer = Trainer(Plain(classes=2), train.Training().optimiser(), 1, batch_norm=batch_norm)
+    state = train.init(KEY, SourceOnly(), trainer, batch.source, 4)
+    return (
+        batch,
+        trainer,
+        state.params["model"],
+        *trainer.forward_domains(state.params["model"], state.stats, batch, KEY),
+    )
 
 
 def standardised(x, like):
@@ -59,17 +64,17 @@ def test_apart_each_domain_is_normalised_by_its_own_rows(batch_norm, rng, x64):
 
 
 def test_domain_specific_rows_are_predicted_by_their_own_domains_averages(rng, x64):
-    batch, learner, params, _, _, stats = passed(rng, "domain_specific")
+    batch, trainer, params, _, _, stats = passed(rng, "domain_specific")
     asked = train.Asked(jnp.concatenate([batch.source, batch.target]), jnp.arange(10), jnp.arange(10) >= 6)
-    found = train.predict(learner, (params, stats), asked).features
+    found = train.predict(trainer, (params, stats), asked).features
     np.testing.assert_allclose(found[:6], standardised(batch.source, batch.source), rtol=1e-9)
     np.testing.assert_allclose(found[6:], standardised(batch.target, batch.target), rtol=1e-9)
 
 
 def test_source_only_predicts_every_domain_by_the_sources_averages(rng, x64):
-    batch, learner, *_ = passed(rng, "domain_specific")
-    state = train.init(KEY, SourceOnly(), learner, batch.source, 4)
-    state, _ = SourceOnly().step(learner, state, batch)
+    batch, trainer, *_ = passed(rng, "domain_specific")
+    state = train.init(KEY, SourceOnly(), trainer, batch.source, 4)
+    state, _ = SourceOnly().step(trainer, state, batch)
     asked = train.Asked(batch.target, jnp.arange(4), jnp.ones(4, bool))
-    found = train.predict(learner, SourceOnly().deployed(state), asked).features
+    found = train.predict(trainer, SourceOnly().inference_variables(state), asked).features
     np.testing.assert_allclose(found, standardised(batch.target, batch.source), rtol=1e-9)

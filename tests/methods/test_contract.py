@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from da_bench.core.config import NonNegative, UserError, leaf_names
-from da_bench.methods import METHODS, Method, Shallow, load_plugins, register
+from da_bench.methods import METHODS, ClassicalMethod, Method, load_plugins, register
 from da_bench.methods.base import MOST_SEARCHED
 from da_bench.methods.search_space import Uniform
 from da_bench.studies import study as execute
@@ -29,7 +29,7 @@ def permuted_target(task):
 
 def predictions(method, task, **bound):
     experiment = Experiment(task=task.name, method=method, model=ToyNet(), training=tiny.TRAINING, **bound)
-    if isinstance(method, Shallow):
+    if isinstance(method, ClassicalMethod):
         return execute.fit(experiment, task)[0]
     return tiny.made(experiment, task)
 
@@ -79,7 +79,7 @@ def searched_as(spaces, default=1.0):
         searched: ClassVar = spaces
         weight: NonNegative = default
 
-        def step(self, learner, state, batch):
+        def step(self, trainer, state, batch):
             return state, {}
 
     return Declares

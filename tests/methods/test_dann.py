@@ -7,7 +7,7 @@ import pytest
 
 from da_bench.core.types import Output, TrainState
 from da_bench.methods import Dann
-from da_bench.methods.base import Learner
+from da_bench.methods.base import Trainer
 from da_bench.models import Discriminator
 
 ROWS, WIDTH = 5, 3
@@ -115,4 +115,4 @@ def test_as_many_small_steps_as_the_authors_code(rng, x64):
 def test_only_a_warm_start_counts_steps(schedule, steps, expected):
     """Step 1000 of 4000: a quarter of the run, and one thousand steps."""
     state = TrainState(jnp.asarray(1000), {}, {}, {}, {}, jax.random.key(0))
-    assert Dann(schedule=schedule).progress(Learner(None, None, steps), state) == expected
+    assert Dann(schedule=schedule).progress(Trainer(None, None, steps), state) == expected

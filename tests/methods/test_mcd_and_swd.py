@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from da_bench.core.types import Batch
-from da_bench.methods import Learner, Mcd, Swd, mcd
+from da_bench.methods import Mcd, Swd, Trainer, mcd
 from da_bench.training import step as train
 from tests.helpers import tiny
 
@@ -20,8 +20,8 @@ def begun(rng, method, **training):
     )
     source, target = rng.normal(size=(7, 2)), rng.normal(size=(5, 2)) + 1
     batch = Batch(*map(jnp.asarray, (source, np.arange(7) % 3, target, np.arange(5))))
-    learner = Learner(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
-    return learner, train.init(jax.random.key(0), method, learner, batch.source, 5), batch
+    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
+    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 5), batch
 
 
 def softmax(z):
@@ -64,8 +64,8 @@ def by_hand(weights, batch, weight):
 
 def test_three_steps_equal_gradient_descent_by_hand(rng, x64):
     method = Mcd(weight=2.0, num_k=2)
-    learner, state, batch = begun(rng, method)
-    after, metrics = method.step(learner, state, batch)
+    trainer, state, batch = begun(rng, method)
+    after, metrics = method.step(trainer, state, batch)
 
     weights = parts(state)
     task, _, of_task, _ = by_hand(weights, batch, 2.0)
@@ -86,14 +86,14 @@ def test_three_steps_equal_gradient_descent_by_hand(rng, x64):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_what_a_step_does_not_move_stays_to_the_bit(method, optimizer, rng, x64):
     """Momentum and weight decay would move it; and the optimizer's memory of it stays too."""
-    learner, state, batch = begun(rng, method, momentum=0.9, weight_decay=0.1, optimizer=optimizer)
-    state, _ = tiny.step(method, learner, state, batch)  # so that there is momentum
+    trainer, state, batch = begun(rng, method, momentum=0.9, weight_decay=0.1, optimizer=optimizer)
+    state, _ = tiny.step(method, trainer, state, batch)  # so that there is momentum
 
     def gap(p, q, key):
         return jnp.mean(jnp.abs(p - q))
 
-    heads, _ = mcd._disagree(learner, state, batch, gap, jax.random.key(1))
-    encoder = mcd._agree(learner, state, batch, gap, jax.random.key(1))
+    heads, _ = mcd._disagree(trainer, state, batch, gap, jax.random.key(1))
+    encoder = mcd._agree(trainer, state, batch, gap, jax.random.key(1))
     for moved, still in ((heads, slice(0, 2)), (encoder, slice(2, 6))):
         for i, (before, after) in enumerate(zip(parts(state), parts(moved), strict=True)):
             assert np.array_equal(before, after) == (i in range(*still.indices(6)))
@@ -107,17 +107,17 @@ def test_what_a_step_does_not_move_stays_to_the_bit(method, optimizer, rng, x64)
 
 def test_the_learning_rate_goes_on_once_a_step(rng, x64):
     method = Mcd(num_k=3)
-    learner, state, batch = begun(rng, method)
+    trainer, state, batch = begun(rng, method)
     for _ in range(2):
-        state, _ = tiny.step(method, learner, state, batch)
+        state, _ = tiny.step(method, trainer, state, batch)
     assert state.opt_state[-1].count == 2
 
 
 @pytest.mark.parametrize("method", [Mcd(), Swd()], ids=["mcd", "swd"])
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_extreme_logits_and_one_row_stay_finite(method, scale, rng):
-    learner, state, batch = begun(rng, method)
+    trainer, state, batch = begun(rng, method)
     state = state._replace(params=jax.tree.map(lambda x: (scale * x).astype(jnp.float32), state.params))
     one = Batch(*(x[:1].astype(jnp.float32 if x.dtype.kind == "f" else jnp.int32) for x in batch))
-    after, metrics = method.step(learner, state, one)
+    after, metrics = method.step(trainer, state, one)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after.params, metrics)))

@@ -40,12 +40,12 @@ def test_runs_of_other_phases_together_are_those_runs_alone(cls, x64):
     assert len({float(one[-1, 0, 0]) for one in together}) == 3  # the share matters
 
 
-@pytest.mark.parametrize("turn", [0.0, 0.3, 0.5, 1.0])
-def test_each_phase_has_the_learning_rates_of_a_run_of_its_own(turn):
+@pytest.mark.parametrize("restart_at", [0.0, 0.3, 0.5, 1.0])
+def test_each_phase_has_the_learning_rates_of_a_run_of_its_own(restart_at):
     settings = dataclasses.replace(tiny.TRAINING, steps=20, evaluations=1, momentum=0.0)
-    first = round(20 * turn)
+    first = round(20 * restart_at)
     expected = [0.1 / (1 + 10 * i / n) ** 0.75 for n in (first, 20 - first) for i in range(n)]
-    np.testing.assert_allclose(rates(settings.optimiser(turn=jnp.asarray(turn)), 20), expected, rtol=1e-6)
+    np.testing.assert_allclose(rates(settings.optimiser(restart_at=jnp.asarray(restart_at)), 20), expected, rtol=1e-6)
 
 
 def rates(optimiser, steps):
@@ -64,9 +64,9 @@ def test_an_optimizer_that_begins_anew_remembers_nothing_but_its_step(optimizer,
     method = Nrc(restart=True, pretrain=0.5)  # from the seventh step
     source, target = jax.random.normal(jax.random.key(0), (2, 6, 2))
     batch = Batch(source, jnp.arange(6) % 3, target, jnp.arange(6))
-    learner = train.learner(train.Run(jax.random.key(0), method, settings), model)
-    begun = train.init(jax.random.key(0), method, learner, batch.source, 6)
-    step = jax.jit(lambda state: method.step(learner, state, batch)[0])
+    trainer = train.make_trainer(train.Run(jax.random.key(0), method, settings), model)
+    begun = train.init(jax.random.key(0), method, trainer, batch.source, 6)
+    step = jax.jit(lambda state: method.step(trainer, state, batch)[0])
     for number in (5, 6, 7):
         state = begun._replace(step=jnp.asarray(number), opt_state=counted(begun.opt_state, number))
         other = state._replace(opt_state=jax.tree.map(lambda leaf: leaf + (leaf.ndim > 0), state.opt_state))

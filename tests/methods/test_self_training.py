@@ -8,7 +8,7 @@ import pytest
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, Output
 from da_bench.losses.pseudo_labels import aligned, confident_cross_entropy
-from da_bench.methods import AdaMatch, Atdoc, FixMatch, Learner, MeanTeacher, PseudoLabel
+from da_bench.methods import AdaMatch, Atdoc, FixMatch, MeanTeacher, PseudoLabel, Trainer
 from da_bench.methods._augment import perturbed
 from da_bench.methods._ema import averaged
 from da_bench.methods._memory_bank import Bank, empty
@@ -94,19 +94,19 @@ def test_the_teacher_is_first_a_plain_mean_then_an_exponential_one(rng, x64):
 def begun(rng, method, model=tiny.MODEL):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
-    learner = Learner(model.clone(classes=3), settings.optimiser(), 4)
-    return learner, train.init(KEY, method, learner, batch.source, 9), batch
+    trainer = Trainer(model.clone(classes=3), settings.optimiser(), 4)
+    return trainer, train.init(KEY, method, trainer, batch.source, 9), batch
 
 
 @pytest.mark.parametrize("method", [MeanTeacher(decay=0.9), AdaMatch(decay=0.9)], ids=["mean_teacher", "ada_match"])
 def test_the_average_of_the_students_predicts(method, rng, x64):
-    learner, state, batch = begun(rng, method)
+    trainer, state, batch = begun(rng, method)
     students = []
     for _ in range(3):
-        state, _ = tiny.step(method, learner, state, batch)
+        state, _ = tiny.step(method, trainer, state, batch)
         students.append(np.asarray(state.params["model"]["head"]["kernel"]))
-    deployed, _ = method.deployed(state)
-    np.testing.assert_allclose(deployed["head"]["kernel"], np.mean(students, axis=0), rtol=1e-6)
+    variables, _ = method.inference_variables(state)
+    np.testing.assert_allclose(variables["head"]["kernel"], np.mean(students, axis=0), rtol=1e-6)
 
 
 def test_alignment_gives_the_target_the_sources_class_shares(rng, x64):
@@ -136,9 +136,9 @@ def test_ada_matchs_warm_up_is_over_in_the_middle():
 def test_without_batch_norm_source_logits_are_not_mixed_with_anything_else(rng, x64):
     """Both passes are then equal, so the task is the plain cross-entropy whatever the random shares."""
     method = AdaMatch(strength=0.0)
-    learner, state, batch = begun(rng, method)
-    _, metrics = method.step(learner, state, batch)
-    logits = np.asarray(learner.forward(state.params["model"], state.stats, batch.source)[0].logits)
+    trainer, state, batch = begun(rng, method)
+    _, metrics = method.step(trainer, state, batch)
+    logits = np.asarray(trainer.forward(state.params["model"], state.stats, batch.source)[0].logits)
     expected = -np.log(softmax(logits)[np.arange(7), np.asarray(batch.labels)]).mean()
     assert metrics["task"] == pytest.approx(expected, rel=1e-10)
 
@@ -146,11 +146,11 @@ def test_without_batch_norm_source_logits_are_not_mixed_with_anything_else(rng, 
 def test_ada_match_mixes_the_two_batch_norms(rng, x64):
     """A weight of 0 and no disturbance: logits lie between those of both domains and of the source alone."""
     method = AdaMatch(strength=0.0, weight=0.0)
-    learner, state, batch = begun(rng, method, tiny.NORMED)
-    _, metrics = method.step(learner, state, batch)
+    trainer, state, batch = begun(rng, method, tiny.NORMED)
+    _, metrics = method.step(trainer, state, batch)
     doubled = Batch(*(jnp.concatenate([x, x]) for x in batch))
-    both = learner.both(state.params["model"], state.stats, doubled, KEY)[0].logits
-    alone = learner.forward(state.params["model"], state.stats, doubled.source, KEY)[0].logits
+    both = trainer.forward_domains(state.params["model"], state.stats, doubled, KEY)[0].logits
+    alone = trainer.forward(state.params["model"], state.stats, doubled.source, KEY)[0].logits
     share = jax.random.uniform(
         train.named_key(jax.random.fold_in(state.key, 0), "share"), both.shape, both.dtype
     )  # the method's own draw
@@ -227,9 +227,9 @@ ALL = [PseudoLabel(begin=0.0), MeanTeacher(), FixMatch(), AdaMatch(), Atdoc()]
 @pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
-    learner, state, batch = begun(rng, method)
+    trainer, state, batch = begun(rng, method)
     state = state._replace(params=jax.tree.map(lambda x: scale * x, state.params))
     one = Batch(batch.source[:1], batch.labels[:1], batch.target[:1], batch.rows[:1])
     for _ in range(2):
-        state, metrics = tiny.step(method, learner, state, one)
+        state, metrics = tiny.step(method, trainer, state, one)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.params, metrics)))

@@ -13,7 +13,7 @@ from da_bench.core.types import Batch, Output
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation, marginal_divergence
 from da_bench.losses.neighbours import neighbours
-from da_bench.methods import Learner, Nrc, Shot
+from da_bench.methods import Nrc, Shot, Trainer
 from da_bench.methods._memory_bank import Bank, empty, entries, written
 from da_bench.methods.shot import of_classes
 from da_bench.training import step as train
@@ -128,10 +128,10 @@ def test_shots_centroids_stay_until_they_are_due(due, rng, x64):
 
 def test_shot_renews_its_centroids_every_so_many_steps(rng):
     method = Shot(pretrain=0.0, renew=2)
-    learner, state, batch = begun(rng, method)
+    trainer, state, batch = begun(rng, method)
     found = [state.memory["centroids"]]
     for _ in range(4):
-        state, _ = tiny.step(method, learner, state, batch)
+        state, _ = tiny.step(method, trainer, state, batch)
         found.append(state.memory["centroids"])
     assert [same(one, other) for one, other in itertools.pairwise(found)] == [False, True, False, True]
 
@@ -179,8 +179,8 @@ def test_too_few_rows_for_the_neighbours_are_refused(rng):
 def begun(rng, method):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
-    learner = Learner(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
-    return learner, train.init(jax.random.key(0), method, learner, batch.source, 9), batch
+    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
+    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 9), batch
 
 
 def same(tree, other):
@@ -189,16 +189,16 @@ def same(tree, other):
 
 @pytest.mark.parametrize(("method", "head_moves"), [(Shot(), False), (Nrc(), True)], ids=["shot", "nrc"])
 def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x64):
-    learner, state, batch = begun(rng, method)
+    trainer, state, batch = begun(rng, method)
     other_target, other_source = batch._replace(target=batch.target + 1), batch._replace(source=batch.source + 1)
-    state, _ = tiny.step(method, learner, state, batch)
+    state, _ = tiny.step(method, trainer, state, batch)
     assert same(
-        tiny.step(method, learner, state, batch)[0].params, tiny.step(method, learner, state, other_target)[0].params
+        tiny.step(method, trainer, state, batch)[0].params, tiny.step(method, trainer, state, other_target)[0].params
     )
-    state, _ = tiny.step(method, learner, state, batch)
+    state, _ = tiny.step(method, trainer, state, batch)
     assert same(state.memory["bank"], empty(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
-    after, _ = tiny.step(method, learner, state, batch)
-    assert same(after.params, tiny.step(method, learner, state, other_source)[0].params)
+    after, _ = tiny.step(method, trainer, state, batch)
+    assert same(after.params, tiny.step(method, trainer, state, other_source)[0].params)
     assert same(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
     assert not same(after.params["model"]["layers_0"], state.params["model"]["layers_0"])
     assert after.memory["bank"].seen.tolist() == [True] * 5 + [False] * 4
@@ -207,9 +207,9 @@ def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x
 @pytest.mark.parametrize("method", [Shot(restart=True), Nrc(restart=True)], ids=["shot", "nrc"])
 def test_the_bank_is_not_copied_from_step_to_step(method, rng):
     """Once as the steps begin, as these are given it to keep, and once by what reads all of it."""
-    learner, _, batch = begun(rng, method)
-    state = train.init(jax.random.key(0), method, learner, batch.source, 999)
-    steps = jax.jit(lambda s: jax.lax.scan(lambda s, _: (method.step(learner, s, batch)[0], None), s, length=3)[0])
+    trainer, _, batch = begun(rng, method)
+    state = train.init(jax.random.key(0), method, trainer, batch.source, 999)
+    steps = jax.jit(lambda s: jax.lax.scan(lambda s, _: (method.step(trainer, s, batch)[0], None), s, length=3)[0])
     program = steps.lower(state).compile().as_text()
     assert "f32[999,6]" in program
     assert len(re.findall(r"= f32\[999,6\]\S* copy\(", program)) <= 2
@@ -218,9 +218,9 @@ def test_the_bank_is_not_copied_from_step_to_step(method, rng):
 def test_the_sources_labels_are_smoothed(rng, x64):
     """(1 - a) of the label and a / c of every class."""
     method = Shot(smoothing=0.3)
-    learner, state, batch = begun(rng, method)
-    _, metrics = method.step(learner, state, batch)
-    output, _ = learner.forward(state.params["model"], state.stats, batch.source)
+    trainer, state, batch = begun(rng, method)
+    _, metrics = method.step(trainer, state, batch)
+    output, _ = trainer.forward(state.params["model"], state.stats, batch.source)
     q = 0.7 * np.eye(3)[np.asarray(batch.labels)] + 0.1
     assert metrics["task"] == pytest.approx(-np.sum(q * np.log(softmax(np.asarray(output.logits)))) / 7, rel=1e-10)
 

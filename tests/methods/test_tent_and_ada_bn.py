@@ -9,7 +9,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch
-from da_bench.methods import AdaBn, Learner, SourceOnly, Tent
+from da_bench.methods import AdaBn, SourceOnly, Tent, Trainer
 from da_bench.training import step as train
 from tests.helpers import tiny
 
@@ -18,8 +18,8 @@ def begun(rng, method, batch_norm="joint", model=tiny.NORMED):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1, weight_decay=0.01)
     source, target = rng.normal(size=(7, 2)), 2 * rng.normal(size=(5, 2)) + 3
     batch = Batch(*map(jnp.asarray, (source, np.arange(7) % 3, target, np.arange(5))))
-    learner = Learner(model.clone(classes=3), settings.optimiser(), 4, batch_norm=batch_norm)
-    return learner, train.init(jax.random.key(0), method, learner, batch.source, 5), batch
+    trainer = Trainer(model.clone(classes=3), settings.optimiser(), 4, batch_norm=batch_norm)
+    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 5), batch
 
 
 def hidden(params, inputs):
@@ -36,9 +36,9 @@ def averages(before, params, inputs):
 
 @pytest.mark.parametrize("batch_norm", ["joint", "split", "domain_specific"])
 def test_ada_bn_trains_as_source_only_and_keeps_the_targets_averages(batch_norm, rng, x64):
-    learner, state, batch = begun(rng, AdaBn(), batch_norm)
-    after, _ = tiny.step(AdaBn(), learner, state, batch)
-    plain, _ = tiny.step(SourceOnly(), learner, state, batch)
+    trainer, state, batch = begun(rng, AdaBn(), batch_norm)
+    after, _ = tiny.step(AdaBn(), trainer, state, batch)
+    plain, _ = tiny.step(SourceOnly(), trainer, state, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
     apart = batch_norm == "domain_specific"
@@ -52,10 +52,10 @@ def test_ada_bn_trains_as_source_only_and_keeps_the_targets_averages(batch_norm,
 @pytest.mark.parametrize("batch_norm", ["joint", "domain_specific"])
 def test_tent_moves_scales_and_shifts_alone_towards_less_entropy(batch_norm, rng, x64):
     method = Tent(pretrain=0.5)
-    learner, state, batch = begun(rng, method, batch_norm)
+    trainer, state, batch = begun(rng, method, batch_norm)
     for _ in range(2):
-        state, _ = tiny.step(method, learner, state, batch)
-    after, metrics = tiny.step(method, learner, state, batch)
+        state, _ = tiny.step(method, trainer, state, batch)
+    after, metrics = tiny.step(method, trainer, state, batch)
     for layer, names in state.params["model"].items():
         for name, before in names.items():
             assert np.array_equal(before, after.params["model"][layer][name]) == (layer != "norm")
@@ -80,9 +80,9 @@ def test_tent_moves_scales_and_shifts_alone_towards_less_entropy(batch_norm, rng
 
 
 def test_tent_learns_the_source_first(rng, x64):
-    learner, state, batch = begun(rng, Tent(pretrain=1.0), "domain_specific")
-    after, _ = tiny.step(Tent(pretrain=1.0), learner, state, batch)
-    plain, _ = tiny.step(SourceOnly(), learner, state, batch)
+    trainer, state, batch = begun(rng, Tent(pretrain=1.0), "domain_specific")
+    after, _ = tiny.step(Tent(pretrain=1.0), trainer, state, batch)
+    plain, _ = tiny.step(SourceOnly(), trainer, state, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.stats["target"], after.stats["source"])), strict=True):
@@ -91,7 +91,7 @@ def test_tent_learns_the_source_first(rng, x64):
 
 @pytest.mark.parametrize("method", [AdaBn(), Tent()], ids=["ada_bn", "tent"])
 def test_a_network_without_batch_normalisation_is_refused(method, rng):
-    learner, state, batch = begun(rng, method, model=tiny.MODEL)
+    trainer, state, batch = begun(rng, method, model=tiny.MODEL)
     with pytest.raises(UserError, match=f"{type(method).__name__} adapts batch normalisation.*another method"):
-        method.step(learner, state, batch)
+        method.step(trainer, state, batch)
     assert dataclasses.replace(method).needs_batch_norm

@@ -8,7 +8,7 @@ import pytest
 
 from da_bench.core.types import Batch
 from da_bench.losses.entropy import divergence
-from da_bench.methods import Dann, EntropyMinimisation, Learner, SourceOnly, Vada
+from da_bench.methods import Dann, EntropyMinimisation, SourceOnly, Trainer, Vada
 from da_bench.methods.vada import _of_length
 from da_bench.models import Mlp
 from da_bench.training import step as train
@@ -75,20 +75,20 @@ def test_rows_are_made_equally_long_and_zeros_stay(rng, x64):
 
 
 def prepared(rng, method):
-    learner = Learner(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).optimiser(), 10)
+    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).optimiser(), 10)
     arrays = rng.normal(size=(6, 2)), np.arange(6) % 3, rng.normal(size=(5, 2)) + 1, np.arange(5)
     batch = Batch(*map(jnp.asarray, arrays))
-    return learner, batch, train.init(KEY, method, learner, batch.source, 5)
+    return trainer, batch, train.init(KEY, method, trainer, batch.source, 5)
 
 
 def test_without_smoothness_its_step_is_danns_with_entropy(rng, x64):
     """An infinitely short perturbation moves nothing: what is left is DANN's term and the target's entropy."""
     method = Vada(weight=0.8, domain_weight=0.3, target_weight=0.2, radius=1e-12, widths=(3,))
-    learner, batch, state = prepared(rng, method)
-    after, _ = method.step(learner, state, batch)
+    trainer, batch, state = prepared(rng, method)
+    after, _ = method.step(trainer, state, batch)
 
     def objective(params):
-        source, target, _ = learner.both(params["model"], {}, batch, KEY)
+        source, target, _ = trainer.forward_domains(params["model"], {}, batch, KEY)
         task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
         dann = Dann(weight=0.8 * 0.3, schedule="constant", widths=(3,))
         entropy = EntropyMinimisation(weight=0.8 * 0.2)
@@ -105,19 +105,19 @@ def test_smoothness_of_each_domain_is_in_the_loss_at_its_weight(side, rng, x64):
     values = []
     for weight in (0.0, 1.0, 3.0):
         method = Vada(**{**weights, side: weight}, radius=1.0, widths=(3,))
-        learner, batch, state = prepared(np.random.default_rng(0), method)
-        values.append(float(tiny.step(method, learner, state, batch)[1]["alignment"]))
+        trainer, batch, state = prepared(np.random.default_rng(0), method)
+        values.append(float(tiny.step(method, trainer, state, batch)[1]["alignment"]))
     assert values[1] - values[0] > 0
     assert values[2] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-10)
 
 
 def test_without_weight_the_network_learns_the_source_alone(rng, x64):
     method = Vada(weight=0.0)
-    learner, batch, state = prepared(rng, method)
-    plain = train.init(KEY, SourceOnly(), learner, batch.source, 5)
+    trainer, batch, state = prepared(rng, method)
+    plain = train.init(KEY, SourceOnly(), trainer, batch.source, 5)
     for _ in range(3):
-        state, _ = tiny.step(method, learner, state, batch)
-        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
+        state, _ = tiny.step(method, trainer, state, batch)
+        plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), state.params["model"], plain.params["model"]
     )

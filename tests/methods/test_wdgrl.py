@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from da_bench.core.types import Batch
-from da_bench.methods import Learner, SourceOnly, Wdgrl
+from da_bench.methods import SourceOnly, Trainer, Wdgrl
 from da_bench.models import Mlp
 from da_bench.training import step as train
 from tests.helpers import tiny
@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 
 
 def prepared(rng, method, sources=6, targets=4):
-    learner = Learner(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).optimiser(), 10)
+    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).optimiser(), 10)
     arrays = (
         rng.normal(size=(sources, 2)),
         np.arange(sources) % 3,
@@ -24,7 +24,7 @@ def prepared(rng, method, sources=6, targets=4):
         np.arange(targets),
     )
     batch = Batch(*map(jnp.asarray, arrays))
-    return learner, batch, train.init(KEY, method, learner, batch.source, targets)
+    return trainer, batch, train.init(KEY, method, trainer, batch.source, targets)
 
 
 def test_of_a_linear_critic_the_loss_is_known_in_closed_form(rng, x64):
@@ -49,13 +49,13 @@ def test_a_penalised_critic_finds_the_distance_of_two_points(rng, x64):
 def test_one_step_moves_the_critic_up_and_the_features_down_its_slope(rng, x64):
     """The network's gradient is the task's + weight * that of the sharpened critic, held where it is."""
     method = Wdgrl(weight=0.7, critic_steps=2, critic_rate=0.01, widths=())
-    learner, batch, state = prepared(rng, method)
-    after, metrics = method.step(learner, state, batch)
+    trainer, batch, state = prepared(rng, method)
+    after, metrics = method.step(trainer, state, batch)
     w = after.memory["critic"]["Dense_0"]["kernel"][:, 0]
     assert not np.array_equal(w, state.memory["critic"]["Dense_0"]["kernel"][:, 0])
 
     def objective(model):
-        outputs = [learner.forward(model, {}, inputs)[0] for inputs in (batch.source, batch.target)]
+        outputs = [trainer.forward(model, {}, inputs)[0] for inputs in (batch.source, batch.target)]
         task = optax.softmax_cross_entropy_with_integer_labels(outputs[0].logits, batch.labels).mean()
         means = [output.features.mean(axis=0) for output in outputs]
         return task + 0.7 * (means[0] - means[1]) @ w
@@ -67,11 +67,11 @@ def test_one_step_moves_the_critic_up_and_the_features_down_its_slope(rng, x64):
 
 
 def test_without_weight_the_network_learns_the_source_alone(rng, x64):
-    learner, batch, state = prepared(rng, Wdgrl())
-    plain = train.init(KEY, SourceOnly(), learner, batch.source, 4)
+    trainer, batch, state = prepared(rng, Wdgrl())
+    plain = train.init(KEY, SourceOnly(), trainer, batch.source, 4)
     for _ in range(3):
-        state, _ = tiny.step(Wdgrl(weight=0.0), learner, state, batch)
-        plain, _ = tiny.step(SourceOnly(), learner, plain, batch)
+        state, _ = tiny.step(Wdgrl(weight=0.0), trainer, state, batch)
+        plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), state.params["model"], plain.params["model"]
     )

@@ -80,7 +80,7 @@ def test_of_a_network_it_is_that_of_two_runs_put_together_by_hand(method, tiny_d
     of_target = [task.target.train.inputs, task.target.validation.inputs]
     first = by_hand(method, train.gather(task.source.train, of_target[0], of_target))
     guessed = np.asarray(first.logits[0]).argmax(axis=1)
-    params, stats = method.deployed(first.state)
+    params, stats = method.inference_variables(first.state)
     taught = Domain(of_target[0], guessed[: len(of_target[0])].astype(np.int32))
     back = train.gather(taught, task.source.train.inputs, [task.source.validation.inputs])
     second = by_hand(method, back._replace(pretrained={"params": params, **stats}))

@@ -113,7 +113,7 @@ def test_a_method_of_ones_own_may_have_changed_since(tiny_data, options, monkeyp
         class Changing(Method):
             """Says what it is told."""
 
-            def step(self, learner, state, batch):
+            def step(self, trainer, state, batch):
                 return state._replace(step=state.step + 1), {"loss": jax.numpy.full((), SAID[0])}
 
         for seed, SAID[0] in enumerate((1.0, 2.0)):
@@ -305,7 +305,7 @@ def test_a_method_of_a_third_party_runs_like_ours(tiny_data, options):
         class Nothing(Method):
             """Does nothing at all."""
 
-            def step(self, learner, state, batch):
+            def step(self, trainer, state, batch):
                 return state._replace(step=state.step + 1), {"loss": jax.numpy.zeros(())}
 
         record = da.study(experiments(1, method=Nothing()), options).records[0]

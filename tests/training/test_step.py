@@ -176,13 +176,13 @@ def test_grey_levels_train_like_their_values(rng):
 def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng):
     model = tiny.MODEL.clone(classes=3)
     inputs = jnp.asarray(rng.normal(size=(9, 2)), jnp.float32)
-    learner = train.Learner(model, tiny.TRAINING.optimiser(), 1)
-    state = train.init(jax.random.key(0), SourceOnly(), learner, inputs[:2], 1)
+    trainer = train.Trainer(model, tiny.TRAINING.optimiser(), 1)
+    state = train.init(jax.random.key(0), SourceOnly(), trainer, inputs[:2], 1)
     wanted = jnp.arange(rows)[::-1]
     plain = model.apply({"params": state.params["model"]}, inputs[wanted], train=False)
     monkeypatch.setitem(train.EVALUATION_CHUNKS, "cpu", chunk)
     asked = train.Asked(inputs, wanted, jnp.ones(rows, bool))
-    found = train.predict(learner, (state.params["model"], state.stats), asked)
+    found = train.predict(trainer, (state.params["model"], state.stats), asked)
     np.testing.assert_allclose(found.logits, plain.logits, atol=1e-6)
 
 
