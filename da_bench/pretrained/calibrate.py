@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from da_bench.core.config import UserError
+from da_bench.core.trees import unflatten
 from da_bench.core.types import Array, Tree
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import forward
 from da_bench.models.backbone import Backbone
-from da_bench.pretrained.convert import Paths, nested
+from da_bench.pretrained.convert import Paths
 from da_bench.pretrained.example_images import TOGETHER, batches
 
 MOST = 512  # pictures, evenly spread over those that there are
@@ -38,7 +39,7 @@ def calibrated(
     chosen = [
         files[i] for i in np.linspace(0, len(files) - 1, min(MOST, len(files)) // TOGETHER * TOGETHER).astype(int)
     ]
-    tree = nested(arrays)
+    tree = unflatten(arrays)
     params, stats = tree.pop("params"), tree
     epsilons: dict[tuple[str, ...], float] = {}
     observe = jax.jit(lambda p, s, x: _moments(model, (p, s), evaluation_input(view, x), epsilons))

@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from da_bench.core.config import UserError
+from da_bench.core.trees import unflatten
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import forward
-from da_bench.pretrained.convert import nested, whole
+from da_bench.pretrained.convert import whole
 from da_bench.pretrained.example_images import TOGETHER, batches
 from da_bench.pretrained.store import load
 
@@ -40,7 +41,7 @@ def classify(
         raise UserError(f"the weights '{name}' have {'no classifier' if facts.view else 'nothing to do with pictures'}")
     if labels is not None and len(labels) != facts.classes:
         raise UserError(f"{len(labels)} labels for the {facts.classes} classes of '{name}': give one for each")
-    model, tree = whole(facts.arch, facts.convention, facts.classes), nested(arrays)
+    model, tree = whole(facts.arch, facts.convention, facts.classes), unflatten(arrays)
     params, stats, view = tree.pop("params"), tree, facts.view
     predict = jax.jit(lambda p, s, x: jax.nn.softmax(forward(model, p, s, evaluation_input(view, x))[0].logits))
     return _classified(lambda x: np.asarray(predict(params, stats, x)), view, files, labels)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from da_bench.core.config import UserError, did_you_mean
+from da_bench.core.trees import flatten
 from da_bench.core.types import Tree
 from da_bench.models import MODELS, initialise
 from da_bench.models.backbone import Backbone, Published
@@ -152,7 +153,7 @@ def _classes(found: Paths) -> int:
 
 
 def _check_shapes(path: Path, model: Backbone, wanted: list[Published], found: Paths) -> None:
-    shapes = flat(declared(model))
+    shapes = flatten(declared(model))
     names = {one.path: one.name for one in wanted}
     if unknown := names.keys() - shapes.keys():
         raise UserError(f"model {type(model).__name__} publishes arrays that it does not have: {sorted(unknown)}")
@@ -169,19 +170,3 @@ def declared(model: Backbone) -> Tree:
     """Shapes and types of the network's {"params": ..., "batch_stats": ...}; nothing is computed."""
     params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), model.probe()))
     return {"params": params, **stats}
-
-
-def flat(tree: Tree) -> dict[tuple[str, ...], Any]:
-    """A nested dict's leaves by their paths."""
-    return {tuple(str(key.key) for key in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def nested(leaves: Mapping[tuple[str, ...], Any]) -> Tree:
-    """The inverse of `flat`."""
-    tree: Tree = {}
-    for path, leaf in leaves.items():
-        place = tree
-        for key in path[:-1]:
-            place = place.setdefault(key, {})
-        place[path[-1]] = leaf
-    return tree

@@ -19,24 +19,14 @@ import numpy as np
 
 from da_bench.core import storage as disk
 from da_bench.core.config import StorageError, UserError, as_dict, did_you_mean
+from da_bench.core.trees import flatten, unflatten
 from da_bench.core.types import Tree
 from da_bench.data.transforms import View
 from da_bench.models import Network, forward
 from da_bench.models.backbone import Backbone
 from da_bench.pretrained import safetensors, sources
 from da_bench.pretrained.calibrate import calibrated
-from da_bench.pretrained.convert import (
-    Converted,
-    Paths,
-    backbone,
-    convert,
-    declared,
-    fields,
-    flat,
-    is_head,
-    nested,
-    whole,
-)
+from da_bench.pretrained.convert import Converted, Paths, backbone, convert, declared, fields, is_head, whole
 from da_bench.pretrained.example_images import pictures
 from da_bench.pretrained.files import damaged, read_bytes
 from da_bench.pretrained.read import read
@@ -131,7 +121,7 @@ def _calibrated(facts: Facts, arrays: Paths, files: list[Path]) -> tuple[Facts, 
 
 def blank(model: Backbone) -> Paths:
     """Zeros for every array of the network."""
-    return {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flat(declared(model)).items()}
+    return {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flatten(declared(model)).items()}
 
 
 def _usual_arch(path: Path, sha256: str) -> str:
@@ -190,7 +180,7 @@ def parity(model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray]) -> dic
     """What the network makes of `Backbone.probe`: the beginning of its features, and of its logits if it has them."""
     classes = model.classes
     model, probe = model.clone(classes=max(classes, 1)), jnp.asarray(model.probe())
-    tree = nested({**blank(model), **arrays})
+    tree = unflatten({**blank(model), **arrays})
     params, stats = tree.pop("params"), tree
     output, _ = jax.jit(lambda p, s, x: forward(model, p, s, x))(params, stats, probe)
     logits = output.logits[0, :PREFIX] if classes else []
@@ -310,7 +300,7 @@ def _check_network(name: str, told: Facts, model: Network) -> None:
     for field, value in told.fields.items():
         if getattr(model, field) != value:
             raise UserError(f"the weights '{name}' need {field} = {value!r}, not {getattr(model, field)!r}")
-    wanted = {path: leaf.shape for path, leaf in flat(declared(model)).items() if path[1] == "trunk"}
+    wanted = {path: leaf.shape for path, leaf in flatten(declared(model)).items() if path[1] == "trunk"}
     there = {path: one.shape for path, one in load(name)[1].items() if not is_head(path)}
     if wanted != there:
         odd = "/".join(min(path for path, _ in wanted.items() ^ there.items()))
@@ -355,4 +345,4 @@ def start(model: Network) -> Tree:
     """
     if not (name := pretrained_name(model)):
         return {}
-    return nested({path: one for path, one in load(name)[1].items() if not is_head(path)})
+    return unflatten({path: one for path, one in load(name)[1].items() if not is_head(path)})

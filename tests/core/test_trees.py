@@ -1,16 +1,24 @@
-"""Pretrained arrays replace their counterparts, and nothing else changes."""
+import pytest
 
-from da_bench.core.trees import merge_pretrained
+from da_bench.core.trees import flatten, merge_pretrained, unflatten
 
-INITIAL = {"params": {"a": {"k": 1, "b": 2}, "h": 3}, "batch_stats": {"a": 4}}
+VARIABLES = {"params": {"a": {"k": 1, "b": 2}, "h": 3}, "batch_stats": {"a": 4}}
 
 
-def test_part_of_a_tree_is_replaced():
-    assert merge_pretrained(INITIAL, {"params": {"a": {"k": 7}}}) == {
+def test_merge_replaces_the_leaves_that_are_given():
+    assert merge_pretrained(VARIABLES, {"params": {"a": {"k": 7}}}) == {
         "params": {"a": {"k": 7, "b": 2}, "h": 3},
         "batch_stats": {"a": 4},
     }
+    assert merge_pretrained(VARIABLES, {}) == VARIABLES
 
 
-def test_nothing_is_replaced_by_an_empty_tree():
-    assert merge_pretrained(INITIAL, {}) == INITIAL
+def test_merge_refuses_a_name_that_the_variables_do_not_have():
+    with pytest.raises(KeyError, match="elsewhere"):
+        merge_pretrained(VARIABLES, {"params": {"elsewhere": {"k": 7}}})
+
+
+def test_unflatten_is_the_inverse_of_flatten():
+    leaves = flatten(VARIABLES)
+    assert leaves[("params", "a", "b")] == 2
+    assert unflatten(leaves) == VARIABLES

@@ -11,10 +11,11 @@ from da_bench.baselines import every_method
 
 import da_bench as da
 from da_bench.cli import main
+from da_bench.core.trees import flatten
 from da_bench.methods import METHODS, ClassicalMethod
 from da_bench.models import MODELS
 from da_bench.pretrained import names
-from da_bench.pretrained.convert import declared, flat
+from da_bench.pretrained.convert import declared
 from da_bench.reporting import reproduction as reproduce
 from tests.helpers import pictures_on_disk, published
 
@@ -39,7 +40,7 @@ def experiment(name):
 def torch_file(arch):
     """The bytes of a file as torchvision publishes them, of a network that nobody has trained."""
     model, noise = MODELS[arch](classes=1000, bottleneck=None), np.random.default_rng(0)
-    shapes = {path: leaf.shape for path, leaf in flat(declared(model)).items()}
+    shapes = {path: leaf.shape for path, leaf in flatten(declared(model)).items()}
     return published.torch_zip(
         {one.name: drawn(noise, one, shapes[one.path]) for one in model.published("torchvision")}
     )

@@ -7,10 +7,10 @@ import pytest
 
 from da_bench import pretrained as weights
 from da_bench.core.config import UserError
+from da_bench.core.trees import unflatten
 from da_bench.data.images import decode, resize
 from da_bench.data.transforms import evaluation_input
 from da_bench.models import forward
-from da_bench.pretrained.convert import nested
 from da_bench.pretrained.example_images import pictures
 from tests.helpers import published
 from tests.helpers.pictures_on_disk import folder
@@ -45,7 +45,7 @@ def test_training_on_those_pictures_begins_with_nearly_the_same_function(tmp_pat
     """Features in training mode, by a batch's own statistics, against those in evaluation."""
     apart = []
     for name in both(tmp_path):
-        tree, view = nested(weights.load(name)[1]), weights.view(name)
+        tree, view = unflatten(weights.load(name)[1]), weights.view(name)
         params, stats = tree.pop("params"), tree
         model = published.SmallNet(classes=1000, bottleneck=None)
         stored = np.stack([resize(decode(f), view.pack_side, view.resize) for f in pictures(tmp_path / "pictures")])

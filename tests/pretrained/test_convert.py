@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from da_bench.core.config import UserError
-from da_bench.pretrained.convert import convert, fields, flat, nested
+from da_bench.core.trees import flatten, unflatten
+from da_bench.pretrained.convert import convert, fields
 from tests.helpers import published
 
 FILE = Path("some.pth")
@@ -97,4 +98,4 @@ def test_a_network_without_published_weights_is_refused():
 
 def test_flat_and_nested_undo_each_other():
     tree = {"params": {"a": {"b": 1, "c": 2}}, "batch_stats": {"a": 3}}
-    assert nested(flat(tree)) == tree
+    assert unflatten(flatten(tree)) == tree

@@ -9,9 +9,9 @@ import pytest
 
 from da_bench import pretrained as weights
 from da_bench.core.config import StorageError, UserError
+from da_bench.core.trees import unflatten
 from da_bench.data.transforms import View
 from da_bench.models import forward
-from da_bench.pretrained.convert import nested
 from da_bench.pretrained.safetensors import read, written
 from tests.helpers import published
 
@@ -207,7 +207,7 @@ def test_a_bgr_view_is_caffes_arithmetic(name):
 
 def test_the_network_computes_with_what_it_starts_from(name):
     told, arrays = weights.load(name)
-    tree = nested(arrays)
+    tree = unflatten(arrays)
     params, stats = tree.pop("params"), tree
     model = published.SmallNet(classes=1000, bottleneck=None)
     output, _ = jax.jit(lambda p, s: forward(model, p, s, jnp.asarray(model.probe())))(params, stats)
