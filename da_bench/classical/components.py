@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import scipy.linalg
 
+from da_bench.classical.a_distance import proxy_a_distance
 from da_bench.classical.common import Aligned, Domains, Map, gaussian, head, leading, median_distance, normalised
 from da_bench.core.config import Count, Fraction, Positive, setting
-from da_bench.evaluation.transferability import proxy_a_distance
 from da_bench.methods import register
 
 Kernel = Literal["primal", "linear", "rbf"]

@@ -14,7 +14,7 @@ from da_bench.data.lazy_arrays import Joined, Mixed, Rows, first
 from da_bench.data.splits import SPLIT
 from da_bench.evaluation import metrics as evaluate
 from da_bench.evaluation import validators as select
-from da_bench.evaluation.transferability import Sample, measure, proxy_a_distance
+from da_bench.evaluation.transferability import TransferInputs, measure, proxy_a_distance
 from da_bench.evaluation.validators.interpolation import SHARE
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.records import Record, environment
@@ -215,7 +215,7 @@ def _measures(predictions: Predictions, labels: Array) -> dict[str, float | None
     """Of both test sets after the last step."""
     source, target = (predictions.features[name] for name in TESTS)
     p = select.softmax(np.asarray(predictions.logits["target_test"][-1], np.float64))
-    found = measure(Sample(source, target, p, np.asarray(labels)))
+    found = measure(TransferInputs(source, target, p, np.asarray(labels)))
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 

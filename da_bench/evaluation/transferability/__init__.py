@@ -1,22 +1,18 @@
-"""How far apart two domains are, and how well features of one suit the other: one family a file, numpy in float64."""
+"""Transferability: distances between two domains, and how well features suit the labels of a target.
 
-from da_bench.evaluation.transferability.distances import (
-    coral,
-    mmd,
-    neural_a_distance,
-    proxy_a_distance,
-    sliced_wasserstein,
-    squared_distances,
-)
-from da_bench.evaluation.transferability.hscore import h_score, regularised_h_score
-from da_bench.evaluation.transferability.leep import leep, n_leep, nce
-from da_bench.evaluation.transferability.logme import logme
-from da_bench.evaluation.transferability.measures import MEASURES, Sample, measure
-from da_bench.evaluation.transferability.transrate import transrate
+All measures are numpy functions that compute in float64. `MEASURES` lists those that every record holds. To add one,
+write the function in one of the files here and add an entry to `MEASURES`.
+"""
+
+from da_bench.classical.a_distance import proxy_a_distance
+from da_bench.evaluation.transferability.distances import coral, mmd, sliced_wasserstein, squared_distances
+from da_bench.evaluation.transferability.features import h_score, logme, regularised_h_score, transrate
+from da_bench.evaluation.transferability.measures import MEASURES, TransferInputs, measure
+from da_bench.evaluation.transferability.predictions import leep, n_leep, nce
 
 __all__ = [
     "MEASURES",
-    "Sample",
+    "TransferInputs",
     "coral",
     "h_score",
     "leep",
@@ -25,7 +21,6 @@ __all__ = [
     "mmd",
     "n_leep",
     "nce",
-    "neural_a_distance",
     "proxy_a_distance",
     "regularised_h_score",
     "sliced_wasserstein",

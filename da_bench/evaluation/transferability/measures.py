@@ -1,4 +1,4 @@
-"""What a record holds of how far apart the domains are, and of how well its features suit the target's labels."""
+"""The transferability measures that every record holds."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,17 +6,20 @@ from typing import NamedTuple
 import numpy as np
 
 from da_bench.evaluation.transferability.distances import coral, mmd, sliced_wasserstein
-from da_bench.evaluation.transferability.hscore import h_score, regularised_h_score
-from da_bench.evaluation.transferability.leep import leep, nce
-from da_bench.evaluation.transferability.logme import logme
-from da_bench.evaluation.transferability.transrate import transrate
+from da_bench.evaluation.transferability.features import h_score, logme, regularised_h_score, transrate
+from da_bench.evaluation.transferability.predictions import leep, nce
 
-LIMIT = 500  # rows of each domain, at most
+MAX_ROWS = 500  # of each domain
 
 
-class Sample(NamedTuple):
-    """Features of both domains, source [n, d] and target [m, d]; p [m, c]: what the model predicts on the target, as
-    probabilities; labels [m]: the target's. For judging only: nothing of it chooses a checkpoint.
+class TransferInputs(NamedTuple):
+    """What the measures of one run are computed from. It holds target labels, so it must never choose a checkpoint.
+
+    Attributes:
+        source: features of the source test set [n, d].
+        target: features of the target test set [m, d].
+        p: probabilities that the model predicts on the target test set [m, c].
+        labels: labels of the target test set [m].
     """
 
     source: np.ndarray
@@ -26,14 +29,19 @@ class Sample(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """title: how tables call it; of: sample -> number."""
+    """A transferability measure.
+
+    Attributes:
+        title: name in tables.
+        compute: function from `TransferInputs` to the value.
+    """
 
     title: str
-    of: Callable[[Sample], float]
+    compute: Callable[[TransferInputs], float]
 
 
-# N-LEEP and the neural A-distance train something: they are for who asks. The proxy A-distance, of all rows, has a
-# place of its own in a record.
+# N-LEEP is not here because it trains a mixture model. The proxy A-distance has a field of its own in a record,
+# because it uses all rows.
 MEASURES = {
     "mmd": Measure("MMD²", lambda s: mmd(s.source, s.target)),
     "coral": Measure("CORAL", lambda s: coral(s.source, s.target)),
@@ -47,12 +55,16 @@ MEASURES = {
 }
 
 
-def measure(sample: Sample) -> dict[str, float]:
-    """Every measure of the first LIMIT rows of each domain.
+def measure(inputs: TransferInputs) -> dict[str, float]:
+    """Value of every measure on the first `MAX_ROWS` rows of each domain.
 
-    All are NaN if a number of the sample is not finite, or a domain has but one row.
+    Args:
+        inputs: features, predictions and labels of one run.
+
+    Returns:
+        The values by name. All are NaN if any number is not finite or a domain has only one row.
     """
-    sample = Sample(*(rows[:LIMIT] for rows in sample))
-    if not all(np.isfinite(rows).all() and len(rows) > 1 for rows in sample):
+    inputs = TransferInputs(*(rows[:MAX_ROWS] for rows in inputs))
+    if not all(np.isfinite(rows).all() and len(rows) > 1 for rows in inputs):
         return dict.fromkeys(MEASURES, float("nan"))
-    return {name: one.of(sample) for name, one in MEASURES.items()}
+    return {name: each.compute(inputs) for name, each in MEASURES.items()}
