@@ -1,9 +1,7 @@
 """Nearest neighbours without adaptation: what the subspace and transport methods are without theirs."""
 
-from typing import ClassVar
-
 from da_bench.classical.common import Fitted, Normalise, Scaling, checked, nearest, scalers
-from da_bench.core.config import Count, UserError
+from da_bench.core.config import Count, UserError, field
 from da_bench.core.types import Array
 from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
@@ -20,12 +18,11 @@ class NearestNeighbour(ClassicalMethod):
     neither. But for "each" the target inputs are not used.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("normalise", "scaling")
     adapts = False
 
     k: Count = 1
-    normalise: Normalise = "none"
-    scaling: Scaling = "source"
+    normalise: Normalise = field(default="none", since="0.1")
+    scaling: Scaling = field(default="source", since="0.1")
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
         """Fit on source [n, d], labels [n] and, for `scaling` "each", target [m, d].

@@ -1,13 +1,13 @@
 """Methods without a network: correlation alignment of the inputs, and a logistic regression."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.linalg
 
 from da_bench.classical.common import Fitted, Normalise, checked, logistic, scalers, standardiser
 from da_bench.classical.svm import margins
-from da_bench.core.config import Positive, UserError
+from da_bench.core.config import Positive, UserError, field
 from da_bench.core.types import Array
 from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
@@ -48,12 +48,10 @@ class ShallowCoral(ClassicalMethod):
     Algorithm 1.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("classifier", "normalise")
-
     ridge: Positive = 1.0
     c: Positive = 1.0
-    classifier: Literal["logistic", "svm"] = "logistic"
-    normalise: Normalise = "none"
+    classifier: Literal["logistic", "svm"] = field(default="logistic", since="0.1")
+    normalise: Normalise = field(default="none", since="0.1")
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
         """Fit on source [n, d], labels [n] and unlabelled target [m, d].

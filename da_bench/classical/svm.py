@@ -1,12 +1,12 @@
 """A linear support vector machine without adaptation."""
 
 import warnings
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from da_bench.classical.common import Fitted, Map, Normalise, Scaling, all_classes, checked, scalers
-from da_bench.core.config import Positive, UserError
+from da_bench.core.config import Positive, UserError, field
 from da_bench.core.types import Array
 from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
@@ -26,14 +26,13 @@ class Svm(ClassicalMethod):
     own, "none" neither, as is the custom with counts of words. But for "each" the target inputs are not used.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("normalise", "scaling", "loss")
     adapts = False
     widest = 100_000  # it has no matrix of columns
 
     c: Positive = 1.0
-    normalise: Normalise = "none"
-    scaling: Scaling = "source"
-    loss: Literal["squared_hinge", "hinge"] = "squared_hinge"
+    normalise: Normalise = field(default="none", since="0.1")
+    scaling: Scaling = field(default="source", since="0.1")
+    loss: Literal["squared_hinge", "hinge"] = field(default="squared_hinge", since="0.1")
 
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
         """Fit on source [n, d], labels [n] and, for `scaling` "each", target [m, d].

@@ -86,7 +86,20 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return len(self._things)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+def field(*, default: T, since: str) -> T:
+    """Declare a field that was added after runs were recorded.
+
+    `as_dict` leaves such a field out while it has its default value, so runs recorded before it existed keep their ids.
+    A subclass inherits the mark, also where it declares the field again with another default.
+
+    Args:
+        default: value of the field in all earlier runs.
+        since: version that added the field, as in "0.3".
+    """
+    return dataclasses.field(default=default, metadata={"since": since})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def setting(cls: type[T]) -> type[T]:
     """Make `cls` a frozen keyword-only dataclass whose fields are checked and whose float fields are leaves.
 
@@ -150,21 +163,25 @@ def leaf_names(cls: type) -> list[str]:
 def as_dict(value: Any) -> Any:
     """A setting as JSON-able values, with its class's registered `name` first where it has one.
 
-    Of fields that a class calls LATER, as it got them after runs were on record, only what is not their default, so
-    that those runs keep their ids.
+    A field with a `since` mark (see `field`) appears only where its value differs from the default.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        later = getattr(value, "LATER", ())
-        told = [field for field in dataclasses.fields(value) if field.name not in later or _given(value, field)]
-        fields = {field.name: as_dict(getattr(value, field.name)) for field in told}
+        since = since_marks(type(value))
+        fields = {
+            each.name: as_dict(getattr(value, each.name))
+            for each in dataclasses.fields(value)
+            if each.name not in since or getattr(value, each.name) != each.default
+        }
         return {"name": value.name, **fields} if hasattr(value, "name") else fields
     if isinstance(value, (list, tuple)):
         return [as_dict(item) for item in value]
     return value
 
 
-def _given(value: Any, field: dataclasses.Field[Any]) -> bool:
-    return bool(getattr(value, field.name) != field.default)
+def since_marks(cls: type) -> dict[str, str]:
+    """Versions by field, for the fields of a setting that `field(since=...)` marks in it or in a parent class."""
+    declared = [each for base in cls.__mro__ for each in vars(base).get("__dataclass_fields__", {}).values()]
+    return {each.name: each.metadata["since"] for each in declared if "since" in each.metadata}
 
 
 def snake_case(name: str) -> str:

@@ -5,13 +5,13 @@ published numbers were made, each picture's draw a pure function of (key, row): 
 """
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.core.config import Count, UserError, setting
+from da_bench.core.config import Count, UserError, field, setting
 from da_bench.core.types import Array, named_key
 
 Triple = tuple[float, float, float]
@@ -31,8 +31,6 @@ class View:
     for networks that were trained by Caffe; stored: side of the stored squares, None: the custom of 256 for 224 seen.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("channels", "stored")
-
     pixels: Count = 224
     resize: Literal["squash", "centre"] = "squash"
     augment: Literal["none", "flip", "crop", "crop_flip"] = "crop_flip"
@@ -40,8 +38,8 @@ class View:
     std: Triple = (0.229, 0.224, 0.225)
     area: Range = (0.08, 1.0)
     ratio: Range = (3 / 4, 4 / 3)
-    channels: Literal["rgb", "bgr"] = "rgb"
-    stored: Count | None = None
+    channels: Literal["rgb", "bgr"] = field(default="rgb", since="0.1")
+    stored: Count | None = field(default=None, since="0.1")
 
     def __post_init__(self) -> None:
         if min(self.std) <= 0:

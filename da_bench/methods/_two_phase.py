@@ -1,7 +1,6 @@
 """Methods of two phases in one run: the source first, then the target."""
 
 import abc
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +17,6 @@ class Phased(Method):
     pretrain: share of the run that learns the source; restart: whether the second phase begins with an optimizer and a
     learning rate of its own.
     """
-
-    LATER: ClassVar[tuple[str, ...]] = ("restart",)
 
     pretrain: float
     restart: bool

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from da_bench.core.config import Fraction, NonNegative
+from da_bench.core.config import Fraction, NonNegative, field
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.adversarial import domain_cross_entropy
 from da_bench.methods._two_phase import Phased
@@ -41,7 +41,7 @@ class Adda(Phased):
 
     weight: NonNegative = 0.1
     pretrain: Fraction = 0.5
-    restart: bool = False
+    restart: bool = field(default=False, since="0.1")
     widths: tuple[int, ...] = (500, 500)
 
     def init(self, key: Array, output: Output) -> Tree:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 
-from da_bench.core.config import Count, NonNegative
+from da_bench.core.config import Count, NonNegative, field
 from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
 from da_bench.losses.spectrum import singular_values
@@ -34,7 +34,6 @@ class Bsp(Penalty):
         "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
     }
 
-    LATER: ClassVar = ("domain_loss",)
     searched: ClassVar = {"weight": REVERSED_WEIGHT, "spectral_weight": SMALL_WEIGHT}
 
     weight: NonNegative = 1.0
@@ -42,7 +41,7 @@ class Bsp(Penalty):
     widths: tuple[int, ...] = (1024, 1024)
     spectral_weight: NonNegative = 1e-4
     values: Count = 1
-    domain_loss: Literal["sum", "mean"] = "sum"
+    domain_loss: Literal["sum", "mean"] = field(default="sum", since="0.1")
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 
-from da_bench.core.config import Count, NonNegative
+from da_bench.core.config import Count, NonNegative, field
 from da_bench.core.types import Array, Output, Tree, named_key
 from da_bench.losses.adversarial import (
     Schedule,
@@ -46,7 +46,6 @@ class Cdan(Penalty):
         "gradient_is_that_of_finite_differences": "the gradient is reversed, and the predictions carry none",
     }
 
-    LATER: ClassVar = ("domain_loss",)
     searched: ClassVar = {"weight": REVERSED_WEIGHT}
 
     weight: NonNegative = 1.0
@@ -55,7 +54,7 @@ class Cdan(Penalty):
     entropy_conditioning: Literal["none", "plain", "normalised"] = "none"
     joint: Literal["auto", "outer", "random"] = "auto"
     random_width: Count = 1024
-    domain_loss: Literal["sum", "mean"] = "sum"
+    domain_loss: Literal["sum", "mean"] = field(default="sum", since="0.1")
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""

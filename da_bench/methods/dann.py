@@ -3,7 +3,7 @@
 import functools
 from typing import ClassVar, Literal
 
-from da_bench.core.config import NonNegative
+from da_bench.core.config import NonNegative, field
 from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
 from da_bench.methods.base import Penalty, register
@@ -33,7 +33,6 @@ class Dann(Penalty):
         "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features"
     }
 
-    LATER: ClassVar = ("start",)
     searched: ClassVar = {"weight": REVERSED_WEIGHT}
 
     weight: NonNegative = 1.0
@@ -41,7 +40,7 @@ class Dann(Penalty):
     widths: tuple[int, ...] = (1024, 1024)
     scaled: Literal["encoder", "both"] = "encoder"
     domain_loss: Literal["sum", "mean"] = "sum"
-    start: Literal["random", "zero"] = "random"
+    start: Literal["random", "zero"] = field(default="random", since="0.1")
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""

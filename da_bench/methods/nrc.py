@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from da_bench.core.config import Count, Fraction, NonNegative
+from da_bench.core.config import Count, Fraction, NonNegative, field
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.information import marginal_divergence
 from da_bench.losses.neighbours import neighbours
@@ -41,7 +41,7 @@ class Nrc(Banked):
 
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
-    restart: bool = False
+    restart: bool = field(default=False, since="0.1")
     smoothing: Fraction = 0.1
     neighbours: Count = 3
     extended: Count = 2

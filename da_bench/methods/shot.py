@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from da_bench.core.config import Count, Fraction, NonNegative
+from da_bench.core.config import Count, Fraction, NonNegative, field
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.clusters import centroids, nearest
 from da_bench.losses.information import information_maximisation
@@ -37,19 +37,17 @@ class Shot(Banked):
     Unsupervised Domain Adaptation, ICML 2020. arXiv:2002.08546, Section 3.
     """
 
-    LATER: ClassVar = ("restart", "renew")
-
     expected_failed_checks: ClassVar = {
         "weight_zero_is_source_only": "the source's labels are smoothed",
     }
 
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
-    restart: bool = False
+    restart: bool = field(default=False, since="0.1")
     smoothing: Fraction = 0.1
     beta: NonNegative = 0.3
     variant: Literal["shot", "im"] = "shot"
-    renew: Count = 1
+    renew: Count = field(default=1, since="0.1")
 
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
         """Features and predictions of the target rows, and the classes' centroids: of none."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from da_bench.core.config import Fraction, NonNegative
+from da_bench.core.config import Fraction, NonNegative, field
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods._two_phase import Phased, require_batch_norm
@@ -39,7 +39,7 @@ class Tent(Phased):
     needs_batch_norm = True
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
-    restart: bool = False
+    restart: bool = field(default=False, since="0.1")
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the phase in which the run is."""

@@ -5,7 +5,7 @@ Nothing here knows a target label: `run` is handed the source `Domain` and the t
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from da_bench.core.config import Count, Fraction, NonNegative, Positive, UserError, setting
+from da_bench.core.config import Count, Fraction, NonNegative, Positive, UserError, field, setting
 from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, named_key
 from da_bench.data.lazy_arrays import pool
@@ -44,8 +44,6 @@ class Training:
     "the new layers learn ten times as fast".
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("trunk_rate",)
-
     steps: Count = 1000
     evaluations: Count = 10
     batch_size: Count | None = 64
@@ -57,7 +55,7 @@ class Training:
     weight_decay: NonNegative = 0.0
     precision: Precision = "float32"
     batch_norm: BatchNorm = "joint"
-    trunk_rate: NonNegative = 1.0
+    trunk_rate: NonNegative = field(default=1.0, since="0.1")
 
     def __post_init__(self) -> None:
         if self.steps % self.evaluations:

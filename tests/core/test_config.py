@@ -2,7 +2,18 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from da_bench.core.config import Registry, UserError, as_dict, did_you_mean, leaf_names, setting, snake_case
+from da_bench.core.config import (
+    NonNegative,
+    Registry,
+    UserError,
+    as_dict,
+    did_you_mean,
+    field,
+    leaf_names,
+    setting,
+    since_marks,
+    snake_case,
+)
 from da_bench.methods import Dann, Mmd
 from da_bench.training.step import Training
 
@@ -58,6 +69,50 @@ def test_an_integer_for_a_float_is_the_same_setting():
 def test_as_dict_is_json_with_the_name_first():
     assert list(as_dict(Dann(widths=(3, 4))).items())[:3] == [("name", "dann"), ("weight", 1.0), ("schedule", "ramp")]
     assert as_dict(Dann(widths=(3, 4)))["widths"] == [3, 4]
+
+
+@setting
+class Parent:
+    rate: NonNegative = 1.0
+    decay: NonNegative = field(default=0.5, since="0.2")
+
+
+@setting
+class Child(Parent):
+    steps: int = field(default=3, since="0.4")
+
+
+@setting
+class Grandchild(Child):
+    decay: NonNegative = 0.25
+
+
+@pytest.mark.parametrize(
+    ("value", "config"),
+    [
+        (Parent(), {"rate": 1.0}),
+        (Parent(decay=0.75), {"rate": 1.0, "decay": 0.75}),
+        (Child(), {"rate": 1.0}),
+        (Child(decay=0.75), {"rate": 1.0, "decay": 0.75}),
+        (Child(steps=4), {"rate": 1.0, "steps": 4}),
+        (Grandchild(), {"rate": 1.0}),
+        (Grandchild(decay=0.5), {"rate": 1.0, "decay": 0.5}),
+    ],
+)
+def test_a_later_field_is_in_the_config_only_where_it_differs_from_its_default(value, config):
+    """A subclass with a later field of its own keeps the marks of its parent, so old ids stay."""
+    assert as_dict(value) == config
+
+
+def test_marks_of_later_fields_accumulate_through_inheritance():
+    assert since_marks(Parent) == {"decay": "0.2"}
+    assert since_marks(Grandchild) == {"decay": "0.2", "steps": "0.4"}
+
+
+def test_a_later_field_is_checked_and_a_leaf_like_any_other():
+    with pytest.raises(UserError, match=r"Child\.decay = -1"):
+        Child(decay=-1)
+    assert leaf_names(Child) == ["rate", "decay"]
 
 
 def test_the_nearest_name_is_offered_or_all_of_them():
