@@ -435,8 +435,9 @@ def _use_devices(isolate: bool, distributed: bool) -> None:
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-bench"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+        from da_bench.core.storage import cache_folder
+
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder("programs")))
     if distributed:
         given = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
         numbers: Any = {name: int(os.environ[of]) for name, of in given.items() if of in os.environ}

@@ -231,10 +231,9 @@ def _check_place(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror or error}; choose another --manifest") from None
+    from da_bench.core.storage import write_atomic
+
+    write_atomic(path, text, "choose another --manifest")
 
 
 def _print_domain(domain: Any) -> None:

@@ -133,11 +133,11 @@ def _load_code(what: Path) -> None:
 
 
 def _show(report: Any, asked: Check) -> None:
-    from da_bench.core.files import write_whole
+    from da_bench.core.storage import write_atomic
     from da_bench.leaderboard.submission.check import as_json, lines
 
     if asked.verdict is not None:
-        write_whole(asked.verdict, as_json(report).encode())
+        write_atomic(asked.verdict, as_json(report))
     print(as_json(report) if asked.json else "\n".join(lines(report)))
     sys.stdout.flush()
     if report.verdict == "refused":

@@ -6,7 +6,6 @@ the lines of the index, both flushed to disk, so that a line stands for a pictur
 goes on after its last whole line. A lock that dies with its holder lets only one process work on a draft.
 """
 
-import contextlib
 import hashlib
 import io
 import itertools
@@ -22,16 +21,17 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from da_bench.core import storage as disk
 from da_bench.core.config import UserError, did_you_mean
+from da_bench.core.locks import hold_locks
 from da_bench.core.progress import bar
-from da_bench.core.storage import flush
+from da_bench.core.storage import cache_folder, publish_folder, storage_errors
 from da_bench.data.family import Examples, Listing
 from da_bench.data.images import HOWS, How, decode_bytes, dhash, read_bytes, resize, strict_pillow
 
 IMAGES, INDEX, SUMMARY = "images.npy", "index.jsonl", "pack.json"
 RULES = 1  # of decoding and resizing; another number wherever they change, so that old packs are not taken for new ones
 SAVE_EVERY = 256  # pictures
+REMEDY = "free some space or grant permission to write there, or set DA_BENCH_CACHE to another folder"
 SHOWN = 20  # bad pictures in one message
 WORKERS = min(32, 1 + (os.cpu_count() or 1))  # one more than cores: some wait for the disk
 A = TypeVar("A")
@@ -75,8 +75,8 @@ class _Recipe(NamedTuple):
 
 
 def cache_root() -> Path:
-    """The folder of the packs, see `disk.cache`."""
-    return disk.cache("packs")
+    """Return the folder of the packs, see `cache_folder`."""
+    return cache_folder("packs")
 
 
 def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progress: bool = False) -> Pack:
@@ -90,17 +90,17 @@ def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progr
     """
     recipe = _checked(_Recipe(listing, side, how), name)
     folder = cache / f"{name.replace('/', '-')}-{side}-{how}-{key(listing)}"
-    try:
+
+    def announce(holder: str) -> None:
+        if progress:
+            print(f"waiting for process {holder}, which is preparing the same pictures", file=sys.stderr)
+
+    with storage_errors(f"write the pack '{folder}'", REMEDY):
         if not folder.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            with _lock(folder.with_name(f".{folder.name}.lock"), progress):
+            with hold_locks([folder.with_name(f".{folder.name}.lock")], on_wait=announce):
                 if not folder.exists():  # else another process has made it meanwhile
                     _make(recipe, folder, name if progress else "")
-    except OSError as error:
-        raise UserError(
-            f"cannot write the pack '{folder}': {error.strerror or error}; make sure that it can be made and "
-            "has room, or set the environment variable DA_BENCH_CACHE to another folder"
-        ) from None
     return open_pack(folder)
 
 
@@ -132,25 +132,6 @@ def stamp(path: Path | str) -> tuple[int, ...]:
     except OSError:  # decoding says so, together with all that is wrong
         return ()
     return found.st_size, found.st_mtime_ns
-
-
-@contextlib.contextmanager
-def _lock(path: Path, progress: bool) -> Iterator[None]:
-    """Hold a lock among processes, which ends with this one however it ends; the file stays, and names its holder."""
-    import fcntl
-
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            if progress:
-                print(f"waiting for process {file.read()}, which is preparing the same pictures", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def _make(recipe: _Recipe, folder: Path, shown: str) -> None:
@@ -286,11 +267,8 @@ def _publish(recipe: _Recipe, draft: Path, folder: Path) -> None:
         "how": recipe.how,
         "decoder": _decoder(),
     }
-    with (draft / SUMMARY).open("w", encoding="utf-8") as file:
-        json.dump(summary, file, indent=2)
-        _flush(file)
-    draft.rename(folder)
-    flush(folder.parent)
+    (draft / SUMMARY).write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    publish_folder(draft, folder)
 
 
 def _decoder() -> dict[str, Any]:

@@ -7,7 +7,6 @@ is made in a draft, chunk by chunk, each a file of its own that is there whole o
 import dataclasses
 import functools
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from da_bench import pretrained as weights
-from da_bench.core import storage as disk
-from da_bench.core.config import StorageError, UserError, as_dict
-from da_bench.core.locks import hold
+from da_bench.core.config import UserError, as_dict
+from da_bench.core.locks import hold_locks
 from da_bench.core.progress import bar
+from da_bench.core.storage import atomic_file, cache_folder, publish_folder, storage_errors, write_atomic
 from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Domain, Splits, Task, Tree
 from da_bench.data.lazy_arrays import Rows
@@ -30,6 +29,7 @@ from da_bench.models import Network, forward
 
 CHUNK = 32  # pictures in one pass: what a network of 224 pixels keeps of more leaves a CPU's caches
 FEATURES, SUMMARY = "features.npy", "store.json"
+REMEDY = "free some space or grant permission to write there, or set DA_BENCH_CACHE to another folder"
 
 
 class Same:
@@ -102,18 +102,13 @@ def kept(key: str, shape: tuple[int, int], make: Callable[[Path], None]) -> np.n
     Raises:
         UserError: it is damaged. StorageError: it cannot be written to.
     """
-    folder = disk.cache("features") / key
-    try:
+    folder = cache_folder("features") / key
+    with storage_errors(f"store features in '{folder.parent}'", REMEDY):
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not (folder / SUMMARY).is_file():
-            with hold([folder.with_name(f"{folder.name}.lock")]):
+            with hold_locks([folder.with_name(f"{folder.name}.lock")]):
                 make(folder)
         return _read(folder, shape)
-    except OSError as error:
-        raise StorageError(
-            f"cannot keep features in '{folder.parent}': {error.strerror or error}; make room or give permission "
-            "there, or set DA_BENCH_CACHE to another folder"
-        ) from error
 
 
 def _described(trunk: Trunk) -> str:
@@ -175,11 +170,10 @@ def put(folder: Path, whole: np.ndarray) -> None:
     draft = _draft(folder)
     _save(draft / FEATURES, whole)
     summary = {"shape": whole.shape, "sha256": hashlib.sha256(whole.data).hexdigest()}
-    disk.publish(draft / SUMMARY, [json.dumps(summary).encode()])
+    write_atomic(draft / SUMMARY, json.dumps(summary), REMEDY)
     for chunk in draft.glob("[0-9]*.npy"):
         chunk.unlink()
-    draft.rename(folder)
-    disk.flush(folder.parent)
+    publish_folder(draft, folder)
 
 
 def _draft(folder: Path) -> Path:
@@ -189,9 +183,8 @@ def _draft(folder: Path) -> Path:
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
-    disk.publish(path, [head.getvalue(), array.data])  # without a copy: an array may be of a gigabyte
+    with atomic_file(path, REMEDY) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray:

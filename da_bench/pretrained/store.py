@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.core import storage as disk
-from da_bench.core.config import StorageError, UserError, as_dict, did_you_mean
+from da_bench.core.config import UserError, as_dict, did_you_mean
+from da_bench.core.storage import atomic_file, cache_folder
 from da_bench.core.trees import flatten, unflatten
 from da_bench.core.types import Tree
 from da_bench.data.transforms import View
@@ -73,9 +73,9 @@ class Facts(NamedTuple):
 
 
 def folder() -> Path:
-    """Where imported weights are: $DA_BENCH_WEIGHTS, else "weights" beside the packs, see `disk.cache`."""
+    """Where imported weights are: $DA_BENCH_WEIGHTS, else "weights" beside the packs, see `cache_folder`."""
     given = os.environ.get("DA_BENCH_WEIGHTS")
-    return Path(given).expanduser() if given else disk.cache("weights")
+    return Path(given).expanduser() if given else cache_folder("weights")
 
 
 def names() -> list[str]:
@@ -189,14 +189,9 @@ def parity(model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray]) -> dic
 
 def _write(path: Path, facts: Facts, arrays: Mapping[tuple[str, ...], np.ndarray]) -> None:
     words = {"da_bench": json.dumps({"format": FORMAT, **facts._asdict(), "view": as_dict(facts.view)}, sort_keys=True)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        disk.publish(path, safetensors.written({"/".join(own): array for own, array in arrays.items()}, words))
-    except OSError as error:
-        raise StorageError(
-            f"cannot write the weights '{path}': {error.strerror or error}; make room or give permission there, or set "
-            "DA_BENCH_WEIGHTS to another folder"
-        ) from error
+    remedy = "free some space or grant permission to write there, or set DA_BENCH_WEIGHTS to another folder"
+    with atomic_file(path, remedy) as file:
+        file.writelines(safetensors.written({"/".join(own): array for own, array in arrays.items()}, words))
 
 
 def facts(name: str) -> Facts:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from da_bench.core.config import Count, NonNegative, Positive, UserError, setting
 from da_bench.core.distributed import is_primary
-from da_bench.core.locks import HeldError, hold
+from da_bench.core.locks import LockedError, hold_locks
 from da_bench.core.progress import Mode, Sweep
 from da_bench.core.shutdown import Request
 from da_bench.core.types import Task
@@ -136,8 +136,8 @@ def held(group: list[Experiment], job: Job, stack: contextlib.ExitStack) -> bool
     if not is_primary():
         return True
     try:
-        stack.enter_context(hold([job.store.lock(one.id) for one in group]))
-    except HeldError:
+        stack.enter_context(hold_locks([job.store.lock(one.id) for one in group]))
+    except LockedError:
         return False
     for run_id in job.store.failures(one.id for one in group) if job.options.retry else []:
         job.store.forget(run_id)

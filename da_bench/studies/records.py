@@ -7,6 +7,7 @@ results/runs/<id>/config.json       the resolved experiment; its hash is the id
                   result.json       what each selection rule reports
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.metadata
@@ -25,6 +26,7 @@ from typing import Any, Literal
 import numpy as np
 
 from da_bench.core.config import StorageError, UserError
+from da_bench.core.storage import publish_folder, remove_folder, storage_errors
 from da_bench.core.strict_json import no_constant, no_twins
 
 PARTS = ("config", "result", "curves", "environment")
@@ -108,11 +110,9 @@ class Records:
 
     def prepare(self) -> None:
         """Make the folder; StorageError where that cannot be."""
-        try:
+        with _write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
-        except OSError as error:
-            raise _not_written(self.folder, error) from error
 
     def clean(self, run_id: str) -> None:
         """Remove drafts of the run that a killed process left; for who holds its lock."""
@@ -125,9 +125,8 @@ class Records:
 
     def forget(self, run_id: str) -> None:
         """Remove the record of a run, at once for all who look."""
-        grave = Path(tempfile.mkdtemp(prefix=f".{run_id}-", dir=self.folder))
-        (self.folder / run_id).rename(grave / run_id)
-        shutil.rmtree(grave, ignore_errors=True)
+        with _write_errors(self.folder):
+            remove_folder(self.folder / run_id)
 
     def publish(self, record: Record, predictions: Mapping[str, np.ndarray]) -> bool:
         """Write the run's folder under a hidden name, flush it to disk and rename it into place.
@@ -137,45 +136,29 @@ class Records:
         Raises:
             StorageError: the folder cannot be written to.
         """
-        try:
+        with _write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{record.id}-", dir=self.folder))
-        except OSError as error:
-            raise _not_written(self.folder, error) from error
         try:
-            for part in PARTS:
-                _write_json(draft / f"{part}.json", getattr(record, part))
-            _write_arrays(draft / "predictions.npz", predictions)
-            draft.chmod(0o755)
-            draft.rename(self.folder / record.id)  # atomic, and refused by the system if the target is not empty
-        except OSError as error:
+            with _write_errors(self.folder):
+                for part in PARTS:
+                    with (draft / f"{part}.json").open("w", encoding="utf-8") as file:
+                        json.dump(getattr(record, part), file, indent=1, sort_keys=True, allow_nan=False)
+                np.savez_compressed(draft / "predictions.npz", allow_pickle=False, **predictions)
+                draft.chmod(0o755)
+                publish_folder(draft, self.folder / record.id)  # the system refuses it if the run is published
+        except StorageError:
             if not self.has(record.id):
-                raise _not_written(self.folder, error) from error
+                raise
             return False
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return True
 
 
-def _not_written(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write to '{folder}': {error.strerror or error}; make room or give permission there, and the same "
-        "command makes what is missing"
-    )
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_errors(folder: Path) -> contextlib.AbstractContextManager[None]:
+    remedy = "free some space or grant permission to write there, and the same command computes what is missing"
+    return storage_errors(f"write to '{folder}'", remedy)
 
 
 def strict_json(text: str) -> Any:

@@ -20,7 +20,7 @@ from da_bench import models
 from da_bench import pretrained as weights
 from da_bench.core.config import UserError
 from da_bench.core.distributed import barrier, broadcast, is_distributed, is_primary
-from da_bench.core.locks import HeldError, hold
+from da_bench.core.locks import LockedError, hold_locks
 from da_bench.core.progress import MODE, Sweep
 from da_bench.core.shutdown import listening
 from da_bench.core.types import Array, Task, Tree
@@ -74,12 +74,12 @@ class Results:
             UserError: see `check_name`.
         """
         check_name(name)
-        from da_bench.core.files import write_whole
+        from da_bench.core.storage import write_atomic
         from da_bench.reporting.plots.plots import write_plots
         from da_bench.reporting.tables.result_tables import write_tables
 
         return [
-            write_whole(self.folder / name / archive.NAME, archive.pack(self.records, rule)),
+            write_atomic(self.folder / name / archive.NAME, archive.pack(self.records, rule)),
             *write_tables(self.records, self.folder / name, rule),
             *write_plots(self.records, self.folder / name, rule),
         ]
@@ -134,7 +134,7 @@ def _records(wanted: Iterable[str], stand: dict[str, Record], store: Records) ->
     """Those that there are now; those that `stand` are not read again."""
     there = stand | _on_record([run_id for run_id in wanted if run_id not in stand], store)
     if not there:
-        raise HeldError(f"none of these runs is on record in '{store.folder}' yet: another process is making them")
+        raise LockedError(f"none of these runs is on record in '{store.folder}' yet: another process is making them")
     return [there[run_id] for run_id in wanted if run_id in there]
 
 
@@ -172,7 +172,7 @@ def _tidy_checkpoints(store: Records, options: Options) -> None:
 def _tidy_runs(store: Records) -> None:
     """Remove locks and drafts of processes that were killed."""
     for lock in store.folder.glob(".*.lock"):
-        with contextlib.suppress(HeldError), hold([lock]):
+        with contextlib.suppress(LockedError), hold_locks([lock]):
             store.clean(lock.stem.removeprefix("."))
 
 

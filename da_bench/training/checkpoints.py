@@ -6,6 +6,7 @@ flushed, and renamed; the last two are kept. One that is damaged, or of other da
 or none.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench.core.config import StorageError, first_line
-from da_bench.core.storage import flush
+from da_bench.core.storage import publish_folder, remove_folder
 
 MANIFEST = "MANIFEST"
 KEPT = 2
@@ -64,8 +65,7 @@ class Checkpoints:
             _write_manifest(draft, self._facts(saved) | {"empty": empty})
             place = self.own / f"{saved.step:09d}"
             _remove(place)  # only a damaged one can be there: else the run would be past it
-            draft.rename(place)
-            flush(self.own)
+            publish_folder(draft, place)
         except Exception as error:  # orbax raises many kinds; whatever it is, the run is not on disk
             shutil.rmtree(draft, ignore_errors=True)
             raise StorageError(
@@ -145,14 +145,8 @@ def tidy(folder: Path, has: Callable[[str], bool]) -> None:
 
 
 def _remove(place: Path) -> None:
-    """At once for all who look: nobody takes half of it for a damaged one, should this be killed on the way."""
-    grave = place.with_name(f".{place.name}")
-    shutil.rmtree(grave, ignore_errors=True)
-    try:
-        place.rename(grave)
-    except OSError:  # it is gone already
-        return
-    shutil.rmtree(grave, ignore_errors=True)
+    with contextlib.suppress(OSError):  # one that cannot be removed does no harm
+        remove_folder(place)
 
 
 def _remove_empty(folder: Path) -> None:
@@ -190,8 +184,6 @@ def _manifest(place: Path) -> dict[str, Any]:
 def _write_manifest(draft: Path, facts: dict[str, Any]) -> None:
     body = json.dumps({"format": FORMAT, **facts, "files": _digests(draft)}, sort_keys=True).encode()
     (draft / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-    for path in [*draft.rglob("*"), draft]:
-        flush(path)
 
 
 def _digests(place: Path) -> dict[str, str]:

@@ -9,13 +9,13 @@ import pytest
 
 from da_bench.core import locks
 from da_bench.core.config import StorageError
-from da_bench.core.locks import HeldError, hold
+from da_bench.core.locks import LockedError, hold_locks
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from da_bench.core.locks import hold
-with hold([Path(sys.argv[1])]):
+from da_bench.core.locks import hold_locks
+with hold_locks([Path(sys.argv[1])]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -23,14 +23,14 @@ with hold([Path(sys.argv[1])]):
 COUNTER = """
 import sys
 from pathlib import Path
-from da_bench.core.locks import HeldError, hold
+from da_bench.core.locks import LockedError, hold_locks
 lock, number, left = Path(sys.argv[1]), Path(sys.argv[2]), 50
 while left:
     try:
-        with hold([lock]):
+        with hold_locks([lock]):
             number.write_text(str(int(number.read_text()) + 1))
             left -= 1
-    except HeldError:
+    except LockedError:
         continue
 """
 
@@ -54,7 +54,7 @@ def holder(path):
 
 
 def test_the_second_process_says_which_holds_it(path, holder):
-    with pytest.raises(HeldError, match=rf"process {holder.pid} holds .*\.lock") as caught, hold([path]):
+    with pytest.raises(LockedError, match=rf"process {holder.pid} holds .*\.lock") as caught, hold_locks([path]):
         pass
     assert caught.value.code == 75
 
@@ -69,20 +69,20 @@ def test_it_is_free_when_its_holder_is_killed(path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert path.exists()
-    with hold([path]):
+    with hold_locks([path]):
         assert path.read_text() == str(os.getpid())
     assert not path.exists()
 
 
 def test_all_or_none(path, holder, tmp_path):
     free = tmp_path / ".a"  # sorted before the one that is held
-    with pytest.raises(HeldError), hold([path, free]):
+    with pytest.raises(LockedError), hold_locks([path, free]):
         pass
     assert not free.exists()
 
 
 def test_an_error_within_gives_it_up(path):
-    with pytest.raises(ZeroDivisionError), hold([path]):
+    with pytest.raises(ZeroDivisionError), hold_locks([path]):
         raise ZeroDivisionError
     assert not path.exists()
 
@@ -98,7 +98,7 @@ def test_a_file_that_goes_between_opening_and_locking_is_opened_anew(path, monke
         flock(handle, how)
 
     monkeypatch.setattr(locks.fcntl, "flock", late)
-    with hold([path]):
+    with hold_locks([path]):
         assert len(calls) == 2
         assert path.read_text() == str(os.getpid())
     assert not path.exists()
@@ -120,9 +120,23 @@ def test_where_it_cannot_be_written_one_message_says_so(call, path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(locks.os, call, full)
-    with pytest.raises(StorageError, match=r"cannot lock '.*': No space left on device; make room"), hold([path]):
+    with pytest.raises(StorageError, match=r"cannot lock '.*': No space left on device"), hold_locks([path]):
         pass
     monkeypatch.undo()
     assert not path.exists()
-    with hold([path]):  # and it is free
+    with hold_locks([path]):  # and it is free
         assert path.exists()
+
+
+def test_a_process_can_wait_for_the_lock(path, holder):
+    """It learns the holder's id once, and gets the lock when the holder releases it."""
+    waited = []
+
+    def on_wait(process):
+        waited.append(process)
+        holder.stdin.close()  # which ends the holder
+
+    with hold_locks([path], on_wait=on_wait):
+        assert path.read_text() == str(os.getpid())
+    assert waited == [str(holder.pid)]
+    assert not path.exists()

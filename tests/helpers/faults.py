@@ -36,7 +36,7 @@ import tyro
 
 import da_bench as da
 from da_bench import cli
-from da_bench.core.locks import HeldError
+from da_bench.core.locks import LockedError
 from da_bench.methods import METHODS, load_plugins
 from da_bench.studies import study as execute
 from da_bench.studies.records import Records
@@ -358,7 +358,7 @@ def contended(number: int) -> da.Experiment:
 def attempt(one: da.Experiment, options: da.Options) -> str:
     try:
         da.study([one], options)
-    except HeldError:
+    except LockedError:
         return "left to another"
     except BaseException as error:
         return f"error: {type(error).__name__}: {error}"

@@ -10,8 +10,8 @@ import pytest
 import da_bench as da
 from da_bench import models
 from da_bench import pretrained as weights
-from da_bench.core import storage as disk
 from da_bench.core.config import UserError
+from da_bench.core.storage import cache_folder
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.data import tasks
 from da_bench.data.lazy_arrays import Rows
@@ -82,7 +82,7 @@ def test_they_are_computed_once(trunk, monkeypatch):
 
 def test_what_was_stopped_goes_on(trunk, monkeypatch):
     whole = features.stored(features.Same(pictures(0)), trunk, "a")
-    (folder,) = [path for path in disk.cache("features").iterdir() if path.is_dir()]
+    (folder,) = [path for path in cache_folder("features").iterdir() if path.is_dir()]
     folder.rename(folder.with_name("elsewhere"))
     real, made = features._save, []
 
@@ -103,7 +103,7 @@ def test_what_was_stopped_goes_on(trunk, monkeypatch):
 
 def test_damage_is_named(trunk):
     features.stored(features.Same(pictures(0)), trunk, "a")
-    (file,) = disk.cache("features").glob("*/features.npy")
+    (file,) = cache_folder("features").glob("*/features.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)

@@ -9,8 +9,8 @@ import pytest
 
 import da_bench as da
 from da_bench.classical import Svm
-from da_bench.core import storage as disk
 from da_bench.core.config import UserError
+from da_bench.core.storage import cache_folder
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.leaderboard.submission.check import tasks_of
 from da_bench.leaderboard.submission.package import Run
@@ -108,7 +108,7 @@ def test_it_is_computed_once_and_damage_is_named(monkeypatch):
     assert one.fingerprint == again.fingerprint == msda.marked(task(), Msda(layers=2)).fingerprint
     with pytest.raises(TypeError):  # other settings: it would have to be made
         msda.represented(task(), Msda(layers=2, corruption=0.4))
-    (file,) = disk.cache("features").glob("*/features.npy")
+    (file,) = cache_folder("features").glob("*/features.npy")
     file.write_bytes(file.read_bytes()[:-1] + b"!")
     msda._represented.cache_clear()
     with pytest.raises(UserError, match=r"the features '.*' are damaged .*: delete that folder"):

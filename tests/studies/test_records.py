@@ -120,7 +120,7 @@ def test_a_failing_disk_loses_nothing_that_was_there(tmp_path, one, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(records.os, "fsync", full)
-    with pytest.raises(StorageError, match=r"No space left.*make room"):
+    with pytest.raises(StorageError, match="No space left"):
         store.publish(Record("f" * 16, *(getattr(one, part) for part in records.PARTS)), CLASSES)
     assert store.all() == [one]
     assert len(list(store.folder.iterdir())) == 1

@@ -188,7 +188,7 @@ def refuse(*_, **__):
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("place", ["_find_room", "_write_arrays", "_write_manifest", "flush"])
+@pytest.mark.parametrize("place", ["_find_room", "_write_arrays", "_write_manifest", "publish_folder"])
 def test_a_full_disk_is_one_message_and_costs_nothing(place, store, told, monkeypatch):
     store.save(saved(3))
     before = {path: path.read_bytes() for path in files(store)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from da_bench.core.config import UserError
-from da_bench.core.files import write_whole
+from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import RULES
 from da_bench.leaderboard.site import downloads, pages
 from da_bench.leaderboard.site.entries import Entry, Source, entries_of, ranks
@@ -87,7 +87,7 @@ def build(gathered: Gathered, out: Path, rule: str) -> list[Path]:
     """Write the site into `out` and remove pages there that it no longer has; returns the paths, index.html last."""
     entries = entries_of(gathered.sources)
     made = dict(_files(entries, rule))
-    written = [write_whole(out / name, text.encode()) for name, text in made.items()]
+    written = [write_atomic(out / name, text) for name, text in made.items()]
     for stale in out.iterdir():
         if stale.name not in made and OURS.fullmatch(stale.name):
             stale.unlink()

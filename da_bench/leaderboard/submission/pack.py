@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from da_bench.core.config import UserError, did_you_mean
-from da_bench.core.files import write_whole
+from da_bench.core.storage import write_atomic
 from da_bench.leaderboard.submission import schema
 from da_bench.leaderboard.submission.package import MANIFEST, Run, Submission, predictions, read
 from da_bench.studies.records import PARTS, Record, Records
@@ -70,7 +70,7 @@ def _chosen(records: list[Record], methods: list[str], results: Path) -> list[Re
 
 def _write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
     for name, content in contents.items():
-        write_whole(out / name, content)
+        write_atomic(out / name, content)
 
 
 def _write_zip(out: Path, contents: Mapping[str, bytes]) -> None:
@@ -79,4 +79,4 @@ def _write_zip(out: Path, contents: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(contents):
             archive.writestr(zipfile.ZipInfo(name), contents[name], zipfile.ZIP_DEFLATED)
-    write_whole(out, packed.getvalue())
+    write_atomic(out, packed.getvalue())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from da_bench.core.files import write_whole
+from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import RULES
 from da_bench.reporting.plots.canvas import (
     BESIDE,
@@ -262,7 +262,7 @@ def write_plots(records: Sequence[Record], folder: Path, rule: str = "last") -> 
 def write_pictures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
     """Write each figure as `folder`/<its name>.png and .svg; returns their paths."""
     return [
-        write_whole(folder / f"{name}.{kind}", picture(figure, kind))
+        write_atomic(folder / f"{name}.{kind}", picture(figure, kind))
         for name, figure in figures.items()
         for kind in ("png", "svg")
     ]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench.core.config import UserError, did_you_mean, first_line
-from da_bench.core.files import write_whole
+from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import LAST, VALIDATORS
 from da_bench.methods import load_plugins
 from da_bench.reporting.plots.plots import write_pictures
@@ -154,7 +154,7 @@ def write_card(found: Card, discords: Sequence[Discord], folder: Path) -> list[P
     texts = {"card.md": found.markdown(), "card.json": _json(found.data())}
     if discords:
         texts[DISCORDS] = _json([one._asdict() for one in discords])
-    return [write_whole(folder / name, text.encode()) for name, text in texts.items()]
+    return [write_atomic(folder / name, text) for name, text in texts.items()]
 
 
 def _json(value: Any) -> str:

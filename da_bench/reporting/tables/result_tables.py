@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from da_bench.core.files import write_whole
+from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS
 from da_bench.reporting.stats.over_pairs import ENOUGH_PAIRS
 from da_bench.reporting.tables import cells
@@ -327,7 +327,7 @@ def write_tables(records: Sequence[Record], folder: Path, rule: str = "last") ->
         "tables.csv": f"# {_origin(commands, records)} Accuracies are in [0, 1].\n" + tables_csv(tables),
         "tables.json": _json_text(tables, commands, len(records)),
     }
-    return [write_whole(folder / name, text.encode()) for name, text in texts.items()]
+    return [write_atomic(folder / name, text) for name, text in texts.items()]
 
 
 def _origin(commands: str, records: Sequence[Record]) -> str:

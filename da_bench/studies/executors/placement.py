@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from da_bench.core.locks import HeldError, hold
+from da_bench.core.locks import LockedError, hold_locks
 from da_bench.studies.executors import ray as cluster
 from da_bench.studies.executors import subprocess as isolate
 from da_bench.studies.experiment import Experiment
@@ -30,7 +30,7 @@ def attempt(one: Experiment, job: Job) -> bool:
             options = _alone(job.options) | ({"progress": "json"} if shown else {})
             hear = job.sweep.relay if shown else None
             found = isolate.apart(one, options, job.options.timeout, job.request, hear)
-        except HeldError as error:
+        except LockedError as error:
             found = error
     return _settled(one, found, job)
 
@@ -72,10 +72,10 @@ def _free(one: Experiment, job: Job) -> bool:
 def _settled(one: Experiment, found: cluster.Found, job: Job) -> bool:
     """Whether the run is on record now, if need be as failed; else another process is making it."""
     try:
-        if isinstance(found, HeldError):
+        if isinstance(found, LockedError):
             return False
         _settle(one, found, job)
-    except HeldError:
+    except LockedError:
         return False
     job.sweep.end(1, len(job.store.failures([one.id])))
     return True
@@ -83,7 +83,7 @@ def _settled(one: Experiment, found: cluster.Found, job: Job) -> bool:
 
 def _settle(one: Experiment, found: isolate.Failure | None, job: Job) -> None:
     """Record why a process left no result; not where another process is making the run by now."""
-    with hold([job.store.lock(one.id)]):
+    with hold_locks([job.store.lock(one.id)]):
         if job.store.has(one.id):
             return
         found = found or isolate.Failure("error", "its process ended well, and left no result")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from da_bench.core.config import UserError, first_line
-from da_bench.core.locks import HeldError, hold
+from da_bench.core.locks import LockedError, hold_locks
 from da_bench.core.shutdown import Request, Stopped, listening
 from da_bench.studies.executors import subprocess as isolate
 from da_bench.studies.executors.subprocess import GRACE, Failure
@@ -23,7 +23,7 @@ PATIENCE = 2 * GRACE  # seconds in which what a dead worker left behind saves, e
 POLL = 0.2
 FOLDERS = ("DA_BENCH_DATA", "DA_BENCH_CACHE", "PYTHONPATH")  # variables that a node's own may lack
 
-Found = Failure | HeldError | None  # None: its process ended well; HeldError: another process is making the run
+Found = Failure | LockedError | None  # None: its process ended well; LockedError: another process is making the run
 
 
 class Need(NamedTuple):
@@ -126,7 +126,7 @@ def _found(ray: Any, ref: Any) -> Found:
         return Failure("killed", f"with its worker, {RETRIES + 1} times; {first_line(error)}")
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
-        if isinstance(cause, HeldError):
+        if isinstance(cause, LockedError):
             return cause
         if isinstance(cause, UserError):
             raise cause from error
@@ -169,7 +169,7 @@ def _await(lock: Path, request: Request) -> None:
 
 def _held(lock: Path) -> bool:
     try:
-        with hold([lock]):
+        with hold_locks([lock]):
             return False
-    except HeldError:
+    except LockedError:
         return True

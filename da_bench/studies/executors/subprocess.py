@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 import jax
 
 from da_bench.core.config import StorageError, UserError
-from da_bench.core.locks import HeldError
+from da_bench.core.locks import LockedError
 from da_bench.core.shutdown import Request
 from da_bench.studies.experiment import Experiment
 
@@ -43,7 +43,7 @@ def apart(
     it prints, its progress if the options have it.
 
     Raises:
-        Stopped: on request, after the process has saved. UserError: it refused what it was asked for. HeldError:
+        Stopped: on request, after the process has saved. UserError: it refused what it was asked for. LockedError:
             another process is making the run.
     """
     return make(described(one, options), timeout, request, hear)
@@ -130,7 +130,7 @@ def _wait(
 
 def _outcome(code: int, limit: float | None, last: str) -> Failure | None:
     """What an exit code means; limit: the seconds that it was ended after, if it was."""
-    for kind in (UserError, StorageError, HeldError):
+    for kind in (UserError, StorageError, LockedError):
         if code == kind.code:
             raise kind(last.removeprefix("da-bench: "))
     if code == 0:

@@ -13,7 +13,7 @@ from pydantic import InstanceOf
 
 from da_bench.core.config import Count, StorageError, UserError, setting
 from da_bench.core.distributed import is_distributed
-from da_bench.core.locks import hold
+from da_bench.core.locks import hold_locks
 from da_bench.evaluation.validators import LAST, ORACLE, VALIDATORS
 from da_bench.methods.search_space import LEARNING_RATE, LogUniform, Space
 from da_bench.reporting.tables.search import score_of
@@ -70,13 +70,13 @@ def adaptive(experiment: Experiment, budget: Budget, options: Options = DEFAULTS
     Raises:
         UserError: as `study` and `space_of`; Optuna is not installed; the storage is no search's; the rule needs
             validators that `options` leave out, or options are for sharing runs out that are not known beforehand.
-        HeldError: another process searches with this storage.
+        LockedError: another process searches with this storage.
     """
     spaces = space_of(experiment, budget.learning_rate)
     _check(experiment, budget, options)
     optuna = require_optuna()
     lock = budget.storage.with_name(f".{budget.storage.name}.lock")
-    with _quiet(optuna), hold([lock]):
+    with _quiet(optuna), hold_locks([lock]):
         asked = _opened(optuna, _name(experiment, budget, spaces), budget.storage)
         if not asked.trials:
             asked.enqueue_trial(values_of(experiment, spaces))

@@ -18,7 +18,7 @@ import da_bench as da
 from da_bench import cli
 from da_bench.core import locks
 from da_bench.core.config import UserError
-from da_bench.core.locks import HeldError
+from da_bench.core.locks import LockedError
 from da_bench.core.shutdown import Request, Stopped
 from da_bench.studies.executors import ray as cluster
 from da_bench.studies.executors import subprocess as isolate
@@ -154,8 +154,8 @@ def test_a_run_on_the_cluster_is_the_run_made_here(ray, tmp_path, monkeypatch):
 
 def test_what_is_asked_is_plain_and_the_same_from_everywhere(outcomes, ray, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outcomes += [RayTaskError(HeldError("process 1 holds it"))] * 2
-    with pytest.raises(HeldError):
+    outcomes += [RayTaskError(LockedError("process 1 holds it"))] * 2
+    with pytest.raises(LockedError):
         da.study(experiments(1), da.Options(results=Path("results"), progress="none", executor="ray", timeout=9))
     (_, (first,)), _ = ray.tasks
     message = json.loads(first.message)
@@ -232,7 +232,7 @@ def test_a_task_waits_for_what_a_dead_worker_left(tmp_path, monkeypatch):
     """Its process saves first; only then is the run made again."""
     asks, waits = asked(tmp_path), []
     with contextlib.ExitStack() as left:
-        left.enter_context(locks.hold([asks.lock]))
+        left.enter_context(locks.hold_locks([asks.lock]))
         monkeypatch.setattr(cluster.time, "sleep", lambda seconds: waits.append(seconds) or left.close())
         monkeypatch.setattr(isolate, "make", lambda *_: None)
         assert cluster.make(asks) is None

@@ -13,7 +13,7 @@ import pytest
 import da_bench as da
 from da_bench.core import progress
 from da_bench.core.config import StorageError, UserError
-from da_bench.core.locks import HeldError
+from da_bench.core.locks import LockedError
 from da_bench.core.shutdown import Request
 from da_bench.methods import METHODS
 from da_bench.models import Mlp
@@ -137,7 +137,7 @@ def test_a_run_that_another_process_is_making_is_left_to_it(results, monkeypatch
 
     def apart(run, *_):
         if run.seed == 1:
-            raise HeldError("process 1 holds it")
+            raise LockedError("process 1 holds it")
         return isolate.Failure("error", "no")
 
     monkeypatch.setattr(isolate, "apart", apart)
@@ -190,7 +190,7 @@ def test_what_another_sweep_has_made_again_meanwhile_stands(results, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(2, UserError), (74, StorageError), (75, HeldError)], ids=["user", "storage", "held"]
+    ("code", "kind"), [(2, UserError), (74, StorageError), (75, LockedError)], ids=["user", "storage", "held"]
 )
 def test_what_ends_the_sweep_ends_it_here_too(code, kind):
     with pytest.raises(kind, match=r"^no room$") as caught:
