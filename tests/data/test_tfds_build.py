@@ -257,7 +257,7 @@ def test_a_damaged_picture_is_named_and_nothing_is_left(root, mini, tmp_path):
 KILLED = """
 import itertools, os, signal, sys
 from pathlib import Path
-from da_bench.data import builders
+from da_bench.data import tfds_build as builders
 decode, calls = builders.decode_bytes, itertools.count(1)
 def dying(*arguments):
     if next(calls) == 7:

@@ -5,7 +5,7 @@ from da_bench.pretrained import convert
 from tests.helpers import published
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def registered(monkeypatch, tmp_path):
     """Two small networks, and an empty folder of weights."""
     monkeypatch.setenv("DA_BENCH_WEIGHTS", str(tmp_path / "imported"))

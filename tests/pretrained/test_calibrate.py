@@ -15,6 +15,8 @@ from da_bench.pretrained.example_images import pictures
 from tests.helpers import published
 from tests.helpers.pictures_on_disk import folder
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 ASKED = weights.Asked("small_net", preprocessing="inception")
 
 

@@ -14,6 +14,8 @@ from da_bench.pretrained.classify import classify, read_labels
 from da_bench.pretrained.example_images import pictures
 from tests.helpers import published
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 # Office-31's classes that ImageNet has too, by the first of its names; the first ten pictures of each in Amazon
 SHARED = {
     "back_pack": ["backpack"],

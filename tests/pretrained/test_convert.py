@@ -10,6 +10,8 @@ from da_bench.core.trees import flatten, unflatten
 from da_bench.pretrained.convert import convert, fields
 from tests.helpers import published
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 FILE = Path("some.pth")
 
 

@@ -9,6 +9,8 @@ import pytest
 from da_bench.core.config import UserError
 from da_bench.pretrained.keras_h5 import read, short
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 h5py = pytest.importorskip("h5py", reason="the extra `weights`")
 FILE = "weights/squeezenet_v1.1_weights_tf_dim_ordering_tf_kernels_notop.h5"
 NUMBERS = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -21,6 +21,8 @@ from da_bench.training import step as train
 from da_bench.training import streaming as stream
 from tests.helpers import published
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 TASK = "office31/amazon-to-webcam@transductive"
 TRAINING = train.Training(steps=2, evaluations=1, batch_size=4)
 

@@ -9,6 +9,8 @@ from da_bench.core.config import UserError
 from da_bench.pretrained.safetensors import read, read_words, written
 from tests.helpers import published
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 ARRAYS = {
     "b": np.arange(6, dtype=np.float32).reshape(2, 3),
     "a": np.float16([[1.5]]),

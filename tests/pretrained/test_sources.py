@@ -10,6 +10,8 @@ from da_bench.models import MODELS
 from da_bench.models.backbone import Backbone
 from da_bench.pretrained.sources import SOURCES, VIEWS, check_sum, known, preprocessing
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 
 def test_every_source_says_all_there_is_to_say():
     assert len({one.url for one in SOURCES}) == len(SOURCES)

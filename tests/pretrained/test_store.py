@@ -15,6 +15,8 @@ from da_bench.models import forward
 from da_bench.pretrained.safetensors import read, written
 from tests.helpers import published
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 ASKED = weights.Asked("small_net", preprocessing="caffe")
 
 

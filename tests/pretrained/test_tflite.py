@@ -10,6 +10,8 @@ import pytest
 from da_bench.core.config import UserError
 from da_bench.pretrained import tflite
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 FILE = "weights/tf2_mobilenet_v2_1.0_224_ptq.tflite"
 CONV = np.int8([[[[1, -2]]], [[[3, 127]]]])  # [out 2, 1, 1, in 2]
 BIAS = np.int32([10, -20])

@@ -13,6 +13,8 @@ from da_bench.pretrained.torch_file import read
 from tests.helpers import published
 from tests.helpers.published import name, number, numbers, state_dict, tensor, text, zipped
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 EIGHT = np.arange(8, dtype=np.float32)
 
 
