@@ -17,7 +17,7 @@ import numpy as np
 import da_bench as da
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, TrainState, Tree
-from da_bench.reporting.stats.statistics import Interval, Paired, paired, t_interval, verdict
+from da_bench.reporting.stats.statistics import Interval, PairedTest, gain_verdict, paired_t_test, t_interval
 from da_bench.studies.records import Record, Records
 from da_bench.testing.subject import compiled
 from da_bench.training import step as train
@@ -55,7 +55,7 @@ class Score(NamedTuple):
     """On one task. target: accuracy; gain: over the method's default, seed by seed; diverged: runs."""
 
     target: Interval
-    gain: Paired
+    gain: PairedTest
     diverged: int
 
 
@@ -96,7 +96,7 @@ def score(one: Variant, task: str, made: dict[str, Record]) -> Score | None:
         return None
     values = [[run.result["rules"]["last"]["target_accuracy"] for run in runs] for runs in (ours, theirs)]
     diverged = sum(run.result["status"] == "diverged" for run in ours)
-    return Score(t_interval(values[0]), paired(*values), diverged)
+    return Score(t_interval(values[0]), paired_t_test(*values), diverged)
 
 
 def move(one: Variant) -> Move:
@@ -187,12 +187,12 @@ def _plain(found: Score | None) -> dict[str, Any] | None:
         return None
     numbers = {"target": found.target._asdict(), "gain": found.gain._asdict()}
     finite = {k: {n: None if x != x else x for n, x in value.items()} for k, value in numbers.items()}  # noqa: PLR0124
-    return {**finite, "verdict": verdict(found.gain), "diverged": found.diverged}
+    return {**finite, "verdict": gain_verdict(found.gain), "diverged": found.diverged}
 
 
 def page(rows: list[dict[str, Any]], provenance: dict[str, Any]) -> list[str]:
     """The Markdown."""
-    outside = [one for one in rows for s in one["scores"].values() if s and SAYS[verdict(s.gain)].isupper()]
+    outside = [one for one in rows for s in one["scores"].values() if s and SAYS[gain_verdict(s.gain)].isupper()]
     tested = sum(s is not None and one["variant"].name != "" for one in rows for s in one["scores"].values())
     header = ["method", "variant", "term", "step moved"]
     header += [text for task in TASKS for text in (task, "against its default", "")]
@@ -260,7 +260,7 @@ def of_task(found: Score | None, default: bool) -> list[str]:
     if found.gain.half_width == 0:
         return [accuracy, "the same runs", ""]
     low, high = (100 * (found.gain.mean + sign * found.gain.half_width) for sign in (-1, 1))
-    return [accuracy, f"{100 * found.gain.mean:+.1f} [{low:+.1f}, {high:+.1f}]", SAYS[verdict(found.gain)]]
+    return [accuracy, f"{100 * found.gain.mean:+.1f} [{low:+.1f}, {high:+.1f}]", SAYS[gain_verdict(found.gain)]]
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -462,7 +462,7 @@ def reproduce(arguments: list[str]) -> None:
         for one in map(room.find, room.names()):
             print(f"{one.name}: {one.paper.title}. {one.question}\n  {one.paper.cost}")
     elif asked.quick:
-        print(*room.check(room.find(name), _options(asked)), sep="\n")
+        print(*room.run_quick_check(room.find(name), _options(asked)), sep="\n")
     else:
         _reproduce(room.find(name), asked)
 
@@ -470,7 +470,7 @@ def reproduce(arguments: list[str]) -> None:
 def _reproduce(one: Any, asked: Reproduce) -> None:
     from da_bench.core.distributed import is_primary
     from da_bench.reporting import reproduction as room
-    from da_bench.reporting.tables.result_tables import show
+    from da_bench.reporting.tables.result_tables import print_tables
     from da_bench.studies.study import study
 
     options = room.options_for(one, _options(asked), asked.rule)
@@ -480,11 +480,11 @@ def _reproduce(one: Any, asked: Reproduce) -> None:
             f"{len(results.records)} records in {asked.results / 'runs'}; the command without --shard writes the card"
         )
         return
-    card, written = room.write(one, results, options, asked.rule)
+    card, written = room.write_reproduction(one, results, options, asked.rule)
     if asked.json:
         print(json.dumps({"event": "done", "card": card.data(), "written": [str(path) for path in written]}))
     elif not asked.quiet:
-        show(card.tables)
+        print_tables(card.tables)
         print("", *(f"{what}: {text}" for what, text in card.head), "\nwritten:", *written, sep="\n  ")
 
 
@@ -495,29 +495,29 @@ def table(arguments: list[str]) -> None:
     asked = tyro.cli(Table, args=arguments, prog="da-bench table")
     from da_bench.reporting.tables.costs import cost_tables
     from da_bench.reporting.tables.published import published_tables
-    from da_bench.reporting.tables.result_tables import columns_of, over_pairs_tables, result_tables, show
+    from da_bench.reporting.tables.result_tables import print_tables, result_tables, shown_rules, tables_over_pairs
     from da_bench.reporting.tables.selection import selection_tables
-    from da_bench.reporting.tables.transfer import transfer_tables
+    from da_bench.reporting.tables.transfer import transferability_tables
     from da_bench.reporting.tables.validators import validator_tables
 
-    columns_of(asked.rule, asked.others)
+    shown_rules(asked.rule, asked.others)
     records = _records(asked)
     if asked.of == "results":
-        show(result_tables(records, asked.rule, asked.others), asked.format)
+        print_tables(result_tables(records, asked.rule, asked.others), asked.format)
     elif asked.of == "pairs":
-        show(over_pairs_tables(records, asked.rule, asked.others), asked.format)
+        print_tables(tables_over_pairs(records, asked.rule, asked.others), asked.format)
     elif asked.of == "published":
-        show(published_tables(records, asked.rule), asked.format)
+        print_tables(published_tables(records, asked.rule), asked.format)
     elif asked.of == "cost":
-        show(cost_tables(records), asked.format)
+        print_tables(cost_tables(records), asked.format)
     elif asked.of == "selection":
-        show(selection_tables(records, columns_of(asked.rule, asked.others), asked.rule), asked.format)
+        print_tables(selection_tables(records, shown_rules(asked.rule, asked.others), asked.rule), asked.format)
     elif asked.of == "transferability":
-        show(transfer_tables(records, asked.rule), asked.format)
+        print_tables(transferability_tables(records, asked.rule), asked.format)
     elif asked.of == "search":
-        show(_searches(records, columns_of(asked.rule, asked.others)), asked.format)
+        print_tables(_searches(records, shown_rules(asked.rule, asked.others)), asked.format)
     else:
-        show(validator_tables(records, by_method=asked.of == "validators-by-method"), asked.format)
+        print_tables(validator_tables(records, by_method=asked.of == "validators-by-method"), asked.format)
 
 
 def _searches(records: list[Any], rules: list[str]) -> list[Any]:

@@ -17,13 +17,13 @@ from da_bench.reporting.tables.table import Cell, Column, Table
 ROWS = 2000  # of each domain, at most
 C = 1.0  # of the logistic regression, on features of unit variance
 Measure = Callable[[np.ndarray, np.ndarray], float]
-SUITS: dict[str, tuple[str, Measure]] = {  # on the source's labelled features: higher is better
+FIT_SCORES: dict[str, tuple[str, Measure]] = {  # on the source's labelled features: higher is better
     "logme": ("LogME", transferability.logme),
     "h_score": ("H-score\n(regularised)", transferability.regularised_h_score),
     "n_leep": ("N-LEEP", transferability.n_leep),
     "transrate": ("TransRate", transferability.transrate),
 }
-APART: dict[str, tuple[str, Measure]] = {  # between the features of both domains: lower is better
+DISTANCES: dict[str, tuple[str, Measure]] = {  # between the features of both domains: lower is better
     "proxy_a_distance": ("A-distance", transferability.proxy_a_distance),
     "mmd": ("MMD²", transferability.mmd),
     "sliced_wasserstein": ("Sliced\nWasserstein", transferability.sliced_wasserstein),
@@ -38,7 +38,7 @@ NOTE = (
 )
 
 
-def rank(task: str, backbones: Sequence[str], by: str = "logme", data_root: Path | None = None) -> Table:
+def rank_backbones(task: str, backbones: Sequence[str], by: str = "logme", data_root: Path | None = None) -> Table:
     """A row for each of the imported weights `backbones`, the best first.
 
     by: what they are ordered by: "linear", or a name of SUITS or APART.
@@ -46,18 +46,18 @@ def rank(task: str, backbones: Sequence[str], by: str = "logme", data_root: Path
     Raises:
         UserError: no such task, weights or score; fewer than two backbones; inputs that are no pictures.
     """
-    if by not in (known := (LINEAR, *SUITS, *APART)):
+    if by not in (known := (LINEAR, *FIT_SCORES, *DISTANCES)):
         raise UserError(f"unknown score '{by}'{did_you_mean(by, known)}")
     if len(backbones) < 2:
         raise UserError(f"there is nothing to choose between {len(backbones)} backbones; give at least two")
     views = {name: weights.view(name, augment="none") for name in backbones}
     scores = {name: _scores(task, Trunk(name, view), data_root) for name, view in views.items()}
     columns = [Column("weights", "Weights"), Column("width", "Width"), Column(LINEAR, "Linear", ("mean",))]
-    columns += [Column(name, title, ("mean",)) for name, (title, _) in {**SUITS, **APART}.items()]
+    columns += [Column(name, title, ("mean",)) for name, (title, _) in {**FIT_SCORES, **DISTANCES}.items()]
     columns.append(Column("seconds", "Seconds", ("mean",)))
-    order = sorted(backbones, key=lambda name: scores[name][by] * (1 if by in APART else -1))
+    order = sorted(backbones, key=lambda name: scores[name][by] * (1 if by in DISTANCES else -1))
     rows = tuple(_row(name, scores[name], columns[2:]) for name in order)
-    title = {LINEAR: "linear", **{name: title for name, (title, _) in {**SUITS, **APART}.items()}}[by].replace(
+    title = {LINEAR: "linear", **{name: title for name, (title, _) in {**FIT_SCORES, **DISTANCES}.items()}}[by].replace(
         "\n", " "
     )
     return Table(f"{task}: backbones by {title}", tuple(columns), rows, (NOTE,))
@@ -80,8 +80,8 @@ def _scores(task: str, trunk: Trunk, data_root: Path | None) -> dict[str, float]
     scale = np.where((spread := features.std(axis=0)) > 0, spread, 1.0)
     held_out_labels = np.asarray(held_out.labels)
     scores = {LINEAR: _linear(features / scale, labels, np.asarray(held_out.inputs) / scale, held_out_labels)}
-    scores |= {name: fn(features, labels) for name, (_, fn) in SUITS.items()}
-    scores |= {name: fn(features / scale, target / scale) for name, (_, fn) in APART.items()}
+    scores |= {name: fn(features, labels) for name, (_, fn) in FIT_SCORES.items()}
+    scores |= {name: fn(features / scale, target / scale) for name, (_, fn) in DISTANCES.items()}
     return {**scores, "width": float(features.shape[1]), "seconds": time.monotonic() - start}
 
 

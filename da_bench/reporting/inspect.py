@@ -24,7 +24,7 @@ from da_bench.reporting.plots.runs import (
     plot_features,
     require,
 )
-from da_bench.reporting.reproduction.card import by_place
+from da_bench.reporting.reproduction.card import group_by_cell
 from da_bench.reporting.tables.rows import check_rule
 from da_bench.studies.experiment import Experiment, from_config
 from da_bench.studies.judge import Predictions
@@ -45,7 +45,7 @@ def confusion(results: Path, run_id: str, data_root: Path | None = None, rule: s
         UserError: no such run, one without predictions, an unknown rule, or data that are not those of the record.
     """
     check_rule(rule)
-    record = find(results, run_id)
+    record = find_record(results, run_id)
     chosen = record.result["rules"].get(rule)
     if chosen is None:
         raise UserError(f"run {record.id} has nothing by the rule '{rule}': it {_has(record)}")
@@ -65,7 +65,7 @@ def features(results: Path, run_id: str, data_root: Path | None = None, embeddin
             data that are not those of the record.
     """
     require(embedding)
-    record = find(results, run_id)
+    record = find_record(results, run_id)
     task = _task(record, data_root)
     made = {name: _again(one, task, data_root) for name, one in _before_and_after(record).items()}
     clouds = {name: _cloud(task, one) for name, one in made.items()}
@@ -81,7 +81,7 @@ def boundaries(results: Path, run_id: str, data_root: Path | None = None) -> "Fi
         UserError: inputs that are no points of a plane; no such run, a shallow method, or data that are not those of
             the record.
     """
-    record = find(results, run_id)
+    record = find_record(results, run_id)
     task = _task(record, data_root)
     if task.target.test.inputs.shape[1:] != (2,):
         raise UserError(f"the inputs of '{task.name}' are no points of a plane: no boundary of them can be drawn")
@@ -103,7 +103,7 @@ def distances(
     Raises:
         UserError: there is no pair with both methods; data that are missing or not those of the records.
     """
-    groups = by_place(one for one in records if one.result["rules"])  # the others have no features
+    groups = group_by_cell(one for one in records if one.result["rules"])  # the others have no features
     tasks = [task for name, task in groups if name == method and (reference, task) in groups]
     if not tasks:
         raise UserError(f"no pair of domains has records of both {method} and {reference}: nothing to compare")
@@ -123,7 +123,7 @@ def _apart(task: Task) -> float:
     return proxy_a_distance(source.reshape(len(source), -1), target.reshape(len(target), -1))
 
 
-def find(results: Path, run_id: str) -> Record:
+def find_record(results: Path, run_id: str) -> Record:
     """The record whose id begins so.
 
     Raises:

@@ -61,10 +61,10 @@ class Results:
         """Print one table a task: every method by every selection rule, gains by the declared `rule`; or of a task on
         which there was a search, what each rule chose there.
         """
-        from da_bench.reporting.tables.result_tables import columns_of, result_tables, show
+        from da_bench.reporting.tables.result_tables import print_tables, result_tables, shown_rules
         from da_bench.reporting.tables.search import search_tables
 
-        show(search_tables(self.records, columns_of(rule)) or result_tables(self.records, rule))
+        print_tables(search_tables(self.records, shown_rules(rule)) or result_tables(self.records, rule))
 
     def write(self, name: str, rule: str = "last") -> list[Path]:
         """Write tables (Markdown, LaTeX, CSV, JSON), plots (PNG, SVG) and the records without predictions into

@@ -137,7 +137,7 @@ def test_the_whole_path_in_miniature(small_resnet, tmp_path, monkeypatch):
     one = reproduce.Reproduction("mini", "Does it?", paper, first, None, None)
     options = da.Options(results=tmp_path / "results", data_root=tmp_path, progress="none")
     results = da.study(first, options)
-    card, written = reproduce.write(one, results, options, "im")
+    card, written = reproduce.write_reproduction(one, results, options, "im")
     assert [record.result["status"] for record in results.records] == ["ok"] * 3
     assert {record.config["model"]["weights"] for record in results.records} == {small_resnet}
     assert {record.config["training"]["precision"] for record in results.records} == {"bfloat16"}

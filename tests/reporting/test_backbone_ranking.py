@@ -47,26 +47,26 @@ def column(table, key):
     return {row[0].text: row[place].raw[0] for row in table.rows}
 
 
-@pytest.mark.parametrize("by", ["linear", *rank.SUITS])
+@pytest.mark.parametrize("by", ["linear", *rank.FIT_SCORES])
 def test_noisy_features_come_last(by, features):
-    assert order(rank.rank("office31/amazon-to-webcam", ["noisy-b", "good-a"], by)) == ["good-a", "noisy-b"]
+    assert order(rank.rank_backbones("office31/amazon-to-webcam", ["noisy-b", "good-a"], by)) == ["good-a", "noisy-b"]
 
 
-@pytest.mark.parametrize("by", list(rank.APART))
+@pytest.mark.parametrize("by", list(rank.DISTANCES))
 def test_domains_that_are_apart_come_last(by, features):
-    assert order(rank.rank("office31/amazon-to-webcam", ["moved-c", "good-a"], by)) == ["good-a", "moved-c"]
+    assert order(rank.rank_backbones("office31/amazon-to-webcam", ["moved-c", "good-a"], by)) == ["good-a", "moved-c"]
 
 
 def test_no_target_label_is_read(features):
-    before = rank.rank("office31/amazon-to-webcam", list(features))
+    before = rank.rank_backbones("office31/amazon-to-webcam", list(features))
     features["good-a"] = task(0.5, 0.5, np.zeros(90, np.int32))
-    after = rank.rank("office31/amazon-to-webcam", list(features))
-    for key in ("linear", *rank.SUITS, *rank.APART):
+    after = rank.rank_backbones("office31/amazon-to-webcam", list(features))
+    for key in ("linear", *rank.FIT_SCORES, *rank.DISTANCES):
         assert column(before, key) == column(after, key)
 
 
 def test_wrong_words(features):
     with pytest.raises(UserError, match="unknown score 'logm'; did you mean 'logme'"):
-        rank.rank("office31/amazon-to-webcam", ["good-a", "noisy-b"], "logm")
+        rank.rank_backbones("office31/amazon-to-webcam", ["good-a", "noisy-b"], "logm")
     with pytest.raises(UserError, match="nothing to choose between 1 backbones"):
-        rank.rank("office31/amazon-to-webcam", ["good-a"])
+        rank.rank_backbones("office31/amazon-to-webcam", ["good-a"])

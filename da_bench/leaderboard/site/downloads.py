@@ -11,7 +11,7 @@ from da_bench.data import tasks
 from da_bench.leaderboard.site.entries import Entry, documentation, interval, slug
 from da_bench.leaderboard.site.pages import Ranks, references
 from da_bench.reporting.tables.escape import escape_csv, escape_latex
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 
 FIELDS = (
     "task", "protocol", "method", "entry", "backbone", "rule", "accuracy", "half_width", "seeds", "rank_best",
@@ -33,7 +33,7 @@ def _line(i: int, entry: Entry, rule: str, ranks: Ranks) -> dict[str, Any]:
         rank and rank.best, rank and rank.worst, " ".join(slug(one) for one in entry.badges), where.get("commit"),
         where.get("data"),
     )  # fmt: skip
-    return dict(zip(FIELDS, (clean(one) if isinstance(one, str) else one for one in values), strict=True))
+    return dict(zip(FIELDS, (single_line(one) if isinstance(one, str) else one for one in values), strict=True))
 
 
 def as_csv(entries: Sequence[Entry], ranks: Ranks) -> str:

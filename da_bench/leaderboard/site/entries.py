@@ -14,8 +14,8 @@ from da_bench.evaluation.validators import ORACLE, RULES
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.methods import METHODS
 from da_bench.reporting.stats.over_pairs import holm
-from da_bench.reporting.stats.statistics import CONFIDENCE, paired, t_interval
-from da_bench.reporting.tables.rows import Row, common, grouped, rows_of, shown
+from da_bench.reporting.stats.statistics import CONFIDENCE, paired_t_test, t_interval
+from da_bench.reporting.tables.rows import Row, align_seeds, build_rows, format_setting, group_by_task
 from da_bench.studies.records import Record
 
 BADGES = {
@@ -111,8 +111,8 @@ def entries_of(sources: Iterable[Source]) -> list[Entry]:
     pairs = [
         (source, row)
         for source in sources
-        for records in (grouped(source.records).values() if source.records else ())
-        for row in rows_of(records)
+        for records in (group_by_task(source.records).values() if source.records else ())
+        for row in build_rows(records)
         if row.runs
     ]
     rows: dict[str, list[Row]] = defaultdict(list)
@@ -137,7 +137,7 @@ def backbones(records: Iterable[Record]) -> dict[str, str]:
     for key, config in configs.items():
         model, name = config["model"] or {}, _kind(config)
         differ = [field for field in model if len({json.dumps(one.get(field)) for one in named[name]}) > 1]
-        values = ", ".join(f"{field}={shown(model[field])}" for field in differ)
+        values = ", ".join(f"{field}={format_setting(model[field])}" for field in differ)
         found[key] = f"{name} ({values})" if differ else name
     return found
 
@@ -171,8 +171,8 @@ def ranks(entries: Sequence[Entry], rule: str) -> dict[int, Rank]:
 def _rank(i: int, group: Sequence[int], entries: Sequence[Entry], rule: str) -> Rank:
     mine, gains, ps = entries[i].row.scores(rule), [], []
     for j in group:
-        ours, theirs = common(mine, entries[j].row.scores(rule)) if j != i else ([], [])
-        found = paired(ours, theirs) if ours else None
+        ours, theirs = align_seeds(mine, entries[j].row.scores(rule)) if j != i else ([], [])
+        found = paired_t_test(ours, theirs) if ours else None
         gains.append(found.mean if found else 0.0)
         ps.append(found.p if found and np.isfinite(found.p) else 1.0)
     apart = holm(np.array([p for j, p in zip(group, ps, strict=True) if j != i])) < 1 - CONFIDENCE

@@ -4,7 +4,7 @@ import html
 import re
 import unicodedata
 
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 
 # The pages load their own two files and nothing else, run no inline script and send nothing anywhere.
 POLICY = (
@@ -39,7 +39,7 @@ def _attribute(key: str, value: object) -> str:
         return ""
     if name in ("href", "src") and not LINK.fullmatch(str(value)):
         raise ValueError(f"no page of the site, and no https link: {value!r}")
-    return f" {name}" if value is True else f' {name}="{html.escape(clean(value), quote=True)}"'
+    return f" {name}" if value is True else f' {name}="{html.escape(single_line(value), quote=True)}"'
 
 
 def _letters(text: object) -> str:

@@ -11,9 +11,9 @@ from da_bench.data import tasks
 from da_bench.evaluation.validators import LAST, ORACLE, RULES
 from da_bench.leaderboard.site.entries import BADGES, Entry, Rank, documentation, interval, slug
 from da_bench.leaderboard.site.html import Markup, block, code, fragment, join, link, page, tag
-from da_bench.reporting.stats.statistics import Paired
+from da_bench.reporting.stats.statistics import PairedTest
 from da_bench.reporting.tables.cells import gain_over_source_only, percent, seconds_cell, verdict_cell
-from da_bench.reporting.tables.rows import said
+from da_bench.reporting.tables.rows import join_unique
 
 Ranks = Mapping[str, Mapping[int, Rank]]  # rule -> index of an entry -> rank
 
@@ -152,7 +152,7 @@ def accuracy_text(entry: Entry, rule: str) -> str:
     return percent(mean) if half is None else f"{percent(mean)} ± {percent(half)}"
 
 
-def gain_text(entry: Entry, gain: Paired | None) -> str:
+def gain_text(entry: Entry, gain: PairedTest | None) -> str:
     """Points: "+3.1 [+1.0, +5.2]"; a dash for the reference itself."""
     if entry.row.is_source_only or gain is None:
         return "–"
@@ -284,10 +284,10 @@ def _task_facts(name: str, entries: Sequence[Entry]) -> Markup:
     return _facts(
         ("Source", known.source if known else None),
         ("Target", known.target if known else None),
-        ("Protocol", said(_protocol(one) for one in entries)),
+        ("Protocol", join_unique(_protocol(one) for one in entries)),
         ("Classes", f"{len(classes)}: {', '.join(map(str, classes[:40]))}{' …' if len(classes) > 40 else ''}"),
-        ("Data", said(str(one.environment.get("data", "unknown"))[:16] for one in records)),
-        ("Split", said(one.result["split"] for one in records if "split" in one.result)),
+        ("Data", join_unique(str(one.environment.get("data", "unknown"))[:16] for one in records)),
+        ("Split", join_unique(one.result["split"] for one in records if "split" in one.result)),
         ("Citation", known.citation if known else None),
     )
 
@@ -375,15 +375,18 @@ def _card(entry: Entry, rule: str, opened: bool) -> Markup:
         ("Target accuracy", f"{accuracy_text(entry, rule)} by “{RULES[rule]}”, {len(runs)} seeds"),
         ("Seeds", ", ".join(str(run.config["seed"]) for run in runs[:64])),
         ("Make a run again", join(code(f"da-bench run {file}"), " with ", link(file, file))),
-        ("First made by", code(said(one.get("command") or "unknown" for one in where))),
-        ("Commit", code(said(one.get("commit") or "unknown" for one in where))),
+        ("First made by", code(join_unique(one.get("command") or "unknown" for one in where))),
+        ("Commit", code(join_unique(one.get("commit") or "unknown" for one in where))),
         ("Uncommitted changes", "yes" if any(one.get("dirty") for one in where) else "no"),
-        ("Device", said(f"{one.get('device')} x {one.get('device_count', 1)}" for one in where)),
-        ("Packages", said(f"{name} {version}" for one in where for name, version in one.get("packages", {}).items())),
-        ("Data", code(said(str(one.get("data", "unknown"))[:16] for one in where))),
+        ("Device", join_unique(f"{one.get('device')} x {one.get('device_count', 1)}" for one in where)),
+        (
+            "Packages",
+            join_unique(f"{name} {version}" for one in where for name, version in one.get("packages", {}).items()),
+        ),
+        ("Data", code(join_unique(str(one.get("data", "unknown"))[:16] for one in where))),
         ("Training", ", ".join(f"{key}={value}" for key, value in training.items())),
         ("Seconds a run", seconds_cell(entry.row).text),
-        ("Known failures of checks", said(entry.record.result.get("expected_failed_checks", {}).values())),
+        ("Known failures of checks", join_unique(entry.record.result.get("expected_failed_checks", {}).values())),
         ("Diverged", f"{entry.row.diverged} of {len(runs)}" if entry.row.diverged else None),
     )
     fields = block(json.dumps(entry.record.config["method"], indent=1, ensure_ascii=False))

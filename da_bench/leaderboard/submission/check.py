@@ -21,7 +21,7 @@ from da_bench.leaderboard.submission.recompute import recomputed
 from da_bench.leaderboard.submission.suspicion import by_setting, suspicions
 from da_bench.methods import METHODS, load_plugins
 from da_bench.pretrained.representations import Msda
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 from da_bench.studies.experiment import canonical, from_config
 from da_bench.studies.options import marked
 
@@ -71,7 +71,7 @@ def _seeds(runs: Iterable[Run]) -> Iterator[Finding]:
     """Seeds are 0, 1, 2, ...: whoever may choose them chooses the best ones."""
     for group in by_setting(runs).values():
         record = group[0].record
-        name = f"{clean(record.config['method']['name'])} on '{clean(record.config['task'])}'"
+        name = f"{single_line(record.config['method']['name'])} on '{single_line(record.config['task'])}'"
         seeds = sorted(run.record.config["seed"] for run in group)
         if seeds != list(range(len(seeds))):
             yield Finding(
@@ -93,12 +93,14 @@ def _configs(runs: Iterable[Run]) -> Iterator[Finding]:
         try:
             tasks.spec(config["task"])
             if config["method"]["name"] not in METHODS:
-                what = f"method '{clean(config['method']['name'])[:60]}' is not known here: it cannot be made again"
+                what = (
+                    f"method '{single_line(config['method']['name'])[:60]}' is not known here: it cannot be made again"
+                )
                 yield Finding("noted", "config", where, what)
             elif from_config(config).id != where:
                 yield Finding("refused", "config", where, "read and written again it is another: leave no default out")
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # UserError, or what a strange value raises
-            yield Finding("refused", "config", where, f"it is no experiment's: {clean(first_line(error))[:200]}")
+            yield Finding("refused", "config", where, f"it is no experiment's: {single_line(first_line(error))[:200]}")
 
 
 def recompute_all(runs: Iterable[Run], there: Mapping[str, Task]) -> tuple[list[Run], frozenset[str], list[Finding]]:
@@ -118,7 +120,7 @@ def recompute_all(runs: Iterable[Run], there: Mapping[str, Task]) -> tuple[list[
         ids |= set() if findings else {run.record.id}
     absent = sorted({run.record.config["task"] for run in runs if _data_of(run) not in there})
     said = "its data are not here: numbers are claimed, not recomputed"
-    return again, frozenset(ids), [*found, *(Finding("noted", "claimed", clean(one), said) for one in absent)]
+    return again, frozenset(ids), [*found, *(Finding("noted", "claimed", single_line(one), said) for one in absent)]
 
 
 def _data_of(run: Run) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from da_bench.core.strict_json import Archive, Limits, StrictError, strict_json
 from da_bench.leaderboard.submission import schema
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 from da_bench.studies.experiment import canonical
 from da_bench.studies.records import PARTS, Record
 
@@ -66,7 +66,7 @@ class Folder:
             self.names += [str((Path(folder) / one).relative_to(place).as_posix()) for one in files]
             linked = [one for one in (*folders, *files) if (Path(folder) / one).is_symlink()]
             if linked or len(self.names) > limits.members:
-                what = f"'{clean(linked[0])}' is a link" if linked else f"more than {limits.members} files"
+                what = f"'{single_line(linked[0])}' is a link" if linked else f"more than {limits.members} files"
                 raise StrictError(f"{place}: {what}; a submission holds plain files")
 
     def read(self, name: str) -> bytes:
@@ -98,7 +98,7 @@ def read(place: Path) -> Submission:
 def _submission(files: Folder | Archive) -> Submission:
     for name in files.names:
         if not LAYOUT.fullmatch(name):
-            raise StrictError(f"'{clean(name)[:80]}' has no place in a submission; take it out")
+            raise StrictError(f"'{single_line(name)[:80]}' has no place in a submission; take it out")
     if MANIFEST not in files.names:
         raise StrictError(f"there is no {MANIFEST}; make the submission by `da-bench submit pack`")
     content = files.read(MANIFEST)

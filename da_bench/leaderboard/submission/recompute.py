@@ -11,7 +11,7 @@ from da_bench.evaluation.metrics import Scores, scores_of_classes
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, latest_best
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.leaderboard.submission.package import TESTS, Run
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 from da_bench.studies.records import Record
 
 EQUAL = 1e-9  # what sums in another order may move
@@ -51,9 +51,9 @@ def _uneven(run: Run) -> str | None:
     curves, evaluations = run.record.curves, len(run.predictions[TESTS[0]])
     lists = {**{name: curves[name] for name in ("step", *NUMBERS)}, **curves["validators"], **curves["metrics"]}
     if unequal := [name for name, values in lists.items() if len(values) != evaluations]:
-        return f"curve '{clean(unequal[0])}' has not one value for each of {evaluations} evaluations"
+        return f"curve '{single_line(unequal[0])}' has not one value for each of {evaluations} evaluations"
     unknown = curves["validators"].keys() - VALIDATORS.keys()
-    return f"validator '{clean(min(unknown))}' is none of `da-bench list validators`" if unknown else None
+    return f"validator '{single_line(min(unknown))}' is none of `da-bench list validators`" if unknown else None
 
 
 def _misplaced(run: Run, name: str, rows: int, classes: int) -> str | None:

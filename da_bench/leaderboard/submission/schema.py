@@ -9,7 +9,7 @@ from typing_extensions import TypedDict  # typing's own is not enough for pydant
 
 from da_bench.core.strict_json import StrictError
 from da_bench.data.splits import Protocol
-from da_bench.reporting.tables.rows import check_rule, clean
+from da_bench.reporting.tables.rows import check_rule, single_line
 
 CODE = r"code/[a-z_][a-z0-9_]{0,40}\.py"
 RUN = r"runs/[0-9a-f]{16}/(?:(?:config|result|curves|environment)\.json|predictions\.npz)"
@@ -17,7 +17,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _plain(text: str) -> str:
-    if text != clean(text):
+    if text != single_line(text):
         raise ValueError("no control characters, and no space that is not single and between words")
     return text
 
@@ -26,7 +26,7 @@ def _bibtex(text: str) -> str:
     """Printable, an entry or several, and closed: what follows it in a file is not swallowed."""
     lines = [line.strip() for line in text.splitlines()]
     closed = text.count("{") == text.count("}")
-    if text and not (re.match(r"@[A-Za-z]+\{", text) and closed and all(line == clean(line) for line in lines)):
+    if text and not (re.match(r"@[A-Za-z]+\{", text) and closed and all(line == single_line(line) for line in lines)):
         raise ValueError("want BibTeX entries, each @kind{...} with its braces closed")
     return text
 
@@ -162,7 +162,7 @@ def fits(kind: Any, value: Any, where: str) -> Any:
         return _adapter(kind).validate_python(value)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(clean(part)[:60] for part in fault["loc"]) or "it"
+        place = ".".join(single_line(part)[:60] for part in fault["loc"]) or "it"
         raise StrictError(
             f"{where}: {place}: {fault['msg'].lower()}; `da-bench submit pack` writes it as it has to be"
         ) from None

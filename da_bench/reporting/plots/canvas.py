@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from da_bench.reporting.tables.rows import Row, clean, provenance, seeds_said
+from da_bench.reporting.tables.rows import Row, describe_seed_counts, provenance, single_line
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def facts_of(records: Sequence[Record], rows: Iterable[Row], said: str) -> list[
     tasks = {row.first.config["task"] for row in rows}
     diverged = ["† diverged runs, with chance accuracy"] if any(row.diverged for row in rows) else []
     sources = provenance([record for record in records if record.config["task"] in tasks] or records)
-    return [f"{seeds_said(rows)}; {said}", *diverged, *sources]
+    return [f"{describe_seed_counts(rows)}; {said}", *diverged, *sources]
 
 
 def sheet(facts: list[str], heights: list[float], columns: int) -> tuple["Figure", np.ndarray]:
@@ -92,7 +92,7 @@ def sheet(facts: list[str], heights: list[float], columns: int) -> tuple["Figure
 def plain(text: str) -> str:
     """`text` as matplotlib draws it letter by letter."""
     # A pair of dollars would be set as a formula, and a legend leaves out names that begin with "_".
-    text = clean(text).replace("$", r"\$")
+    text = single_line(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 

@@ -20,7 +20,7 @@ from da_bench.reporting.plots.canvas import (
     sheet,
 )
 from da_bench.reporting.stats.statistics import t_interval
-from da_bench.reporting.tables.rows import SOURCE_ONLY, Row, by_task, check_rule, rows_of
+from da_bench.reporting.tables.rows import SOURCE_ONLY, Row, build_rows, check_rule, group_for_tables
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def plot_shots(records: Sequence[Record], rule: str = "last") -> "Figure | None"
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    every = {task: rows_of(group) for task, group in by_task(records).items()}
+    every = {task: build_rows(group) for task, group in group_for_tables(records).items()}
     tasks = {task: families for task, rows in every.items() if (families := _families(rows))}
     if not tasks:
         return None

@@ -9,9 +9,16 @@ import numpy as np
 from da_bench.evaluation.validators import RULES
 from da_bench.reporting.plots.canvas import COLOURS, facts_of, grid, label, lowest, plain, sheet, styles_of
 from da_bench.reporting.stats import over_pairs
-from da_bench.reporting.stats.over_pairs import ENOUGH_PAIRS, LEVEL
-from da_bench.reporting.tables.cells import mean_of, seconds_of
-from da_bench.reporting.tables.pairs import Line, complete, harmed, lines_of, means, paired_gain
+from da_bench.reporting.stats.over_pairs import MIN_PAIRS, SIGNIFICANCE_LEVEL
+from da_bench.reporting.tables.cells import mean_of_known, seconds_per_run
+from da_bench.reporting.tables.pairs import (
+    MethodOverPairs,
+    has_negative_transfer,
+    mean_accuracies,
+    methods_on_every_pair,
+    methods_over_pairs,
+    paired_gain,
+)
 from da_bench.reporting.tables.rows import check_rule
 from da_bench.studies.records import Record
 
@@ -33,7 +40,7 @@ def plot_heat_map(records: Sequence[Record], rule: str = "last") -> "Figure | No
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    tasks, lines = lines_of(records)
+    tasks, lines = methods_over_pairs(records)
     adapting = [line for line in lines if line.competes and not line.first.is_source_only]
     gains = np.array([[_gain(line, task, rule) for task in tasks] for line in adapting]).reshape(-1, len(tasks))
     if not np.isfinite(gains).any():
@@ -44,13 +51,15 @@ def plot_heat_map(records: Sequence[Record], rule: str = "last") -> "Figure | No
     )
     rows = [row for line in adapting for row in line.rows.values()]
     figure, panels = sheet(facts_of(records, rows, said), [1.4 + 0.2 * len(adapting)], 1)
-    flags = np.array([[task in line.rows and harmed(line, task, rule) for task in tasks] for line in adapting])
+    flags = np.array(
+        [[task in line.rows and has_negative_transfer(line, task, rule) for task in tasks] for line in adapting]
+    )
     _heat(panels[0, 0], gains, flags)
     _heat_labels(panels[0, 0], tasks, adapting)
     return figure
 
 
-def _gain(line: Line, task: str, rule: str) -> float:
+def _gain(line: MethodOverPairs, task: str, rule: str) -> float:
     found = paired_gain(line, task, rule) if task in line.rows else None
     return np.nan if found is None else 100 * found.mean
 
@@ -68,7 +77,7 @@ def _heat(axes: "Axes", gains: np.ndarray, flags: np.ndarray) -> None:
         axes.text(j, i, shown, ha="center", va="center", fontsize=size, color=colour if shown != "×" else "black")
 
 
-def _heat_labels(axes: "Axes", tasks: Sequence[str], lines: Sequence[Line]) -> None:
+def _heat_labels(axes: "Axes", tasks: Sequence[str], lines: Sequence[MethodOverPairs]) -> None:
     family = {task.partition("/")[0] for task in tasks if "/" in task}
     shared = f"{family.pop()}/" if len(family) == 1 and all("/" in task for task in tasks) else ""
     names = [plain(task.removeprefix(shared).replace("-to-", " → ")) for task in tasks]
@@ -94,14 +103,14 @@ def plot_critical_difference(records: Sequence[Record], rule: str = "last") -> "
         UserError: as `plot_heat_map`.
     """
     check_rule(rule)
-    tasks, lines = lines_of(records)
-    methods = complete(tasks, lines, rule)
-    if len(tasks) < ENOUGH_PAIRS or len(methods) < 2:
+    tasks, lines = methods_over_pairs(records)
+    methods = methods_on_every_pair(tasks, lines, rule)
+    if len(tasks) < MIN_PAIRS or len(methods) < 2:
         return None
-    accuracy = np.array([means(line, tasks, rule) for line in methods])
+    accuracy = np.array([mean_accuracies(line, tasks, rule) for line in methods])
     ranks = over_pairs.mean_ranks(accuracy)
     order = np.argsort(ranks, kind="stable")
-    groups = over_pairs.cliques(over_pairs.holm_matrix(accuracy[order]) >= LEVEL)
+    groups = over_pairs.cliques(over_pairs.pairwise_holm(accuracy[order]) >= SIGNIFICANCE_LEVEL)
     rows = [row for line in methods for row in line.rows.values()]
     drawn = sorted(sorted(groups, key=len, reverse=True)[:MOST_BARS])
     height = 0.9 + 0.16 * (len(drawn) + (len(methods) + 1) // 2)
@@ -115,7 +124,7 @@ def plot_critical_difference(records: Sequence[Record], rule: str = "last") -> "
 def _difference_said(pairs: int, methods: int, groups: Sequence[Any], rule: str) -> str:
     few = f"; the {MOST_BARS} largest of {len(groups)} bars, so no bar does not say different"
     none = "; for so many methods there are too few pairs for any two to differ"
-    over = over_pairs.least_p(pairs) * methods * (methods - 1) / 2 >= LEVEL
+    over = over_pairs.smallest_p(pairs) * methods * (methods - 1) / 2 >= SIGNIFICANCE_LEVEL
     return (
         f"mean rank over {pairs} pairs, 1 is best; a bar joins, by its dots, methods of which no two differ (Wilcoxon's"
         f" signed-rank test over pairs, Holm over all pairs of methods, 5 %){few * (len(groups) > MOST_BARS)}"
@@ -157,12 +166,14 @@ def plot_cost(records: Sequence[Record], rule: str = "last") -> "Figure | None":
         UserError: as `plot_heat_map`.
     """
     check_rule(rule)
-    tasks, lines = lines_of(records)
-    seconds = {line.name: mean_of([seconds_of(row) for row in line.rows.values()]) for line in lines}
-    shown = [line for line in complete(tasks, lines, rule) if seconds[line.name]]
+    tasks, lines = methods_over_pairs(records)
+    seconds = {line.name: mean_of_known([seconds_per_run(row) for row in line.rows.values()]) for line in lines}
+    shown = [line for line in methods_on_every_pair(tasks, lines, rule) if seconds[line.name]]
     if not shown:
         return None
-    points = np.array([(seconds[line.name], 100 * means(line, tasks, rule).mean()) for line in shown], np.float64)
+    points = np.array(
+        [(seconds[line.name], 100 * mean_accuracies(line, tasks, rule).mean()) for line in shown], np.float64
+    )
     said = (
         f"means over {len(tasks)} pairs; seconds of a run without compiling, runs made together sharing the time; "
         f"line: no method is better at the same cost; rule: {RULES[rule]}"
@@ -175,7 +186,7 @@ def plot_cost(records: Sequence[Record], rule: str = "last") -> "Figure | None":
     return figure
 
 
-def _cost_panel(axes: "Axes", points: np.ndarray, lines: Sequence[Line]) -> None:
+def _cost_panel(axes: "Axes", points: np.ndarray, lines: Sequence[MethodOverPairs]) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_xscale("log")

@@ -33,15 +33,15 @@ from da_bench.reporting.plots.selection import plot_selection
 from da_bench.reporting.stats.statistics import t_interval
 from da_bench.reporting.tables.rows import (
     Row,
-    by_task,
+    build_rows,
     check_rule,
-    clean,
-    reference,
-    rows_of,
-    settings,
-    shown,
-    sweeps,
-    upper_bound,
+    find_sweeps,
+    format_setting,
+    group_for_tables,
+    reference_row,
+    run_settings,
+    single_line,
+    upper_bound_row,
 )
 from da_bench.studies.records import Record
 
@@ -61,7 +61,7 @@ def plot_accuracy(records: Sequence[Record], rule: str = "last") -> "Figure":
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    tasks = {task: rows_of(group) for task, group in by_task(records).items()}
+    tasks = {task: build_rows(group) for task, group in group_for_tables(records).items()}
     heights = [0.9 + 0.3 * len(rows) for rows in tasks.values()]
     said = f"bars: 95 % t interval over seeds; dashed: source only; dotted: upper bound; rule: {RULES[rule]}"
     figure, panels = sheet(facts_of(records, itertools.chain(*tasks.values()), said), heights, 1)
@@ -110,7 +110,7 @@ def plot_curves(records: Sequence[Record]) -> "Figure":
     Raises:
         UserError: for no records, or two results of one setting and seed.
     """
-    every = {task: _with_curves(rows_of(group)) for task, group in by_task(records).items()}
+    every = {task: _with_curves(build_rows(group)) for task, group in group_for_tables(records).items()}
     tasks = {task: _followable(rows) for task, rows in every.items()}
     heights = [max(2.6, 0.7 + 0.19 * len(rows)) for rows in tasks.values()]
     few = f"; where lines are too many, rows of a sweep are left out, then all but the {MOST_LINES} best at the end"
@@ -131,7 +131,7 @@ def _with_curves(rows: list[Row]) -> list[Row]:
 
 
 def _followable(rows: list[Row]) -> list[Row]:
-    swept = [row.name for _, family in sweeps(rows) for row in family] if len(rows) > MOST_LINES else []
+    swept = [row.name for _, family in find_sweeps(rows) for row in family] if len(rows) > MOST_LINES else []
     kept = [row for row in rows if row.name not in swept] or rows
     adapting = [row for row in kept if not (row.is_source_only or row.is_bound)]
     best = sorted(adapting, key=_last, reverse=True)[:MOST_LINES]
@@ -189,8 +189,8 @@ def plot_sweep(records: Sequence[Record], rule: str = "last") -> "Figure | None"
         UserError: as `plot_accuracy`.
     """
     check_rule(rule)
-    tasks = {task: rows_of(group) for task, group in by_task(records).items()}
-    found = [(task, rows, field, family) for task, rows in tasks.items() for field, family in sweeps(rows)]
+    tasks = {task: build_rows(group) for task, group in group_for_tables(records).items()}
+    found = [(task, rows, field, family) for task, rows in tasks.items() for field, family in find_sweeps(rows)]
     if not found:
         return None
     said = f"bars and band: 95 % t interval over seeds; rule: {RULES[rule]}"
@@ -199,7 +199,7 @@ def plot_sweep(records: Sequence[Record], rule: str = "last") -> "Figure | None"
     for (task, rows, field, family), (axes,) in zip(found, panels, strict=True):
         _sweep_panel(axes, family, field, rule)
         _references(axes, family, rows, rule)
-        method = clean(family[0].first.config["method"]["name"])
+        method = single_line(family[0].first.config["method"]["name"])
         axes.set_title(plain(f"{task}: {method}"), loc="left", fontsize=10)
         inside(axes.get_ylim, axes.set_ylim)
         axes.legend(**BESIDE)
@@ -213,7 +213,7 @@ def _sweep_panel(axes: "Axes", family: list[Row], field: str, rule: str) -> None
     middle, half = np.array([t_interval(one)[:2] if len(one) else (np.nan, np.nan) for one in values]).T
     look: dict[str, Any] = {"fmt": "-o", "color": COLOURS[0], "capsize": 3}
     axes.errorbar(range(len(family)), middle, yerr=half, label="target accuracy", **look)
-    axes.set_xticks(range(len(family)), [shown(settings(row.first)[field]) for row in family])
+    axes.set_xticks(range(len(family)), [format_setting(run_settings(row.first)[field]) for row in family])
     axes.set_xlim(-0.5, len(family) - 0.5)
     axes.set_xlabel(plain(f"{field.rpartition('.')[2]} (evenly spaced)"), fontsize=9)
     axes.set_ylabel("target accuracy (%)", fontsize=9)
@@ -223,8 +223,8 @@ def _sweep_panel(axes: "Axes", family: list[Row], field: str, rule: str) -> None
 def _references(axes: "Axes", family: list[Row], rows: list[Row], rule: str) -> None:
     """Lines and bands of source only and the upper bound, where the whole sweep has the same one."""
     for find, name, style in (
-        (upper_bound, "target only\n(upper bound)", BOUND_STYLE),
-        (reference, "source only", SOURCE_ONLY_STYLE),
+        (upper_bound_row, "target only\n(upper bound)", BOUND_STYLE),
+        (reference_row, "source only", SOURCE_ONLY_STYLE),
     ):
         partners = [find(row, rows) for row in family]
         row = partners[0]

@@ -8,7 +8,7 @@ import numpy as np
 from da_bench.evaluation.validators import RULES, VALIDATORS
 from da_bench.reporting.plots.canvas import BESIDE, Style, facts_of, grid, label_of, plain, sheet, styles_of
 from da_bench.reporting.stats.statistics import spearman
-from da_bench.reporting.tables.rows import Row, by_task, check_rule, rows_of
+from da_bench.reporting.tables.rows import Row, build_rows, check_rule, group_for_tables
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def plot_validators(records: Sequence[Record], rule: str = "last") -> "Figure | 
     """
     check_rule(rule)
     shown = (DEFAULTS[0], rule if rule in VALIDATORS and rule != DEFAULTS[0] else DEFAULTS[1])
-    found = {task: _scored(rows_of(group), shown) for task, group in by_task(records).items()}
+    found = {task: _scored(build_rows(group), shown) for task, group in group_for_tables(records).items()}
     tasks = {task: rows for task, rows in found.items() if rows}
     if not tasks:
         return None

@@ -8,8 +8,8 @@ import numpy as np
 
 from da_bench.evaluation.validators import LAST, ORACLE, RULES
 from da_bench.reporting.plots.canvas import COLOURS, MARKERS, SOURCE_ONLY_STYLE, facts_of, grid, plain, sheet
-from da_bench.reporting.tables.rows import by_task, check_rule
-from da_bench.reporting.tables.search import Search, searches_of
+from da_bench.reporting.tables.rows import check_rule, group_for_tables
+from da_bench.reporting.tables.search import Search, find_searches
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def plot_search(records: Sequence[Record], rule: str = "last") -> "Figure | None
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    found = {task: searches_of(group) for task, group in by_task(records).items()}
+    found = {task: find_searches(group) for task, group in group_for_tables(records).items()}
     every = [(task, one) for task, searches in found.items() for one in searches]
     if not every:
         return None

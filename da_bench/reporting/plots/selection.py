@@ -19,7 +19,7 @@ from da_bench.reporting.plots.canvas import (
 )
 from da_bench.reporting.stats.over_pairs import ratio_interval
 from da_bench.reporting.tables.rows import check_rule
-from da_bench.reporting.tables.selection import Gains, gains_in, label_free, together
+from da_bench.reporting.tables.selection import MethodGains, collect_gains, label_free_rules, mean_over_methods
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def plot_selection(records: Sequence[Record], rule: str = "last") -> "Figure | N
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    found = gains_in(records)
+    found = collect_gains(records)
     if not found:
         return None
     shown = rule if rule not in (LAST, ORACLE) else DEFAULT
-    winners, rules = [one for one in found if one.gains], [LAST, *label_free(found)]
+    winners, rules = [one for one in found if one.gains], [LAST, *label_free_rules(found)]
     rows = [row for one in found for row in one.rows]
     heights = [0.8 + 0.17 * len(found), *[0.8 + 0.17 * len(rules)] * bool(winners)]
     figure, panels = sheet(facts_of(records, rows, _said(max(len(one.pairs) for one in found))), heights, 1)
@@ -64,7 +64,7 @@ def _said(pairs: int) -> str:
     )
 
 
-def _methods(axes: "Axes", found: Sequence[Gains], rule: str) -> None:
+def _methods(axes: "Axes", found: Sequence[MethodGains], rule: str) -> None:
     looks: dict[str, dict[str, Any]] = {
         ORACLE: {**OPEN, "label": "oracle"},
         LAST: {"marker": "|", "color": COLOURS[1], "markersize": 8, "label": "last step"},
@@ -89,9 +89,9 @@ def _methods(axes: "Axes", found: Sequence[Gains], rule: str) -> None:
     grid(axes, "x")
 
 
-def _rules(axes: "Axes", winners: Sequence[Gains], rules: Sequence[str]) -> None:
-    best = together(ORACLE, winners)
-    shares = 100 * np.array([ratio_interval(together(rule, winners), best) for rule in rules])
+def _rules(axes: "Axes", winners: Sequence[MethodGains], rules: Sequence[str]) -> None:
+    best = mean_over_methods(ORACLE, winners)
+    shares = 100 * np.array([ratio_interval(mean_over_methods(rule, winners), best) for rule in rules])
     order = np.argsort(-shares[:, 0], kind="stable")
     for place, (share, low, high) in enumerate(shares[order]):
         bar = [[share - low], [high - share]] if np.isfinite([low, high]).all() else None

@@ -21,17 +21,17 @@ from da_bench.methods import load_plugins
 from da_bench.reporting.plots.plots import write_pictures
 from da_bench.reporting.reproduction.card import (
     Card,
-    Discord,
+    CellKey,
+    Disagreement,
     Paper,
-    Place,
-    by_place,
-    card,
-    check_honest,
-    ours_of,
-    picked,
-    place_of,
+    build_card,
+    cell_key,
+    check_honest_rule,
+    group_by_cell,
+    measured_accuracies,
     printed,
-    refuse_several,
+    raise_ambiguous_settings,
+    select_runs,
 )
 from da_bench.studies import archive
 from da_bench.studies.experiment import Experiment, definitions, experiments_in, from_config
@@ -41,8 +41,8 @@ from da_bench.studies.study import Results, study
 
 __all__ = ["Paper", "Quick", "printed"]
 
-FOLDERS = (Path("experiments"), Path(__file__).parents[3] / "experiments")
-DISCORDS = "discords.json"
+EXPERIMENT_FOLDERS = (Path("experiments"), Path(__file__).parents[3] / "experiments")
+DISAGREEMENTS = "discords.json"
 
 
 class ReproduceError(UserError):
@@ -55,7 +55,7 @@ class Quick(NamedTuple):
     """A cut-down list of experiments, and the closed interval in which each mean accuracy over their seeds must lie."""
 
     experiments: list[Experiment]
-    within: Mapping[Place, tuple[float, float]]
+    within: Mapping[CellKey, tuple[float, float]]
 
 
 class Reproduction(NamedTuple):
@@ -100,12 +100,12 @@ def _check_settings(paper: Paper, experiments: Sequence[Experiment]) -> None:
     """Refuse what would have no card once all runs are made."""
     for (place, _), settings in _settings(experiments).items():
         if settings > 1 and paper.rule_of(place[0]) == LAST:
-            refuse_several(place, settings)
+            raise_ambiguous_settings(place, settings)
 
 
 def _folder() -> Path:
     """Where experiments lie: in the working directory, or else in the checkout of this package."""
-    there = [folder for folder in FOLDERS if folder.is_dir()]
+    there = [folder for folder in EXPERIMENT_FOLDERS if folder.is_dir()]
     if not there:
         raise UserError("no folder 'experiments' here: reproductions are in the repository, not in the package")
     return there[0]
@@ -119,7 +119,7 @@ def options_for(one: Reproduction, options: Options, honest: str = "im") -> Opti
     Raises:
         UserError: it is unknown, or the oracle.
     """
-    check_honest(honest)
+    check_honest_rule(honest)
     of_all, of_some = (one.paper.rule, honest), [*one.paper.rules.items(), *one.paper.honest.items()]
     features = any("features" in _needs(rule) for rule in (*of_all, *(rule for _, rule in of_some)))
     back = tuple(dict.fromkeys(method for method, rule in of_some if "reversed" in _needs(rule)))
@@ -134,7 +134,7 @@ def _needs(rule: str) -> tuple[str, ...]:
     return VALIDATORS[rule].needs if rule in VALIDATORS else ()
 
 
-def write(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:
+def write_reproduction(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:
     """(its card, the files written into results/NAME): card.md and .json, tables, plots, pictures and the records.
 
     Raises:
@@ -143,17 +143,17 @@ def write(one: Reproduction, results: Results, options: Options, honest: str) ->
     folder = results.folder / one.name
     written = results.write(one.name, one.paper.rule)
     records = archive.unpack(folder / archive.NAME).records  # as they are kept, so that the card can be made again
-    discords = found_discords(one.paper, records, options)
-    found = card(one.paper, one.question, records, discords, honest, seeds_of(one.experiments))
+    discords = count_disagreements(one.paper, records, options)
+    found = build_card(one.paper, one.question, records, discords, honest, seeds_of(one.experiments))
     pictures = one.pictures(options.results, records, options.data_root) if one.pictures else {}
     return found, [*write_card(found, discords, folder), *write_pictures(pictures, folder), *written]
 
 
-def write_card(found: Card, discords: Sequence[Discord], folder: Path) -> list[Path]:
+def write_card(found: Card, discords: Sequence[Disagreement], folder: Path) -> list[Path]:
     """Write card.md, card.json and, where there are any, discords.json into `folder`; returns their paths."""
     texts = {"card.md": found.markdown(), "card.json": _json(found.data())}
     if discords:
-        texts[DISCORDS] = _json([one._asdict() for one in discords])
+        texts[DISAGREEMENTS] = _json([one._asdict() for one in discords])
     return [write_atomic(folder / name, text) for name, text in texts.items()]
 
 
@@ -161,40 +161,40 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def again(one: Reproduction, folder: Path, honest: str = "im") -> Card:
+def remake_card(one: Reproduction, folder: Path, honest: str = "im") -> Card:
     """The card from what a folder keeps: the records without predictions, and discords.json."""
-    path = folder / DISCORDS
-    discords = [Discord(**each) for each in strict_json(path.read_text())] if path.is_file() else []
+    path = folder / DISAGREEMENTS
+    discords = [Disagreement(**each) for each in strict_json(path.read_text())] if path.is_file() else []
     records = archive.unpack(folder / archive.NAME).records
-    return card(one.paper, one.question, records, discords, honest, seeds_of(one.experiments))
+    return build_card(one.paper, one.question, records, discords, honest, seeds_of(one.experiments))
 
 
-def seeds_of(experiments: Iterable[Experiment]) -> Counter[Place]:
+def seeds_of(experiments: Iterable[Experiment]) -> Counter[CellKey]:
     """With how many seeds each method is run on each task."""
     return Counter(place for place, _ in _settings(experiments))
 
 
-def _settings(experiments: Iterable[Experiment]) -> Counter[tuple[Place, int]]:
+def _settings(experiments: Iterable[Experiment]) -> Counter[tuple[CellKey, int]]:
     """How many there are of each place and seed."""
-    return Counter((place_of(config), config["seed"]) for config in (one.config() for one in experiments))
+    return Counter((cell_key(config), config["seed"]) for config in (one.config() for one in experiments))
 
 
-def found_discords(paper: Paper, records: Sequence[Record], options: Options) -> list[Discord]:
+def count_disagreements(paper: Paper, records: Sequence[Record], options: Options) -> list[Disagreement]:
     """On which test rows the methods of `Paper.better` differ, by pair and seed: from predictions, and labels here.
 
     A method with nothing random in it, so of one seed, stands beside every seed of the other.
     """
-    groups, store = by_place(records), Records(options.results)
+    groups, store = group_by_cell(records), Records(options.results)
     found = []
     for first, second in paper.better:
         for task in (task for method, task in groups if method == first and (second, task) in groups):
-            ours, theirs = (picked(groups[method, task], paper.rule_of(method)) for method in (first, second))
+            ours, theirs = (select_runs(groups[method, task], paper.rule_of(method)) for method in (first, second))
             for seed, run in ours.items():
                 other = theirs.get(seed) or (next(iter(theirs.values())) if len(theirs) == 1 else None)
                 if other:
                     chosen = (run, paper.rule_of(first)), (other, paper.rule_of(second))
                     rights = [_right(*each, store, options) for each in chosen]
-                    found.append(Discord(first, second, task, seed, *_counts(*rights)))
+                    found.append(Disagreement(first, second, task, seed, *_counts(*rights)))
     return found
 
 
@@ -211,7 +211,7 @@ def _counts(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int]:
     return int(np.sum(ours & ~theirs)), int(np.sum(theirs & ~ours))
 
 
-def check(one: Reproduction, options: Options) -> list[str]:
+def run_quick_check(one: Reproduction, options: Options) -> list[str]:
     """Make its quick check anew, in a temporary folder; a line a number that lies in its interval.
 
     Raises:
@@ -222,7 +222,7 @@ def check(one: Reproduction, options: Options) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         anew = dataclasses.replace(options_for(one, options), results=Path(folder))
         records = study(one.quick.experiments, anew).records
-    lines = list(_compared(one.quick.within, by_place(records), one.paper))
+    lines = list(_compared(one.quick.within, group_by_cell(records), one.paper))
     if outside := [line for line, inside in lines if not inside]:
         raise ReproduceError(
             f"{one.name}: {len(outside)} of {len(lines)} numbers left their interval: {'; '.join(outside)}"
@@ -231,9 +231,9 @@ def check(one: Reproduction, options: Options) -> list[str]:
 
 
 def _compared(
-    within: Mapping[Place, tuple[float, float]], groups: Mapping[Place, Sequence[Record]], paper: Paper
+    within: Mapping[CellKey, tuple[float, float]], groups: Mapping[CellKey, Sequence[Record]], paper: Paper
 ) -> Iterable[tuple[str, bool]]:
     for (method, task), (low, high) in within.items():
-        mean = float(np.mean(list(ours_of(paper, groups, (method, task)).values()) or [np.nan]))
+        mean = float(np.mean(list(measured_accuracies(paper, groups, (method, task)).values()) or [np.nan]))
         line = f"{method} on {task}: {100 * mean:.1f}, of [{100 * low:.1f}, {100 * high:.1f}]"
         yield line, low <= mean <= high

@@ -12,17 +12,17 @@ import numpy as np
 
 from da_bench.core.config import UserError
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS
-from da_bench.reporting.stats.over_pairs import ENOUGH_PAIRS, beats, mostly, signed_rank
+from da_bench.reporting.stats.over_pairs import MIN_PAIRS, probability_better, probability_better_on_most, signed_rank
 from da_bench.reporting.stats.statistics import prediction_interval
-from da_bench.reporting.tables.cells import MISSING, NOTHING, accuracy_cell, mean_of, number_cell, percent
+from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, mean_of_known, number_cell, percent
 from da_bench.reporting.tables.escape import escape_markdown
-from da_bench.reporting.tables.published import NUMBERS, Source, agrees, mean_of_runs, name_in_print
-from da_bench.reporting.tables.rows import check_rule, clean, provenance, said
+from da_bench.reporting.tables.published import NUMBERS, Source, is_reproduced, number_averaged, published_name
+from da_bench.reporting.tables.rows import check_rule, join_unique, provenance, single_line
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.records import Record
 
-Place = tuple[str, str]  # a method, see `name_in_print`, and a task, its protocol left out
-NONE_PLANNED: Mapping[Place, int] = {}
+CellKey = tuple[str, str]  # a method, see `name_in_print`, and a task, its protocol left out
+NONE_PLANNED: Mapping[CellKey, int] = {}
 
 NOTE = (
     "Percent of the target's test rows. Ours: mean ± half width of the 95 % t interval over seeds, by the rule that "
@@ -67,7 +67,7 @@ class Paper:
     rule: str
     rules: Mapping[str, str] = dataclasses.field(default_factory=dict)
     honest: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    cells: Mapping[Place, float]
+    cells: Mapping[CellKey, float]
     better: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     averaged: int | Mapping[str, int] = 1
     differs: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class Paper:
         for rule in (self.rule, *self.rules.values()):
             check_rule(rule)
         for rule in self.honest.values():
-            check_honest(rule)
+            check_honest_rule(rule)
         for (method, task), value in self.cells.items():
             if not 0 <= value <= 1:
                 raise UserError(f"Paper.cells: {method} on {task} is {value}; an accuracy is in [0, 1]")
@@ -97,7 +97,7 @@ def _said(rules: Mapping[str, str]) -> str:
     return "; ".join(f"{method}: {RULES[rule]}".removeprefix(": ") for method, rule in rules.items())
 
 
-def check_honest(rule: str) -> None:
+def check_honest_rule(rule: str) -> None:
     """Raise UserError for a rule that is not known or needs target labels."""
     check_rule(rule)
     if rule == ORACLE:
@@ -106,7 +106,7 @@ def check_honest(rule: str) -> None:
 
 def printed(
     *sources: Source, tasks: Sequence[str] | None = None, methods: Sequence[str] | None = None
-) -> dict[Place, float]:
+) -> dict[CellKey, float]:
     """The cells of tables that `baselines/published.py` has, of one source or several: all, or some."""
     found = [one for one in NUMBERS if one.source in sources and (methods is None or one.method in methods)]
     return {
@@ -117,7 +117,7 @@ def printed(
     }
 
 
-class Discord(NamedTuple):
+class Disagreement(NamedTuple):
     """On how many test rows of a pair and seed the first of two methods alone is right (wins), and wrong (losses)."""
 
     first: str
@@ -144,18 +144,18 @@ class Card(NamedTuple):
 
     def data(self) -> dict[str, Any]:
         """The same for programs, with raw numbers."""
-        head = {what.lower().replace(" ", "_"): clean(text) for what, text in self.head}
+        head = {what.lower().replace(" ", "_"): single_line(text) for what, text in self.head}
         count = dict(zip(("reproduced", "of"), self.reproduced, strict=True))
         return {"title": self.title, **count, **head, "tables": [table.data() for table in self.tables]}
 
 
-def card(
+def build_card(
     paper: Paper,
     question: str,
     records: Sequence[Record],
-    discords: Sequence[Discord] = (),
+    discords: Sequence[Disagreement] = (),
     honest: str = "im",
-    planned: Mapping[Place, int] = NONE_PLANNED,
+    planned: Mapping[CellKey, int] = NONE_PLANNED,
 ) -> Card:
     """The card of a paper from the records of its experiment.
 
@@ -166,12 +166,12 @@ def card(
         UserError: an unknown rule, the oracle as the honest one, or one that cannot choose between settings; a run
             that the paper's rule did not judge; no records.
     """
-    check_honest(honest)
-    groups = by_place(records)
+    check_honest_rule(honest)
+    groups = group_by_cell(records)
     _check_judged(paper, groups)
     rows = {
         place: _row(paper, place, groups.get(place, []), honest, planned.get(place, 0))
-        for place in places(paper, groups)
+        for place in cell_keys(paper, groups)
     }
     cells = Table(
         f"{paper.title}: the paper's numbers and ours", _columns(paper, honest), tuple(rows.values()), (NOTE,)
@@ -184,7 +184,7 @@ def card(
     )
 
 
-def _check_judged(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> None:
+def _check_judged(paper: Paper, groups: Mapping[CellKey, Sequence[Record]]) -> None:
     for (method, _), group in groups.items():
         rule = paper.rule_of(method)
         without = [one.id for one in group if one.result["rules"] and rule not in one.result["rules"]]
@@ -195,25 +195,25 @@ def _check_judged(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> Non
             )
 
 
-def by_place(records: Iterable[Record]) -> dict[Place, list[Record]]:
+def group_by_cell(records: Iterable[Record]) -> dict[CellKey, list[Record]]:
     """The records of each method and task."""
-    found: dict[Place, list[Record]] = {}
+    found: dict[CellKey, list[Record]] = {}
     for one in records:
-        found.setdefault(place_of(one.config), []).append(one)
+        found.setdefault(cell_key(one.config), []).append(one)
     return found
 
 
-def place_of(config: Mapping[str, Any]) -> Place:
+def cell_key(config: Mapping[str, Any]) -> CellKey:
     """Where a run stands, by its config."""
-    return name_in_print(config), config["task"].partition("@")[0]
+    return published_name(config), config["task"].partition("@")[0]
 
 
-def places(paper: Paper, groups: Mapping[Place, Any]) -> list[Place]:
+def cell_keys(paper: Paper, groups: Mapping[CellKey, Any]) -> list[CellKey]:
     """Those of the paper in its order, then what else was run."""
     return list(dict.fromkeys([*paper.cells, *groups]))
 
 
-def picked(records: Sequence[Record], rule: str) -> dict[int, Record]:
+def select_runs(records: Sequence[Record], rule: str) -> dict[int, Record]:
     """Seed -> the run whose checkpoint the rule scores highest, among the settings that were run with that seed.
 
     Of equal scores the first wins. Runs that left no result are left out.
@@ -227,11 +227,11 @@ def picked(records: Sequence[Record], rule: str) -> dict[int, Record]:
             seeds.setdefault(one.config["seed"], []).append(one)
     crowded = next((group for group in seeds.values() if len(group) > 1), None)
     if crowded and rule == LAST:
-        refuse_several(place_of(crowded[0].config), len(crowded))
+        raise_ambiguous_settings(cell_key(crowded[0].config), len(crowded))
     return {seed: max(group, key=lambda one: _score(one, rule)) for seed, group in sorted(seeds.items())}
 
 
-def refuse_several(place: Place, settings: int) -> NoReturn:
+def raise_ambiguous_settings(place: CellKey, settings: int) -> NoReturn:
     """Raise UserError: the last step is no way to choose among settings."""
     raise UserError(
         f"{settings} settings of '{place[0]}' on '{place[1]}', and the rule 'last' chooses between none: give another "
@@ -250,19 +250,21 @@ def _score(record: Record, rule: str) -> float:
     return float("-inf") if value is None else float(value)
 
 
-def scores(records: Sequence[Record], rule: str) -> dict[int, float]:
+def selected_accuracies(records: Sequence[Record], rule: str) -> dict[int, float]:
     """Seed -> target accuracy in [0, 1] of what the rule picks."""
-    return {seed: float(one.result["rules"][rule]["target_accuracy"]) for seed, one in picked(records, rule).items()}
+    return {
+        seed: float(one.result["rules"][rule]["target_accuracy"]) for seed, one in select_runs(records, rule).items()
+    }
 
 
-def ours_of(paper: Paper, groups: Mapping[Place, Sequence[Record]], place: Place) -> dict[int, float]:
+def measured_accuracies(paper: Paper, groups: Mapping[CellKey, Sequence[Record]], place: CellKey) -> dict[int, float]:
     """Seed -> target accuracy in [0, 1] of what the rule picks that stands for the paper's; {} of what was not run."""
-    return scores(groups.get(place, []), paper.rule_of(place[0]))
+    return selected_accuracies(groups.get(place, []), paper.rule_of(place[0]))
 
 
-def verdict(ours: Sequence[float], theirs: float, runs: int = 1) -> str:
+def reproduction_verdict(ours: Sequence[float], theirs: float, runs: int = 1) -> str:
     """Whether a printed accuracy is reproduced, see `agrees`, or else how far off it our mean is, in points."""
-    return "reproduced" if agrees(ours, theirs, runs) else f"off by {100 * (float(np.mean(ours)) - theirs):+.1f}"
+    return "reproduced" if is_reproduced(ours, theirs, runs) else f"off by {100 * (float(np.mean(ours)) - theirs):+.1f}"
 
 
 def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
@@ -279,19 +281,19 @@ def _columns(paper: Paper, honest: str) -> tuple[Column, ...]:
     )
 
 
-def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str, planned: int) -> tuple[Cell, ...]:
+def _row(paper: Paper, place: CellKey, group: Sequence[Record], honest: str, planned: int) -> tuple[Cell, ...]:
     rule, honest = paper.rule_of(place[0]), paper.honest.get(place[0], honest)
-    theirs, chosen, runs = paper.cells.get(place), picked(group, rule), mean_of_runs(paper.averaged, place[0])
-    by_seed = scores(group, rule)
+    theirs, chosen, runs = paper.cells.get(place), select_runs(group, rule), number_averaged(paper.averaged, place[0])
+    by_seed = selected_accuracies(group, rule)
     ours = list(by_seed.values())
     return (
         *map(Cell, place),
-        NOTHING if theirs is None else Cell(percent(theirs), (theirs,)),
+        DASH if theirs is None else Cell(percent(theirs), (theirs,)),
         accuracy_cell(by_seed, "oracle" if rule == ORACLE else ""),
         _range_cell(ours, runs),
-        MISSING if honest == LAST and len(group) > len(chosen) else accuracy_cell(scores(group, honest)),
+        MISSING if honest == LAST and len(group) > len(chosen) else accuracy_cell(selected_accuracies(group, honest)),
         Cell(str(len(group)), (len(group),)),
-        number_cell(mean_of([one.result.get("proxy_a_distance") for one in chosen.values()])),
+        number_cell(mean_of_known([one.result.get("proxy_a_distance") for one in chosen.values()])),
         Cell(_verdict(ours, theirs, runs, planned)),
     )
 
@@ -299,18 +301,18 @@ def _row(paper: Paper, place: Place, group: Sequence[Record], honest: str, plann
 def _verdict(ours: Sequence[float], theirs: float | None, runs: int, planned: int) -> str:
     if not ours or theirs is None:
         return "not printed" if ours else "not run"
-    return f"{len(ours)} of {planned} seeds" if len(ours) < planned else verdict(ours, theirs, runs)
+    return f"{len(ours)} of {planned} seeds" if len(ours) < planned else reproduction_verdict(ours, theirs, runs)
 
 
 def _range_cell(ours: Sequence[float], runs: int) -> Cell:
     if len(ours) < 2:
-        return NOTHING
+        return DASH
     low, high = prediction_interval(ours, runs)
     of_several = f" (mean of {runs})" if runs > 1 else ""
     return Cell(f"{percent(low)} to {percent(high)}{of_several}", (low, high, runs))
 
 
-def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:
+def _mean_error(paper: Paper, groups: Mapping[CellKey, Sequence[Record]]) -> str:
     means = [(float(np.mean(list(ours.values()))), theirs) for _, ours, theirs in _both(paper, groups)]
     if not means:
         return "none of them was run"
@@ -323,10 +325,12 @@ def _mean_error(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> str:
     return f"{apart}; median half width of one run's interval {100 * width:.1f} points"
 
 
-def _both(paper: Paper, groups: Mapping[Place, Sequence[Record]]) -> Iterable[tuple[Place, dict[int, float], float]]:
+def _both(
+    paper: Paper, groups: Mapping[CellKey, Sequence[Record]]
+) -> Iterable[tuple[CellKey, dict[int, float], float]]:
     """What the paper printed and we have run: (place, ours by seed, theirs)."""
     for place, theirs in paper.cells.items():
-        ours = ours_of(paper, groups, place)
+        ours = measured_accuracies(paper, groups, place)
         if ours:
             yield place, ours, theirs
 
@@ -353,7 +357,7 @@ def cost(records: Sequence[Record]) -> str:
     """How many runs, how many of them left no result, and what they took."""
     spent = [one.result["seconds"] for one in records if one.result.get("seconds")]
     run, compiling = (sum(one[part] / one["together"] for one in spent) for part in ("run", "compile"))
-    unmade = said(one.result["status"] for one in records if not one.result["rules"])
+    unmade = join_unique(one.result["status"] for one in records if not one.result["rules"])
     left_out = f" ({len(records) - len(spent)} {unmade})" if unmade else ""
     return f"{len(records)} runs{left_out}, {run:.0f} s, and {compiling:.0f} s to compile them"
 
@@ -369,10 +373,10 @@ BETTER = (
 )
 
 
-def _better_table(paper: Paper, groups: Mapping[Place, Sequence[Record]], discords: Sequence[Discord]) -> Table:
+def _better_table(paper: Paper, groups: Mapping[CellKey, Sequence[Record]], discords: Sequence[Disagreement]) -> Table:
     rows = []
     for (first, second), theirs in paper.better.items():
-        chances = [mostly(each) for each in _chances(first, second, discords)]
+        chances = [probability_better_on_most(each) for each in _chances(first, second, discords)]
         gaps = _gaps(paper, groups, first, second)
         rows.append(
             (Cell(first), Cell(second), Cell(f"{theirs:.2f}", (theirs,)), _chance_cell(chances), *_gap_cells(gaps))
@@ -380,12 +384,12 @@ def _better_table(paper: Paper, groups: Mapping[Place, Sequence[Record]], discor
     return Table(f"{paper.title}: is the first better?", BETTER, tuple(rows), (BETTER_NOTE,))
 
 
-def _chances(first: str, second: str, discords: Sequence[Discord]) -> list[list[float]]:
+def _chances(first: str, second: str, discords: Sequence[Disagreement]) -> list[list[float]]:
     """[seeds][pairs] that the first is the better one."""
     seeds: dict[int, list[float]] = {}
     for one in discords:
         if (one.first, one.second) == (first, second):
-            seeds.setdefault(one.seed, []).append(beats(one.wins, one.losses))
+            seeds.setdefault(one.seed, []).append(probability_better(one.wins, one.losses))
     return list(seeds.values())
 
 
@@ -396,15 +400,17 @@ def _chance_cell(chances: Sequence[float]) -> Cell:
     return Cell(f"{middle:.2f} [{low:.2f}, {high:.2f}]", (middle, low, high))
 
 
-def _gaps(paper: Paper, groups: Mapping[Place, Sequence[Record]], first: str, second: str) -> np.ndarray:
+def _gaps(paper: Paper, groups: Mapping[CellKey, Sequence[Record]], first: str, second: str) -> np.ndarray:
     """Mean accuracy of the first minus that of the second, [pairs] on which both left a result."""
     tasks = [task for method, task in groups if method == first]
-    both = [[list(ours_of(paper, groups, (one, task)).values()) for one in (first, second)] for task in tasks]
+    both = [
+        [list(measured_accuracies(paper, groups, (one, task)).values()) for one in (first, second)] for task in tasks
+    ]
     return np.array([np.mean(one) - np.mean(other) for one, other in both if one and other])
 
 
 def _gap_cells(gaps: np.ndarray) -> tuple[Cell, Cell, Cell]:
-    if len(gaps) < ENOUGH_PAIRS:
+    if len(gaps) < MIN_PAIRS:
         return MISSING, MISSING, Cell(f"{len(gaps)} pairs", (None, len(gaps)))
     found, above = signed_rank(gaps), int(np.sum(gaps > 0))
     shown = f"{100 * found.median:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from da_bench.reporting.stats.statistics import EQUAL, Interval
+from da_bench.reporting.stats.statistics import TIE_TOLERANCE, Interval
 
-ENOUGH_PAIRS = 6  # a two-sided signed-rank test cannot go below p = .0625 with five pairs
-ENOUGH_RUNS = 30  # runs below which a bootstrap interval of an aggregate covers too little
+MIN_PAIRS = 6  # a two-sided signed-rank test cannot go below p = .0625 with five pairs
+MIN_RUNS = 30  # runs below which a bootstrap interval of an aggregate covers too little
 RESAMPLES = 2000
-LEVEL = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 Scores = Sequence[Sequence[float] | np.ndarray]  # [pairs][seeds]: as many seeds as there are, not the same everywhere
 
@@ -56,16 +56,16 @@ def signed_rank(differences: Sequence[float] | np.ndarray) -> SignedRank:
     return SignedRank(float(np.median(walsh)), low, high, _p_value(values), len(values))
 
 
-def least_p(pairs: int) -> float:
+def smallest_p(pairs: int) -> float:
     """What no p of a signed-rank test over so many pairs can fall below."""
     return float(2.0 ** (1 - pairs))
 
 
 def _p_value(values: np.ndarray) -> float:
-    kept = values[np.abs(values) > EQUAL]
+    kept = values[np.abs(values) > TIE_TOLERANCE]
     if not len(kept):
         return 1.0
-    doubled = np.rint(2 * midranks(_rounded(np.abs(kept)))).astype(int)  # whole numbers, halves being ties
+    doubled = np.rint(2 * average_ranks(_rounded(np.abs(kept)))).astype(int)  # whole numbers, halves being ties
     chances = _sums(doubled)
     centre = doubled.sum() / 2
     away = abs(doubled[kept > 0].sum() - centre)
@@ -74,7 +74,7 @@ def _p_value(values: np.ndarray) -> float:
 
 def _rounded(values: np.ndarray) -> np.ndarray:
     # accuracies are shares of whole numbers: what differs by less than EQUAL / 10 is one value and rounding
-    return np.round(values / EQUAL, 1)
+    return np.round(values / TIE_TOLERANCE, 1)
 
 
 def _sums(ranks: np.ndarray) -> np.ndarray:
@@ -88,13 +88,13 @@ def _sums(ranks: np.ndarray) -> np.ndarray:
 
 def _bounds(walsh: np.ndarray, n: int) -> tuple[float, float]:
     tail = np.cumsum(_sums(np.arange(1, n + 1)))
-    outside = int(np.searchsorted(tail, LEVEL / 2, side="right"))  # the sums 0 .. outside - 1 are rejected
+    outside = int(np.searchsorted(tail, SIGNIFICANCE_LEVEL / 2, side="right"))  # the sums 0 .. outside - 1 are rejected
     if not outside:
         return float("-inf"), float("inf")
     return float(walsh[outside - 1]), float(walsh[-outside])
 
 
-def midranks(values: np.ndarray) -> np.ndarray:
+def average_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks 1 .. n of values [n], smallest first; equal ones share their mean rank."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[places]
@@ -102,7 +102,7 @@ def midranks(values: np.ndarray) -> np.ndarray:
 
 def mean_ranks(accuracy: np.ndarray) -> np.ndarray:
     """Mean rank over pairs of each method, accuracy [methods, pairs]; 1 is the best, those within 1e-6 share a rank."""
-    return np.mean([midranks(-_rounded(column)) for column in accuracy.T], axis=0)
+    return np.mean([average_ranks(-_rounded(column)) for column in accuracy.T], axis=0)
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def holm_matrix(accuracy: np.ndarray) -> np.ndarray:
+def pairwise_holm(accuracy: np.ndarray) -> np.ndarray:
     """Holm-adjusted p [k, k] of signed-rank tests between all k (k - 1) / 2 pairs of methods; accuracy [k, pairs].
 
     Unlike the post-hoc tests on mean ranks, whether two methods differ does not depend on the other methods' ranks.
@@ -156,7 +156,7 @@ def cliques(joined: np.ndarray) -> list[tuple[int, ...]]:
     return sorted(group for group in found if len(group) > 1)
 
 
-def beats(wins: int, losses: int) -> float:
+def probability_better(wins: int, losses: int) -> float:
     """Chance that a classifier is truly the better of two that differ on `wins` + `losses` of one test set's rows.
 
     wins, losses: rows on which it alone is right, and wrong. P(p > q) of the two shares p and q under their Dirichlet
@@ -170,7 +170,7 @@ def beats(wins: int, losses: int) -> float:
     return float(betainc(losses + 1, wins + 1, 0.5))
 
 
-def mostly(chances: Sequence[float]) -> float:
+def probability_better_on_most(chances: Sequence[float]) -> float:
     """Chance that more than half of independent events of such chances happen, one half exactly counting half.
 
     The Poisson-binomial test of `beats` over pairs; with every chance 1/2 it is 1/2.
@@ -209,9 +209,9 @@ def _quantile(variances: np.ndarray, freedom: Sequence[int]) -> float:
     from scipy.special import ndtri, stdtrit
 
     if not variances.any():
-        return float(ndtri(1 - LEVEL / 2))
+        return float(ndtri(1 - SIGNIFICANCE_LEVEL / 2))
     together = float(variances.sum() ** 2 / np.sum(variances**2 / np.asarray(freedom)))
-    return float(stdtrit(together, 1 - LEVEL / 2))
+    return float(stdtrit(together, 1 - SIGNIFICANCE_LEVEL / 2))
 
 
 def ratio_interval(numerators: Scores, denominators: Scores) -> tuple[float, float, float]:
@@ -259,7 +259,7 @@ def _middle(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.sort(values, axis=-1) @ inside / inside.sum())
 
 
-def improvement(ours: Scores, theirs: Scores) -> float:
+def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
     """P(improvement): the chance that a run of ours beats a run of theirs on the same pair, mean over the pairs.
 
     Equal ones count half: on each pair it is the Mann-Whitney U statistic over its greatest value.
@@ -272,7 +272,7 @@ def improvement(ours: Scores, theirs: Scores) -> float:
 def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Of a [..., n] over b [..., m]."""
     gap = a[..., :, None] - b[..., None, :]
-    return np.asarray(((gap > EQUAL) + 0.5 * (np.abs(gap) <= EQUAL)).mean(axis=(-2, -1)))
+    return np.asarray(((gap > TIE_TOLERANCE) + 0.5 * (np.abs(gap) <= TIE_TOLERANCE)).mean(axis=(-2, -1)))
 
 
 def iqm_interval(scores: Scores) -> tuple[float, float]:
@@ -307,10 +307,10 @@ def _iqm_variances(scores: Scores) -> np.ndarray:
 def _wider(variances: np.ndarray, freedom: Sequence[int]) -> float:
     from scipy.special import ndtri
 
-    return _quantile(variances, freedom) / float(ndtri(1 - LEVEL / 2))
+    return _quantile(variances, freedom) / float(ndtri(1 - SIGNIFICANCE_LEVEL / 2))
 
 
-def improvement_interval(ours: Scores, theirs: Scores) -> tuple[float, float]:
+def probability_of_improvement_interval(ours: Scores, theirs: Scores) -> tuple[float, float]:
     """95 % interval of `improvement` by the stratified bootstrap of both; NaN where there are too few runs for one.
 
     Of each pair's n seeds n - 1 are drawn with replacement, which has the spread of a mean of n. Where every run beats
@@ -326,7 +326,7 @@ def improvement_interval(ours: Scores, theirs: Scores) -> tuple[float, float]:
 
 def _enough(scores: Scores) -> bool:
     counts = [len(one) for one in scores]
-    return min(counts) > 1 and sum(counts) >= ENOUGH_RUNS
+    return min(counts) > 1 and sum(counts) >= MIN_RUNS
 
 
 def _draws(scores: Scores, stream: int, fewer: int) -> list[np.ndarray]:
@@ -336,5 +336,5 @@ def _draws(scores: Scores, stream: int, fewer: int) -> list[np.ndarray]:
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, (LEVEL / 2, 1 - LEVEL / 2))
+    low, high = np.quantile(values, (SIGNIFICANCE_LEVEL / 2, 1 - SIGNIFICANCE_LEVEL / 2))
     return float(low), float(high)

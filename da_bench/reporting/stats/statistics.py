@@ -10,7 +10,7 @@ import numpy as np
 
 CONFIDENCE = 0.95
 # Accuracies kept as float32 differ by about 1e-7 where they are equal on paper; one image in a million is 1e-6.
-EQUAL = 1e-6
+TIE_TOLERANCE = 1e-6
 
 
 class Interval(NamedTuple):
@@ -21,7 +21,7 @@ class Interval(NamedTuple):
     n: int
 
 
-class Paired(NamedTuple):
+class PairedTest(NamedTuple):
     """Mean of n differences a - b, its t interval and the p of a two-sided paired t test (NaN: no test possible)."""
 
     mean: float
@@ -62,7 +62,7 @@ def prediction_interval(values: Sequence[float] | np.ndarray, more: int = 1) -> 
     return float(mean - wider), float(mean + wider)
 
 
-def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> Paired:
+def paired_t_test(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> PairedTest:
     """Paired t test of a [n] against b [n], seed by seed, in the units of `a`; differences below 1e-6 are equal.
 
     Where every difference is the same there is no spread to test against. If they are all zero, a and b are the
@@ -77,15 +77,15 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> 
         raise ValueError(f"paired values must be as many: {len(a)} and {len(b)}")
     differences = a - b
     mean, n = float(differences.mean()), len(differences)
-    if n > 1 and np.all(np.abs(differences) <= EQUAL):
-        return Paired(0.0, 0.0, 1.0, n)
-    if n == 1 or np.ptp(differences) <= EQUAL:
-        return Paired(mean, float("nan"), float("nan"), n)
+    if n > 1 and np.all(np.abs(differences) <= TIE_TOLERANCE):
+        return PairedTest(0.0, 0.0, 1.0, n)
+    if n == 1 or np.ptp(differences) <= TIE_TOLERANCE:
+        return PairedTest(mean, float("nan"), float("nan"), n)
     error = _standard_error(differences)
-    return Paired(mean, _quantile(n - 1) * error, _two_sided_p(mean / error, n - 1), n)
+    return PairedTest(mean, _quantile(n - 1) * error, _two_sided_p(mean / error, n - 1), n)
 
 
-def verdict(gain: Paired) -> str:
+def gain_verdict(gain: PairedTest) -> str:
     """What a paired gain allows to say.
 
     "gain" or "negative transfer" where the whole interval is above or below 0, "inside noise" where it holds 0,
@@ -104,7 +104,7 @@ def gap_closed(method: float, source_only: float, bound: float) -> float:
     method, source_only, bound: mean accuracies of the method, of no adaptation and of target labels.
     """
     gap = bound - source_only
-    return (method - source_only) / gap if gap > EQUAL else float("nan")
+    return (method - source_only) / gap if gap > TIE_TOLERANCE else float("nan")
 
 
 def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -135,12 +135,12 @@ def spearman(scores: np.ndarray, values: np.ndarray) -> float:
 
     scipy's, as its tau, adds a p-value, which takes most of its time.
     """
-    return _cosine(_centred_ranks(_grounded(scores)), _centred_ranks(values))
+    return _cosine(_centred_ranks(nonfinite_last(scores)), _centred_ranks(values))
 
 
 def kendall(scores: np.ndarray, values: np.ndarray) -> float:
     """Kendall's tau-b, as `spearman`."""
-    return _cosine(*(np.sign(one[:, None] - one).ravel() for one in (_grounded(scores), values)))
+    return _cosine(*(np.sign(one[:, None] - one).ravel() for one in (nonfinite_last(scores), values)))
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
@@ -150,7 +150,8 @@ def _centred_ranks(values: np.ndarray) -> np.ndarray:
     return twice.astype(float)  # whole, so that a constant's are 0
 
 
-def _grounded(scores: np.ndarray) -> np.ndarray:
+def nonfinite_last(scores: np.ndarray) -> np.ndarray:
+    """Replace scores that are not finite by a value below all others."""
     seen = np.isfinite(scores)
     return np.where(seen, scores, min(scores[seen], default=0) - 1)
 

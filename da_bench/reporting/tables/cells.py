@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from da_bench.evaluation.validators import ORACLE
-from da_bench.reporting.stats.statistics import Paired, gap_closed, paired, t_interval, verdict
-from da_bench.reporting.tables.rows import Row, common, reference, upper_bound
+from da_bench.reporting.stats.statistics import PairedTest, gain_verdict, gap_closed, paired_t_test, t_interval
+from da_bench.reporting.tables.rows import Row, align_seeds, reference_row, upper_bound_row
 from da_bench.reporting.tables.table import Cell
 
 MISSING = Cell("n/a")
-NOTHING = Cell("–")
+DASH = Cell("–")
 
 
 def seeds_cell(row: Row) -> Cell:
@@ -46,17 +46,17 @@ def selection_gaps(row: Row, rule: str) -> dict[int, float]:
     return {seed: best[seed] - chosen[seed] for seed in best if seed in chosen}
 
 
-def gain_over_source_only(row: Row, rows: Sequence[Row], rule: str) -> Paired | None:
+def gain_over_source_only(row: Row, rows: Sequence[Row], rule: str) -> PairedTest | None:
     """Target accuracy minus that of the source-only row with the same model and training, on common seeds."""
-    base = reference(row, rows)
-    ours, theirs = common(row.scores(rule), base.scores(rule)) if base else ([], [])
-    return paired(ours, theirs) if ours else None
+    base = reference_row(row, rows)
+    ours, theirs = align_seeds(row.scores(rule), base.scores(rule)) if base else ([], [])
+    return paired_t_test(ours, theirs) if ours else None
 
 
-def gain_cell(row: Row, gain: Paired | None) -> Cell:
+def gain_cell(row: Row, gain: PairedTest | None) -> Cell:
     """The gain in points: "+12.3 [+10.1, +14.5] p<.001"; raw: mean and half width in [-1, 1], p, n."""
     if row.is_source_only:
-        return NOTHING
+        return DASH
     if gain is None:
         return MISSING
     if np.isnan(gain.half_width):
@@ -66,7 +66,7 @@ def gain_cell(row: Row, gain: Paired | None) -> Cell:
     return Cell(f"{100 * gain.mean:+.1f} [{low:+.1f}, {high:+.1f}]\n{p}", tuple(gain))
 
 
-def verdict_cell(row: Row, gain: Paired | None) -> Cell:
+def verdict_cell(row: Row, gain: PairedTest | None) -> Cell:
     """The verdict in words."""
     if row.is_source_only or row.is_bound:
         return Cell(
@@ -74,18 +74,18 @@ def verdict_cell(row: Row, gain: Paired | None) -> Cell:
         )
     if gain is None:
         return MISSING
-    said = verdict(gain)
+    said = gain_verdict(gain)
     if said == "untested":
         return Cell("untested (one seed)" if gain.n == 1 else "untested (same difference in every seed)")
     return Cell("no gain (inside noise)" if said == "inside noise" else said)
 
 
-def gap_cell(row: Row, rows: Sequence[Row], rule: str) -> Cell:
+def gap_closed_cell(row: Row, rows: Sequence[Row], rule: str) -> Cell:
     """Share of the gap from source only to the upper bound that is closed, from means over the seeds of all three."""
     if row.is_source_only or row.is_bound:
-        return NOTHING
-    base, bound = reference(row, rows), upper_bound(row, rows)
-    scores = common(row.scores(rule), base.scores(rule), bound.scores(rule)) if base and bound else [[]]
+        return DASH
+    base, bound = reference_row(row, rows), upper_bound_row(row, rows)
+    scores = align_seeds(row.scores(rule), base.scores(rule), bound.scores(rule)) if base and bound else [[]]
     if not scores[0]:
         return MISSING
     share = gap_closed(*(float(np.mean(one)) for one in scores))
@@ -94,8 +94,8 @@ def gap_cell(row: Row, rows: Sequence[Row], rule: str) -> Cell:
 
 def distance_cell(row: Row, rows: Sequence[Row]) -> Cell:
     """Proxy A-distance of source-only features and of this row's, means over common seeds; alone where no pair is."""
-    distances, base = row.distances(), reference(row, rows)
-    old, new = common(base.distances(), distances) if base and base is not row else ([], [])
+    distances, base = row.distances(), reference_row(row, rows)
+    old, new = align_seeds(base.distances(), distances) if base and base is not row else ([], [])
     if old:
         before, after = float(np.mean(old)), float(np.mean(new))
         return Cell(f"{before:.2f} → {after:.2f}", (before, after))
@@ -109,19 +109,19 @@ def seconds_cell(row: Row) -> Cell:
     """Seconds of running one run; raw: those, and the seconds of compiling, which are paid once for all together."""
     spent = [run.result.get("seconds") or {} for run in row.runs]
     compiles = [one["compile"] for one in spent if one.get("compile") is not None]
-    shown = number_cell(seconds_of(row))
+    shown = number_cell(seconds_per_run(row))
     return Cell(shown.text, (*shown.raw, float(np.mean(compiles)) if compiles else None)) if shown.raw else MISSING
 
 
-def seconds_of(row: Row) -> float | None:
+def seconds_per_run(row: Row) -> float | None:
     """Of running one run, mean over its runs, those that ran together sharing the time; None where none is known."""
     spent = [run.result.get("seconds") or {} for run in row.runs]
-    return mean_of([one["run"] / max(one.get("together") or 1, 1) for one in spent if one.get("run") is not None])
+    return mean_of_known([one["run"] / max(one.get("together") or 1, 1) for one in spent if one.get("run") is not None])
 
 
-def steps_a_second(row: Row) -> float | None:
+def steps_per_second(row: Row) -> float | None:
     """Training steps of one run in a second; None of a shallow method, or where no time is known."""
-    seconds, training = seconds_of(row), row.first.config["training"]
+    seconds, training = seconds_per_run(row), row.first.config["training"]
     return training["steps"] / seconds if training and seconds else None
 
 
@@ -130,7 +130,7 @@ def memory_cell(rows: Sequence[Row]) -> Cell:
     return _most([one.get("device") or one.get("host") for one in _peaks(rows)])
 
 
-def peak_cell(rows: Sequence[Row], place: str) -> Cell:
+def peak_memory_cell(rows: Sequence[Row], place: str) -> Cell:
     """As `memory_cell`, of one place, "host" or "device"."""
     return _most([one.get(place) for one in _peaks(rows)])
 
@@ -144,7 +144,7 @@ def _most(peaks: Sequence[int | None]) -> Cell:
     return Cell(f"{max(known) / 2**30:.1f} GiB", (max(known),)) if known else MISSING
 
 
-def mean_of(values: Sequence[float | None]) -> float | None:
+def mean_of_known(values: Sequence[float | None]) -> float | None:
     """Of those that there are; None of none."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
@@ -157,7 +157,7 @@ def number_cell(value: float | None) -> Cell:
     return Cell(f"{value:.3g}" if value < 100 else f"{value:.0f}", (value,))
 
 
-def marks_of(rows: Sequence[Row], rule: str) -> list[str]:
+def column_marks(rows: Sequence[Row], rule: str) -> list[str]:
     """A mark for each row under one rule: who is best, and who cannot be told from the best."""
     if rule == ORACLE:
         return ["oracle"] * len(rows)
@@ -172,7 +172,7 @@ def _mark(scores: dict[int, float], best: dict[int, float], is_best: bool) -> st
         return ""
     if is_best:
         return "best"
-    here, there = common(scores, best)
-    found = paired(here, there) if here else None
+    here, there = align_seeds(scores, best)
+    found = paired_t_test(here, there) if here else None
     # one common seed, or the same gap in every seed, has no p: untested is not the same as not distinguishable
     return "near" if found is not None and found.p >= 0.05 else ""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from da_bench.reporting.tables import cells
-from da_bench.reporting.tables.rows import Row, by_task, provenance, rows_of
+from da_bench.reporting.tables.rows import Row, build_rows, group_for_tables, provenance
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.records import Record
 
@@ -31,11 +31,11 @@ def cost_tables(records: Sequence[Record]) -> list[Table]:
     Raises:
         UserError: for no records, or two results of one setting and seed.
     """
-    return [_table(task, group) for task, group in by_task(records).items()]
+    return [_table(task, group) for task, group in group_for_tables(records).items()]
 
 
 def _table(task: str, records: Sequence[Record]) -> Table:
-    rows = tuple(_row(row) for row in rows_of(records) if row.runs)
+    rows = tuple(_row(row) for row in build_rows(records) if row.runs)
     return Table(f"{task}: what runs cost", COLUMNS, rows, (NOTE, *provenance(records)))
 
 
@@ -43,21 +43,21 @@ def _row(row: Row) -> tuple[Cell, ...]:
     return (
         Cell(row.name),
         cells.seeds_cell(row),
-        cells.number_cell(cells.seconds_of(row)),
+        cells.number_cell(cells.seconds_per_run(row)),
         cells.number_cell(_compiling(row)),
-        cells.number_cell(cells.steps_a_second(row)),
+        cells.number_cell(cells.steps_per_second(row)),
         cells.number_cell(inputs_a_second(row)),
-        cells.peak_cell([row], "host"),
-        cells.peak_cell([row], "device"),
+        cells.peak_memory_cell([row], "host"),
+        cells.peak_memory_cell([row], "device"),
     )
 
 
 def _compiling(row: Row) -> float | None:
-    return cells.mean_of([(run.result.get("seconds") or {}).get("compile") for run in row.runs])
+    return cells.mean_of_known([(run.result.get("seconds") or {}).get("compile") for run in row.runs])
 
 
 def inputs_a_second(row: Row) -> float | None:
     """Rows of the labelled domain that one run trains on in a second; None where not known, or a step takes all."""
-    steps, training = cells.steps_a_second(row), row.first.config["training"]
+    steps, training = cells.steps_per_second(row), row.first.config["training"]
     batch = training["batch_size"] if training else None
     return steps * batch if steps and batch else None

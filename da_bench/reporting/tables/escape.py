@@ -3,7 +3,7 @@
 import html
 import re
 
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 
 # What GitHub's Markdown acts on, inside a line and at its start.
 MARKUP = re.compile(
@@ -26,7 +26,7 @@ LATEX_LETTERS = {
 
 def escape_markdown(text: str) -> str:
     """`text` on one line, as GitHub shows it letter by letter: markup becomes entities, which are never markup."""
-    line = html.escape(clean(text), quote=False)
+    line = html.escape(single_line(text), quote=False)
     line = MARKUP.sub(lambda found: _entities(found[0]), line)
     return NUMBERED.sub(lambda found: found[1] + _entities(found[2]), line)
 
@@ -37,7 +37,7 @@ def _entities(letters: str) -> str:
 
 def escape_latex(text: str) -> str:
     """`text` on one line with every letter that LaTeX would act on spelt out."""
-    spelt = "".join(LATEX_LETTERS.get(letter, letter) for letter in clean(text))
+    spelt = "".join(LATEX_LETTERS.get(letter, letter) for letter in single_line(text))
     return re.sub("-(?=-)", "-{}", spelt)  # the -- of a command's options would become a dash
 
 
@@ -45,5 +45,5 @@ def escape_csv(value: float | int | str | None) -> float | int | str | None:
     """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    text = clean(value)  # a leading apostrophe says "text" to a spreadsheet
+    text = single_line(value)  # a leading apostrophe says "text" to a spreadsheet
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -8,20 +8,20 @@ import numpy as np
 
 from da_bench.evaluation.validators import RULES
 from da_bench.reporting.stats import over_pairs
-from da_bench.reporting.stats.over_pairs import ENOUGH_PAIRS, ENOUGH_RUNS, LEVEL, SignedRank
-from da_bench.reporting.stats.statistics import verdict
+from da_bench.reporting.stats.over_pairs import MIN_PAIRS, MIN_RUNS, SIGNIFICANCE_LEVEL, SignedRank
+from da_bench.reporting.stats.statistics import gain_verdict
 from da_bench.reporting.tables import cells
-from da_bench.reporting.tables.cells import MISSING, NOTHING, accuracy_cell, gain_over_source_only, percent
+from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, gain_over_source_only, percent
 from da_bench.reporting.tables.rows import (
     Row,
-    by_task,
+    build_rows,
     check_rule,
+    describe_seed_counts,
+    group_for_tables,
+    join_unique,
     method_key,
     provenance,
-    reference,
-    rows_of,
-    said,
-    seeds_said,
+    reference_row,
 )
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.records import Record
@@ -34,19 +34,19 @@ PAIRS_NOTE = (
 )
 AVERAGE_NOTE = (
     "Average: mean over pairs of the means over seeds, best in bold; underlined: not distinguishable from the best by "
-    f"Wilcoxon's signed-rank test over pairs (Holm over methods), from {ENOUGH_PAIRS} pairs on. Rank: mean over pairs, "
+    f"Wilcoxon's signed-rank test over pairs (Holm over methods), from {MIN_PAIRS} pairs on. Rank: mean over pairs, "
     "1 is best, of the methods that are on every pair."
 )
 GAIN_NOTE = (
     "Gain: Hodges-Lehmann median over pairs of the mean difference from source only (of a classical method, from its "
     "own classifier) on the same seeds, in points, "
     "[its exact 95 % interval, for itself alone], p of Wilcoxon's two-sided signed-rank test over pairs, adjusted by "
-    f"Holm over the methods of this table. The verdict is the adjusted p at {LEVEL}; no claim is made below "
-    f"{ENOUGH_PAIRS} pairs."
+    f"Holm over the methods of this table. The verdict is the adjusted p at {SIGNIFICANCE_LEVEL}; no claim is "
+    f"made below {MIN_PAIRS} pairs."
 )
 IQM_NOTE = (
     "IQM: interquartile mean of all runs, P(better): chance that a run beats one of source only on the same pair, both "
-    f"with their 95 % interval by the bootstrap of seeds within each pair, from {ENOUGH_RUNS} runs on. Higher: pairs "
+    f"with their 95 % interval by the bootstrap of seeds within each pair, from {MIN_RUNS} runs on. Higher: pairs "
     "with a higher mean than source only. Negative transfer: pairs below source only by a paired t test over seeds."
 )
 COST_NOTE = (
@@ -56,7 +56,7 @@ COST_NOTE = (
 )
 
 
-class Judged(NamedTuple):
+class AdjustedTest(NamedTuple):
     """A method's test over pairs, its p as Holm adjusts it, and among how many tests."""
 
     test: SignedRank
@@ -64,7 +64,7 @@ class Judged(NamedTuple):
     tests: int
 
 
-class Line(NamedTuple):
+class MethodOverPairs(NamedTuple):
     """A method over pairs, by task: its rows; the rows without adaptation that they are read against; trials, the
     settings of the method that were run.
     """
@@ -89,7 +89,7 @@ class Line(NamedTuple):
         return {task: list(row.scores(rule).values()) for task, row in self.rows.items()}
 
 
-def lines_of(records: Sequence[Record]) -> tuple[list[str], list[Line]]:
+def methods_over_pairs(records: Sequence[Record]) -> tuple[list[str], list[MethodOverPairs]]:
     """(tasks, methods that ran on two or more of them), source only first and the upper bound last.
 
     A method is the same on two pairs if all its own fields are, and it is called the same in both tables.
@@ -97,14 +97,14 @@ def lines_of(records: Sequence[Record]) -> tuple[list[str], list[Line]]:
     Raises:
         UserError: for no records, or two results of one setting and seed.
     """
-    found: dict[Any, Line] = {}
-    tasks = by_task(records)
+    found: dict[Any, MethodOverPairs] = {}
+    tasks = group_for_tables(records)
     for task, group in tasks.items():
-        rows = rows_of(group)
+        rows = build_rows(group)
         trials = collections.Counter(map(_kind, rows))
         for row in (row for row in rows if row.runs):
-            line = found.setdefault((row.name, method_key(row.first)), Line(row.name, {}, {}, {}))
-            line.rows[task], line.bases[task] = row, None if row.is_source_only else reference(row, rows)
+            line = found.setdefault((row.name, method_key(row.first)), MethodOverPairs(row.name, {}, {}, {}))
+            line.rows[task], line.bases[task] = row, None if row.is_source_only else reference_row(row, rows)
             line.trials[task] = trials[_kind(row)]
     several = [line for line in found.values() if len(line.rows) > 1]
     order = sorted(several, key=lambda line: (not line.first.is_source_only, not line.competes))
@@ -115,18 +115,18 @@ def _kind(row: Row) -> tuple[str, bool]:
     return row.first.config["method"]["name"], row.is_bound
 
 
-def means(line: Line, tasks: Sequence[str], rule: str) -> np.ndarray:
+def mean_accuracies(line: MethodOverPairs, tasks: Sequence[str], rule: str) -> np.ndarray:
     """Mean accuracy over seeds [pairs], NaN where there is none."""
     scores = line.scores(rule)
     return np.array([np.mean(scores[task]) if scores.get(task) else np.nan for task in tasks])
 
 
-def complete(tasks: Sequence[str], lines: Sequence[Line], rule: str) -> list[Line]:
+def methods_on_every_pair(tasks: Sequence[str], lines: Sequence[MethodOverPairs], rule: str) -> list[MethodOverPairs]:
     """The competing lines that have a result on every pair."""
-    return [line for line in lines if line.competes and np.isfinite(means(line, tasks, rule)).all()]
+    return [line for line in lines if line.competes and np.isfinite(mean_accuracies(line, tasks, rule)).all()]
 
 
-def gains(line: Line, tasks: Sequence[str], rule: str) -> np.ndarray | None:
+def mean_gains(line: MethodOverPairs, tasks: Sequence[str], rule: str) -> np.ndarray | None:
     """Mean gain over source only on common seeds [pairs], in [-1, 1]; None for a reference, or where one is missing."""
     if line.first.is_source_only or any(line.bases.get(task) is None for task in tasks):
         return None
@@ -134,7 +134,7 @@ def gains(line: Line, tasks: Sequence[str], rule: str) -> np.ndarray | None:
     return None if any(one is None for one in found) else np.array([one.mean for one in found if one is not None])
 
 
-def paired_gain(line: Line, task: str, rule: str) -> cells.Paired | None:
+def paired_gain(line: MethodOverPairs, task: str, rule: str) -> cells.PairedTest | None:
     """Of one pair, over seeds."""
     base = line.bases.get(task)
     return gain_over_source_only(line.rows[task], [base], rule) if base else None
@@ -147,13 +147,13 @@ def pair_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
         UserError: as `lines_of`, or an unknown rule.
     """
     check_rule(rule)
-    tasks, lines = lines_of(records)
+    tasks, lines = methods_over_pairs(records)
     if not lines:
         return []
     return [_pairs_table(tasks, lines, rule, provenance(records)), _gains_table(tasks, lines, rule, records)]
 
 
-def _pairs_table(tasks: list[str], lines: list[Line], rule: str, sources: list[str]) -> Table:
+def _pairs_table(tasks: list[str], lines: list[MethodOverPairs], rule: str, sources: list[str]) -> Table:
     columns = (
         Column("method", "Method"),
         *(Column(task, _split(task), ("mean", "half_width", "n")) for task in tasks),
@@ -165,7 +165,7 @@ def _pairs_table(tasks: list[str], lines: list[Line], rule: str, sources: list[s
     rows = [
         (Cell(line.name), *own, *end) for line, own, end in zip(lines, zip(*by_pair, strict=True), ends, strict=True)
     ]
-    head = f"{seeds_said([row for line in lines for row in line.rows.values()])}. Rule: {RULES[rule]}."
+    head = f"{describe_seed_counts([row for line in lines for row in line.rows.values()])}. Rule: {RULES[rule]}."
     title = f"Methods x pairs: target accuracy on {len(tasks)} pairs"
     return Table(title, columns, tuple(rows), (head, PAIRS_NOTE, AVERAGE_NOTE, *sources))
 
@@ -174,27 +174,27 @@ def _split(task: str) -> str:
     return task.replace("/", "/\n").replace("-to-", "\nto ")
 
 
-def _pair_cells(task: str, lines: list[Line], rule: str) -> list[Cell]:
+def _pair_cells(task: str, lines: list[MethodOverPairs], rule: str) -> list[Cell]:
     """One column: a cell a method."""
     rows = [line.rows[task] for line in lines if task in line.rows]
-    marks = iter(cells.marks_of(rows, rule))
+    marks = iter(cells.column_marks(rows, rule))
     return [_pair_cell(line, task, rule, next(marks)) if task in line.rows else MISSING for line in lines]
 
 
-def _pair_cell(line: Line, task: str, rule: str, mark: str) -> Cell:
+def _pair_cell(line: MethodOverPairs, task: str, rule: str, mark: str) -> Cell:
     cell = accuracy_cell(line.rows[task].scores(rule), mark)
-    flags = "↓" * harmed(line, task, rule) + "†" * (line.rows[task].diverged > 0)
+    flags = "↓" * has_negative_transfer(line, task, rule) + "†" * (line.rows[task].diverged > 0)
     return Cell(f"{cell.text} {flags}", cell.raw, cell.mark) if flags else cell
 
 
-def harmed(line: Line, task: str, rule: str) -> bool:
+def has_negative_transfer(line: MethodOverPairs, task: str, rule: str) -> bool:
     """Whether the method is below source only on the pair, by a paired t test over seeds."""
     gain = paired_gain(line, task, rule)
-    return gain is not None and line.competes and verdict(gain) == "negative transfer"
+    return gain is not None and line.competes and gain_verdict(gain) == "negative transfer"
 
 
-def _averages(tasks: list[str], lines: list[Line], rule: str) -> list[Cell]:
-    every = [means(line, tasks, rule) for line in lines]
+def _averages(tasks: list[str], lines: list[MethodOverPairs], rule: str) -> list[Cell]:
+    every = [mean_accuracies(line, tasks, rule) for line in lines]
     whole = [i for i, line in enumerate(lines) if line.competes and np.isfinite(every[i]).all()]
     best = max(whole, key=lambda i: every[i].mean(), default=None)
     marks = {} if best is None else {**dict.fromkeys(_near_best(every, whole, best), "near"), best: "best"}
@@ -208,18 +208,18 @@ def _average_cell(mean: float, mark: str) -> Cell:
 def _near_best(accuracy: list[np.ndarray], whole: list[int], best: int) -> list[int]:
     """Those of `whole` that cannot be told from the best."""
     others = [i for i in whole if i != best]
-    if len(accuracy[best]) < ENOUGH_PAIRS:
+    if len(accuracy[best]) < MIN_PAIRS:
         return []
     p = over_pairs.holm([over_pairs.signed_rank(accuracy[best] - accuracy[i]).p for i in others])
-    return [i for i, one in zip(others, p, strict=True) if one >= LEVEL]
+    return [i for i, one in zip(others, p, strict=True) if one >= SIGNIFICANCE_LEVEL]
 
 
-def _ranks(tasks: list[str], lines: list[Line], rule: str) -> list[Cell]:
-    ranked = complete(tasks, lines, rule)
+def _ranks(tasks: list[str], lines: list[MethodOverPairs], rule: str) -> list[Cell]:
+    ranked = methods_on_every_pair(tasks, lines, rule)
     if len(ranked) < 2:
-        return [NOTHING] * len(lines)
-    ranks = iter(over_pairs.mean_ranks(np.array([means(line, tasks, rule) for line in ranked])))
-    return [_rank_cell(float(next(ranks))) if any(line is one for one in ranked) else NOTHING for line in lines]
+        return [DASH] * len(lines)
+    ranks = iter(over_pairs.mean_ranks(np.array([mean_accuracies(line, tasks, rule) for line in ranked])))
+    return [_rank_cell(float(next(ranks))) if any(line is one for one in ranked) else DASH for line in lines]
 
 
 def _rank_cell(rank: float) -> Cell:
@@ -241,14 +241,14 @@ GAIN_COLUMNS = (
 )
 
 
-def _gains_table(tasks: list[str], lines: list[Line], rule: str, records: Sequence[Record]) -> Table:
-    whole = [line for line in lines if np.isfinite(means(line, tasks, rule)).all()]
+def _gains_table(tasks: list[str], lines: list[MethodOverPairs], rule: str, records: Sequence[Record]) -> Table:
+    whole = [line for line in lines if np.isfinite(mean_accuracies(line, tasks, rule)).all()]
     tests = [_test(line, tasks, rule) for line in whole]
     adjusted = over_pairs.holm([one.p if one else np.nan for one in tests])
     count = sum(map(bool, tests))
-    judged = [test and Judged(test, float(p), count) for test, p in zip(tests, adjusted, strict=True)]
+    judged = [test and AdjustedTest(test, float(p), count) for test, p in zip(tests, adjusted, strict=True)]
     rows = [_gain_row(line, tasks, rule, one) for line, one in zip(whole, judged, strict=True)]
-    left = said(line.name for line in lines if not any(line is one for one in whole))
+    left = join_unique(line.name for line in lines if not any(line is one for one in whole))
     notes = (
         f"{len(tasks)} pairs. Rule: {RULES[rule]}. {GAIN_NOTE}{_least(len(tasks), count)}",
         IQM_NOTE,
@@ -261,7 +261,7 @@ def _gains_table(tasks: list[str], lines: list[Line], rule: str, records: Sequen
 
 def _least(pairs: int, tests: int) -> str:
     """A sentence where no data of so many pairs could give a claim."""
-    if pairs < ENOUGH_PAIRS or _least_adjusted(pairs, tests) < LEVEL:
+    if pairs < MIN_PAIRS or _least_adjusted(pairs, tests) < SIGNIFICANCE_LEVEL:
         return ""
     return (
         f" The least adjusted p that {pairs} pairs and {tests} methods can give is "
@@ -270,21 +270,21 @@ def _least(pairs: int, tests: int) -> str:
 
 
 def _least_adjusted(pairs: int, tests: int) -> float:
-    return min(1.0, over_pairs.least_p(pairs) * tests)
+    return min(1.0, over_pairs.smallest_p(pairs) * tests)
 
 
-def _test(line: Line, tasks: list[str], rule: str) -> SignedRank | None:
+def _test(line: MethodOverPairs, tasks: list[str], rule: str) -> SignedRank | None:
     """Of its gains; None for references and the upper bound, which take no place among the tests."""
-    found = gains(line, tasks, rule) if line.competes else None
+    found = mean_gains(line, tasks, rule) if line.competes else None
     return None if found is None else over_pairs.signed_rank(found)
 
 
-def _gain_row(line: Line, tasks: list[str], rule: str, judged: Judged | None) -> tuple[Cell, ...]:
+def _gain_row(line: MethodOverPairs, tasks: list[str], rule: str, judged: AdjustedTest | None) -> tuple[Cell, ...]:
     scores = [line.scores(rule)[task] for task in tasks]
     return (
         Cell(line.name),
         _interval_cell(100, 1, over_pairs.iqm(scores), over_pairs.iqm_interval(scores)),
-        *_gain_cells(line, gains(line, tasks, rule), judged),
+        *_gain_cells(line, mean_gains(line, tasks, rule), judged),
         _improvement_cell(line, tasks, rule),
         *_counts(line, tasks, rule),
         *_cost_cells(line),
@@ -297,57 +297,58 @@ def _interval_cell(unit: float, digits: int, value: float, interval: tuple[float
     return Cell(shown if np.isnan(interval[0]) else f"{shown} [{low}, {high}]", (value, *interval))
 
 
-def _gain_cells(line: Line, found: np.ndarray | None, judged: Judged | None) -> tuple[Cell, Cell]:
+def _gain_cells(line: MethodOverPairs, found: np.ndarray | None, judged: AdjustedTest | None) -> tuple[Cell, Cell]:
     if line.first.is_source_only or not line.competes:
-        return NOTHING, Cell("reference" if line.competes else "upper bound")
+        return DASH, Cell("reference" if line.competes else "upper bound")
     if found is None or judged is None:
         return MISSING, Cell("no source only on every pair")
     test, p_holm, _ = judged
     raw = (test.median, test.low, test.high, test.p, p_holm, float(found.mean()), test.n)
-    if test.n < ENOUGH_PAIRS:
+    if test.n < MIN_PAIRS:
         return Cell(f"{100 * test.median:+.1f}\nno test", raw), Cell(f"no claim ({test.n} pairs)")
     p = "p<.001" if p_holm < 0.001 else f"p={p_holm:.3f}".replace("0.", ".", 1)
     shown = f"{100 * test.median:+.1f} [{100 * test.low:+.1f}, {100 * test.high:+.1f}]\n{p}"
-    return Cell(shown, raw), Cell(_verdict(judged))
+    return Cell(shown, raw), Cell(pairs_verdict(judged))
 
 
-def _verdict(judged: Judged) -> str:
+def pairs_verdict(judged: AdjustedTest) -> str:
+    """What an adjusted test over pairs allows to say."""
     test, p_holm, tests = judged
-    if _least_adjusted(test.n, tests) >= LEVEL:
+    if _least_adjusted(test.n, tests) >= SIGNIFICANCE_LEVEL:
         return f"no claim ({test.n} pairs, {tests} methods)"
-    if p_holm >= LEVEL:
+    if p_holm >= SIGNIFICANCE_LEVEL:
         return "no gain (inside noise)"
     # not the median's sign, which is 0 where most pairs are equal
     return "gain" if test.low + test.high > 0 else "negative transfer"
 
 
-def _improvement_cell(line: Line, tasks: list[str], rule: str) -> Cell:
-    if gains(line, tasks, rule) is None:
-        return NOTHING
+def _improvement_cell(line: MethodOverPairs, tasks: list[str], rule: str) -> Cell:
+    if mean_gains(line, tasks, rule) is None:
+        return DASH
     ours = [line.scores(rule)[task] for task in tasks]
     bases = [line.bases[task] for task in tasks]
     theirs = [list(base.scores(rule).values()) for base in bases if base is not None]
-    interval = over_pairs.improvement_interval(ours, theirs)
-    return _interval_cell(1, 2, over_pairs.improvement(ours, theirs), interval)
+    interval = over_pairs.probability_of_improvement_interval(ours, theirs)
+    return _interval_cell(1, 2, over_pairs.probability_of_improvement(ours, theirs), interval)
 
 
-def _counts(line: Line, tasks: list[str], rule: str) -> tuple[Cell, Cell]:
+def _counts(line: MethodOverPairs, tasks: list[str], rule: str) -> tuple[Cell, Cell]:
     """On how many pairs it is above source only, and on how many below it for sure."""
-    found = gains(line, tasks, rule)
+    found = mean_gains(line, tasks, rule)
     if found is None:
-        return NOTHING, NOTHING
-    counts = int(np.sum(found > 0)), sum(harmed(line, task, rule) for task in tasks)
+        return DASH, DASH
+    counts = int(np.sum(found > 0)), sum(has_negative_transfer(line, task, rule) for task in tasks)
     above, below = (Cell(f"{count} of {len(tasks)}", (count, len(tasks))) for count in counts)
     return above, below
 
 
-def _cost_cells(line: Line) -> tuple[Cell, Cell, Cell, Cell]:
+def _cost_cells(line: MethodOverPairs) -> tuple[Cell, Cell, Cell, Cell]:
     rows = list(line.rows.values())
-    rates = [cells.steps_a_second(row) for row in rows]
+    rates = [cells.steps_per_second(row) for row in rows]
     trials = max(line.trials.values())
     return (
-        cells.number_cell(cells.mean_of([cells.seconds_of(row) for row in rows])),
-        cells.number_cell(cells.mean_of(rates)),
+        cells.number_cell(cells.mean_of_known([cells.seconds_per_run(row) for row in rows])),
+        cells.number_cell(cells.mean_of_known(rates)),
         Cell(str(trials), (trials,)),
         cells.memory_cell(rows),
     )

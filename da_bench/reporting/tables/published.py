@@ -11,7 +11,7 @@ from da_bench.evaluation.validators import RULES
 from da_bench.methods import load_plugins
 from da_bench.reporting.stats.statistics import prediction_interval, t_interval
 from da_bench.reporting.tables.cells import percent
-from da_bench.reporting.tables.rows import Row, by_task, check_rule, provenance, rows_of
+from da_bench.reporting.tables.rows import Row, build_rows, check_rule, group_for_tables, provenance
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.records import Record
 
@@ -44,7 +44,7 @@ class Source(NamedTuple):
     inputs: str = ""
 
 
-def mean_of_runs(averaged: int | Mapping[str, int], method: str) -> int:
+def number_averaged(averaged: int | Mapping[str, int], method: str) -> int:
     """Of how many runs the method's numbers are means, by `Source.averaged`."""
     return averaged if isinstance(averaged, int) else averaged.get(method, 1)
 
@@ -79,7 +79,7 @@ def publish_form(name: str, method: str, **fields: Any) -> None:
     FORMS[name] = {"name": method, **fields}
 
 
-def name_in_print(config: Mapping[str, Any]) -> str:
+def published_name(config: Mapping[str, Any]) -> str:
     """Under which name what a run's config says is published: "target_only", that of a form, or the method's."""
     if config["labels_from"] != "source":
         return "target_only"
@@ -87,7 +87,7 @@ def name_in_print(config: Mapping[str, Any]) -> str:
     return next((name for name, fields in FORMS.items() if fields.items() <= method.items()), str(method["name"]))
 
 
-class Beside(NamedTuple):
+class Comparison(NamedTuple):
     """A published number and the rows of ours that it can stand beside, by task."""
 
     number: Number
@@ -103,7 +103,7 @@ def published_tables(records: Sequence[Record], rule: str = "last") -> list[Tabl
     """
     check_rule(rule)
     load_plugins()
-    ours = {task: rows_of(group) for task, group in by_task(records).items()}
+    ours = {task: build_rows(group) for task, group in group_for_tables(records).items()}
     found = [beside for number in NUMBERS for beside in _beside(number, ours)]
     tasks = [task for task in ours if any(task in beside.rows for beside in found)]
     if not found:
@@ -119,26 +119,26 @@ def published_tables(records: Sequence[Record], rule: str = "last") -> list[Tabl
     return [Table("Published numbers beside ours", columns, rows, notes)]
 
 
-def _beside(number: Number, ours: dict[str, list[Row]]) -> list[Beside]:
+def _beside(number: Number, ours: dict[str, list[Row]]) -> list[Comparison]:
     """One for each of our rows' names of the method."""
     found: dict[str, dict[str, Row]] = {}
     for task, rows in ours.items():
         for row in rows if task.partition("@")[0] in number.accuracy else []:
-            if row.runs and (name_in_print(row.first.config), _inputs(row)) == (number.method, number.source.inputs):
+            if row.runs and (published_name(row.first.config), _inputs(row)) == (number.method, number.source.inputs):
                 found.setdefault(row.name, {})[task] = row
-    return [Beside(number, name, rows) for name, rows in found.items()]
+    return [Comparison(number, name, rows) for name, rows in found.items()]
 
 
 def _inputs(row: Row) -> str:
     return "msda" if row.first.config.get("msda") else ""
 
 
-def _row(beside: Beside, tasks: Sequence[str], rule: str) -> tuple[Cell, ...]:
+def _row(beside: Comparison, tasks: Sequence[str], rule: str) -> tuple[Cell, ...]:
     alike = {task: not _differences(row, beside.number.source) for task, row in beside.rows.items()}
     compared = [task for task, same in alike.items() if same and len(beside.rows[task].scores(rule)) > 1]
-    runs = mean_of_runs(beside.number.source.averaged, beside.number.method)
+    runs = number_averaged(beside.number.source.averaged, beside.number.method)
     ours = {task: list(beside.rows[task].scores(rule).values()) for task in compared}
-    inside = sum(agrees(ours[task], _published(beside, task), runs) for task in compared)
+    inside = sum(is_reproduced(ours[task], _published(beside, task), runs) for task in compared)
     differs = dict.fromkeys(one for row in beside.rows.values() for one in _differences(row, beside.number.source))
     return (
         Cell(beside.name),
@@ -149,11 +149,11 @@ def _row(beside: Beside, tasks: Sequence[str], rule: str) -> tuple[Cell, ...]:
     )
 
 
-def _published(beside: Beside, task: str) -> float:
+def _published(beside: Comparison, task: str) -> float:
     return beside.number.accuracy[task.partition("@")[0]]
 
 
-def _cell(beside: Beside, task: str, rule: str, alike: Mapping[str, bool]) -> Cell:
+def _cell(beside: Comparison, task: str, rule: str, alike: Mapping[str, bool]) -> Cell:
     if task not in beside.rows:
         return Cell("–")
     scores, there = list(beside.rows[task].scores(rule).values()), _published(beside, task)
@@ -165,7 +165,7 @@ def _cell(beside: Beside, task: str, rule: str, alike: Mapping[str, bool]) -> Ce
     return Cell(f"{percent(mean)}{spread} ({percent(there)})", (mean, there), mark)
 
 
-def agrees(ours: Sequence[float], theirs: float, runs: int = 1) -> bool:
+def is_reproduced(ours: Sequence[float], theirs: float, runs: int = 1) -> bool:
     """Whether a printed accuracy, the mean of so many runs, could be one of ours, to its own rounding.
 
     ours: accuracies of runs that differ in their seeds: it lies within their 95 % prediction interval; of one run that
@@ -181,7 +181,7 @@ def _differences(row: Row, source: Source) -> list[str]:
     return [f"{name}: {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
 
 
-def _citations(found: Sequence[Beside]) -> list[str]:
+def _citations(found: Sequence[Comparison]) -> list[str]:
     sources: dict[str, Any] = {beside.number.source.name: beside.number.source for beside in found}
     return [
         f"{name}: {one.citation} Network {one.network}, {one.protocol}, {one.selection}, runs: {one.runs}."

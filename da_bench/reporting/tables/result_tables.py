@@ -10,31 +10,29 @@ from rich.console import Console
 
 from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS
-from da_bench.reporting.stats.over_pairs import ENOUGH_PAIRS
+from da_bench.reporting.stats.over_pairs import MIN_PAIRS
 from da_bench.reporting.tables import cells
-from da_bench.reporting.tables.cells import MISSING, NOTHING, accuracy_cell, gain_over_source_only, percent, seeds_cell
+from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, gain_over_source_only, percent, seeds_cell
 from da_bench.reporting.tables.escape import escape_latex, escape_markdown
 from da_bench.reporting.tables.pairs import pair_tables
 from da_bench.reporting.tables.published import published_tables
 from da_bench.reporting.tables.rows import (
-    HELD_OUT,
+    TARGET_ONLY_HELD_OUT,
     Row,
-    by_task,
+    build_rows,
     check_rule,
+    describe_seed_counts,
+    group_for_tables,
+    join_unique,
     method_key,
     provenance,
-    reference,
-    rows_of,
-    said,
-    seeds_said,
+    reference_row,
 )
 from da_bench.reporting.tables.search import search_tables
 from da_bench.reporting.tables.table import Cell, Column, Table, tables_csv
 from da_bench.studies.records import Record
 
-__all__ = ["Table", "across_pairs", "class_table", "result_tables", "write_tables"]
-
-SHOWN = ("im", "source_validation")  # with a column whatever rule is declared
+DEFAULT_RULES = ("im", "source_validation")  # with a column whatever rule is declared
 MEAN = ("mean", "half_width", "n")
 PIPED_WIDTH = 150  # letters; a log or a file has no width of its own
 
@@ -51,12 +49,12 @@ GAIN_NOTE = (
     "Gain: mean difference from source only (of a classical method, from its own classifier without adaptation) in "
     "points, both by the declared rule on the same seeds [95 % interval], p "
     "of a two-sided paired t test over seeds, like the verdict not corrected for many comparisons. "
-    f"No claim across pairs is made below {ENOUGH_PAIRS} pairs."
+    f"No claim across pairs is made below {MIN_PAIRS} pairs."
 )
 HELD_OUT_NOTE = (
-    f"{HELD_OUT}: trained on the labels of the target's training split and scored on its test split, as the pair's "
-    "inductive task has them, and what Gap closed refers to; the bound of this protocol is scored on the rows that it "
-    "was trained on, and says nothing of others."
+    f"{TARGET_ONLY_HELD_OUT}: trained on the labels of the target's training split and scored on its test split, as "
+    "the pair's inductive task has them, and what Gap closed refers to; the bound of this protocol is scored on the "
+    "rows that it was trained on, and says nothing of others."
 )
 ORACLE_NOTE = (
     "* The oracle cheats: it picks it by target labels, which nobody has; an upper limit for selection, not a result."
@@ -68,7 +66,7 @@ DISTANCE_NOTE = (
 )
 
 
-def columns_of(rule: str, others: Sequence[str] = SHOWN) -> list[str]:
+def shown_rules(rule: str, others: Sequence[str] = DEFAULT_RULES) -> list[str]:
     """Rules with a column of their own, in the order of RULES: last, the declared one, the oracle and `others`.
 
     Raises:
@@ -79,7 +77,7 @@ def columns_of(rule: str, others: Sequence[str] = SHOWN) -> list[str]:
     return [one for one in RULES if one in (LAST, rule, ORACLE, *others)]
 
 
-def result_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> list[Table]:
+def result_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = DEFAULT_RULES) -> list[Table]:
     """One table a task, in order of first appearance; `rule` is the selection rule declared for the comparison.
 
     others: rules with a column, beside last, the declared one and the oracle.
@@ -90,13 +88,13 @@ def result_tables(records: Sequence[Record], rule: str = "last", others: Sequenc
     Raises:
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
-    shown = columns_of(rule, others)
-    return [_result_table(task, group, rule, shown) for task, group in by_task(records).items()]
+    shown = shown_rules(rule, others)
+    return [_result_table(task, group, rule, shown) for task, group in group_for_tables(records).items()]
 
 
 def _result_table(task: str, records: list[Record], rule: str, shown: Sequence[str]) -> Table:
-    rows = rows_of(records)
-    marks = {one: cells.marks_of(rows, one) for one in shown}
+    rows = build_rows(records)
+    marks = {one: cells.column_marks(rows, one) for one in shown}
     filled = [_result_row(row, rows, rule, {one: marks[one][i] for one in shown}) for i, row in enumerate(rows)]
     columns = _result_columns(rule, shown)
     return Table(task, columns, tuple(filled), (*_result_notes(rows, rule, shown), *provenance(records)))
@@ -138,15 +136,15 @@ def _result_row(row: Row, rows: Sequence[Row], rule: str, marks: dict[str, str])
         cells.selection_gap_cell(row, rule),
         cells.gain_cell(row, gain),
         cells.verdict_cell(row, gain),
-        cells.gap_cell(row, rows, rule),
+        cells.gap_closed_cell(row, rows, rule),
         cells.distance_cell(row, rows),
         cells.seconds_cell(row),
     )
 
 
 def _unmade_row(row: Row, columns: Sequence[Column]) -> tuple[Cell, ...]:
-    reason = said(_why(record) for record in row.skipped + row.failed)
-    filled = [NOTHING] * len(columns)
+    reason = join_unique(_why(record) for record in row.skipped + row.failed)
+    filled = [DASH] * len(columns)
     filled[0], filled[1] = Cell(row.name), seeds_cell(row)
     filled[[column.key for column in columns].index("verdict")] = Cell(reason)
     return tuple(filled)
@@ -160,14 +158,14 @@ def _why(record: Record) -> str:
 
 def _failures(rows: Sequence[Row]) -> list[str]:
     causes = [f"{row.name}: {_why(record)}" for row in rows for record in row.failed if row.runs]
-    return [f"Runs that left no result are in no mean. {said(causes)}"] if causes else []
+    return [f"Runs that left no result are in no mean. {join_unique(causes)}"] if causes else []
 
 
 def _result_notes(rows: Sequence[Row], rule: str, shown: Sequence[str]) -> list[str]:
     diverged = "† Runs that diverged: they count, with chance accuracy."
     return [
         *_mismatches(rows),
-        f"{seeds_said(rows)}. Declared rule: {RULES[rule]}. {GAIN_NOTE}",
+        f"{describe_seed_counts(rows)}. Declared rule: {RULES[rule]}. {GAIN_NOTE}",
         CELLS_NOTE,
         MARKS_NOTE,
         _rules_note(shown),
@@ -175,7 +173,7 @@ def _result_notes(rows: Sequence[Row], rule: str, shown: Sequence[str]) -> list[
         *([diverged] if any(row.diverged for row in rows) else []),
         *_failures(rows),
         DISTANCE_NOTE,
-        *([HELD_OUT_NOTE] if any(row.name.startswith(HELD_OUT) for row in rows) else []),
+        *([HELD_OUT_NOTE] if any(row.name.startswith(TARGET_ONLY_HELD_OUT) for row in rows) else []),
         *_declared(rows),
     ]
 
@@ -200,8 +198,8 @@ def _mismatches(rows: Sequence[Row]) -> list[str]:
     ]
     if not differ:
         return []
-    alone = any(row.is_source_only for row in rows) and not all(reference(row, rows) for row in rows)
-    note = f"Rows differ in more than the method ({said(differ)}): a gain is over source only with the same."
+    alone = any(row.is_source_only for row in rows) and not all(reference_row(row, rows) for row in rows)
+    note = f"Rows differ in more than the method ({join_unique(differ)}): a gain is over source only with the same."
     return [f"WARNING: {note} Where it is n/a, there is none." if alone else note]
 
 
@@ -212,7 +210,9 @@ def _rules_note(shown: Sequence[str]) -> str:
     return f"{listed} {'pick' if len(free) > 1 else 'picks'} the step without target labels. {ORACLE_NOTE}"
 
 
-def across_pairs(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> Table | None:
+def across_pairs_table(
+    records: Sequence[Record], rule: str = "last", others: Sequence[str] = DEFAULT_RULES
+) -> Table | None:
     """Means over pairs, by every rule, of the methods that ran on every pair; None with one pair.
 
     A method is the same on two pairs if all its own fields are, and it is called the same in both tables.
@@ -220,25 +220,27 @@ def across_pairs(records: Sequence[Record], rule: str = "last", others: Sequence
     Raises:
         UserError: as `result_tables`.
     """
-    shown = columns_of(rule, others)
-    pairs = [rows_of(group) for group in by_task(records).values()]
+    shown = shown_rules(rule, others)
+    pairs = [build_rows(group) for group in group_for_tables(records).values()]
     if len(pairs) < 2:
         return None
     found = [{(row.name, method_key(row.first)): row for row in rows if row.runs} for rows in pairs]
     everywhere = [key for key in found[0] if all(key in rows for rows in found)]
     filled = tuple(_across_row([rows[key] for rows in found], rule, shown) for key in everywhere)
-    left_out = said(key[0] for rows in found for key in rows if key not in everywhere)
+    left_out = join_unique(key[0] for rows in found for key in rows if key not in everywhere)
     notes = (*_across_notes(len(pairs), rule, left_out, shown), *provenance(records))
     return Table(f"Mean over {len(pairs)} pairs", _across_columns(rule, shown), filled, notes)
 
 
-def over_pairs_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = SHOWN) -> list[Table]:
+def tables_over_pairs(
+    records: Sequence[Record], rule: str = "last", others: Sequence[str] = DEFAULT_RULES
+) -> list[Table]:
     """Methods x pairs, gains over pairs, means by every rule; none where there is but one pair.
 
     Raises:
         UserError: as `result_tables`.
     """
-    across = across_pairs(records, rule, others)
+    across = across_pairs_table(records, rule, others)
     return [*pair_tables(records, rule), *([across] if across else [])]
 
 
@@ -273,25 +275,28 @@ def _across_notes(pairs: int, rule: str, left_out: str, shown: Sequence[str]) ->
     return [f"{pairs} pairs. {means}", _rules_note(shown), GAP_NOTE, *missing]
 
 
-def class_table(records: Sequence[Record], rule: str = "last") -> list[Table]:
+def class_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
     """One table a task: macro and per-class target accuracy at `rule`, classes by their index.
 
     Raises:
         UserError: as `result_tables`.
     """
     check_rule(rule)
-    return [_class_table(task, group, rule) for task, group in by_task(records).items()]
+    return [_class_table(task, group, rule) for task, group in group_for_tables(records).items()]
 
 
 def _class_table(task: str, records: list[Record], rule: str) -> Table:
-    rows = [row for row in rows_of(records) if row.runs]
+    rows = [row for row in build_rows(records) if row.runs]
     per_class = [_class_scores(row, rule) for row in rows]
     count = max((len(scores) for scores in per_class), default=0)
     numbered = [Column(f"class_{i}", f"Class {i}", MEAN) for i in range(count)]
     columns = (Column("method", "Method"), Column("macro", "Macro acc.", MEAN), *numbered)
     shown = [_class_row(row, scores, count, rule) for row, scores in zip(rows, per_class, strict=True)]
     heading = f"{task}: target accuracy by class"
-    notes = (f"{seeds_said(rows)}. Rule: {RULES[rule]}. Macro: mean over classes. {CELLS_NOTE}", *provenance(records))
+    notes = (
+        f"{describe_seed_counts(rows)}. Rule: {RULES[rule]}. Macro: mean over classes. {CELLS_NOTE}",
+        *provenance(records),
+    )
     return Table(heading, columns, tuple(shown), notes)
 
 
@@ -316,10 +321,10 @@ def write_tables(records: Sequence[Record], folder: Path, rule: str = "last") ->
     Raises:
         UserError: as `result_tables`.
     """
-    tables = [*result_tables(records, rule), *over_pairs_tables(records, rule)]
-    tables += [*published_tables(records, rule), *class_table(records, rule)]
-    tables += search_tables(records, columns_of(rule))
-    commands = said(record.environment.get("command") or "unknown" for record in records)
+    tables = [*result_tables(records, rule), *tables_over_pairs(records, rule)]
+    tables += [*published_tables(records, rule), *class_tables(records, rule)]
+    tables += search_tables(records, shown_rules(rule))
+    commands = join_unique(record.environment.get("command") or "unknown" for record in records)
     texts = {
         "tables.md": f"<!-- {escape_markdown(_origin(commands, records))} -->\n\n"
         + "\n".join(one.markdown() for one in tables),
@@ -339,7 +344,7 @@ def _json_text(tables: Iterable[Table], commands: str, count: int) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def show(tables: Sequence[Table], form: str = "text") -> None:
+def print_tables(tables: Sequence[Table], form: str = "text") -> None:
     """Print tables as "text", "markdown", "latex", "csv" or "json"; on a terminal, text is set for its width."""
     console = Console()
     if form == "text" and console.is_terminal:

@@ -12,8 +12,8 @@ from da_bench.core.config import UserError, did_you_mean
 from da_bench.evaluation.validators import RULES
 from da_bench.studies.records import Record, canonical
 
-BOUND = "target only (upper bound)"
-HELD_OUT = "target only, held-out rows (upper bound)"
+TARGET_ONLY = "target only (upper bound)"
+TARGET_ONLY_HELD_OUT = "target only, held-out rows (upper bound)"
 SOURCE_ONLY = "source_only"
 CLASSIFIERS = {"1nn": "nearest_neighbour", "logistic": "logistic_regression", "svm": "svm"}  # by `classifier`
 
@@ -79,7 +79,7 @@ def _known(found: dict[int, float | None]) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def common(*scores: dict[int, float]) -> list[list[float]]:
+def align_seeds(*scores: dict[int, float]) -> list[list[float]]:
     """The values of each at the seeds that all of them have, in the same order."""
     seeds = common_seeds(*scores)
     return [[one[seed] for seed in seeds] for one in scores]
@@ -90,7 +90,7 @@ def common_seeds(*scores: dict[int, float]) -> list[int]:
     return sorted(set.intersection(*map(set, scores)))
 
 
-def by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
+def group_for_tables(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Task -> what stands in its table, tasks in order of first appearance.
 
     An upper bound of a transductive task is scored on the rows that it trained on. That of the pair's inductive task is
@@ -99,13 +99,13 @@ def by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
     Raises:
         UserError: for no records.
     """
-    tasks = grouped(records)
+    tasks = group_by_task(records)
     lenders = {task: _others(task, tasks) for task, group in tasks.items() if all(map(_is_upper_bound, group))}
     lent = {task: [one for lender, to in lenders.items() if task in to for one in tasks[lender]] for task in tasks}
     return {task: [*group, *lent[task]] for task, group in tasks.items() if not lenders.get(task)}
 
 
-def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
+def group_by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Task -> its own records, tasks in order of first appearance.
 
     Raises:
@@ -140,7 +140,7 @@ def check_rule(rule: str) -> None:
         raise UserError(f"unknown rule '{rule}'{did_you_mean(rule, RULES)}")
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
+def build_rows(records: Sequence[Record]) -> list[Row]:
     """Rows of one task: source only first, then in order of first appearance, the upper bound last.
 
     Raises:
@@ -161,15 +161,15 @@ def _families(records: Iterable[Record]) -> dict[Any, list[Record]]:
 
 
 def _called_held_out(row: Row) -> Row:
-    return dataclasses.replace(row, name=row.name.replace(BOUND, HELD_OUT, 1))
+    return dataclasses.replace(row, name=row.name.replace(TARGET_ONLY, TARGET_ONLY_HELD_OUT, 1))
 
 
 def _family_rows(family: list[Record]) -> list[Row]:
-    fields = varying(family)
+    fields = varying_settings(family)
     groups: dict[Any, list[Record]] = {}
     for record in family:
         groups.setdefault(_key(record.canonical, fields), []).append(record)
-    return [_row(name_with(group[0], fields), group) for group in groups.values()]
+    return [_row(row_name(group[0], fields), group) for group in groups.values()]
 
 
 def _row(name: str, group: list[Record]) -> Row:
@@ -187,19 +187,19 @@ def _row(name: str, group: list[Record]) -> Row:
 
 def row_names(records: Sequence[Record]) -> list[str]:
     """Each method's name and the fields which vary among its records, as "dann (weight=6)", each once."""
-    fields = {key: varying(family) for key, family in _families(records).items()}
-    return list(dict.fromkeys(name_with(one, fields[_family(one)]) for one in records))
+    fields = {key: varying_settings(family) for key, family in _families(records).items()}
+    return list(dict.fromkeys(row_name(one, fields[_family(one)]) for one in records))
 
 
-def name_with(record: Record, fields: Sequence[str]) -> str:
+def row_name(record: Record, fields: Sequence[str]) -> str:
     """The method's name and its values of `fields`, which are names of its flat settings."""
-    found = settings(record)
+    found = run_settings(record)
     short = [field.rpartition(".")[2] for field in fields]
     labels = [
         name if short.count(name) == 1 and name != "name" else field for field, name in zip(fields, short, strict=True)
     ]
     values = ", ".join(
-        f"{label}={shown(found[field])}" for label, field in zip(labels, fields, strict=True) if field in found
+        f"{label}={format_setting(found[field])}" for label, field in zip(labels, fields, strict=True) if field in found
     )
     name = _called(record)
     return f"{name} ({values or 'unset'})" if fields else name
@@ -210,7 +210,7 @@ def _called(record: Record) -> str:
     method, shots = record.config["method"]["name"], record.config.get("shots")
     few = f"{shots} target labels a class"
     if record.config["labels_from"] == "target":
-        return f"target only, {few}" if shots else BOUND
+        return f"target only, {few}" if shots else TARGET_ONLY
     return f"{method} + {few}" if shots else method
 
 
@@ -218,7 +218,7 @@ def _family(record: Record) -> tuple[str, str, str]:
     return record.config["labels_from"], _called(record), _task(record).partition("@")[2]
 
 
-def settings(record: Record) -> dict[str, Any]:
+def run_settings(record: Record) -> dict[str, Any]:
     """Flat settings of a run, without its task and seed: {"method.name": "dann", "method.weight": 1.0, ...}."""
     return {name: value for name, value in record.flat.items() if name not in APART}
 
@@ -227,7 +227,7 @@ def _texts(record: Record) -> dict[str, str]:
     return {name: text for name, text in record.canonical.items() if name not in APART}
 
 
-def varying(records: Iterable[Record]) -> list[str]:
+def varying_settings(records: Iterable[Record]) -> list[str]:
     """Names of the settings which are not the same in all `records`, names of things first, in an order of their own.
 
     One that only some have varies too. Records of another pair come in another order, and their rows have one name.
@@ -248,12 +248,12 @@ def method_key(record: Record) -> tuple[Any, ...]:
     return (*_family(record), *names, *_key(record.canonical, names))
 
 
-def shown(value: Any) -> str:
+def format_setting(value: Any) -> str:
     """A setting's value as a row's name shows it, with all its digits: 6.0 -> "6"."""
     return value if isinstance(value, str) else canonical(value)
 
 
-def reference(row: Row, rows: Sequence[Row]) -> Row | None:
+def reference_row(row: Row, rows: Sequence[Row]) -> Row | None:
     """The row without adaptation that has the same model and training as `row`.
 
     Where there are several, source only, and of a classical method its own last classifier.
@@ -263,7 +263,7 @@ def reference(row: Row, rows: Sequence[Row]) -> Row | None:
     return _partner(row, sorted(found, key=lambda one: one.first.config["method"]["name"] != own))
 
 
-def upper_bound(row: Row, rows: Sequence[Row]) -> Row | None:
+def upper_bound_row(row: Row, rows: Sequence[Row]) -> Row | None:
     """The row trained on target labels with the same model and training as `row`, scored on held-out rows if any is."""
     bounds = [one for one in rows if one.is_upper_bound]
     return _partner(row, sorted(bounds, key=lambda one: _task(one.first) == _task(row.first)))
@@ -275,25 +275,25 @@ def _partner(row: Row, candidates: list[Row]) -> Row | None:
 
 def sweep_field(rows: Sequence[Row]) -> str | None:
     """The one float field in which three or more rows of one method differ; None where there is no such thing."""
-    fields = varying(row.first for row in rows)
+    fields = varying_settings(row.first for row in rows)
     if len(rows) < 3 or len(fields) != 1:
         return None
-    values = [settings(row.first).get(fields[0]) for row in rows]
+    values = [run_settings(row.first).get(fields[0]) for row in rows]
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     return fields[0] if numbers and any(isinstance(value, float) for value in values) else None
 
 
-def sweeps(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def find_sweeps(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     """(field, rows in order of its value) of each method that was run at three or more values of one float field."""
     families: dict[Any, list[Row]] = {}
     for row in rows:
         if row.runs:
             families.setdefault(_family(row.first), []).append(row)
     found = [(sweep_field(family), family) for family in families.values()]
-    return [(field, sorted(family, key=lambda row: settings(row.first)[field])) for field, family in found if field]
+    return [(field, sorted(family, key=lambda row: run_settings(row.first)[field])) for field, family in found if field]
 
 
-def clean(text: object) -> str:
+def single_line(text: object) -> str:
     """One line without control characters: a name from a file must not move the cursor or start a new row."""
     given = str(text)
     if not given.isprintable():
@@ -301,12 +301,12 @@ def clean(text: object) -> str:
     return " ".join(given.split())
 
 
-def said(values: Iterable[object]) -> str:
+def join_unique(values: Iterable[object]) -> str:
     """Distinct values in order of first appearance, as text."""
-    return ", ".join(dict.fromkeys(map(clean, dict.fromkeys(map(str, values)))))
+    return ", ".join(dict.fromkeys(map(single_line, dict.fromkeys(map(str, values)))))
 
 
-def seeds_said(rows: Sequence[Row]) -> str:
+def describe_seed_counts(rows: Sequence[Row]) -> str:
     """How many seeds the rows have: "5 seeds a row", or "3 to 5 seeds a row"."""
     counts = [len(row.runs) for row in rows if row.runs] or [0]
     few, many = min(counts), max(counts)
@@ -324,12 +324,12 @@ def _sources(records: Sequence[Record]) -> dict[str, str]:
     machines = [record.environment for record in records]
     steps = [(record.config["training"] or {}).get("steps") for record in records]
     return {
-        "command": said(f"`{one['command']}`" for one in machines if one.get("command")),
-        "commit": said(_commit(one) for one in machines),
-        "device": said(_device(one) for one in machines),
-        "data": said(str(one.get("data", "unknown"))[:12] for one in machines),
-        "protocol": said(record.result["protocol"] for record in records if "protocol" in record.result),
-        "steps": said(count for count in steps if count is not None),
+        "command": join_unique(f"`{one['command']}`" for one in machines if one.get("command")),
+        "commit": join_unique(_commit(one) for one in machines),
+        "device": join_unique(_device(one) for one in machines),
+        "data": join_unique(str(one.get("data", "unknown"))[:12] for one in machines),
+        "protocol": join_unique(record.result["protocol"] for record in records if "protocol" in record.result),
+        "steps": join_unique(count for count in steps if count is not None),
     }
 
 

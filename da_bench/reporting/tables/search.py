@@ -15,18 +15,18 @@ import numpy as np
 from da_bench.core.config import to_digits
 from da_bench.evaluation.validators import LAST, ORACLE, RULES
 from da_bench.methods import METHODS, load_plugins
-from da_bench.reporting.stats.statistics import Paired, paired
-from da_bench.reporting.tables.cells import MISSING, NOTHING, accuracy_cell, gain_cell, number_cell, verdict_cell
+from da_bench.reporting.stats.statistics import PairedTest, paired_t_test
+from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, gain_cell, number_cell, verdict_cell
 from da_bench.reporting.tables.rows import (
     Row,
-    by_task,
-    common,
-    name_with,
+    align_seeds,
+    build_rows,
+    format_setting,
+    group_for_tables,
     provenance,
-    rows_of,
-    settings,
-    shown,
-    varying,
+    row_name,
+    run_settings,
+    varying_settings,
 )
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.archive import DIGITS
@@ -46,13 +46,13 @@ COLUMNS = (
     Column("gain", "Gain over\nsource only\n(same budget)", ("mean", "half_width", "p", "n")),
     Column("verdict", "Verdict"),
 )
-CHOICE = (
+CHOICE_NOTE = (
     "A rule takes of each run the checkpoint that it scores best, and of all settings the one whose scores there are "
     "best in the mean over seeds; of equal ones the default, if it is among them. 'last step' is the default setting "
     "without any search."
 )
 NOTE = (
-    f"{CHOICE} Accuracies: percent of the target test split, mean ± half width of the 95 % t interval over "
+    f"{CHOICE_NOTE} Accuracies: percent of the target test split, mean ± half width of the 95 % t interval over "
     "seeds, of the setting chosen by these same seeds. Gain: mean difference in points from source only, searched with "
     "the same budget and chosen by the same rule, on the same seeds [95 % interval], p of a two-sided paired t test."
 )
@@ -117,12 +117,12 @@ class Search:
         if not (np.isfinite(scores).any() and np.isfinite(accuracies).all()):
             return None
         if self.default is None:
-            return expected_picks(scores, accuracies)
+            return expected_best(scores, accuracies)
         kept = np.where(scores[1:] > scores[0], accuracies[1:], accuracies[0])  # what is no better changes nothing
-        return np.concatenate([accuracies[:1], expected_picks(scores[1:], kept)])
+        return np.concatenate([accuracies[:1], expected_best(scores[1:], kept)])
 
 
-def expected_picks(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
+def expected_best(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
     """Mean accuracy of the best-scored of k settings over all ways to draw k of K, for k = 1 .. K: [K].
 
     The setting of rank r, from 0, is the best of C(K - 1 - r, k - 1) of the C(K, k) draws. Of equal scores in [K] the
@@ -154,7 +154,7 @@ def _mean_score(row: Row, rule: str, seeds: set[int]) -> float:
     return mean if math.isfinite(mean) else -math.inf
 
 
-def searches_of(records: Sequence[Record]) -> list[Search]:
+def find_searches(records: Sequence[Record]) -> list[Search]:
     """The searches on one task, source only first.
 
     The default of a search is the setting at which the fields that differ are the method's defaults. Of source only,
@@ -165,7 +165,7 @@ def searches_of(records: Sequence[Record]) -> list[Search]:
         UserError: two results of one setting and seed.
     """
     groups: dict[Any, list[Row]] = {}
-    for row in rows_of(records):
+    for row in build_rows(records):
         if row.runs:
             groups.setdefault(tuple(sorted(_fixed(row).items())), []).append(row)
     fields = {key: _differing(rows) for key, rows in groups.items()}
@@ -182,16 +182,18 @@ def _search(
     rates, among = of_all
     candidates = [row for row in papers if _rate(row) in rates]
     default = candidates[0] if len(candidates) == 1 else None
-    ordered = sorted(rows, key=lambda row: (row is not default, [settings(row.first)[name] for name in fields]))
+    ordered = sorted(rows, key=lambda row: (row is not default, [run_settings(row.first)[name] for name in fields]))
     same = [one for one in among if one.config["method"]["name"] == rows[0].first.config["method"]["name"]]
-    forms = [name for name in varying(same) if not any(_free(name, settings(one).get(name)) for one in same)]
-    return Search(name_with(rows[0].first, forms), tuple(ordered), fields, _fixed(rows[0]), default)
+    forms = [
+        name for name in varying_settings(same) if not any(_free(name, run_settings(one).get(name)) for one in same)
+    ]
+    return Search(row_name(rows[0].first, forms), tuple(ordered), fields, _fixed(rows[0]), default)
 
 
 def _fixed(row: Row) -> dict[str, str]:
     """Its settings, but for the float fields of method and training, and what it knew of target labels."""
     knew = {name: repr(row.first.config.get(name)) for name in ("labels_from", "shots")}
-    return knew | {name: repr(value) for name, value in settings(row.first).items() if not _free(name, value)}
+    return knew | {name: repr(value) for name, value in run_settings(row.first).items() if not _free(name, value)}
 
 
 def _free(name: str, value: Any) -> bool:
@@ -199,12 +201,12 @@ def _free(name: str, value: Any) -> bool:
 
 
 def _differing(rows: Sequence[Row]) -> tuple[str, ...]:
-    found = varying(row.first for row in rows)
+    found = varying_settings(row.first for row in rows)
     return (*[name for name in found if name == RATE], *[name for name in found if name != RATE])
 
 
 def _rate(row: Row) -> float:
-    return float(settings(row.first)[RATE])
+    return float(run_settings(row.first)[RATE])
 
 
 def _at_defaults(rows: Sequence[Row], fields: Sequence[str]) -> list[Row]:
@@ -218,7 +220,7 @@ def _at_defaults(rows: Sequence[Row], fields: Sequence[str]) -> list[Row]:
         return []
     paper = METHODS[name]()
     defaults = {field: getattr(paper, field.removeprefix("method."), None) for field in own}
-    return [row for row in rows if all(settings(row.first)[field] == defaults[field] for field in own)]
+    return [row for row in rows if all(run_settings(row.first)[field] == defaults[field] for field in own)]
 
 
 def search_tables(records: Sequence[Record], rules: Sequence[str]) -> list[Table]:
@@ -227,12 +229,12 @@ def search_tables(records: Sequence[Record], rules: Sequence[str]) -> list[Table
     Raises:
         UserError: for no records, or two results of one setting and seed.
     """
-    found = {task: searches_of(group) for task, group in by_task(records).items()}
+    found = {task: find_searches(group) for task, group in group_for_tables(records).items()}
     return [_table(task, searches, rules) for task, searches in found.items() if searches]
 
 
 def _table(task: str, searches: Sequence[Search], rules: Sequence[str]) -> Table:
-    rows = tuple(_row(one, searched_alike(one, searches), rule) for one in searches for rule in rules)
+    rows = tuple(_row(one, matching_source_only(one, searches), rule) for one in searches for rule in rules)
     records = [run for one in searches for row in one.rows for run in row.runs]
     notes = (*_budgets(searches), NOTE, *_optimism(searches, rules), *provenance(records))
     return Table(f"Search, {task}", COLUMNS, rows, notes)
@@ -255,7 +257,7 @@ def _row(search: Search, base: Search | None, rule: str) -> tuple[Cell, ...]:
         *head,
         Cell(_said(search, chosen), (), mark),
         accuracy_cell(chosen.scores(rule), mark),
-        NOTHING if rule == LAST else accuracy_cell(default, mark),
+        DASH if rule == LAST else accuracy_cell(default, mark),
         gain_cell(chosen, gain),
         verdict_cell(chosen, gain),
     )
@@ -263,11 +265,13 @@ def _row(search: Search, base: Search | None, rule: str) -> tuple[Cell, ...]:
 
 def _said(search: Search, row: Row) -> str:
     """What a setting is, of the fields that differ: "learning_rate=0.01, weight=0.3"."""
-    values = ", ".join(f"{field.rpartition('.')[2]}={shown(settings(row.first)[field])}" for field in search.fields)
+    values = ", ".join(
+        f"{field.rpartition('.')[2]}={format_setting(run_settings(row.first)[field])}" for field in search.fields
+    )
     return f"{values} (default)" if row is search.default else values
 
 
-def searched_alike(search: Search, searches: Sequence[Search]) -> Search | None:
+def matching_source_only(search: Search, searches: Sequence[Search]) -> Search | None:
     """Source only, with the same network, training and budget as `search`; None: not among `searches`."""
 
     def outside(one: Search) -> dict[str, str]:
@@ -279,9 +283,9 @@ def searched_alike(search: Search, searches: Sequence[Search]) -> Search | None:
     return next((one for one in same if one.budget == search.budget), None)
 
 
-def _gain(chosen: Row, base: Search | None, rule: str) -> Paired | None:
-    pairs = common(chosen.scores(rule), base.chosen_scores(rule) if base else {})
-    return paired(*pairs) if pairs[0] else None
+def _gain(chosen: Row, base: Search | None, rule: str) -> PairedTest | None:
+    pairs = align_seeds(chosen.scores(rule), base.chosen_scores(rule) if base else {})
+    return paired_t_test(*pairs) if pairs[0] else None
 
 
 def _budgets(searches: Sequence[Search]) -> list[str]:

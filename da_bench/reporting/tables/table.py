@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from da_bench.reporting.tables.escape import escape_csv, escape_latex, escape_markdown
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 
 Raw = float | int | str | None
 
@@ -66,7 +66,7 @@ class Table:
         rows = [[_lines(column, cell, PLAIN) for column, cell in self._pairs(row)] for row in self.rows]
         sheet = io.StringIO()
         console = Console(file=sheet, width=width, color_system=None)
-        console.print(*self._grids(rows, width), *(Text(clean(note)) for note in self.notes), sep="\n")
+        console.print(*self._grids(rows, width), *(Text(single_line(note)) for note in self.notes), sep="\n")
         return "".join(f"{line.rstrip()}\n" for line in sheet.getvalue().splitlines())
 
     def _pairs(self, row: tuple[Cell, ...]) -> list[tuple[Column, Cell]]:
@@ -83,7 +83,7 @@ class Table:
         return [self._grid(title, block, rows) for title, block in zip(titles, blocks, strict=True)]
 
     def _grid(self, title: str, block: list[int], rows: list[list[Text]]) -> RichTable:
-        grid = RichTable(title=Text(clean(title), "bold"), title_justify="left")
+        grid = RichTable(title=Text(single_line(title), "bold"), title_justify="left")
         for column in (self.columns[i] for i in block):
             side: Any = "right" if column.parts else "left"
             grid.add_column(Text(_heading(column)), justify=side, overflow="fold", max_width=WIDEST)
@@ -125,13 +125,13 @@ class Table:
 
     def data(self) -> dict[str, Any]:
         """What `json` writes, as Python values."""
-        columns = {column.key: clean(column.title) for column in self.columns}
+        columns = {column.key: single_line(column.title) for column in self.columns}
         rows = [
             {column.key: _value(column, cell) for column, cell in zip(self.columns, row, strict=True)}
             for row in self.rows
         ]
-        notes = [clean(note) for note in self.notes]
-        return {"title": clean(self.title), "columns": columns, "rows": rows, "notes": notes}
+        notes = [single_line(note) for note in self.notes]
+        return {"title": single_line(self.title), "columns": columns, "rows": rows, "notes": notes}
 
     def flat(self) -> list[dict[str, Raw]]:
         """One flat dict a row: {"table": title, "method": text, "target_last.mean": number, ...}."""
@@ -148,7 +148,9 @@ class Page:
         table = self.table
         rows = [[_styled(column, cell) for column, cell in table._pairs(row)] for row in table.rows]
         yield from table._grids(rows, options.max_width)
-        yield from (Text(clean(note), "bold red" if note.startswith("WARNING") else "dim") for note in table.notes)
+        yield from (
+            Text(single_line(note), "bold red" if note.startswith("WARNING") else "dim") for note in table.notes
+        )
 
 
 def _styled(column: Column, cell: Cell) -> Text:
@@ -158,11 +160,11 @@ def _styled(column: Column, cell: Cell) -> Text:
 def _lines(column: Column, cell: Cell, marks: dict[str, str]) -> Text:
     # Only numbers may break their line: a name that does is a name that plays at being two rows.
     lines = cell.text.split("\n") if column.parts else [cell.text]
-    return Text(_marked("\n".join(clean(line) for line in lines), cell, marks))
+    return Text(_marked("\n".join(single_line(line) for line in lines), cell, marks))
 
 
 def _heading(column: Column) -> str:
-    return "\n".join(clean(line) for line in column.title.split("\n"))
+    return "\n".join(single_line(line) for line in column.title.split("\n"))
 
 
 def _width(column: Column, cells: list[Text]) -> int:
@@ -195,7 +197,7 @@ def _flat_row(columns: tuple[Column, ...], row: tuple[Cell, ...]) -> dict[str, R
 
 def _value(column: Column, cell: Cell) -> Any:
     if not column.parts:
-        return clean(cell.text)
+        return single_line(cell.text)
     raw = cell.raw or (None,) * len(column.parts)
     return {part: _finite(number) for part, number in zip(column.parts, raw, strict=True)}
 

@@ -8,8 +8,8 @@ import numpy as np
 from da_bench.evaluation.transferability import MEASURES
 from da_bench.evaluation.validators import RULES
 from da_bench.reporting.stats.statistics import spearman
-from da_bench.reporting.tables.cells import MISSING, NOTHING, gain_over_source_only
-from da_bench.reporting.tables.rows import Row, by_task, check_rule, provenance, rows_of
+from da_bench.reporting.tables.cells import DASH, MISSING, gain_over_source_only
+from da_bench.reporting.tables.rows import Row, build_rows, check_rule, group_for_tables, provenance
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.records import Record
 
@@ -25,7 +25,7 @@ class Pair(NamedTuple):
     gains: dict[str, float]
 
 
-def transfer_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
+def transferability_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
     """(every pair's measures and gains; their rank correlations over the pairs).
 
     The measures are those of source-only features after the last step, mean over seeds; a gain is over source only with
@@ -35,7 +35,7 @@ def transfer_tables(records: Sequence[Record], rule: str = "last") -> list[Table
         UserError: for no records, an unknown rule, or two results of one setting and seed.
     """
     check_rule(rule)
-    pairs = [_pair(task, rows_of(group), rule) for task, group in by_task(records).items()]
+    pairs = [_pair(task, build_rows(group), rule) for task, group in group_for_tables(records).items()]
     shown = [name for name in TITLES if any(np.isfinite(pair.measures[name]) for pair in pairs)]
     columns = (
         Column("pair", "Pair"),
@@ -74,7 +74,7 @@ def _mean(values: Sequence[float]) -> float:
 def _pair_row(pair: Pair, shown: Sequence[str]) -> tuple[Cell, ...]:
     numbers = [_number(pair.measures[name]) for name in shown]
     if not pair.gains:
-        return (Cell(pair.task), *numbers, MISSING, MISSING, NOTHING)
+        return (Cell(pair.task), *numbers, MISSING, MISSING, DASH)
     best = max(pair.gains, key=lambda name: pair.gains[name])
     gains = float(np.mean(list(pair.gains.values()))), pair.gains[best]
     return (Cell(pair.task), *numbers, *(Cell(f"{100 * gain:+.1f}", (gain,)) for gain in gains), Cell(best))
@@ -103,7 +103,7 @@ def _correlation_table(pairs: Sequence[Pair], shown: Sequence[str], rule: str) -
 def _rank_cell(measures: Sequence[float], gains: Sequence[float]) -> Cell:
     both = np.array([pair for pair in zip(measures, gains, strict=True) if np.isfinite(pair).all()])
     rho = spearman(*both.T) if len(both) >= ENOUGH else float("nan")
-    return Cell(f"{rho:+.2f}", (rho, len(both))) if np.isfinite(rho) else NOTHING
+    return Cell(f"{rho:+.2f}", (rho, len(both))) if np.isfinite(rho) else DASH
 
 
 def _note(rule: str) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, latest_best
 from da_bench.reporting.stats.statistics import kendall, spearman
-from da_bench.reporting.tables.cells import MISSING, NOTHING
-from da_bench.reporting.tables.rows import by_task, provenance, row_names
+from da_bench.reporting.tables.cells import DASH, MISSING
+from da_bench.reporting.tables.rows import group_for_tables, provenance, row_names
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.experiment import canonical
 from da_bench.studies.records import Record
@@ -42,7 +42,7 @@ class Pool(NamedTuple):
     last: int | None
 
 
-class Judged(NamedTuple):
+class RuleQuality(NamedTuple):
     """Of one rule in one pool: rank correlations, NaN where there are none, and regret in [0, 1]."""
 
     spearman: float
@@ -57,16 +57,16 @@ def validator_tables(records: Sequence[Record], by_method: bool = False) -> list
         UserError: for no records.
     """
     tables = []
-    for task, group in by_task(records).items():
+    for task, group in group_for_tables(records).items():
         runs = [one for one in group if one.curves and one.config["labels_from"] == "source"]
         for name, members in _methods(runs).items() if by_method else [("", runs)]:
             title = f"{task}: {name}" if name else task
-            over = {"checkpoints": [pool_of([one]) for one in members], "settings": _settings(members)}
+            over = {"checkpoints": [build_pool([one]) for one in members], "settings": _settings(members)}
             tables += [_table(f"{title}, over {what}", pools, members) for what, pools in over.items() if pools]
     return tables
 
 
-def pool_of(runs: Sequence[Record]) -> Pool:
+def build_pool(runs: Sequence[Record]) -> Pool:
     """All evaluations of runs, and what every validator that judged all of them says; null scores are NaN."""
     curves = [one.curves for one in runs]
     names = [name for name in VALIDATORS if all(name in one["validators"] for one in curves)]
@@ -75,20 +75,20 @@ def pool_of(runs: Sequence[Record]) -> Pool:
     return Pool(accuracy, scores, len(accuracy) - 1 if len(runs) == 1 else None)
 
 
-def judged(pool: Pool, rule: str) -> Judged | None:
+def evaluate_rule(pool: Pool, rule: str) -> RuleQuality | None:
     """How well a rule does in a pool; None where it cannot choose there."""
     best = float(pool.accuracy.max())
     if rule == ORACLE:
-        return Judged(spearman(pool.accuracy, pool.accuracy), kendall(pool.accuracy, pool.accuracy), 0.0)
+        return RuleQuality(spearman(pool.accuracy, pool.accuracy), kendall(pool.accuracy, pool.accuracy), 0.0)
     if rule == LAST:
-        return None if pool.last is None else Judged(np.nan, np.nan, best - float(pool.accuracy[pool.last]))
+        return None if pool.last is None else RuleQuality(np.nan, np.nan, best - float(pool.accuracy[pool.last]))
     if rule not in pool.scores or not np.isfinite(pool.scores[rule]).any():
         return None
     scores = pool.scores[rule]
     # of a run only one checkpoint has a reverse learner: the others were not looked at, which is no low score
     seen = np.isfinite(scores) if "reversed" in VALIDATORS[rule].needs else slice(None)
     pair = scores[seen], pool.accuracy[seen]
-    return Judged(spearman(*pair), kendall(*pair), best - float(pool.accuracy[latest_best(scores)]))
+    return RuleQuality(spearman(*pair), kendall(*pair), best - float(pool.accuracy[latest_best(scores)]))
 
 
 def _joined(lists: Sequence[Sequence[float | None]]) -> np.ndarray:
@@ -108,17 +108,17 @@ def _settings(runs: Sequence[Record]) -> list[Pool]:
     for one in runs:
         key = one.config["method"]["name"], canonical(one.config["model"]), one.config["seed"]
         groups.setdefault(key, []).append(one)
-    return [pool_of(group) for group in groups.values() if len(group) > 1]
+    return [build_pool(group) for group in groups.values() if len(group) > 1]
 
 
 def _table(title: str, pools: Sequence[Pool], runs: Sequence[Record]) -> Table:
     rules = [one for one in RULES if one not in VALIDATORS or any(one in run.curves["validators"] for run in runs)]
-    rows = [_row(rule, [found for pool in pools if (found := judged(pool, rule)) is not None]) for rule in rules]
+    rows = [_row(rule, [found for pool in pools if (found := evaluate_rule(pool, rule)) is not None]) for rule in rules]
     made_of = f"{len(pools)} pools of {', '.join(row_names(runs))}."
     return Table(f"Validators, {title}", COLUMNS, tuple(rows), (made_of, NOTE, *provenance(runs)))
 
 
-def _row(rule: str, found: Sequence[Judged]) -> tuple[Cell, ...]:
+def _row(rule: str, found: Sequence[RuleQuality]) -> tuple[Cell, ...]:
     if not found:
         return (Cell(RULES[rule]), *[MISSING] * (len(COLUMNS) - 1))
     spearman, kendall, regret = (np.array(values) for values in zip(*found, strict=True))
@@ -134,4 +134,4 @@ def _row(rule: str, found: Sequence[Judged]) -> tuple[Cell, ...]:
 
 def _correlation(values: np.ndarray) -> Cell:
     values = values[np.isfinite(values)]
-    return Cell(f"{values.mean():+.2f}", (float(values.mean()), len(values))) if len(values) else NOTHING
+    return Cell(f"{values.mean():+.2f}", (float(values.mean()), len(values))) if len(values) else DASH

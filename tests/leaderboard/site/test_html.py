@@ -7,7 +7,7 @@ import pytest
 from da_bench.core.strict_json import StrictError
 from da_bench.leaderboard.site.html import block, fragment, join, link, page, tag
 from da_bench.leaderboard.submission import schema
-from da_bench.reporting.tables.rows import clean
+from da_bench.reporting.tables.rows import single_line
 from tests.helpers.payloads import PAYLOADS
 
 
@@ -39,8 +39,8 @@ def test_every_payload_stays_text_wherever_it_stands():
     for payload in PAYLOADS:
         made = Elements(tag("p", payload, tag("b", payload), title=payload, data_x=payload))
         assert made.found == ["p", "b"], payload
-        assert made.attributes == [("title", clean(payload)), ("data-x", clean(payload))]
-        assert clean("".join(made.text)) == clean(payload + payload)
+        assert made.attributes == [("title", single_line(payload)), ("data-x", single_line(payload))]
+        assert single_line("".join(made.text)) == single_line(payload + payload)
         assert Elements(block(payload)).found == ["pre"]
 
 

@@ -7,7 +7,7 @@ from matplotlib import image
 from da_bench.core.config import UserError
 from da_bench.reporting.plots.canvas import picture
 from da_bench.reporting.plots.plots import plot_accuracy, plot_curves, plot_sweep, row_curves, write_plots
-from da_bench.reporting.tables.rows import rows_of
+from da_bench.reporting.tables.rows import build_rows
 from tests.helpers import fake
 
 
@@ -45,7 +45,7 @@ def test_an_interval_beyond_100_percent_does_not_stretch_the_panel():
 
 
 def test_curves_by_hand():
-    (row,) = rows_of(fake.runs([0.4, 0.8]))
+    (row,) = build_rows(fake.runs([0.4, 0.8]))
     steps, values = row_curves(row, "target_accuracy")
     assert values.shape == (2, len(steps)) == (2, 10)
     assert values[1] == pytest.approx(2 * values[0])

@@ -13,7 +13,7 @@ from da_bench.core.config import UserError
 from da_bench.data.tasks import load
 from da_bench.reporting import reproduction as reproduce
 from da_bench.reporting.plots import plots
-from da_bench.reporting.reproduction.card import by_place, place_of, scores
+from da_bench.reporting.reproduction.card import cell_key, group_by_cell, selected_accuracies
 from da_bench.reporting.stats.statistics import prediction_interval
 from da_bench.studies import study as execute
 from da_bench.studies.archive import NAME, unpack
@@ -21,7 +21,7 @@ from da_bench.studies.experiment import Experiment
 from da_bench.studies.options import Options
 from tests.helpers import fake
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = (
     "digits_ada",
     "digits_jmlr",
@@ -63,13 +63,13 @@ def test_every_printed_number_is_run_and_every_interval_is_of_a_quick_run(name, 
 
 
 def made_by(experiments):
-    return {place_of(one.config()) for one in experiments}
+    return {cell_key(one.config()) for one in experiments}
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_the_cards_that_are_kept_are_those_of_their_records(name, tmp_path):
     kept = ROOT / "results" / name
-    card = reproduce.again(reproduce.find(name), kept)
+    card = reproduce.remake_card(reproduce.find(name), kept)
     for path in reproduce.write_card(card, [], tmp_path):
         assert path.read_bytes() == (kept / path.name).read_bytes()
 
@@ -129,7 +129,7 @@ def test_the_card_is_written_and_can_be_made_again_from_what_is_kept(folder, tmp
     kept = tmp_path / "results" / "one"
     assert (kept / NAME).is_file()
     assert "1 of 1 printed numbers reproduced" in (kept / "card.md").read_text()
-    assert reproduce.again(reproduce.find("one"), kept).markdown() == (kept / "card.md").read_text()
+    assert reproduce.remake_card(reproduce.find("one"), kept).markdown() == (kept / "card.md").read_text()
 
 
 def test_the_honest_rule_is_not_the_oracle_and_gets_what_it_needs(folder, capsys):
@@ -209,7 +209,7 @@ def test_a_rule_that_needs_features_or_reverse_learners_asks_for_them(folder, tm
     assert reproduce.options_for(reproduce.find("one"), Options()).reverse is True
     path.write_text(FILE.replace('rule="last"', 'rule="last", rules={"svm": "reverse_validation"}'))
     assert reproduce.options_for(reproduce.find("one"), Options()).reverse == ("svm",)
-    assert by_place([]) == {}
+    assert group_by_cell([]) == {}
     assert isinstance(reproduce.find("one").experiments[0], Experiment)
 
 
@@ -249,7 +249,7 @@ def algorithm_1(task, seed, passes=500, weight=6.0, rate=0.05, width=15):
 def test_the_papers_algorithm_by_hand_ends_where_our_runs_end():
     one = reproduce.find("jmlr_moons")
     place = next(iter(one.paper.cells))
-    kept = by_place(unpack(ROOT / "results" / one.name / NAME).records)[place]
-    low, high = prediction_interval(list(scores(kept, "last").values()))
+    kept = group_by_cell(unpack(ROOT / "results" / one.name / NAME).records)[place]
+    low, high = prediction_interval(list(selected_accuracies(kept, "last").values()))
     found = [algorithm_1(load(place[1]), seed) for seed in range(3)]
     assert low < np.mean(found) < high

@@ -6,15 +6,15 @@ from scipy import stats
 
 from da_bench.reporting.stats import over_pairs
 from da_bench.reporting.stats.over_pairs import (
+    average_ranks,
     cliques,
     holm,
-    holm_matrix,
-    improvement,
-    improvement_interval,
     iqm,
     iqm_interval,
     mean_ranks,
-    midranks,
+    pairwise_holm,
+    probability_of_improvement,
+    probability_of_improvement_interval,
     signed_rank,
 )
 
@@ -112,7 +112,7 @@ def test_holm_claims_falsely_in_at_most_5_percent_of_families():
 
 def test_ranks():
     values = np.array([3.0, 1.0, 3.0, 2.0, 3.0])
-    assert midranks(values) == pytest.approx(stats.rankdata(values))
+    assert average_ranks(values) == pytest.approx(stats.rankdata(values))
     accuracy = np.array([[0.9, 0.8, 0.7], [0.9 + 1e-9, 0.7, 0.8], [0.1, 0.9, 0.1]])
     assert mean_ranks(accuracy) == pytest.approx([(1.5 + 2 + 2) / 3, (1.5 + 3 + 1) / 3, (3 + 1 + 3) / 3])
 
@@ -121,7 +121,7 @@ def test_holm_matrix_is_three_tests_corrected_together():
     noise = np.random.default_rng(5)
     accuracy = noise.normal([[0.5], [0.52], [0.9]], 0.02, (3, 8))
     p = [stats.wilcoxon(accuracy[i], accuracy[j], method="exact").pvalue for i, j in ((0, 1), (0, 2), (1, 2))]
-    matrix = holm_matrix(accuracy)
+    matrix = pairwise_holm(accuracy)
     assert matrix[0, 2] == pytest.approx(3 * p[1])
     assert [matrix[0, 1], matrix[0, 2], matrix[1, 2]] == pytest.approx(holm(p))
     assert np.array_equal(matrix, matrix.T)
@@ -160,15 +160,15 @@ def test_improvement_is_the_mann_whitney_statistic():
     noise = np.random.default_rng(8)
     a, b = noise.integers(0, 5, (2, 4, 6)) / 10
     shares = [stats.mannwhitneyu(x, y).statistic / 36 for x, y in zip(a, b, strict=True)]
-    assert improvement(a, b) == pytest.approx(np.mean(shares))
-    assert improvement([[0.5, 0.6]], [[0.1]]) == 1.0
+    assert probability_of_improvement(a, b) == pytest.approx(np.mean(shares))
+    assert probability_of_improvement([[0.5, 0.6]], [[0.1]]) == 1.0
 
 
 def test_intervals_need_thirty_runs_and_are_the_same_each_time():
     scores = np.random.default_rng(9).uniform(size=(6, 5))
     assert np.isnan(iqm_interval(scores[:5])).all()
     assert np.isnan(iqm_interval(scores.reshape(30, 1))).all()
-    assert np.isnan(improvement_interval(scores, scores[:, :1])).all()
+    assert np.isnan(probability_of_improvement_interval(scores, scores[:, :1])).all()
     assert iqm_interval(scores) == iqm_interval(scores)
     low, high = iqm_interval(scores)
     assert low < iqm(scores) < high
@@ -189,7 +189,7 @@ def coverage(pairs, seeds, studies):
     for _ in range(studies):
         ours = noise.normal(means[:, None] + 0.01, spread[:, None], (pairs, seeds))
         theirs = noise.normal(means[:, None], spread[:, None], (pairs, seeds))
-        intervals = iqm_interval(theirs), improvement_interval(ours, theirs)
+        intervals = iqm_interval(theirs), probability_of_improvement_interval(ours, theirs)
         held.append([low <= true <= high for (low, high), true in zip(intervals, (middle, better), strict=True)])
     return np.mean(held, axis=0)
 

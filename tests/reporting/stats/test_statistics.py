@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from da_bench.reporting.stats.statistics import Paired, gap_closed, kendall, paired, spearman, t_interval, verdict
+from da_bench.reporting.stats.statistics import (
+    PairedTest,
+    gain_verdict,
+    gap_closed,
+    kendall,
+    paired_t_test,
+    spearman,
+    t_interval,
+)
 
 
 def test_t_interval_by_hand():
@@ -33,7 +41,7 @@ def test_t_interval_covers_95_percent_with_five_seeds():
 def test_equal_methods_are_called_different_in_5_percent_of_cases():
     noise = np.random.default_rng(1)
     a, b = noise.normal(0.7, 0.02, (2, 20_000, 5))
-    said = [verdict(paired(one, other)) for one, other in zip(a, b, strict=True)]
+    said = [gain_verdict(paired_t_test(one, other)) for one, other in zip(a, b, strict=True)]
     assert said.count("gain") + said.count("negative transfer") == pytest.approx(0.05 * 20_000, abs=0.01 * 20_000)
 
 
@@ -43,7 +51,7 @@ def test_paired_is_the_test_of_scipy():
         a, b = noise.normal(0.7, 0.02, (2, n))
         oracle = stats.ttest_rel(a, b)
         interval = oracle.confidence_interval(0.95)
-        found = paired(a, b)
+        found = paired_t_test(a, b)
         assert found.p == pytest.approx(oracle.pvalue, rel=1e-9)
         assert found.mean - found.half_width == pytest.approx(interval.low, rel=1e-9)
         assert found.mean + found.half_width == pytest.approx(interval.high, rel=1e-9)
@@ -51,24 +59,24 @@ def test_paired_is_the_test_of_scipy():
 
 
 def test_pairs_that_are_the_same_run():
-    assert paired([0.5, 0.6, 0.7], [0.5, 0.6, 0.7]) == Paired(0.0, 0.0, 1.0, 3)
+    assert paired_t_test([0.5, 0.6, 0.7], [0.5, 0.6, 0.7]) == PairedTest(0.0, 0.0, 1.0, 3)
     # What float32 makes of equal differences: no spread, hence no test, and no certainty out of rounding.
     a, b = np.float32([0.9, 0.8, 0.7]), np.float32([0.8, 0.7, 0.6])
     assert np.ptp(a.astype(float) - b.astype(float)) > 0
-    assert verdict(paired(a, b)) == "untested"
-    assert np.isnan(paired(a, b).p)
+    assert gain_verdict(paired_t_test(a, b)) == "untested"
+    assert np.isnan(paired_t_test(a, b).p)
 
 
 def test_one_pair_is_no_test():
-    found = paired([0.9], [0.5])
+    found = paired_t_test([0.9], [0.5])
     assert found.mean == pytest.approx(0.4)
     assert np.isnan(found.p)
-    assert verdict(found) == "untested"
+    assert gain_verdict(found) == "untested"
 
 
 def test_pairs_must_match():
     with pytest.raises(ValueError, match="as many"):
-        paired([0.5, 0.6], [0.5, 0.6, 0.7])
+        paired_t_test([0.5, 0.6], [0.5, 0.6, 0.7])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_pairs_must_match():
     ],
 )
 def test_verdict_looks_at_the_whole_interval(mean, half_width, said):
-    assert verdict(Paired(mean, half_width, 0.5, 5)) == said
+    assert gain_verdict(PairedTest(mean, half_width, 0.5, 5)) == said
 
 
 def test_gap_closed_by_hand():

@@ -4,7 +4,7 @@ from scipy import stats
 
 from da_bench.core.config import UserError
 from da_bench.reporting.stats.over_pairs import holm, iqm, signed_rank
-from da_bench.reporting.tables.pairs import Judged, _verdict, gains, lines_of, pair_tables
+from da_bench.reporting.tables.pairs import AdjustedTest, mean_gains, methods_over_pairs, pair_tables, pairs_verdict
 from tests.helpers import fake
 
 PAIRS = [f"pair/{i}" for i in range(7)]
@@ -46,7 +46,7 @@ def test_gain_is_the_signed_rank_test_of_scipy_corrected_by_hand():
     shifts = {name: np.random.default_rng(i).normal(i / 50, 0.02, 7) for i, name in enumerate(("dann", "mcc", "cdan"))}
     records = study(shifts)
     _, over = pair_tables(records)
-    tasks, lines = lines_of(records)
+    tasks, lines = methods_over_pairs(records)
     p = []
     for method in shifts:
         differences = [
@@ -57,7 +57,7 @@ def test_gain_is_the_signed_rank_test_of_scipy_corrected_by_hand():
             for task in PAIRS
         ]
         (line,) = (line for line in lines if line.name == method)
-        assert gains(line, tasks, "last") == pytest.approx(differences)
+        assert mean_gains(line, tasks, "last") == pytest.approx(differences)
         p.append(stats.wilcoxon(differences, method="exact").pvalue)
     raw = [cell(over, method, "gain").raw for method in shifts]
     assert [one[3] for one in raw] == pytest.approx(p)
@@ -85,9 +85,9 @@ def test_a_verdict_has_the_sign_of_the_pairs_that_differ():
     differences = np.r_[np.zeros(15), np.linspace(0.1, 0.2, 6)]
     found = signed_rank(differences)
     assert (found.median, found.p < 0.05) == (0.0, True)
-    assert _verdict(Judged(found, found.p, 1)) == "gain"
+    assert pairs_verdict(AdjustedTest(found, found.p, 1)) == "gain"
     lost = signed_rank(-differences)
-    assert _verdict(Judged(lost, lost.p, 1)) == "negative transfer"
+    assert pairs_verdict(AdjustedTest(lost, lost.p, 1)) == "negative transfer"
 
 
 def test_too_many_methods_for_any_claim_are_said():

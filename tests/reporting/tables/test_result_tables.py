@@ -11,8 +11,8 @@ from rich.console import Console
 
 from da_bench.core.config import UserError
 from da_bench.evaluation.validators import RULES
-from da_bench.reporting.tables.result_tables import across_pairs, class_table, result_tables, write_tables
-from da_bench.reporting.tables.rows import reference, row_names, rows_of
+from da_bench.reporting.tables.result_tables import across_pairs_table, class_tables, result_tables, write_tables
+from da_bench.reporting.tables.rows import build_rows, reference_row, row_names
 from da_bench.reporting.tables.table import Cell, Column, Table
 from tests.helpers import fake
 
@@ -176,7 +176,7 @@ def test_pairs_are_counted_without_the_tasks_that_lend_bounds():
     others = [
         fake.record(task="b@transductive", method=one, target=0.5, seed=i) for one in fake.METHODS for i in (0, 1)
     ]
-    table = across_pairs([*bounds(), *others])
+    table = across_pairs_table([*bounds(), *others])
     assert table.notes[0].startswith("2 pairs.")
     assert methods(table) == ["source_only", "dann"]
 
@@ -242,8 +242,8 @@ def test_gains_are_over_source_only_whatever_reference_was_made_first():
     for one in other:
         one.result["adapts"] = False
     records = [*other, *fake.runs([0.6, 0.62], method="source_only"), *fake.runs([0.7, 0.72], method="dann")]
-    (dann,) = (row for row in rows_of(records) if row.name == "dann")
-    assert reference(dann, rows_of(records)).name == "source_only"
+    (dann,) = (row for row in build_rows(records) if row.name == "dann")
+    assert reference_row(dann, build_rows(records)).name == "source_only"
 
 
 def test_a_classical_method_is_read_against_its_own_classifier():
@@ -256,8 +256,8 @@ def test_a_classical_method_is_read_against_its_own_classifier():
     records.append(fake.record(method="weighted", target=0.9))  # has no such field: by a logistic regression
     for one in records:
         one.config["training"] = one.config["model"] = None
-    rows = rows_of(records)
-    found = {row.name: reference(row, rows).name for row in rows if not row.is_source_only}
+    rows = build_rows(records)
+    found = {row.name: reference_row(row, rows).name for row in rows if not row.is_source_only}
     assert found == {**{f"map_{kind}": name for kind, name in wanted.items()}, "weighted": "logistic_regression"}
 
 
@@ -312,7 +312,7 @@ def test_the_selection_gap_is_between_the_oracle_and_the_declared_rule():
         (table,) = result_tables(records, rule)
         assert cell(table, "dann", "selection_gap").raw[0] == pytest.approx(gap)
         elsewhere = [fake.record("other/pair", seed=seed, rules={rule: 0.4, "oracle": 0.5}) for seed in range(2)]
-        across = cell(across_pairs(records + elsewhere, rule), "dann", "selection_gap").raw[0]
+        across = cell(across_pairs_table(records + elsewhere, rule), "dann", "selection_gap").raw[0]
         assert across == pytest.approx((gap + (0.1 if rule != "oracle" else 0.0)) / 2)
 
 
@@ -352,29 +352,29 @@ def test_records_that_disagree_are_said_loudly(field):
 
 
 def test_across_pairs_has_only_methods_of_every_pair():
-    table = across_pairs([*fake.suite(), *fake.runs([0.5], task="mnist/to-usps", method="only_here")])
+    table = across_pairs_table([*fake.suite(), *fake.runs([0.5], task="mnist/to-usps", method="only_here")])
     assert methods(table) == [*fake.METHODS, "target only (upper bound)"]
     assert table.notes[0].startswith("2 pairs.")
     assert "only_here" in notes(table)
-    assert across_pairs(fake.runs([0.5])) is None
+    assert across_pairs_table(fake.runs([0.5])) is None
 
 
 def test_across_pairs_by_hand():
     records = [fake.record(task=task, method="source_only", target=0.5) for task in "ab"]
     records += [fake.record(task="a", target=0.7), fake.record(task="b", target=0.4)]
-    table = across_pairs(records)
+    table = across_pairs_table(records)
     assert cell(table, "dann", "target_last").text == "55.0"
 
 
 def test_across_pairs_does_not_join_other_settings_of_one_name():
     records = [fake.record(task="a", weight=1.0), fake.record(task="b", weight=6.0)]
-    assert across_pairs(records).rows == ()
+    assert across_pairs_table(records).rows == ()
 
 
 def test_class_table_and_a_class_without_images():
     record = fake.record(target=0.5)
     record.result["rules"]["last"]["target_per_class"] = [0.25, None, 0.75]
-    (table,) = class_table([record])
+    (table,) = class_tables([record])
     assert [one.text for one in table.rows[0]] == ["dann", "52.5", "25.0", "n/a", "75.0"]
 
 
@@ -384,7 +384,7 @@ def test_class_table_and_a_class_without_images():
 def test_user_errors():
     with pytest.raises(UserError, match="did you mean 'last'"):
         result_tables([fake.record()], rule="lst")
-    for report in (result_tables, class_table, across_pairs):
+    for report in (result_tables, class_tables, across_pairs_table):
         with pytest.raises(UserError, match="da-bench run"):
             report([])
 

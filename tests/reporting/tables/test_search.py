@@ -7,7 +7,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.reporting.plots.search import plot_search
-from da_bench.reporting.tables.search import expected_picks, search_tables, searches_of
+from da_bench.reporting.tables.search import expected_best, find_searches, search_tables
 from da_bench.studies.archive import NAME, pack, unpack
 from tests.helpers import fake
 
@@ -57,17 +57,17 @@ def brute_force(scores, accuracies, k, first=None):
 
 def test_expected_picks_are_the_mean_over_all_subsets(rng):
     scores, accuracies = rng.normal(size=7), rng.uniform(size=7)
-    found = expected_picks(scores, accuracies)
+    found = expected_best(scores, accuracies)
     assert found == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 8)])
     assert found[0] == pytest.approx(accuracies.mean())
     assert found[-1] == pytest.approx(accuracies[scores.argmax()])
-    assert np.all(np.diff(expected_picks(accuracies, accuracies)) > 0)  # by the oracle more is never worse
+    assert np.all(np.diff(expected_best(accuracies, accuracies)) > 0)  # by the oracle more is never worse
 
 
 def test_expected_picks_of_a_hundred_settings_are_those_of_order_statistics():
     """The largest of k out of 0 .. n - 1, drawn without putting back, is k (n + 1) / (k + 1) - 1 in the mean."""
     numbers, k = np.arange(100.0), np.arange(1, 101)
-    np.testing.assert_allclose(expected_picks(numbers, numbers), k * 101 / (k + 1) - 1, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(expected_best(numbers, numbers), k * 101 / (k + 1) - 1, rtol=1e-12, atol=1e-12)
 
 
 def random_search(rng, count=6):
@@ -79,7 +79,7 @@ def random_search(rng, count=6):
 
 
 def test_best_so_far_is_the_mean_over_all_orders_that_begin_with_the_default(rng):
-    (search,) = searches_of(random_search(rng))
+    (search,) = find_searches(random_search(rng))
     assert search.default is search.rows[0]
     scores, accuracies = search.scores("im"), search.accuracies("im")
     found = search.best_so_far("im")
@@ -89,7 +89,7 @@ def test_best_so_far_is_the_mean_over_all_orders_that_begin_with_the_default(rng
 
 def test_best_so_far_without_a_known_default_is_over_all_orders(rng):
     records = [one for one in random_search(rng) if one.config["method"]["weight"] != 1.0]
-    (search,) = searches_of(records)
+    (search,) = find_searches(records)
     assert search.default is None
     scores, accuracies = search.scores("im"), search.accuracies("im")
     assert search.best_so_far("im") == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 6)])
@@ -128,7 +128,7 @@ def test_means_that_only_rounding_tells_apart_are_a_tie():
         for seed, value in enumerate(values):
             made.append(run(seed=seed, rate=rate, weight=1.0))
             made[-1].curves["validators"]["source_validation"] = [value + 1e-9 * seed]
-    (search,) = searches_of(made)
+    (search,) = find_searches(made)
     assert len(set(search.scores("source_validation"))) == 1
     assert search.chosen("source_validation") is search.rows[0]
 
@@ -140,7 +140,7 @@ def test_a_search_chooses_from_an_archive_what_it_chooses_from_the_records(digit
         score, target = (1 / 3 + 10.0**-digits * rng.integers(0, 3), rng.uniform())
         made.append(run(seed=seed, weight=1.0 + i, rate=0.002 * (i + 1), im=score, target=target))
     (tmp_path / NAME).write_bytes(pack(made, "im"))
-    found = [searches_of(records)[0] for records in (made, unpack(tmp_path / NAME).records)]
+    found = [find_searches(records)[0] for records in (made, unpack(tmp_path / NAME).records)]
     for rule in RULES[1:]:
         chosen = [search.rows.index(search.chosen(rule)) for search in found]
         assert chosen[0] == chosen[1]
@@ -153,10 +153,10 @@ def test_the_default_of_source_only_is_at_the_learning_rate_of_the_others():
         *setting(weight=1.0, rate=0.3),
         *setting(weight=0.2, rate=0.01),
     ]
-    base, dann = searches_of(records)
+    base, dann = find_searches(records)
     assert base.default.first.config["training"]["learning_rate"] == 0.3
     assert dann.default.first.config["method"]["weight"] == 1.0
-    (alone,) = searches_of(records[:4])
+    (alone,) = find_searches(records[:4])
     assert alone.default.first.config["training"]["learning_rate"] == 0.01  # of `Training`
 
 
@@ -179,7 +179,7 @@ def test_a_setting_without_all_seeds_or_without_a_score_is_never_chosen():
 
 def test_forms_of_a_method_are_searches_of_their_own():
     records = study() + [one for rate in (0.01, 0.1) for one in setting(weight=1.0, rate=rate, schedule="constant")]
-    assert [one.name for one in searches_of(records)] == [
+    assert [one.name for one in find_searches(records)] == [
         "source_only",
         "dann (unset)",
         "dann (schedule=constant)",

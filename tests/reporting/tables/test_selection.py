@@ -8,7 +8,7 @@ from da_bench.core.config import UserError
 from da_bench.evaluation.validators import ORACLE
 from da_bench.reporting.plots.selection import plot_selection
 from da_bench.reporting.stats.over_pairs import mean_interval, ratio_interval
-from da_bench.reporting.tables.selection import gains_of, selection_tables, together
+from da_bench.reporting.tables.selection import mean_over_methods, require_gains, selection_tables
 from tests.helpers import fake
 
 PAIRS = ("a/x-to-y", "a/y-to-x")
@@ -53,7 +53,7 @@ def test_methods_are_averaged_over_the_seeds_that_all_of_them_have():
         for name, of_seed in gains.items()
         for seed, gain in of_seed.items()
     ]
-    for values in together("last", gains_of(records)):
+    for values in mean_over_methods("last", require_gains(records)):
         assert values == pytest.approx([(0.2 + 0.5) / 2, (0.3 + 0.7) / 2])
 
 
@@ -68,9 +68,9 @@ def test_only_what_has_checkpoints_and_a_reference_on_two_pairs_is_counted():
     for one in shallow:
         one.config["training"] = one.config["model"] = None
     lonely = [fake.record(PAIRS[0], "coral", seed, 0.6) for seed in range(3)]
-    assert [one.name for one in gains_of([*study(), *shallow, *lonely])] == ["dann"]
+    assert [one.name for one in require_gains([*study(), *shallow, *lonely])] == ["dann"]
     with pytest.raises(UserError, match="two pairs"):
-        gains_of(study(pairs=PAIRS[:1]))
+        require_gains(study(pairs=PAIRS[:1]))
     assert plot_selection(study(pairs=PAIRS[:1])) is None
     assert plot_selection(study()) is not None
 
@@ -123,7 +123,7 @@ def searched(pairs=PAIRS):
 
 
 def test_a_rule_takes_the_setting_too_where_methods_were_searched():
-    (found,) = gains_of(searched())
+    (found,) = require_gains(searched())
     assert (found.name, found.trials, found.pairs) == ("dann", 3, PAIRS)
     assert set(found.by_rule) == {"last", "im", ORACLE}  # the rules that scored every run
     gains = {rule: found.mean(rule).mean for rule in found.by_rule}
@@ -140,4 +140,4 @@ def test_a_rule_takes_the_setting_too_where_methods_were_searched():
 
 def test_a_search_on_one_pair_alone_leaves_nothing_to_average():
     with pytest.raises(UserError, match="two pairs"):
-        gains_of(searched(PAIRS[:1]))
+        require_gains(searched(PAIRS[:1]))

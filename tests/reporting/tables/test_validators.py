@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from da_bench.core.config import UserError
-from da_bench.reporting.tables.transfer import transfer_tables
-from da_bench.reporting.tables.validators import judged, pool_of, validator_tables
+from da_bench.reporting.tables.transfer import transferability_tables
+from da_bench.reporting.tables.validators import build_pool, evaluate_rule, validator_tables
 from tests.helpers import fake
 
 
@@ -24,11 +24,11 @@ def cell(table, rule, key):
 
 def test_regret_of_every_kind_of_rule():
     scores = {"im": [1.0, 3.0, 2.0], "snd": [3.0, 3.0, None], "dev": [None, None, None]}
-    pool = pool_of([run([0.9, 0.5, 0.7], validators=scores)])
-    regrets = {rule: judged(pool, rule).regret for rule in ("last", "im", "snd", "oracle")}
+    pool = build_pool([run([0.9, 0.5, 0.7], validators=scores)])
+    regrets = {rule: evaluate_rule(pool, rule).regret for rule in ("last", "im", "snd", "oracle")}
     assert regrets == pytest.approx({"last": 0.2, "im": 0.4, "snd": 0.4, "oracle": 0.0})
-    assert judged(pool, "dev") is None
-    assert judged(pool, "bnm") is None
+    assert evaluate_rule(pool, "dev") is None
+    assert evaluate_rule(pool, "bnm") is None
 
 
 def test_checkpoints_without_a_reverse_learner_were_not_looked_at():
@@ -39,9 +39,9 @@ def test_checkpoints_without_a_reverse_learner_were_not_looked_at():
         run(a, validators={"reverse_validation": s}, weight=w)
         for w, a, s in zip((0.1, 1.0), accuracy, scores, strict=True)
     ]
-    found = judged(pool_of(runs), "reverse_validation")
+    found = evaluate_rule(build_pool(runs), "reverse_validation")
     assert found == pytest.approx((-1.0, -1.0, 0.3))
-    alone = judged(pool_of(runs[:1]), "reverse_validation")
+    alone = evaluate_rule(build_pool(runs[:1]), "reverse_validation")
     assert np.isnan(alone.spearman)
     assert alone.regret == pytest.approx(0.2)
     assert [cell(table, "reverse validation", "regret").text for table in validator_tables(runs)] == ["10.0", "30.0"]
@@ -90,7 +90,7 @@ def pair(task, mmd, gain):
 
 def test_measures_beside_gains_and_their_correlation_over_pairs():
     records = [one for i, gain in enumerate((0.1, -0.1, 0.05)) for one in pair(f"task/{i}", 1.0 + i, gain)]
-    pairs, correlated = transfer_tables(records)
+    pairs, correlated = transferability_tables(records)
     assert [column.key for column in pairs.columns] == [
         "pair", "proxy_a_distance", "mmd", "mean_gain", "best_gain", "best",
     ]  # fmt: skip
@@ -106,8 +106,8 @@ def test_measures_beside_gains_and_their_correlation_over_pairs():
 
 def test_two_pairs_have_no_correlation_and_records_without_measures_no_columns():
     records = pair("task/0", 1.0, 0.1) + pair("task/1", 2.0, 0.1)
-    assert cell(transfer_tables(records)[1], "MMD²", "mean_gain").text == "–"
-    pairs, _ = transfer_tables(fake.suite())
+    assert cell(transferability_tables(records)[1], "MMD²", "mean_gain").text == "–"
+    pairs, _ = transferability_tables(fake.suite())
     assert "mmd" not in [column.key for column in pairs.columns]
     with pytest.raises(UserError, match="no records"):
-        transfer_tables([])
+        transferability_tables([])
