@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PARITY := .venv-parity
 
-.PHONY: install bench benchmark test conformance test-slow parity faults lint lock clean
+.PHONY: install bench update-results site benchmark test conformance test-slow parity faults lint lock clean
 
 install: $(READY)
 
@@ -20,8 +20,20 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
+# build/ is ignored by git
+BENCH := build/bench
 bench: $(READY)
-	$(BIN)/da-bench run experiments/quickstart.py
+	$(BIN)/da-bench run experiments/quickstart.py --results $(BENCH)
+
+# refreshes the committed snapshot; the other formats can be made from its archive of records
+update-results: bench
+	cd $(BENCH)/quickstart && cp tables.md records.jsonl.xz accuracy.png curves.png sweep.png $(CURDIR)/results/quickstart/
+
+# the leaderboard, from committed archives of records and, where there are any, the runs of `make bench`
+SITE := build/site
+STUDIES := $(addprefix results/,quickstart all_on_digits office31 office_caltech10)
+site: $(READY)
+	$(BIN)/da-bench leaderboard build --results $(patsubst %/runs,%,$(wildcard $(BENCH)/runs)) $(STUDIES) --out $(SITE) --check
 
 # other suites are slow to install and need another torch than anyone's own, so they get an environment of their own
 $(PEERS)/.ready: benchmarks/peers.txt

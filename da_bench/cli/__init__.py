@@ -101,7 +101,7 @@ class Report:
     """Report the records of a results folder."""
 
     results: Path = Path("results")
-    """Folder whose runs/ holds the records, or the folder of a study with its records.jsonl.gz."""
+    """Folder whose runs/ holds the records, or the folder of a study with its records.jsonl.xz."""
     also: tuple[Path, ...] = ()
     """More such folders, whose records are reported together with these."""
     task: str | None = None

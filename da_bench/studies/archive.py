@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 from da_bench.core.config import UserError, to_digits
 from da_bench.studies.records import PARTS, Record, Records, strict_json
 
-NAME = "records.jsonl.gz"
+NAME = "records.jsonl.xz"
+GZIP_NAME = "records.jsonl.gz"  # the compression of da_bench 0.1, still read
 SCHEMA = 1
 DIGITS = 6  # of curves, which are most of a record; what tables of results show is kept to the last bit
 
@@ -23,11 +25,11 @@ class Archive(NamedTuple):
 
 
 def pack(records: Sequence[Record], rule: str) -> bytes:
-    """gzip'd JSON lines, a first one that says what follows and one a record; equal records give equal bytes."""
+    """JSON lines compressed by xz: a header, then one line a record. Equal records give equal bytes."""
     head = {"schema": SCHEMA, "records": len(records), "rule": rule}
     lines = [head, *({"id": one.id, **{part: _kept(one, part) for part in PARTS}} for one in records)]
     text = "".join(json.dumps(line, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
-    return gzip.compress(text.encode(), mtime=0)
+    return lzma.compress(text.encode())
 
 
 def unpack(path: Path) -> Archive:
@@ -37,21 +39,28 @@ def unpack(path: Path) -> Archive:
         UserError: it cannot be read, is cut short or damaged, or another version's.
     """
     try:
-        head, *lines = (strict_json(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines())
+        decompress = gzip.decompress if path.suffix == ".gz" else lzma.decompress
+        head, *lines = (strict_json(line) for line in decompress(path.read_bytes()).decode().splitlines())
         if head["schema"] != SCHEMA:
             raise ValueError(f"it has schema {head['schema']!r}, and this version reads {SCHEMA}")
         if len(lines) != head["records"]:
             raise ValueError(f"it says {head['records']} records and holds {len(lines)}")
         return Archive([Record(**line) for line in lines], head["rule"])
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"cannot read {path}: {error}; the command that wrote it, `da-bench run` with its file, writes it again"
         ) from error
 
 
+def archive_in(folder: Path) -> Path | None:
+    """Path of the archive in a study's folder; None if there is none."""
+    return next((path for name in (NAME, GZIP_NAME) if (path := folder / name).is_file()), None)
+
+
 def records_in(folder: Path) -> list[Record]:
     """The records of a study's folder, which has an archive, or the published runs of a results folder."""
-    return unpack(folder / NAME).records if (folder / NAME).is_file() else Records(folder).all()
+    path = archive_in(folder)
+    return Records(folder).all() if path is None else unpack(path).records
 
 
 def _kept(record: Record, part: str) -> Any:

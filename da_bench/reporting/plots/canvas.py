@@ -41,7 +41,18 @@ def picture(figure: "Figure", kind: str) -> bytes:
     sheet = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "da-bench"}):
         figure.savefig(sheet, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
-    return _numbered(sheet.getvalue()) if kind == "svg" else sheet.getvalue()
+    return _numbered(sheet.getvalue()) if kind == "svg" else _with_palette(sheet.getvalue())
+
+
+def _with_palette(png: bytes) -> bytes:
+    """The image in 256 colours, in about a third of the bytes."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png))
+    palette = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    palette.save(file, "png", optimize=True, dpi=image.info["dpi"])
+    return file.getvalue()
 
 
 def _numbered(svg: bytes) -> bytes:
