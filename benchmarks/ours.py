@@ -32,7 +32,7 @@ from workloads import (
 from da_bench import methods
 from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree
 from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
-from da_bench.losses.mmd import squared_distances
+from da_bench.losses.distances import squared_distances
 from da_bench.losses.moments import covariance_gap
 from da_bench.losses.transport import sinkhorn
 from da_bench.methods import Dann, Method, Trainer

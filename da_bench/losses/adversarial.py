@@ -1,4 +1,4 @@
-"""What adversarial methods share: gradient reversal, the domain classifier's loss (Ganin et al., JMLR 2016), maps."""
+"""Adversarial adaptation: gradient reversal, domain-classifier losses, weight schedules and CDAN's feature maps."""
 
 import math
 from collections.abc import Callable
@@ -9,106 +9,180 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.types import Array
-from da_bench.losses.norms import norm
+from da_bench.losses.distances import norm
 
 Schedule = Literal["ramp", "constant", "slow_ramp", "warm_start"]
-WARM_START = 1000  # steps to a unit of the suites' warm start
+WARM_START = 1000  # steps in one unit of progress of the "warm_start" schedule
 
 
 @jax.custom_vjp
 def reverse_gradient(x: Array, weight: Array | float) -> Array:
-    """`x` going forward, its gradient times `-weight` going back: the layer of Section 4.2.
+    """Return `x` unchanged; multiply its gradient by `-weight`.
 
-    x [...]; weight scalar >= 0, which itself receives no gradient.
+    Args:
+        x: [...], any shape.
+        weight: scalar >= 0. It receives no gradient itself.
+
+    References: Ganin et al., JMLR 2016. arXiv:1505.07818, Section 4.2.
     """
     del weight
     return x
 
 
-def _forward(x: Array, weight: Array) -> tuple[Array, Array]:
+def _reverse_forward(x: Array, weight: Array) -> tuple[Array, Array]:
     return x, weight
 
 
-def _backward(weight: Array, gradient: Array) -> tuple[Array, Array]:
+def _reverse_backward(weight: Array, gradient: Array) -> tuple[Array, Array]:
     return -weight * gradient, jnp.zeros_like(weight)
 
 
-reverse_gradient.defvjp(_forward, _backward)
+reverse_gradient.defvjp(_reverse_forward, _reverse_backward)
 
 
 def domain_cross_entropy(source: Array, target: Array) -> Array:
-    """Sum over the two domains of the mean logistic loss: what lambda multiplies in Section 4.2's objective.
+    """Logistic loss of a domain classifier: the mean over the source plus the mean over the target.
 
-    source [n], target [m]: logits of "comes from the source". Half of it is the mean over both domains.
+    Convention: the sum of the two means, the quantity that lambda multiplies in the paper's objective. Half of it is
+    the mean over both domains, which other suites report.
+
+    Args:
+        source: [n] logits of "comes from the source" for source rows.
+        target: [m] logits of the same for target rows.
+
+    Returns:
+        Scalar >= 0.
+
+    References: Ganin et al., JMLR 2016. arXiv:1505.07818, Section 4.2.
     """
-    on_source = optax.sigmoid_binary_cross_entropy(source, jnp.ones_like(source))
-    on_target = optax.sigmoid_binary_cross_entropy(target, jnp.zeros_like(target))
-    return on_source.mean() + on_target.mean()
+    source_losses = optax.sigmoid_binary_cross_entropy(source, jnp.ones_like(source))
+    target_losses = optax.sigmoid_binary_cross_entropy(target, jnp.zeros_like(target))
+    return source_losses.mean() + target_losses.mean()
 
 
 def ramp(progress: Array, rate: float = 10.0) -> Array:
-    """2 / (1 + exp(-rate p)) - 1, from 0 to almost 1 as `progress` p goes from 0 to 1: Section 5.2.2."""
+    """Rise from 0 to almost 1 with `progress` p: 2 / (1 + exp(-rate p)) - 1.
+
+    Args:
+        progress: p in [0, 1], the fraction of the run that is done.
+        rate: how fast the ramp rises; the paper uses 10.
+
+    References: Ganin et al., JMLR 2016. arXiv:1505.07818, Section 5.2.2.
+    """
     return 2.0 / (1.0 + jnp.exp(-rate * progress)) - 1.0
 
 
 def scheduled(weight: Array | float, schedule: Schedule, progress: Array) -> Array | float:
-    """`weight` times what a schedule has reached at `progress`.
+    """Multiply `weight` by the value of a schedule.
 
-    "ramp": 2 / (1 + exp(-10 p)) - 1 at the run's progress p in [0, 1), the paper's. "slow_ramp": with exp(-p), which
-    ends at 0.46 (DeepDA's gamma = 1). "warm_start": with exp(-i / 1000) at step i, whatever the length of the run: 0.46
-    at step 1000, 0.995 at 6000 (TLlib's WarmStartGradientReverseLayer of alpha = 1, max_iters = 1000; the same as alpha
-    = 10 over 10000 steps of CDAN's authors); `progress` is then in thousands of steps, see `Penalty.progress`.
-    "constant": 1 (pytorch-adapt, WILDS).
+    Args:
+        weight: final value of the scheduled weight.
+        schedule: "constant": 1 throughout (pytorch-adapt, WILDS).
+            "ramp": 2 / (1 + exp(-10 p)) - 1 at progress p in [0, 1), as in the paper.
+            "slow_ramp": the same with exp(-p), which ends at 0.46 (DeepDA with gamma = 1).
+            "warm_start": the same with exp(-i / 1000) at step i, whatever the length of the run: 0.46 at step 1000,
+            0.995 at step 6000. This is TLlib's WarmStartGradientReverseLayer with alpha = 1 and max_iters = 1000, and
+            equals alpha = 10 over 10000 steps in the code of CDAN's authors.
+        progress: fraction of the run that is done, in [0, 1); for "warm_start" the step divided by `WARM_START`.
     """
     if schedule == "constant":
         return weight
     return weight * ramp(progress, 10.0 if schedule == "ramp" else 1.0)
 
 
-def domain_confusion(judge: Callable[[Array], Array], source: Array, target: Array, weight: Array | float) -> Array:
-    """`domain_cross_entropy` of a domain classifier, its gradient times `-weight` on its way to what it judges.
+def domain_adversarial_loss(
+    discriminator: Callable[[Array], Array], source: Array, target: Array, weight: Array | float
+) -> Array:
+    """`domain_cross_entropy` of a domain classifier behind gradient reversal.
 
-    judge: [n + m, d] -> logits [n + m]; source [n, d], target [m, d].
+    Args:
+        discriminator: maps features [n + m, d] to logits [n + m] of "comes from the source".
+        source: [n, d] source features.
+        target: [m, d] target features.
+        weight: scalar >= 0. The gradient that reaches the features is multiplied by `-weight`.
+
+    References: Ganin et al., JMLR 2016. arXiv:1505.07818, Section 4.2.
     """
-    logits = judge(reverse_gradient(jnp.concatenate([source, target]), weight))
+    logits = discriminator(reverse_gradient(jnp.concatenate([source, target]), weight))
     return domain_cross_entropy(logits[: source.shape[0]], logits[source.shape[0] :])
 
 
-def weighted_domain_cross_entropy(logits: Array, weights: Array, sources: int) -> Array:
-    """`domain_cross_entropy` with a weight for each row's loss; each domain is divided by its rows, not its weights.
+def weighted_domain_cross_entropy(logits: Array, weights: Array, num_source: int) -> Array:
+    """`domain_cross_entropy` with a weight for every row.
 
-    logits [n + m] of "comes from the source", the first n = `sources` of source rows; weights [n + m].
+    Convention: each domain's sum is divided by its number of rows, not by the sum of its weights.
+
+    Args:
+        logits: [n + m] logits of "comes from the source"; the first n rows are source rows.
+        weights: [n + m] weights of the rows' losses.
+        num_source: n.
     """
-    from_source = jnp.arange(logits.shape[0]) < sources
-    losses = weights * optax.sigmoid_binary_cross_entropy(logits, from_source.astype(logits.dtype))
-    return losses[:sources].mean() + losses[sources:].mean()
+    is_source = jnp.arange(logits.shape[0]) < num_source
+    losses = weights * optax.sigmoid_binary_cross_entropy(logits, is_source.astype(logits.dtype))
+    return losses[:num_source].mean() + losses[num_source:].mean()
 
 
-def outer_products(features: Array, predictions: Array) -> Array:
-    """CDAN's multilinear map: [n, d c], the outer product of each row of features [n, d] and predictions [n, c]."""
+def multilinear_map(features: Array, predictions: Array) -> Array:
+    """CDAN's multilinear map: the outer product of features and predictions, row by row.
+
+    Args:
+        features: [n, d].
+        predictions: [n, c] class probabilities.
+
+    Returns:
+        [n, d c].
+
+    References: Long et al., NeurIPS 2018. arXiv:1705.10667.
+    """
     return (features[:, :, None] * predictions[:, None, :]).reshape(features.shape[0], -1)
 
 
-def random_products(features: Array, predictions: Array, of_features: Array, of_predictions: Array) -> Array:
-    """CDAN's randomised map: [n, r] products of random projections, over sqrt(r).
+def randomised_multilinear_map(
+    features: Array, predictions: Array, feature_projection: Array, prediction_projection: Array
+) -> Array:
+    """CDAN's randomised multilinear map: products of random projections, divided by sqrt(r).
 
-    features [n, d] and predictions [n, c] are projected by of_features [d, r] and of_predictions [c, r], of unit
-    variance. Inner products of rows are, on average, those of `outer_products`.
+    Inner products of its rows equal those of `multilinear_map` on average.
+
+    Args:
+        features: [n, d].
+        predictions: [n, c] class probabilities.
+        feature_projection: [d, r] random entries of unit variance.
+        prediction_projection: [c, r] random entries of unit variance.
+
+    Returns:
+        [n, r].
+
+    References: Long et al., NeurIPS 2018. arXiv:1705.10667.
     """
-    return (features @ of_features) * (predictions @ of_predictions) / math.sqrt(of_features.shape[1])
+    return (
+        (features @ feature_projection) * (predictions @ prediction_projection) / math.sqrt(feature_projection.shape[1])
+    )
 
 
-def log_of_the_others(logits: Array, classes: Array) -> Array:
-    """[n] log(1 - p of the given class) for logits [n, c] and classes [n] of 0..c-1; finite for any logits, c >= 2."""
-    own = jax.nn.one_hot(classes, logits.shape[1], dtype=bool)
-    others = jax.nn.logsumexp(jnp.where(own, -jnp.inf, logits), axis=1)
+def log_one_minus_probability(logits: Array, classes: Array) -> Array:
+    """log(1 - p) for the probability p of one class of every row; finite for any finite logits.
+
+    Args:
+        logits: [n, c] with c >= 2.
+        classes: [n] integers in 0..c-1.
+
+    Returns:
+        [n] values <= 0.
+    """
+    selected = jax.nn.one_hot(classes, logits.shape[1], dtype=bool)
+    others = jax.nn.logsumexp(jnp.where(selected, -jnp.inf, logits), axis=1)
     return others - jax.nn.logsumexp(logits, axis=1)
 
 
-def gradient_penalty(judge: Callable[[Array], Array], points: Array) -> Array:
-    """Mean of (||gradient of judge at a point|| - 1)^2 over points [n, d]; judge: [n, d] -> [n], row by row.
+def gradient_penalty(critic: Callable[[Array], Array], points: Array) -> Array:
+    """Mean over points of (||gradient of the critic|| - 1)^2.
 
-    Gulrajani et al. 2017 (arXiv:1704.00028), as WDGRL takes it.
+    Args:
+        critic: maps [n, d] to [n], each row by itself.
+        points: [n, d] where the gradient is taken.
+
+    References: Gulrajani et al. 2017. arXiv:1704.00028, Eq. 3, as used by WDGRL.
     """
-    slopes = norm(jax.grad(lambda x: judge(x).sum())(points))
+    slopes = norm(jax.grad(lambda x: critic(x).sum())(points))
     return jnp.mean((slopes - 1.0) ** 2)

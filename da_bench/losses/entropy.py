@@ -1,50 +1,91 @@
-"""Entropies of predictions and what else is asked of the softmax of unlabelled rows."""
+"""Entropies of predictions, information maximisation and class confusion. Entropies are in nats."""
 
 import jax
 import jax.numpy as jnp
 
 from da_bench.core.types import Array
-from da_bench.losses.spectrum import singular_values
 
 
 def row_entropies(logits: Array) -> Array:
-    """[n] entropies in nats, 0 to log c, of the softmax of logits [n, c]; finite for any logits."""
+    """Entropy of the softmax of every row; finite for any finite logits.
+
+    Args:
+        logits: [n, c].
+
+    Returns:
+        [n] values in [0, log c].
+    """
     log_p = jax.nn.log_softmax(logits)
     return -jnp.sum(jnp.exp(log_p) * log_p, axis=1)
 
 
 def conditional_entropy(logits: Array) -> Array:
-    """H(Y|X): the mean of `row_entropies` of logits [n, c] (Grandvalet and Bengio, NIPS 2004)."""
+    """H(Y|X): the mean of `row_entropies` of logits [n, c], in [0, log c].
+
+    References: Grandvalet and Bengio, Semi-supervised Learning by Entropy Minimization, NIPS 2004.
+    """
     return row_entropies(logits).mean()
 
 
-def class_confusion(logits: Array, temperature: Array | float) -> Array:
-    """Minimum class confusion of logits [n, c]: the mean over classes of what a class shares with others, in [0, 1].
+def marginal_divergence(logits: Array) -> Array:
+    """KL divergence of the mean prediction from the uniform distribution: log c - H(mean p).
 
-    C = Y' W Y of the softmax Y at a temperature > 0, each row of C over its sum, without the diagonal; W holds the
-    weights n (1 + exp(-H)) / (their sum), of the row entropies H and without a gradient (Jin et al. 2020,
-    arXiv:1912.03699). A class that no row gives any probability adds nothing.
+    It is computed from logarithms, so it is finite for any finite logits.
+
+    Args:
+        logits: [n, c].
+
+    Returns:
+        Scalar in [0, log c].
+
+    References: Liang et al. (SHOT), ICML 2020. arXiv:2002.08546, Eq. 4, L_div up to the constant log c; Yang et al.
+        (NRC), NeurIPS 2021.
+    """
+    n, c = logits.shape
+    log_mean = jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - jnp.log(n)
+    return jnp.sum(jnp.exp(log_mean) * log_mean) + jnp.log(c)
+
+
+def information_maximisation(logits: Array) -> Array:
+    """Conditional entropy plus `marginal_divergence` of logits [n, c]: log c minus the mutual information I(X; Y).
+
+    It is small where every row has a certain prediction and all classes are predicted equally often.
+    """
+    return conditional_entropy(logits) + marginal_divergence(logits)
+
+
+def kl_divergence(fixed_logits: Array, logits: Array) -> Array:
+    """Mean over rows of KL(p || q).
+
+    Args:
+        fixed_logits: [n, c]; p is their softmax and receives no gradient.
+        logits: [n, c]; q is their softmax.
+    """
+    log_p = jax.nn.log_softmax(jax.lax.stop_gradient(fixed_logits))
+    return jnp.sum(jnp.exp(log_p) * (log_p - jax.nn.log_softmax(logits)), axis=1).mean()
+
+
+def class_confusion(logits: Array, temperature: Array | float) -> Array:
+    """Minimum class confusion: the mean over classes of the share of a class that is confused with other classes.
+
+    With the softmax Y at the given temperature, C = Y' W Y; every row of C is divided by its sum, and the
+    off-diagonal entries are summed and divided by c. W is diagonal with the weights n (1 + exp(-H)) / (their sum),
+    H being the row entropies; the weights receive no gradient. A class to which no row gives any probability
+    contributes 0.
+
+    Args:
+        logits: [n, c].
+        temperature: scalar > 0; the paper uses 2.5.
+
+    Returns:
+        Scalar in [0, 1].
+
+    References: Jin et al., ECCV 2020. arXiv:1912.03699.
     """
     logits = logits / temperature
     certainty = 1.0 + jnp.exp(-jax.lax.stop_gradient(row_entropies(logits)))
     weights = logits.shape[0] * certainty / certainty.sum()
     p = jax.nn.softmax(logits)
-    shared = jnp.matmul(p.T, weights[:, None] * p, precision=jax.lax.Precision.HIGHEST)
-    share = shared / jnp.maximum(shared.sum(axis=1, keepdims=True), jnp.finfo(p.dtype).eps)
-    return (share.sum() - jnp.trace(share)) / logits.shape[1]
-
-
-def nuclear_norm(x: Array) -> Array:
-    """The sum of the singular values of x [n, c].
-
-    Its gradient is the least subgradient: singular values that rounding cannot tell from 0 have none.
-    """
-    values = singular_values(x)
-    floor = max(x.shape) * jnp.finfo(x.dtype).eps * values[0]
-    return jnp.sum(jnp.where(values > floor, values, 0.0))
-
-
-def divergence(fixed: Array, logits: Array) -> Array:
-    """Mean over rows of KL(p || q) in nats, p the softmax of `fixed` [n, c], without a gradient, q that of logits."""
-    log_p = jax.nn.log_softmax(jax.lax.stop_gradient(fixed))
-    return jnp.sum(jnp.exp(log_p) * (log_p - jax.nn.log_softmax(logits)), axis=1).mean()
+    confusion = jnp.matmul(p.T, weights[:, None] * p, precision=jax.lax.Precision.HIGHEST)
+    shares = confusion / jnp.maximum(confusion.sum(axis=1, keepdims=True), jnp.finfo(p.dtype).eps)
+    return (shares.sum() - jnp.trace(shares)) / logits.shape[1]

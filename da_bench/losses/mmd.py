@@ -1,4 +1,7 @@
-"""Maximum mean discrepancy (Gretton et al., JMLR 2012) with the kernel family of DAN (Long et al., ICML 2015)."""
+"""Maximum mean discrepancy with the multi-kernel of DAN.
+
+References: Gretton et al., A Kernel Two-Sample Test, JMLR 2012; Long et al. (DAN), ICML 2015, arXiv:1502.02791.
+"""
 
 from typing import Literal
 
@@ -7,80 +10,94 @@ import jax.numpy as jnp
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Array
+from da_bench.losses.distances import squared_distances
 
 Estimator = Literal["unbiased", "biased", "linear", "cyclic"]
-Centre = Literal["median", "mean"]
-
-
-def squared_distances(x: Array, y: Array) -> Array:
-    """[n, m] squared Euclidean distances between x [n, d] and y [m, d], never negative."""
-    cross = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
-    return jnp.maximum(jnp.sum(x**2, axis=1)[:, None] + jnp.sum(y**2, axis=1)[None, :] - 2 * cross, 0.0)
+BandwidthRule = Literal["median", "mean"]
 
 
 def lower_median(x: Array) -> Array:
-    """The middle value of a flat array of numbers >= 0; of an even count, the lower one of the two in the middle.
+    """Middle value of a flat array of non-negative numbers; of an even count, the lower of the two middle values.
 
-    Bisects on the bits, whose order as integers is that of floats >= 0. Sorting, XLA's way, takes longer on a CPU than
-    all the rest of a small network's step.
+    The search bisects on the bits of the numbers, whose order as integers is the order of non-negative floats.
+    Sorting, XLA's own way, takes longer on a CPU than the rest of a small network's step.
+
+    Args:
+        x: [n] numbers >= 0.
     """
     bits = jnp.finfo(x.dtype).bits
     pattern = jax.lax.bitcast_convert_type(x, f"int{bits}")
     rank = (x.size + 1) // 2
 
-    def halve(i: int, low: Array) -> Array:  # the largest prefix under which fewer than `rank` values lie
-        candidate = low | (jnp.ones((), low.dtype) << (bits - 2 - i))
-        return jnp.where(jnp.sum(pattern < candidate) < rank, candidate, low)
+    def set_next_bit(i: int, prefix: Array) -> Array:
+        # keep the largest prefix below which fewer than `rank` values lie
+        candidate = prefix | (jnp.ones((), prefix.dtype) << (bits - 2 - i))
+        return jnp.where(jnp.sum(pattern < candidate) < rank, candidate, prefix)
 
-    found = jax.lax.fori_loop(0, bits - 1, halve, jnp.zeros((), pattern.dtype))
-    return jax.lax.bitcast_convert_type(found, x.dtype)
+    median = jax.lax.fori_loop(0, bits - 1, set_next_bit, jnp.zeros((), pattern.dtype))
+    return jax.lax.bitcast_convert_type(median, x.dtype)
 
 
-def gaussian_family(distances: Array, bandwidth: Array, factors: tuple[float, ...]) -> Array:
-    """Mean over the `factors` f of exp(-distances / (f bandwidth)), in [0, 1]; distances [...] are squared.
+def multi_gaussian_kernel(distances: Array, bandwidth: Array, factors: tuple[float, ...]) -> Array:
+    """Mean over the factors f of exp(-distances / (f bandwidth)), in [0, 1].
 
-    A convex combination with equal weights. DAN learns the weights by a quadratic program; no known implementation
-    does, and neither do we.
+    Convention: a convex combination with equal weights. DAN learns the weights by a quadratic program; no known
+    implementation does, and neither does this one.
+
+    Args:
+        distances: [...] squared Euclidean distances.
+        bandwidth: scalar >= 0; 0 (all features equal) is raised to the machine epsilon.
+        factors: multiples of the bandwidth, one a kernel.
     """
-    bandwidth = jnp.maximum(bandwidth, jnp.finfo(distances.dtype).eps)  # features that collapsed are 0 apart
+    bandwidth = jnp.maximum(bandwidth, jnp.finfo(distances.dtype).eps)
     first, *others = (jnp.exp(-distances / (factor * bandwidth)) for factor in factors)
     return sum(others, start=first) / len(factors)
 
 
-def gaussian_kernel(x: Array, centre: Centre, factors: tuple[float, ...]) -> Array:
-    """`gaussian_family` [n, n] of x [n, d] around the median or mean of its squared distances, without a gradient."""
+def gaussian_kernel(x: Array, rule: BandwidthRule, factors: tuple[float, ...]) -> Array:
+    """Kernel matrix of `multi_gaussian_kernel`, its bandwidth taken from the sample without a gradient.
+
+    Args:
+        x: [n, d] pooled sample of both domains.
+        rule: bandwidth: the "median" or the "mean" of the squared distances between different rows.
+        factors: multiples of the bandwidth, one a kernel.
+
+    Returns:
+        [n, n].
+    """
     distances = squared_distances(x, x)
-    apart = jax.lax.stop_gradient(distances)[jnp.triu_indices(x.shape[0], k=1)]
-    return gaussian_family(distances, lower_median(apart) if centre == "median" else jnp.mean(apart), factors)
+    pairs = jax.lax.stop_gradient(distances)[jnp.triu_indices(x.shape[0], k=1)]
+    return multi_gaussian_kernel(distances, lower_median(pairs) if rule == "median" else jnp.mean(pairs), factors)
 
 
-def mmd(kernel: Array, sources: int, estimator: Estimator) -> Array:
-    """Squared MMD from the kernel matrix [n + m, n + m] of the pooled sample; its first n = `sources` rows are source.
+def mmd(kernel: Array, num_source: int, estimator: Estimator) -> Array:
+    """Squared MMD of two domains from the kernel matrix of the pooled sample.
 
-    unbiased: Gretton's Eq. 3, without the diagonals, may be negative; biased: its Eq. 5, with them, never negative;
-    linear: its Section 6, the one DAN trains with: disjoint pairs, n = m, of an odd n the last row is dropped;
-    cyclic: each row with the next, the last with the first, n = m (TLlib's linear one).
+    Args:
+        kernel: [n + m, n + m]; the first n rows and columns are source rows.
+        num_source: n.
+        estimator: "unbiased": without the diagonals, may be negative (Gretton et al., Eq. 3).
+            "biased": with the diagonals, never negative (Eq. 5).
+            "linear": from disjoint pairs of rows, needs n = m; an odd last row is dropped. DAN trains with it
+            (Gretton et al., Section 6).
+            "cyclic": each row with the next and the last with the first, needs n = m (TLlib calls this "linear").
 
     Raises:
-        UserError: for fewer than 2 rows of a domain, or n and m that differ with "linear" or "cyclic".
+        UserError: a domain has fewer than 2 rows, or n and m differ with "linear" or "cyclic".
     """
-    _check_rows(sources, kernel.shape[0] - sources, estimator)
-    source, target = kernel[:sources, :sources], kernel[sources:, sources:]
-    cross = kernel[:sources, sources:]
-    if estimator in ("linear", "cyclic"):
-        return _of_next(source, target, cross, 2 if estimator == "linear" else 1)
-    if estimator == "biased":
-        return source.mean() + target.mean() - 2 * cross.mean()
-    return _off_diagonal_mean(source) + _off_diagonal_mean(target) - 2 * cross.mean()
-
-
-def _check_rows(n: int, m: int, estimator: Estimator) -> None:
+    n, m = num_source, kernel.shape[0] - num_source
     if estimator != "biased" and min(n, m) < 2:
         raise UserError(f"the {estimator} estimate of MMD needs 2 rows of each domain in a batch, not {n} and {m}")
     if estimator in ("linear", "cyclic") and n != m:
         raise UserError(
             f"the {estimator} estimate of MMD needs as many source as target rows in a batch, not {n} and {m}"
         )
+    source, target, cross = kernel[:n, :n], kernel[n:, n:], kernel[:n, n:]
+    if estimator in ("linear", "cyclic"):
+        return _mean_over_pairs(source, target, cross, 2 if estimator == "linear" else 1)
+    if estimator == "biased":
+        return source.mean() + target.mean() - 2 * cross.mean()
+    return _off_diagonal_mean(source) + _off_diagonal_mean(target) - 2 * cross.mean()
 
 
 def _off_diagonal_mean(kernel: Array) -> Array:
@@ -88,8 +105,8 @@ def _off_diagonal_mean(kernel: Array) -> Array:
     return (kernel.sum() - jnp.trace(kernel)) / (n * (n - 1))
 
 
-def _of_next(source: Array, target: Array, cross: Array, stride: int) -> Array:
-    """Mean over every row, or every second one, with the next; with disjoint pairs an odd last row has none."""
+def _mean_over_pairs(source: Array, target: Array, cross: Array, stride: int) -> Array:
+    """Mean over pairs of consecutive rows, overlapping and cyclic for stride 1, disjoint for stride 2."""
     n = source.shape[0]
     first = jnp.arange(0, n if stride == 1 else n - 1, stride)
     second = (first + 1) % n
@@ -98,11 +115,20 @@ def _of_next(source: Array, target: Array, cross: Array, stride: int) -> Array:
 
 
 def local_mmd(kernel: Array, source: Array, target: Array, counted: Array) -> Array:
-    """Local MMD: the mean over `counted` classes of the squared MMD between what the two domains have of a class.
+    """Local MMD: the mean over classes of the squared MMD between the two domains' rows of a class.
 
-    kernel [n + m, n + m] of the pooled sample; source [n, c] and target [m, c]: how far a row belongs to a class, >= 0,
-    divided here by the class's sum and without a gradient; counted [c] bool; 0 where none is (Zhu et al. 2020,
-    arXiv:2106.09144).
+    Class memberships are divided by their sum per class and domain, and receive no gradient.
+
+    Args:
+        kernel: [n + m, n + m] kernel matrix of the pooled sample, source rows first.
+        source: [n, c] membership >= 0 of source rows in every class, such as one-hot labels.
+        target: [m, c] membership >= 0 of target rows in every class, such as predicted probabilities.
+        counted: [c] bool, the classes to average over.
+
+    Returns:
+        Scalar; 0 if no class is counted.
+
+    References: Zhu et al. (DSAN), IEEE TNNLS 2020. arXiv:2106.09144.
     """
     shares = [x / jnp.where(x.sum(axis=0) > 0, x.sum(axis=0), 1.0)[None, :] for x in (source, target)]
     weights = jax.lax.stop_gradient(jnp.concatenate([shares[0], -shares[1]]))

@@ -1,4 +1,4 @@
-"""Self-training: cross-entropy with a network's own confident predictions."""
+"""Self-training with the network's own confident predictions."""
 
 import jax
 import jax.numpy as jnp
@@ -8,22 +8,37 @@ from da_bench.core.types import Array
 
 
 def confident_cross_entropy(logits: Array, probabilities: Array, threshold: Array | float) -> Array:
-    """Mean over all rows of the cross-entropy of logits [n, c] with the likeliest class of `probabilities` [n, c].
+    """Cross-entropy with pseudo-labels, where rows below a confidence threshold count as 0.
 
-    Rows whose largest probability is below `threshold` count as 0. No gradient passes through the probabilities.
-    FixMatch, Eq. 4 (Sohn et al. 2020, arXiv:2001.07685).
+    Convention: the mean is taken over all rows, not over the confident ones.
+
+    Args:
+        logits: [n, c] predictions to be trained.
+        probabilities: [n, c] class probabilities that give the pseudo-labels; they receive no gradient.
+        threshold: least probability in [0, 1] of a pseudo-label that counts.
+
+    References: Sohn et al. (FixMatch), NeurIPS 2020. arXiv:2001.07685, Eq. 4.
     """
     probabilities = jax.lax.stop_gradient(probabilities)
     labels, confident = probabilities.argmax(axis=1), probabilities.max(axis=1) >= threshold
     return jnp.mean(confident * optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 
 
-def aligned(target: Array, source: Array) -> Array:
-    """Target probabilities [m, c] times the mean of source [n, c] over their own mean, made to sum to 1.
+def align_distribution(target: Array, source: Array) -> Array:
+    """AdaMatch's distribution alignment: rescale target probabilities to the mean prediction of the source.
 
-    AdaMatch's distribution alignment (Berthelot et al. 2022, arXiv:2106.04732, Section 3.3), of this batch; 1e-6 is
-    added to both means, as in the authors' code.
+    Target probabilities are multiplied by mean(source) / mean(target) of this batch and normalised to sum to 1. As in
+    the authors' code, 1e-6 is added to both means.
+
+    Args:
+        target: [m, c] class probabilities.
+        source: [n, c] class probabilities.
+
+    Returns:
+        [m, c] class probabilities.
+
+    References: Berthelot et al., ICLR 2022. arXiv:2106.04732, Section 3.3.
     """
     ratio = (source.mean(axis=0) + 1e-6) / (target.mean(axis=0) + 1e-6)
-    moved = target * ratio[None, :]
-    return moved / jnp.maximum(moved.sum(axis=1, keepdims=True), jnp.finfo(moved.dtype).tiny)
+    rescaled = target * ratio[None, :]
+    return rescaled / jnp.maximum(rescaled.sum(axis=1, keepdims=True), jnp.finfo(rescaled.dtype).tiny)

@@ -1,4 +1,4 @@
-"""Singular values, of one matrix after another."""
+"""Singular values and the nuclear norm."""
 
 import jax
 import jax.numpy as jnp
@@ -7,24 +7,34 @@ from da_bench.core.types import Array
 
 
 @jax.custom_batching.sequential_vmap
-def _decomposed(x: Array) -> tuple[Array, Array, Array]:
-    """(u, values, v'); under vmap one matrix at a time.
+def _svd(x: Array) -> tuple[Array, Array, Array]:
+    """Singular value decomposition (U, values, V'); under vmap, one matrix after another.
 
-    A batch of them is shared out over the threads of XLA's pool by one of these threads, which then waits: where all do
-    (two devices, or two decompositions of one program, on two cores) none is left to work, and the run hangs.
+    A batched decomposition on the CPU is distributed over XLA's thread pool by one of the pool's own threads, which
+    then waits for the others. If all threads wait (two devices, or two decompositions of one program, on two cores),
+    none is left to work and the run hangs.
     """
-    u, values, right = jnp.linalg.svd(x, full_matrices=False)
-    return u, values, right
+    u, values, v = jnp.linalg.svd(x, full_matrices=False)
+    return u, values, v
 
 
 @jax.custom_vjp
 def singular_values(x: Array) -> Array:
-    """[min(n, d)] of x [n, d], the largest first. The gradient of the k-th is u_k v_k', as long as it is simple."""
-    return _decomposed(x)[1]
+    """Singular values of a matrix, largest first.
+
+    The gradient of the k-th value is u_k v_k', which is correct as long as the value is simple.
+
+    Args:
+        x: [n, d].
+
+    Returns:
+        [min(n, d)].
+    """
+    return _svd(x)[1]
 
 
 def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    u, values, v = _decomposed(x)
+    u, values, v = _svd(x)
     return values, (u, v)
 
 
@@ -34,3 +44,14 @@ def _backward(vectors: tuple[Array, Array], gradient: Array) -> tuple[Array]:
 
 
 singular_values.defvjp(_forward, _backward)
+
+
+def nuclear_norm(x: Array) -> Array:
+    """Sum of the singular values of x [n, c].
+
+    The gradient is the subgradient of least norm: singular values that cannot be told from 0 in this precision
+    contribute nothing.
+    """
+    values = singular_values(x)
+    floor = max(x.shape) * jnp.finfo(x.dtype).eps * values[0]
+    return jnp.sum(jnp.where(values > floor, values, 0.0))

@@ -9,7 +9,7 @@ import optax
 from da_bench.core.config import Fraction, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.losses.pseudo_labels import aligned, confident_cross_entropy
+from da_bench.losses.pseudo_labels import align_distribution, confident_cross_entropy
 from da_bench.methods._augment import Perturbation, perturbed
 from da_bench.methods._ema import averaged
 from da_bench.methods.base import Method, Metrics, Trainer, register
@@ -89,7 +89,7 @@ class AdaMatch(Method):
     def loss(self, source: Array, weak: Array, strong: Array) -> Array:
         """The target's cross-entropy: logits of source rows [n, c] and target rows [m, c] as they are; disturbed."""
         p, q = (jax.nn.softmax(jax.lax.stop_gradient(logits)) for logits in (source, weak))
-        return confident_cross_entropy(strong, aligned(q, p), self.threshold * p.max(axis=1).mean())
+        return confident_cross_entropy(strong, align_distribution(q, p), self.threshold * p.max(axis=1).mean())
 
     def discrepancy(self, source: Output, target: Output) -> Array:
         """The mean entropy of the target's predictions."""

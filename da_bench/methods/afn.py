@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from da_bench.core.config import NonNegative, Positive
 from da_bench.core.types import Array, Output, Tree
+from da_bench.losses.distances import norm
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.losses.norms import norm
 from da_bench.methods.base import Penalty, register
 from da_bench.methods.search_space import SMALL_WEIGHT, Uniform
 

@@ -6,8 +6,8 @@ import optax
 
 from da_bench.core.config import Count, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
+from da_bench.losses.clusters import nearest_neighbours
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.losses.neighbours import neighbours
 from da_bench.methods._memory_bank import Bank, empty, entries, written
 from da_bench.methods.base import Method, Metrics, Trainer, register
 
@@ -58,7 +58,7 @@ class Atdoc(Method):
     def loss(self, target: Output, bank: Bank, rows: Array) -> Array:
         """The mean cross-entropy with the neighbours' vote, weighted by it; 0 before any row was seen."""
         features = jax.lax.stop_gradient(target.features)
-        near, there = neighbours(features, rows, (bank.features, bank.seen), self.neighbours)
+        near, there = nearest_neighbours(features, rows, (bank.features, bank.seen), self.neighbours)
         vote = jnp.sum(there[:, :, None] * bank.predictions[near], axis=1) / self.neighbours
         losses = optax.softmax_cross_entropy_with_integer_labels(target.logits, vote.argmax(axis=1))
         weights = vote.max(axis=1)

@@ -12,7 +12,8 @@ import optax
 from da_bench.core.config import Registry, UserError, did_you_mean, leaf_names, setting, snake_case
 from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree, named_key
 from da_bench.losses.adversarial import WARM_START
-from da_bench.losses.mmd import gaussian_family, mmd, squared_distances
+from da_bench.losses.distances import squared_distances
+from da_bench.losses.mmd import mmd, multi_gaussian_kernel
 from da_bench.methods.search_space import Space, loss_weight
 from da_bench.models import Network, Precision, forward, head, normalisation
 
@@ -204,7 +205,7 @@ class Method(BaseMethod, abc.ABC):
         """
         pooled = jnp.concatenate([source.features, target.features])
         distances = squared_distances(pooled, pooled)
-        kernel = gaussian_family(distances, jnp.mean(distances), (0.5, 1.0, 2.0))
+        kernel = multi_gaussian_kernel(distances, jnp.mean(distances), (0.5, 1.0, 2.0))
         return mmd(kernel, source.features.shape[0], "biased")
 
     @abc.abstractmethod

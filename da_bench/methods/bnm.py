@@ -6,7 +6,7 @@ import jax
 
 from da_bench.core.config import NonNegative
 from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.entropy import nuclear_norm
+from da_bench.losses.spectrum import nuclear_norm
 from da_bench.methods.base import Penalty, register
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from da_bench.core.config import Count, NonNegative, field
 from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
+from da_bench.losses.adversarial import Schedule, domain_adversarial_loss, scheduled
 from da_bench.losses.spectrum import singular_values
 from da_bench.methods.base import Penalty, register
 from da_bench.methods.search_space import REVERSED_WEIGHT, SMALL_WEIGHT
@@ -51,7 +51,7 @@ class Bsp(Penalty):
         """DANN's term + weight * beta * sum of the squared largest singular values."""
         judge = functools.partial(Discriminator(self.widths).judge, params)
         strength = scheduled(self.weight, self.schedule, progress)
-        confusion = domain_confusion(judge, source.features, target.features, strength)
+        confusion = domain_adversarial_loss(judge, source.features, target.features, strength)
         spectra = self._largest(source.features) + self._largest(target.features)
         scale = 1.0 if self.domain_loss == "sum" else 0.5
         return scale * confusion + self.weight * self.spectral_weight * spectra

@@ -9,8 +9,8 @@ from da_bench.core.config import Count, NonNegative, field
 from da_bench.core.types import Array, Output, Tree, named_key
 from da_bench.losses.adversarial import (
     Schedule,
-    outer_products,
-    random_products,
+    multilinear_map,
+    randomised_multilinear_map,
     reverse_gradient,
     scheduled,
     weighted_domain_cross_entropy,
@@ -85,8 +85,8 @@ class Cdan(Penalty):
 
     def _map(self, params: Tree, features: Array, predictions: Array) -> Array:
         if "features" in params:
-            return random_products(features, predictions, params["features"], params["logits"])
-        return outer_products(features, predictions)
+            return randomised_multilinear_map(features, predictions, params["features"], params["logits"])
+        return multilinear_map(features, predictions)
 
     def _weights(self, logits: Array) -> Array:
         if self.entropy_conditioning == "none":

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from da_bench.core.config import NonNegative, field
 from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.adversarial import Schedule, domain_confusion, scheduled
+from da_bench.losses.adversarial import Schedule, domain_adversarial_loss, scheduled
 from da_bench.methods.base import Penalty, register
 from da_bench.methods.search_space import REVERSED_WEIGHT
 from da_bench.models import Discriminator
@@ -52,4 +52,4 @@ class Dann(Penalty):
         inside, outside = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
         judge = functools.partial(Discriminator(self.widths).judge, params)
         scale = outside if self.domain_loss == "sum" else outside / 2
-        return scale * domain_confusion(judge, source.features, target.features, inside)
+        return scale * domain_adversarial_loss(judge, source.features, target.features, inside)

@@ -8,9 +8,8 @@ import optax
 
 from da_bench.core.config import Count, NonNegative, Positive
 from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.joint_cost import label_cross_entropies, label_distances
-from da_bench.losses.mmd import squared_distances
-from da_bench.losses.transport import sinkhorn
+from da_bench.losses.distances import squared_distances
+from da_bench.losses.transport import pairwise_cross_entropy, pairwise_label_distances, sinkhorn
 from da_bench.methods.base import Penalty, register
 from da_bench.methods.search_space import LogUniform
 
@@ -58,8 +57,8 @@ class DeepJdot(Penalty):
     def transport(self, source: Output, target: Output, labels: Array) -> Array:
         """The cost of the best plan."""
         features = self.alpha * squared_distances(source.features, target.features)
-        classes = self.label * label_cross_entropies(labels, target.logits)
-        of_plan = label_cross_entropies if self.plan_label == "cross_entropy" else label_distances
+        classes = self.label * pairwise_cross_entropy(labels, target.logits)
+        of_plan = pairwise_cross_entropy if self.plan_label == "cross_entropy" else pairwise_label_distances
         cost = jax.lax.stop_gradient(features + self.label * of_plan(labels, target.logits))
         return jnp.sum(sinkhorn(cost, self.epsilon * cost.mean(), self.iterations) * (features + classes))
 

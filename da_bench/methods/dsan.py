@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from da_bench.core.config import NonNegative, Positive
 from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, scheduled
-from da_bench.losses.mmd import Centre, gaussian_kernel, local_mmd
+from da_bench.losses.mmd import BandwidthRule, gaussian_kernel, local_mmd
 from da_bench.methods.base import Penalty, register
 
 
@@ -34,7 +34,7 @@ class Dsan(Penalty):
     weight: NonNegative = 0.5
     schedule: Schedule = "ramp"
     counted: Literal["source", "both"] = "source"
-    bandwidth: Centre = "mean"
+    bandwidth: BandwidthRule = "mean"
     factors: tuple[Positive, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from da_bench.core.config import NonNegative
 from da_bench.core.types import Array, Output, Tree
 from da_bench.losses.adversarial import Schedule, scheduled
-from da_bench.losses.mmd import Estimator, gaussian_family, gaussian_kernel, mmd, squared_distances
+from da_bench.losses.distances import squared_distances
+from da_bench.losses.mmd import Estimator, gaussian_kernel, mmd, multi_gaussian_kernel
 from da_bench.methods.base import Penalty, register
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the authors' code
@@ -52,5 +53,5 @@ class Jan(Penalty):
     def _kernel(self, features: Array, predictions: Array) -> Array:
         if self.kernels == "median":
             return gaussian_kernel(features, "median", (1.0,)) * gaussian_kernel(predictions, "median", (1.0,))
-        fixed = gaussian_family(squared_distances(predictions, predictions), jnp.asarray(PREDICTIONS), (1.0,))
+        fixed = multi_gaussian_kernel(squared_distances(predictions, predictions), jnp.asarray(PREDICTIONS), (1.0,))
         return len(FACTORS) * gaussian_kernel(features, "mean", FACTORS) * fixed

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 
 from da_bench.core.config import Count, NonNegative, Positive
 from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.joint_cost import label_cross_entropies
-from da_bench.losses.mmd import squared_distances
-from da_bench.losses.transport import unbalanced_sinkhorn
+from da_bench.losses.distances import squared_distances
+from da_bench.losses.transport import pairwise_cross_entropy, unbalanced_sinkhorn
 from da_bench.methods.base import Penalty, register
 from da_bench.methods.search_space import LogUniform
 
@@ -54,7 +53,7 @@ class Jumbot(Penalty):
     def transport(self, source: Output, target: Output, labels: Array) -> Array:
         """The cost of the best plan."""
         cost = self.eta1 * squared_distances(source.features, target.features)
-        cost += self.eta2 * label_cross_entropies(labels, target.logits)
+        cost += self.eta2 * pairwise_cross_entropy(labels, target.logits)
         plan = unbalanced_sinkhorn(cost, self.epsilon, self.tau, self.iterations)
         return jnp.sum(plan * cost)
 

@@ -8,7 +8,7 @@ import optax
 
 from da_bench.core.config import Count, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
-from da_bench.losses.disagreement import absolute_gap
+from da_bench.losses.disagreement import classifier_discrepancy
 from da_bench.methods.base import Method, Metrics, Trainer, register
 from da_bench.models import Head
 
@@ -47,7 +47,9 @@ class Mcd(Method):
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Steps A, B and C."""
-        return three_steps(trainer, state, batch, lambda p, q, _: self.weight * absolute_gap(p, q), self.num_k)
+        return three_steps(
+            trainer, state, batch, lambda p, q, _: self.weight * classifier_discrepancy(p, q), self.num_k
+        )
 
 
 def second_head(key: Array, output: Output) -> Tree:

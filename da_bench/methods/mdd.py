@@ -7,7 +7,7 @@ import optax
 
 from da_bench.core.config import NonNegative, Positive
 from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.adversarial import Schedule, log_of_the_others, reverse_gradient, scheduled
+from da_bench.losses.adversarial import Schedule, log_one_minus_probability, reverse_gradient, scheduled
 from da_bench.methods.base import Penalty, register
 from da_bench.methods.search_space import REVERSED_WEIGHT
 from da_bench.models import Head
@@ -51,7 +51,7 @@ class Mdd(Penalty):
         judged = head.logits(params, features)
         agreed, other = source.logits.argmax(axis=1), target.logits.argmax(axis=1)
         on_source = optax.softmax_cross_entropy_with_integer_labels(judged[:n], agreed).mean()
-        return self.margin * on_source - log_of_the_others(judged[n:], other).mean()
+        return self.margin * on_source - log_one_minus_probability(judged[n:], other).mean()
 
     def _head(self, output: Output) -> Head:
         return Head(self.widths, output.logits.shape[1])

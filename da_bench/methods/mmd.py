@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from da_bench.core.config import NonNegative, Positive
 from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.mmd import Centre, Estimator, gaussian_kernel, mmd
+from da_bench.losses.mmd import BandwidthRule, Estimator, gaussian_kernel, mmd
 from da_bench.methods.base import Penalty, register
 from da_bench.methods.search_space import DISTANCE_WEIGHT
 
@@ -32,7 +32,7 @@ class Mmd(Penalty):
     weight: NonNegative = 1.0
     layers: tuple[Literal["features", "logits"], ...] = ("features", "logits")
     estimator: Estimator = "unbiased"
-    bandwidth: Centre = "median"
+    bandwidth: BandwidthRule = "median"
     factors: tuple[Positive, ...] = tuple(2.0 ** (power / 2) for power in range(-16, 17))
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:

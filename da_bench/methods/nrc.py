@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from da_bench.core.config import Count, Fraction, NonNegative, field
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
-from da_bench.losses.information import marginal_divergence
-from da_bench.losses.neighbours import neighbours
+from da_bench.losses.clusters import nearest_neighbours
+from da_bench.losses.entropy import marginal_divergence
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
 from da_bench.methods.base import Metrics, Trainer, register
 
@@ -76,8 +76,8 @@ class Nrc(Banked):
     def _of_neighbours(self, bank: Bank, rows: Array) -> Array:
         """[b, c] sum of the neighbours' predictions by their affinities, near and extended."""
         known = bank.features, bank.seen
-        near, there = neighbours(bank.features[rows], rows, known, self.neighbours)
-        theirs, exist = neighbours(bank.features[near.ravel()], near.ravel(), known, self.extended)
+        near, there = nearest_neighbours(bank.features[rows], rows, known, self.neighbours)
+        theirs, exist = nearest_neighbours(bank.features[near.ravel()], near.ravel(), known, self.extended)
         theirs, exist = (x.reshape(*near.shape, self.extended) for x in (theirs, exist))
         exist &= there[:, :, None]
         reciprocal = (exist & (theirs == rows[:, None, None])).any(axis=2)

@@ -8,8 +8,8 @@ import optax
 
 from da_bench.core.config import Count, Fraction, NonNegative, field
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
-from da_bench.losses.clusters import centroids, nearest
-from da_bench.losses.information import information_maximisation
+from da_bench.losses.clusters import centroids, nearest_centroid
+from da_bench.losses.entropy import information_maximisation
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
 from da_bench.methods.base import Metrics, Trainer, register
 
@@ -82,7 +82,7 @@ class Shot(Banked):
             return of_classes(written(memory["bank"], rows, new))
 
         centres = jax.lax.cond(due | ~last[1].any(), found, lambda: last)
-        labels = nearest(new.features, *centres)
+        labels = nearest_centroid(new.features, *centres)
         loss += self.beta * optax.softmax_cross_entropy_with_integer_labels(target.logits, labels).mean()
         return self.weight * loss, {"bank": new, "centroids": centres}
 
@@ -90,6 +90,6 @@ class Shot(Banked):
 def of_classes(bank: Bank) -> tuple[Array, Array]:
     """Centroids by which rows get pseudo-labels, of all rows that were seen; see `centroids`."""
     seen = bank.seen[:, None]
-    first = nearest(bank.features, *centroids(bank.features, bank.predictions * seen))
+    first = nearest_centroid(bank.features, *centroids(bank.features, bank.predictions * seen))
     members = jax.nn.one_hot(first, bank.predictions.shape[1], dtype=bank.features.dtype) * seen
     return centroids(bank.features, members)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from da_bench.core.config import Count, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree
-from da_bench.losses.disagreement import random_directions, sliced_wasserstein_gap
+from da_bench.losses.disagreement import random_directions, sliced_wasserstein_discrepancy
 from da_bench.methods.base import Method, Metrics, Trainer, register
 from da_bench.methods.mcd import second_head, three_steps
 
@@ -42,4 +42,4 @@ class Swd(Method):
 
     def _gap(self, first: Array, second: Array, key: Array) -> Array:
         directions = random_directions(key, first.shape[1], self.projections).astype(first.dtype)
-        return self.weight * sliced_wasserstein_gap(first, second, directions)
+        return self.weight * sliced_wasserstein_discrepancy(first, second, directions)

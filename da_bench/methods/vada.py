@@ -10,9 +10,9 @@ import optax
 
 from da_bench.core.config import NonNegative, Positive
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
-from da_bench.losses.adversarial import domain_confusion
-from da_bench.losses.entropy import conditional_entropy, divergence
-from da_bench.losses.norms import norm
+from da_bench.losses.adversarial import domain_adversarial_loss
+from da_bench.losses.distances import norm
+from da_bench.losses.entropy import conditional_entropy, kl_divergence
 from da_bench.methods.base import Method, Metrics, Trainer, register
 from da_bench.methods.search_space import LOSS_WEIGHT
 from da_bench.models import Discriminator
@@ -78,7 +78,7 @@ class Vada(Method):
 
             def moved(model: Tree, offsets: Pair) -> Pair:
                 ours, theirs, _ = passed(model, (inputs[0] + offsets[0], inputs[1] + offsets[1]))
-                return divergence(source.logits, ours.logits), divergence(target.logits, theirs.logits)
+                return kl_divergence(source.logits, ours.logits), kl_divergence(target.logits, theirs.logits)
 
             rough = self.roughness(moved, params["model"], inputs, key)
             gap = self._added(params["method"], (source, target), rough)
@@ -101,7 +101,7 @@ class Vada(Method):
     def _added(self, params: Tree, outputs: tuple[Output, Output], rough: Pair) -> Array:
         source, target = outputs
         judge = functools.partial(Discriminator(self.widths).judge, params)
-        confusion = domain_confusion(judge, source.features, target.features, self.weight * self.domain_weight)
+        confusion = domain_adversarial_loss(judge, source.features, target.features, self.weight * self.domain_weight)
         smooth = self.source_weight * rough[0] + self.target_weight * (rough[1] + conditional_entropy(target.logits))
         return confusion + self.weight * smooth
 

@@ -6,10 +6,10 @@ import pytest
 from da_bench.losses.adversarial import (
     domain_cross_entropy,
     gradient_penalty,
-    log_of_the_others,
-    outer_products,
+    log_one_minus_probability,
+    multilinear_map,
     ramp,
-    random_products,
+    randomised_multilinear_map,
     reverse_gradient,
     scheduled,
     weighted_domain_cross_entropy,
@@ -83,12 +83,12 @@ def test_weights_multiply_each_rows_loss(rng, x64):
 def test_random_products_keep_inner_products_of_outer_products_on_average(rng, x64):
     """Their mean over 4000 draws of 50 projections, against <f, f'> <g, g'>."""
     features, predictions = jnp.asarray(rng.normal(size=(2, 3))), jnp.asarray(rng.uniform(size=(2, 2)))
-    exact = outer_products(features, predictions)
+    exact = multilinear_map(features, predictions)
 
     def one(key):
         keys = jax.random.split(key)
         maps = jax.random.normal(keys[0], (3, 50)), jax.random.normal(keys[1], (2, 50))
-        products = random_products(features, predictions, *maps)
+        products = randomised_multilinear_map(features, predictions, *maps)
         return products @ products.T
 
     mean = jax.vmap(one)(jax.random.split(jax.random.key(0), 4000)).mean(axis=0)
@@ -99,9 +99,9 @@ def test_log_of_the_others_by_its_definition_and_far_out(rng, x64):
     logits = rng.normal(size=(4, 3))
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     classes = np.array([0, 2, 1, 1])
-    found = log_of_the_others(jnp.asarray(logits), jnp.asarray(classes))
+    found = log_one_minus_probability(jnp.asarray(logits), jnp.asarray(classes))
     np.testing.assert_allclose(found, np.log(1 - p[np.arange(4), classes]), rtol=1e-12)
-    value, gradient = jax.value_and_grad(lambda z: log_of_the_others(z, jnp.asarray([0])).sum())(
+    value, gradient = jax.value_and_grad(lambda z: log_one_minus_probability(z, jnp.asarray([0])).sum())(
         jnp.asarray([[1e4, 0.0, 0.0]])
     )
     assert value == pytest.approx(np.log(2) - 1e4)

@@ -16,17 +16,14 @@ from da_bench.losses import (
     adversarial,
     clusters,
     disagreement,
+    distances,
     entropy,
-    information,
-    joint_cost,
     mmd,
     moments,
-    norms,
     pseudo_labels,
     spectrum,
     transport,
 )
-from da_bench.losses import neighbours as near
 
 N, M, D, C = 6, 5, 4, 3
 FACTORS = (0.25, 1.0, 4.0)
@@ -51,7 +48,7 @@ def probable(*rows):
     return lambda rng: tuple(rng.dirichlet(np.ones(C), size=n) for n in rows)
 
 
-def distances(x, y):
+def pairwise_squares(x, y):
     return np.array([[np.sum((a - b) ** 2) for b in y] for a in x])
 
 
@@ -60,13 +57,13 @@ def gaussians(squared, bandwidth):
 
 
 def median_kernel(x):
-    squared = distances(x, x)
+    squared = pairwise_squares(x, x)
     apart = sorted(squared[i, j] for i, j in itertools.combinations(range(len(x)), 2))
     return gaussians(squared, apart[(len(apart) - 1) // 2])
 
 
 def mean_kernel(x):
-    squared = distances(x, x)
+    squared = pairwise_squares(x, x)
     return gaussians(squared, np.mean([squared[i, j] for i, j in itertools.combinations(range(len(x)), 2)]))
 
 
@@ -203,23 +200,23 @@ CASES = {
         weighted_domain_loss,
         positive(N + M, N + M),
     ),
-    "domain_confusion": (
-        lambda s, t, w: adversarial.domain_confusion(linear_judge(w), s, t, 0.7),
+    "domain_adversarial_loss": (
+        lambda s, t, w: adversarial.domain_adversarial_loss(linear_judge(w), s, t, 0.7),
         lambda s, t, w: logistic(s @ w, True).mean() + logistic(t @ w, False).mean(),
         normal((N, D), (M, D), D),
     ),
-    "outer_products": (
-        adversarial.outer_products,
+    "multilinear_map": (
+        adversarial.multilinear_map,
         lambda f, g: np.stack([np.kron(a, b) for a, b in zip(f, g, strict=True)]),
         normal((N, D), (N, C)),
     ),
-    "random_products": (
-        adversarial.random_products,
+    "randomised_multilinear_map": (
+        adversarial.randomised_multilinear_map,
         lambda f, g, a, b: np.einsum("ni,ir,nj,jr->nr", f, a, g, b) / np.sqrt(8),
         normal((N, D), (N, C), (D, 8), (C, 8)),
     ),
-    "log_of_the_others": (
-        lambda z: adversarial.log_of_the_others(z, LABELS),
+    "log_one_minus_probability": (
+        lambda z: adversarial.log_one_minus_probability(z, LABELS),
         lambda z: np.log(1 - softmax(z, axis=1)[np.arange(N), LABELS]),
         normal((N, C)),
     ),
@@ -228,49 +225,61 @@ CASES = {
         lambda x, w: np.mean((np.abs(np.cos(x @ w)) * np.linalg.norm(w) - 1) ** 2),
         normal((N, D), D),
     ),
-    "unit": (clusters.unit, lambda x: x / np.sqrt((x**2).sum(axis=1, keepdims=True)), normal((N, D))),
-    "cosines": (clusters.cosines, cosine, normal((N, D), (M, D))),
+    "normalise_rows": (
+        distances.normalise_rows,
+        lambda x: x / np.sqrt((x**2).sum(axis=1, keepdims=True)),
+        normal((N, D)),
+    ),
+    "cosine_similarity": (distances.cosine_similarity, cosine, normal((N, D), (M, D))),
     "centroids": (
         lambda x, w: clusters.centroids(x, w)[0],
         lambda x, w: np.stack([np.average(x, axis=0, weights=column) for column in w.T]),
         positive((N, D), (N, C)),
     ),
-    "nearest": (
-        lambda x, y: clusters.nearest(x, y, COUNTED),
+    "nearest_centroid": (
+        lambda x, y: clusters.nearest_centroid(x, y, COUNTED),
         lambda x, y: np.where(COUNTED, cosine(x, y), -np.inf).argmax(axis=1),
         normal((N, D), (C, D)),
     ),
-    "absolute_gap": (disagreement.absolute_gap, lambda p, q: np.abs(p - q).sum() / (N * C), probable(N, N)),
-    "sliced_wasserstein_gap": (disagreement.sliced_wasserstein_gap, slices, normal((N, C), (N, C), (C, 7))),
+    "classifier_discrepancy": (
+        disagreement.classifier_discrepancy,
+        lambda p, q: np.abs(p - q).sum() / (N * C),
+        probable(N, N),
+    ),
+    "sliced_wasserstein_discrepancy": (
+        disagreement.sliced_wasserstein_discrepancy,
+        slices,
+        normal((N, C), (N, C), (C, 7)),
+    ),
     "row_entropies": (entropy.row_entropies, lambda z: entr(softmax(z, axis=1)).sum(axis=1), normal((N, C))),
     "conditional_entropy": (entropy.conditional_entropy, lambda z: entr(softmax(z, axis=1)).sum() / N, normal((N, C))),
     "class_confusion": (lambda z: entropy.class_confusion(z, 2.5), confusion, normal((N, C))),
-    "nuclear_norm": (entropy.nuclear_norm, lambda x: np.linalg.svd(x, compute_uv=False).sum(), normal((N, C))),
-    "divergence": (
-        entropy.divergence,
+    "nuclear_norm": (spectrum.nuclear_norm, lambda x: np.linalg.svd(x, compute_uv=False).sum(), normal((N, C))),
+    "kl_divergence": (
+        entropy.kl_divergence,
         lambda a, b: kl(softmax(a, axis=1), softmax(b, axis=1)).mean(),
         normal((N, C), (N, C)),
     ),
-    "marginal_divergence": (information.marginal_divergence, marginal, normal((N, C))),
+    "marginal_divergence": (entropy.marginal_divergence, marginal, normal((N, C))),
     "information_maximisation": (
-        information.information_maximisation,
+        entropy.information_maximisation,
         lambda z: entr(softmax(z, axis=1)).sum() / N + marginal(z),
         normal((N, C)),
     ),
-    "label_cross_entropies": (
-        lambda z: joint_cost.label_cross_entropies(LABELS, z),
+    "pairwise_cross_entropy": (
+        lambda z: transport.pairwise_cross_entropy(LABELS, z),
         lambda z: np.array([[-log_softmax(row)[y] for row in z] for y in LABELS]),
         normal((M, C)),
     ),
-    "label_distances": (
-        lambda z: joint_cost.label_distances(LABELS, z),
-        lambda z: distances(np.eye(C)[LABELS], softmax(z, axis=1)),
+    "pairwise_label_distances": (
+        lambda z: transport.pairwise_label_distances(LABELS, z),
+        lambda z: pairwise_squares(np.eye(C)[LABELS], softmax(z, axis=1)),
         normal((M, C)),
     ),
-    "squared_distances": (mmd.squared_distances, distances, normal((N, D), (M, D))),
+    "squared_distances": (distances.squared_distances, pairwise_squares, normal((N, D), (M, D))),
     "lower_median": (mmd.lower_median, lambda x: np.sort(x)[4], positive(10)),
-    "gaussian_family": (
-        lambda d: mmd.gaussian_family(d, jnp.asarray(1.5, d.dtype), FACTORS),
+    "multi_gaussian_kernel": (
+        lambda d: mmd.multi_gaussian_kernel(d, jnp.asarray(1.5, d.dtype), FACTORS),
         lambda d: gaussians(d, 1.5),
         positive((N, M)),
     ),
@@ -305,12 +314,12 @@ CASES = {
         normal((N, D), (M, D)),
     ),
     "sampled_moment_gap": (lambda s, t: moments.sampled_moment_gap(s, t, PLACES), sampled, normal((N, D), (M, D))),
-    "neighbours": (
-        lambda x: near.neighbours(x, np.arange(N), (x, jnp.asarray(SEEN)), 2),
+    "nearest_neighbours": (
+        lambda x: clusters.nearest_neighbours(x, np.arange(N), (x, jnp.asarray(SEEN)), 2),
         nearest_two,
         normal((N, D)),
     ),
-    "norm": (norms.norm, lambda x: np.sqrt((x**2).sum(axis=1)), normal((N, D))),
+    "norm": (distances.norm, lambda x: np.sqrt((x**2).sum(axis=1)), normal((N, D))),
     "singular_values": (
         spectrum.singular_values,
         lambda x: np.sqrt(np.linalg.eigvalsh(x.T @ x)[::-1]),
@@ -326,7 +335,7 @@ CASES = {
         confident,
         lambda rng: (rng.normal(size=(N, C)), rng.dirichlet(np.ones(C), size=N)),
     ),
-    "aligned": (pseudo_labels.aligned, aligned, probable(M, N)),
+    "align_distribution": (pseudo_labels.align_distribution, aligned, probable(M, N)),
     "sinkhorn": (
         lambda cost: transport.sinkhorn(cost, 0.5, 300),
         lambda cost: scaled_plan(cost, 1.0),

@@ -10,14 +10,21 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
 from da_bench.core.types import Output
-from da_bench.losses.adversarial import domain_cross_entropy, log_of_the_others, reverse_gradient, scheduled
-from da_bench.losses.disagreement import absolute_gap, random_directions, sliced_wasserstein_gap
-from da_bench.losses.entropy import class_confusion, conditional_entropy, divergence, nuclear_norm, row_entropies
-from da_bench.losses.information import information_maximisation, marginal_divergence
-from da_bench.losses.mmd import gaussian_kernel, mmd, squared_distances
+from da_bench.losses.adversarial import domain_cross_entropy, log_one_minus_probability, reverse_gradient, scheduled
+from da_bench.losses.disagreement import classifier_discrepancy, random_directions, sliced_wasserstein_discrepancy
+from da_bench.losses.distances import norm, squared_distances
+from da_bench.losses.entropy import (
+    class_confusion,
+    conditional_entropy,
+    information_maximisation,
+    kl_divergence,
+    marginal_divergence,
+    row_entropies,
+)
+from da_bench.losses.mmd import gaussian_kernel, mmd
 from da_bench.losses.moments import central_moment_gap, covariance_gap, mean_gap, tensor_moment_gap
-from da_bench.losses.norms import norm
-from da_bench.losses.pseudo_labels import aligned
+from da_bench.losses.pseudo_labels import align_distribution
+from da_bench.losses.spectrum import nuclear_norm
 from da_bench.losses.transport import sinkhorn
 from da_bench.methods import Jan, Mmd
 from da_bench.methods.jan import FACTORS
@@ -59,7 +66,7 @@ def kernel_gap(source, target):
 
 
 def sliced_gap(source, target):
-    return sliced_wasserstein_gap(source, target, random_directions(jax.random.key(0), D, 5))
+    return sliced_wasserstein_discrepancy(source, target, random_directions(jax.random.key(0), D, 5))
 
 
 # each with its tolerance: a transport plan is as good as its iterations
@@ -152,7 +159,7 @@ def test_confusion_and_nuclear_norm_are_within_their_bounds_and_blind_to_order(l
     np.testing.assert_allclose(predicted(logits[order])[:2], (confusion, nuclear), rtol=1e-9)
 
 
-between = jax.jit(divergence)
+between = jax.jit(kl_divergence)
 
 
 @any_samples
@@ -162,7 +169,7 @@ def test_kl_is_never_negative_and_none_to_itself(fixed, logits, constant):
     assert between(logits, logits + constant) == pytest.approx(0, abs=1e-12)
 
 
-first_direction = jax.jit(lambda s, t: sliced_wasserstein_gap(s, t, jnp.eye(D)[:, :1]))
+first_direction = jax.jit(lambda s, t: sliced_wasserstein_discrepancy(s, t, jnp.eye(D)[:, :1]))
 
 
 @any_samples
@@ -175,7 +182,10 @@ def test_on_a_line_sliced_wasserstein_is_the_best_assignment(source, target):
 
 
 probabilities = jax.jit(
-    lambda s, t: (absolute_gap(jax.nn.softmax(s), jax.nn.softmax(t)), aligned(*map(jax.nn.softmax, (s, t))))
+    lambda s, t: (
+        classifier_discrepancy(jax.nn.softmax(s), jax.nn.softmax(t)),
+        align_distribution(*map(jax.nn.softmax, (s, t))),
+    )
 )
 
 
@@ -188,7 +198,7 @@ def test_disagreement_is_at_most_two_over_c_and_aligned_rows_are_distributions(s
 
 
 logistic = jax.jit(domain_cross_entropy)
-others = jax.jit(lambda z: log_of_the_others(z, jnp.arange(N) % D))
+others = jax.jit(lambda z: log_one_minus_probability(z, jnp.arange(N) % D))
 
 
 @any_samples

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from da_bench.core.config import UserError
-from da_bench.losses.mmd import gaussian_family, lower_median, mmd, squared_distances
+from da_bench.losses.distances import squared_distances
+from da_bench.losses.mmd import lower_median, mmd, multi_gaussian_kernel
 
 FACTORS = (0.25, 1.0, 4.0)
 
@@ -47,7 +48,7 @@ def reference(source, target, bandwidth, estimator):
 
 def estimate(source, target, bandwidth, estimator):
     pooled = jnp.concatenate([jnp.asarray(source), jnp.asarray(target)])
-    matrix = gaussian_family(squared_distances(pooled, pooled), jnp.asarray(bandwidth, pooled.dtype), FACTORS)
+    matrix = multi_gaussian_kernel(squared_distances(pooled, pooled), jnp.asarray(bandwidth, pooled.dtype), FACTORS)
     return mmd(matrix, len(source), estimator)
 
 
@@ -69,7 +70,7 @@ def test_domains_of_different_size(estimator, rng, x64):
 def test_by_hand(x64):
     """One dimension, source {0, 1}, target {0, 2}, kernel exp(-d^2): every entry is e^0, e^-1 or e^-4."""
     pooled = jnp.asarray([[0.0], [1.0], [0.0], [2.0]])
-    matrix = gaussian_family(squared_distances(pooled, pooled), jnp.asarray(1.0), (1.0,))
+    matrix = multi_gaussian_kernel(squared_distances(pooled, pooled), jnp.asarray(1.0), (1.0,))
     e1, e4 = np.exp(-1), np.exp(-4)
     assert mmd(matrix, 2, "unbiased") == pytest.approx(e1 + e4 - (1 + e4 + e1 + e1) / 2)
     assert mmd(matrix, 2, "biased") == pytest.approx((1 + e1) / 2 + (1 + e4) / 2 - (1 + e4 + e1 + e1) / 2)
@@ -116,9 +117,11 @@ def test_family_is_the_mean_of_exponentials(factors, rng, x64):
         return jnp.stack([jnp.exp(-distances / (2.5 * factor)) for factor in factors]).mean(axis=0)
 
     distances = jnp.asarray(10 * rng.random((7, 7)))
-    np.testing.assert_allclose(gaussian_family(distances, jnp.asarray(2.5), factors), plain(distances), rtol=1e-12)
+    np.testing.assert_allclose(
+        multi_gaussian_kernel(distances, jnp.asarray(2.5), factors), plain(distances), rtol=1e-12
+    )
     ours, expected = (
         jax.grad(lambda x, fn=fn: fn(x).sum())(distances)
-        for fn in (lambda x: gaussian_family(x, jnp.asarray(2.5), factors), plain)
+        for fn in (lambda x: multi_gaussian_kernel(x, jnp.asarray(2.5), factors), plain)
     )
     np.testing.assert_allclose(ours, expected, rtol=1e-12)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment, linprog, minimize
 
-from da_bench.losses.joint_cost import label_cross_entropies, label_distances
-from da_bench.losses.transport import sinkhorn, unbalanced_sinkhorn
+from da_bench.losses.transport import pairwise_cross_entropy, pairwise_label_distances, sinkhorn, unbalanced_sinkhorn
 
 
 def least_cost(cost):
@@ -94,7 +93,7 @@ def test_a_large_tau_is_balanced(rng, x64):
 def test_label_costs_pair_by_pair(rng, x64):
     labels, logits = np.array([2, 0]), rng.normal(size=(4, 3))
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    entropies, distances = (f(labels, jnp.asarray(logits)) for f in (label_cross_entropies, label_distances))
+    entropies, distances = (f(labels, jnp.asarray(logits)) for f in (pairwise_cross_entropy, pairwise_label_distances))
     for i, y in enumerate(labels):
         for j in range(4):
             assert entropies[i, j] == pytest.approx(-np.log(p[j, y]), rel=1e-10)

@@ -7,7 +7,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, Output
-from da_bench.losses.pseudo_labels import aligned, confident_cross_entropy
+from da_bench.losses.pseudo_labels import align_distribution, confident_cross_entropy
 from da_bench.methods import AdaMatch, Atdoc, FixMatch, MeanTeacher, PseudoLabel, Trainer
 from da_bench.methods._augment import perturbed
 from da_bench.methods._ema import averaged
@@ -114,14 +114,14 @@ def test_alignment_gives_the_target_the_sources_class_shares(rng, x64):
     q, p = rng.dirichlet(np.ones(3), size=5), rng.dirichlet(np.ones(3), size=4)
     raw = [[q[i, k] * p[:, k].mean() / q[:, k].mean() for k in range(3)] for i in range(5)]
     expected = np.array([np.array(row) / sum(row) for row in raw])
-    np.testing.assert_allclose(aligned(jnp.asarray(q), jnp.asarray(p)), expected, atol=1e-5)
-    even = aligned(jnp.full((5, 3), 1 / 3), jnp.asarray(p))
+    np.testing.assert_allclose(align_distribution(jnp.asarray(q), jnp.asarray(p)), expected, atol=1e-5)
+    even = align_distribution(jnp.full((5, 3), 1 / 3), jnp.asarray(p))
     np.testing.assert_allclose(even, np.tile(p.mean(axis=0), (5, 1)), atol=1e-5)
 
 
 def test_ada_matchs_threshold_is_relative_to_the_source(rng, x64):
     source, weak, strong = 0.5 * rng.normal(size=(4, 3)), rng.normal(size=(6, 3)), rng.normal(size=(6, 3))
-    q = np.asarray(aligned(jnp.asarray(softmax(weak)), jnp.asarray(softmax(source))))
+    q = np.asarray(align_distribution(jnp.asarray(softmax(weak)), jnp.asarray(softmax(source))))
     threshold = 0.9 * softmax(source).max(axis=1).mean()
     assert (q.max(axis=1) >= threshold).sum() > 0
     found = AdaMatch(threshold=0.9).loss(*map(jnp.asarray, (source, weak, strong)))

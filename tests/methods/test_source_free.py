@@ -10,9 +10,8 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, Output
-from da_bench.losses.clusters import centroids, nearest
-from da_bench.losses.information import information_maximisation, marginal_divergence
-from da_bench.losses.neighbours import neighbours
+from da_bench.losses.clusters import centroids, nearest_centroid, nearest_neighbours
+from da_bench.losses.entropy import information_maximisation, marginal_divergence
 from da_bench.methods import Nrc, Shot, Trainer
 from da_bench.methods._memory_bank import Bank, empty, entries, written
 from da_bench.methods.shot import of_classes
@@ -79,7 +78,7 @@ def shots_labels(bank, classes=3):
 def test_shots_pseudo_labels_are_the_papers(rng, x64):
     for _ in range(20):
         *_, bank = filled(rng)
-        found = nearest(bank.features[ROWS], *of_classes(bank))
+        found = nearest_centroid(bank.features[ROWS], *of_classes(bank))
         np.testing.assert_array_equal(found, shots_labels(bank)[ROWS])
 
 
@@ -87,7 +86,7 @@ def test_a_class_without_members_takes_no_row(rng, x64):
     """Its centroid would be 0, whose cosine 0 beats every negative one."""
     centres, present = centroids(jnp.asarray([[-1.0, 0.1], [-1.0, -0.1]]), jnp.asarray([[1.0, 0.0], [1.0, 0.0]]))
     assert present.tolist() == [True, False]
-    assert nearest(jnp.asarray([[1.0, 0.0], [0.0, 0.0]]), centres, present).tolist() == [0, 0]
+    assert nearest_centroid(jnp.asarray([[1.0, 0.0], [0.0, 0.0]]), centres, present).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("variant", ["shot", "im"])
@@ -173,7 +172,7 @@ def test_nrcs_loss_is_the_papers(near, extended, rng, x64):
 def test_too_few_rows_for_the_neighbours_are_refused(rng):
     features = jnp.ones((3, 2))
     with pytest.raises(UserError, match="3 neighbours of a target row need more than 3 target rows, not 3"):
-        neighbours(features, jnp.arange(3), (features, jnp.ones(3, bool)), 3)
+        nearest_neighbours(features, jnp.arange(3), (features, jnp.ones(3, bool)), 3)
 
 
 def begun(rng, method):

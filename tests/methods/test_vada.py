@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from da_bench.core.types import Batch
-from da_bench.losses.entropy import divergence
+from da_bench.losses.entropy import kl_divergence
 from da_bench.methods import Dann, EntropyMinimisation, SourceOnly, Trainer, Vada
 from da_bench.methods.vada import _of_length
 from da_bench.models import Mlp
@@ -32,7 +32,7 @@ def linear(w, inputs, seen):
 
     def moved(model, offsets):
         seen.append(offsets)
-        return tuple(divergence(c, (x + o) @ model) for c, x, o in zip(clean, inputs, offsets, strict=True))
+        return tuple(kl_divergence(c, (x + o) @ model) for c, x, o in zip(clean, inputs, offsets, strict=True))
 
     return clean, moved
 

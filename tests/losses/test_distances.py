@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.losses.norms import norm
+from da_bench.losses.distances import norm
 
 
 def test_value_and_gradient_are_those_of_numpy(rng, x64):
