@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PARITY := .venv-parity
 
-.PHONY: install bench update-results site benchmark test conformance test-slow parity faults lint lock clean
+.PHONY: install bench update-results site benchmark test conformance processes artefacts slow parity faults lint lock clean
 
 install: $(READY)
 
@@ -44,15 +44,25 @@ $(PEERS)/.ready: benchmarks/peers.txt
 benchmark: $(READY) $(PEERS)/.ready
 	$(BIN)/python benchmarks/engine.py --peers $(PEERS)/bin/python
 
+# under five minutes on two cores; the tiers below hold the longer tests, and CI runs them all
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not conformance" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not (conformance or processes or artefacts or slow)" -n 2 --dist loadfile
 
 # every method against every check of `da-bench check`, and over devices, stops and permuted labels
 conformance: $(READY)
-	$(BIN)/python -m pytest -m conformance -n 2
+	$(BIN)/python -m pytest -m "conformance and not slow" -n 2
 
-test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+# several processes, kills, full disks, simultaneous starts
+processes: $(READY)
+	$(BIN)/python -m pytest -m "processes and not slow" -n 2 --dist loadfile
+
+# committed tables, cards and site, made again from their records
+artefacts: $(READY)
+	$(BIN)/python -m pytest -m "artefacts and not slow" -n 2
+
+# long proofs
+slow: $(READY)
+	$(BIN)/python -m pytest -m slow -n 2
 
 # torch first, so that the others take it as it is
 $(PARITY)/.ready: requirements.txt tests/parity/requirements.txt

@@ -14,6 +14,8 @@ import da_bench as da
 from da_bench import cli
 from da_bench.studies import study as execute
 
+pytestmark = pytest.mark.processes
+
 FILE = """import da_bench as da
 
 SHORT = da.Training(steps=20, evaluations=2, batch_size=16)

@@ -286,6 +286,7 @@ def wait_for_lines(cache, count):
     pytest.fail("nothing was prepared")
 
 
+@pytest.mark.processes
 def test_kill_9_and_on(tmp_path, cache, monkeypatch):
     place = classes_of(tmp_path / "place", cat=20, dog=20)
     with start(place, cache, 0.1) as process:

@@ -20,6 +20,7 @@ ARCHIVED = sorted(path.parent.name for path in (ROOT / "results").glob(f"*/{NAME
 WITH_TABLES = [name for name in ARCHIVED if (ROOT / "results" / name / "tables.md").is_file()]
 
 
+@pytest.mark.artefacts
 @pytest.mark.parametrize("study", WITH_TABLES)
 def test_the_tables_that_are_kept_are_those_of_their_records(study, tmp_path):
     load_plugins()  # published numbers stand beside ours
@@ -35,6 +36,7 @@ OTHERS = sorted(
 )
 
 
+@pytest.mark.artefacts
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_what_else_is_kept_is_what_its_first_line_makes(path, capsys, monkeypatch):
     """The first line is a comment with the command whose output the rest is."""

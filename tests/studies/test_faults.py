@@ -15,6 +15,8 @@ import pytest
 from da_bench.studies.records import environment
 from da_bench.training.checkpoints import Checkpoints, Saved
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "results" / "benchmarks" / "faults.md"
 IDS = ["aa", "bb"]

@@ -11,6 +11,8 @@ from tests.helpers.payloads import PAYLOADS
 from tests.leaderboard.site.test_build import MANIFEST, hostile
 from tests.leaderboard.site.test_entries import source
 
+pytestmark = pytest.mark.artefacts
+
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium`")
 
 ROWS = "Array.from(document.querySelectorAll('#board tbody tr')).filter(row => !row.hidden)"

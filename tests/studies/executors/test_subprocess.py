@@ -83,6 +83,7 @@ def study(experiments, results, **options):
     return da.study(experiments, da.Options(results=results, isolate=True, progress="none", **options)).records
 
 
+@pytest.mark.processes
 def test_what_kills_a_run_is_recorded_and_the_others_are_made(unlucky, results, capsys):
     records = study([one(unlucky(how=how)) for how in (*FOUND, "well")], results)
     *lost, fine = records
@@ -120,6 +121,7 @@ def test_a_process_that_the_system_killed_may_have_taken_too_much_memory():
     assert found == ("killed", "by signal 9, as systems do with what takes too much memory")
 
 
+@pytest.mark.processes
 def test_a_run_that_takes_too_long_is_ended_and_made_again_when_asked_to(unlucky, results, monkeypatch):
     monkeypatch.setattr(isolate, "GRACE", 0.2)
     late = study([one(unlucky(how="sleep"))], results, timeout=6)[0]
@@ -257,6 +259,7 @@ def test_a_class_from_nowhere_is_refused():
         isolate._source(scope["Typed"])
 
 
+@pytest.mark.processes
 def test_a_process_whose_parent_is_gone_saves_and_ends(results):
     """The end of its standard input tells it so, however the parent ended."""
     training = Training(steps=10**6, evaluations=10, batch_size=8)
