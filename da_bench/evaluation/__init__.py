@@ -1,1 +1,1 @@
-"""What a trained model is worth: metrics, model selection without target labels, transferability."""
+"""Evaluation of trained models: metrics, model selection without target labels (validators), transferability."""

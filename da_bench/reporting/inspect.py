@@ -51,7 +51,9 @@ def confusion(results: Path, run_id: str, data_root: Path | None = None, rule: s
         raise UserError(f"run {record.id} has nothing by the rule '{rule}': it {_has(record)}")
     task = _task(record, data_root)
     predicted = Records(results).predictions(record.id)["target_test"][chosen["evaluation"]]
-    return plot_confusion(record, evaluate.confusion(predicted, task.target.test.labels, len(task.classes)), rule)
+    return plot_confusion(
+        record, evaluate.confusion_matrix(predicted, task.target.test.labels, len(task.classes)), rule
+    )
 
 
 def features(results: Path, run_id: str, data_root: Path | None = None, embedding: Embedding = "tsne") -> "Figure":

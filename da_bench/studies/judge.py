@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import scipy.special
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Array, Domain, Splits, Task
@@ -15,12 +16,12 @@ from da_bench.data.splits import SPLIT
 from da_bench.evaluation import metrics as evaluate
 from da_bench.evaluation import validators as select
 from da_bench.evaluation.transferability import TransferInputs, measure, proxy_a_distance
-from da_bench.evaluation.validators.interpolation import SHARE
+from da_bench.evaluation.validators.neighbourhoods import MIXVAL_WEIGHT
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.records import Record, environment
 
 TESTS = ("source_test", "target_test")
-WATCHED = ("train", "validation", "target_validation")  # as `select.Features` has them
+WATCHED = ("train", "validation", "target_validation")  # as `select.CheckpointFeatures` has them
 
 
 class Predictions(NamedTuple):
@@ -28,14 +29,15 @@ class Predictions(NamedTuple):
 
     A shallow method has one evaluation, at step 0, and no features. watched: features [e, w, d] of the WATCHED probes
     at every evaluation, None where they were not kept. state: sha256 of the last state of the training, None of a
-    shallow method: two runs with equal ones are the same to the last bit. reversed: as `select.Evidence` has it.
+    shallow method: two runs with equal ones are the same to the last bit. reversed: `reverse_predictions` of
+    `select.ValidatorInputs`.
     """
 
     steps: list[int]
     logits: dict[str, np.ndarray]
     metrics: dict[str, np.ndarray]
     features: dict[str, np.ndarray]
-    watched: select.Features | None = None
+    watched: select.CheckpointFeatures | None = None
     state: str | None = None
     reversed: np.ndarray | None = None
 
@@ -103,15 +105,15 @@ def probes(experiment: Experiment, task: Task) -> dict[str, Probe]:
         "target_validation": Probe(held_out.inputs, True),
         "source_test": Probe(task.source.test.inputs, False),
         "target_test": Probe(task.target.test.inputs, True),
-        "train": Probe(first(ours.train.inputs, select.ROWS), bound),
-        "target_mixed": Probe(Mixed(first(held_out.inputs, select.ROWS), SHARE), True),
+        "train": Probe(first(ours.train.inputs, select.MAX_ROWS), bound),
+        "target_mixed": Probe(Mixed(first(held_out.inputs, select.MAX_ROWS), MIXVAL_WEIGHT), True),
     }
 
 
 def watched(held_out: dict[str, Probe]) -> list[np.ndarray]:
     """Places, among all probes one after another, of the first rows of each of WATCHED."""
     starts = dict(zip(held_out, np.cumsum([0, *(len(probe.inputs) for probe in held_out.values())]), strict=False))
-    return [starts[name] + np.arange(min(len(held_out[name].inputs), select.ROWS)) for name in WATCHED]
+    return [starts[name] + np.arange(min(len(held_out[name].inputs), select.MAX_ROWS)) for name in WATCHED]
 
 
 def judge(
@@ -119,9 +121,9 @@ def judge(
 ) -> tuple[Record, dict[str, np.ndarray]]:
     """The record of a run, and the predicted classes of both test sets [e, n] that it was computed from."""
     logits, tests = predictions.logits, dict(zip(TESTS, (task.source.test, task.target.test), strict=True))
-    source, target = (evaluate.scores(logits[name], test.labels) for name, test in tests.items())
-    scores = select.scores(_evidence(predictions, labelled(experiment, task).validation.labels))
-    healthy = all(evaluate.finite(one).all() for one in logits.values())
+    source, target = (evaluate.accuracies(logits[name], test.labels) for name, test in tests.items())
+    scores = select.score_checkpoints(_evidence(predictions, labelled(experiment, task).validation.labels))
+    healthy = all(evaluate.finite_evaluations(one).all() for one in logits.values())
     result = {
         "status": "ok" if healthy else "diverged",
         "rules": _rules(predictions.steps, source, target, scores),
@@ -135,10 +137,12 @@ def judge(
     return _record(experiment, task, result, _curves(predictions, source, target, scores)), classes
 
 
-def _evidence(predictions: Predictions, labels: Array) -> select.Evidence:
+def _evidence(predictions: Predictions, labels: Array) -> select.ValidatorInputs:
     logits = predictions.logits
     of_target, mixed = logits["target_validation"], logits["target_mixed"]
-    return select.Evidence(logits["validation"], labels, of_target, mixed, predictions.watched, predictions.reversed)
+    return select.ValidatorInputs(
+        logits["validation"], labels, of_target, mixed, predictions.watched, predictions.reversed
+    )
 
 
 def skipped(experiment: Experiment, task: Task, reason: str) -> tuple[Record, dict[str, np.ndarray]]:
@@ -161,7 +165,7 @@ def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: 
 
 
 def _curves(
-    predictions: Predictions, source: evaluate.Scores, target: evaluate.Scores, scores: dict[str, np.ndarray]
+    predictions: Predictions, source: evaluate.Accuracies, target: evaluate.Accuracies, scores: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     return {
         "step": predictions.steps,
@@ -175,9 +179,9 @@ def _curves(
 
 
 def _rules(
-    steps: list[int], source: evaluate.Scores, target: evaluate.Scores, scores: dict[str, np.ndarray]
+    steps: list[int], source: evaluate.Accuracies, target: evaluate.Accuracies, scores: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    chosen = select.checkpoints(scores, target.micro)
+    chosen = select.select_checkpoints(scores, target.micro)
     return {
         rule: {
             "evaluation": i,
@@ -214,7 +218,7 @@ def peak_bytes() -> dict[str, int | None]:
 def _measures(predictions: Predictions, labels: Array) -> dict[str, float | None]:
     """Of both test sets after the last step."""
     source, target = (predictions.features[name] for name in TESTS)
-    p = select.softmax(np.asarray(predictions.logits["target_test"][-1], np.float64))
+    p = scipy.special.softmax(np.asarray(predictions.logits["target_test"][-1], np.float64), axis=-1)
     found = measure(TransferInputs(source, target, p, np.asarray(labels)))
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 

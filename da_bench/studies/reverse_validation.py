@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench.core.types import Array, Domain, Splits
-from da_bench.evaluation.validators import accuracies, latest_best
+from da_bench.evaluation.validators import checkpoint_accuracy, last_argmax
 
 
 class Unlabelled(NamedTuple):
@@ -49,11 +49,11 @@ def turned(source: Splits, target: Unlabelled, classes: Unlabelled) -> tuple[Spl
 
 def stopped(logits: Array, labels: Array) -> int:
     """The evaluation at which early stopping takes a learner, by logits [e, v, c] of held-out rows and labels [v]."""
-    return latest_best(accuracies(logits, labels))
+    return last_argmax(checkpoint_accuracy(logits, labels))
 
 
 def answers(logits: Array, evaluation: int, evaluations: int) -> np.ndarray:
-    """`Evidence.reversed` [e, v]: classes by logits [v, c] at one of the evaluations; NaN elsewhere, and if any is."""
+    """`reverse_predictions` [e, v] of `ValidatorInputs`: classes of logits [v, c] at one evaluation, NaN elsewhere."""
     found = np.full((evaluations, len(logits)), np.nan)
     if np.isfinite(logits).all():
         found[evaluation] = np.asarray(logits).argmax(axis=1)

@@ -26,7 +26,7 @@ from da_bench.core.shutdown import listening
 from da_bench.core.types import Array, Task, Tree
 from da_bench.data.tasks import present, spec
 from da_bench.data.transforms import View, evaluation_input
-from da_bench.evaluation.validators import Features, accuracies
+from da_bench.evaluation.validators import CheckpointFeatures, checkpoint_accuracy
 from da_bench.methods import ClassicalMethod, Method
 from da_bench.methods._two_phase import require_batch_norm
 from da_bench.methods.base import Classifier
@@ -417,7 +417,7 @@ def _driven(
 def train_both_ways(group: list[Experiment], task: Task, job: Job) -> Iterator[Made]:
     """As `train_group`, and then the reverse learner of each run, all of them one program, too."""
     session, labels = _session(group, task, job), task.source.validation.labels
-    session.score = lambda logits: accuracies(logits[:, : len(labels)], labels)  # they are the first probe
+    session.score = lambda logits: checkpoint_accuracy(logits[:, : len(labels)], labels)  # they are the first probe
     made, seconds = _driven(group, task, job, session)
     begun = [_deployed(one, made, i) for i, one in enumerate(group)]
     predict = _predictor(group[0], task)
@@ -536,10 +536,10 @@ def _unpack(experiment: Experiment, task: Task, made: engine.Made, i: int) -> Pr
     return Predictions(steps, logits, metrics, features, _watched(made.watched, i, held_out), made.states[i])
 
 
-def _watched(features: np.ndarray, i: int, held_out: dict[str, Probe]) -> Features | None:
+def _watched(features: np.ndarray, i: int, held_out: dict[str, Probe]) -> CheckpointFeatures | None:
     """The i-th run's features of all runs' [runs, e, w, d], by what they are of; None where none were kept."""
     ends = np.cumsum([len(places) for places in watched(held_out)])
-    return Features(*np.split(features[i], ends[:-1], axis=1)) if features.size else None
+    return CheckpointFeatures(*np.split(features[i], ends[:-1], axis=1)) if features.size else None
 
 
 def fit(experiment: Experiment, task: Task) -> tuple[Predictions, Seconds]:

@@ -1,44 +1,46 @@
+"""Accuracies and confusion matrices against scikit-learn and hand calculations."""
+
 import numpy as np
 import pytest
 from sklearn import metrics
 
-from da_bench.evaluation.metrics import confusion, finite, scores
+from da_bench.evaluation.metrics import accuracies, confusion_matrix, finite_evaluations
 
 
-def some(rng, rows=50, classes=4, evaluations=3):
+def random_predictions(rng, rows=50, classes=4, evaluations=3):
     return rng.normal(size=(evaluations, rows, classes)), rng.integers(0, classes, rows)
 
 
-def test_equals_scikit_learn(rng):
-    logits, labels = some(rng)
-    found = scores(logits, labels)
+def test_accuracies_equal_those_of_scikit_learn(rng):
+    logits, labels = random_predictions(rng)
+    result = accuracies(logits, labels)
     for e in range(3):
         predicted = logits[e].argmax(axis=1)
-        assert found.micro[e] == pytest.approx(metrics.accuracy_score(labels, predicted))
-        assert found.macro[e] == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
-        assert found.per_class[e] == pytest.approx(metrics.recall_score(labels, predicted, average=None))
+        assert result.micro[e] == pytest.approx(metrics.accuracy_score(labels, predicted))
+        assert result.macro[e] == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
+        assert result.per_class[e] == pytest.approx(metrics.recall_score(labels, predicted, average=None))
 
 
-def test_by_hand():
-    """Three rows of class 0 of which two are right, one of class 1 that is wrong, none of class 2."""
+def test_accuracies_by_hand():
+    """Class 0 has three rows, two of them correct; class 1 has one wrong row; class 2 has none."""
     logits = np.eye(3)[[0, 0, 1, 2]][None]
-    found = scores(logits, [0, 0, 0, 1])
-    assert found.micro[0] == 0.5
-    np.testing.assert_allclose(found.per_class[0], [2 / 3, 0.0, np.nan])
-    assert found.macro[0] == pytest.approx(1 / 3)  # of the two classes that have rows
+    result = accuracies(logits, [0, 0, 0, 1])
+    assert result.micro[0] == 0.5
+    np.testing.assert_allclose(result.per_class[0], [2 / 3, 0.0, np.nan])
+    assert result.macro[0] == pytest.approx(1 / 3)  # over the two classes that have rows
 
 
-def test_an_evaluation_that_is_not_finite_counts_as_guessing(rng):
-    logits, labels = some(rng)
+def test_an_evaluation_with_a_logit_that_is_not_finite_counts_as_guessing(rng):
+    logits, labels = random_predictions(rng)
     logits[1, 7, 2] = np.nan
-    found = scores(logits, labels)
-    assert found.micro[1] == pytest.approx(1 / 4)
-    assert found.macro[1] == pytest.approx(1 / 4)
-    assert finite(logits).tolist() == [True, False, True]
-    assert found.micro[0] == scores(logits[:1], labels).micro[0]
+    result = accuracies(logits, labels)
+    assert result.micro[1] == pytest.approx(1 / 4)
+    assert result.macro[1] == pytest.approx(1 / 4)
+    assert finite_evaluations(logits).tolist() == [True, False, True]
+    assert result.micro[0] == accuracies(logits[:1], labels).micro[0]
 
 
-def test_confusion_equals_scikit_learn(rng):
-    logits, labels = some(rng)
+def test_confusion_matrix_equals_that_of_scikit_learn(rng):
+    logits, labels = random_predictions(rng)
     predicted = logits[0].argmax(axis=1)
-    np.testing.assert_array_equal(confusion(predicted, labels, 4), metrics.confusion_matrix(labels, predicted))
+    np.testing.assert_array_equal(confusion_matrix(predicted, labels, 4), metrics.confusion_matrix(labels, predicted))

@@ -170,7 +170,7 @@ def test_all_validators_judge_where_they_are_asked_to_and_the_training_is_the_sa
 
 
 def test_probes_hold_no_target_label_and_of_training_and_mixtures_only_the_first_rows(monkeypatch):
-    monkeypatch.setattr("da_bench.evaluation.validators.ROWS", 5)
+    monkeypatch.setattr("da_bench.evaluation.validators.MAX_ROWS", 5)
     task, one = tiny.task(), experiments(1)[0]
     held_out = judge.probes(one, task)
     assert {name: len(probe.inputs) for name, probe in held_out.items()} == {

@@ -1,43 +1,63 @@
-"""Which checkpoint is reported: label-free validators, the last step, and the oracle that cheats.
+"""Model selection without target labels: validators, the last step, and the oracle.
 
-Many published numbers pick the checkpoint by target accuracy. Here a rule is declared and named, and every table
-shows `last`, the declared rule and `oracle` side by side. Importing this room imports every file of the folder: a
-validator is a function under `@register` in one of them.
+Many published numbers choose the checkpoint by target accuracy. Here every selection rule has a name, and tables show
+the last step, the declared rule and the oracle side by side.
+
+To add a validator, write a function under `@register` in any file of this folder (importing the package imports all of
+them)::
+
+    @register("target entropy")
+    def target_entropy(inputs: ValidatorInputs) -> np.ndarray:
+        return -entropy(target_probabilities(inputs)).mean(axis=1)
+
+The function takes the `ValidatorInputs` of a run and returns a score for each of its checkpoints [e]; higher is better.
+Its name is the name of the rule in records and on the command line, and the argument of `register` is its title in
+tables. A validator that needs features or other optional inputs names these fields: `@register("SND", "features")`.
+Scores of checkpoints with logits that are not finite are set to NaN. Tests require an independent reference
+calculation for every validator, see `tests/evaluation/validators/test_validators.py`.
 """
 
 import importlib
 import pkgutil
 
 from da_bench.evaluation.validators.base import (
-    ROWS,
+    MAX_ROWS,
     VALIDATORS,
-    Evidence,
-    Features,
+    CheckpointFeatures,
     Validator,
-    accuracies,
+    ValidatorInputs,
+    checkpoint_accuracy,
     register,
-    softmax,
 )
-from da_bench.evaluation.validators.rules import LAST, ORACLE, checkpoints, latest_best, scores, titles
+from da_bench.evaluation.validators.selection import (
+    LAST,
+    ORACLE,
+    last_argmax,
+    score_checkpoints,
+    select_checkpoints,
+)
 
-for module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{module.name}")
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
-RULES = titles()
+RULES: dict[str, str] = {  # selection rule -> title in tables
+    LAST: "last step",
+    **{name: validator.title for name, validator in VALIDATORS.items()},
+    ORACLE: "oracle",
+}
 
 __all__ = [
     "LAST",
+    "MAX_ROWS",
     "ORACLE",
-    "ROWS",
     "RULES",
     "VALIDATORS",
-    "Evidence",
-    "Features",
+    "CheckpointFeatures",
     "Validator",
-    "accuracies",
-    "checkpoints",
-    "latest_best",
+    "ValidatorInputs",
+    "checkpoint_accuracy",
+    "last_argmax",
     "register",
-    "scores",
-    "softmax",
+    "score_checkpoints",
+    "select_checkpoints",
 ]

@@ -1,4 +1,4 @@
-"""What a validator is given, and what it is: a label-free score of every checkpoint."""
+"""The inputs of validators, their registry, and functions that several of them use."""
 
 import dataclasses
 import functools
@@ -6,19 +6,22 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy.special
 
 from da_bench.core.config import Registry
 from da_bench.core.types import Array
-from da_bench.evaluation.validators.ratio import density_ratio
+from da_bench.evaluation.validators.density_ratio import density_ratio
 
-ROWS = 300  # of each probe, at most, that validators compare in pairs: bounds the memory of runs and their own time
+MAX_ROWS = 300  # rows of each array whose features are kept; bounds the memory of a run and the time of pairwise scores
 
 
-class Features(NamedTuple):
-    """Features at `e` checkpoints of the first ROWS rows, at most, of what a run holds; rows are in random order.
+class CheckpointFeatures(NamedTuple):
+    """Features of a run at e checkpoints, of at most `MAX_ROWS` rows of each split; the rows are in random order.
 
-    train [e, t, d]: labelled training rows; validation [e, v', d]: held-out labelled source; target [e, u', d]:
-    held-out target inputs.
+    Attributes:
+        train: features of the labelled training split [e, t, d].
+        validation: features of the labelled validation split of the source [e, v', d], its first v' rows.
+        target: features of the validation split of the target [e, u', d], its first u' rows.
     """
 
     train: Array
@@ -27,60 +30,67 @@ class Features(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a validator may see of `e` checkpoints: no target label is in it.
+class ValidatorInputs:
+    """What a validator may use to score the e checkpoints of a run. No target label is among it.
 
-    validation_logits [e, v, c], validation_labels [v]: held-out labelled source; target_logits [e, u, c]: held-out
-    target inputs; mixed_logits [e, k, c]: of the first k of these, each mixed with the next, see `mixval`; features:
-    None where none were kept; reversed [e, v]: classes of the held-out source by the reverse learner, see
-    `reverse_validation`, NaN of a checkpoint that none was made of.
+    Attributes:
+        validation_logits: logits on the validation split of the source [e, v, c].
+        validation_labels: labels of that split [v].
+        target_logits: logits on the validation split of the target [e, u, c].
+        mixed_logits: logits on mixtures of the first k rows of that split [e, k, c], see `mixval`; None if there are
+            none.
+        features: features at the checkpoints; None if they were not kept.
+        reverse_predictions: classes that the reverse model predicts on the validation split of the source [e, v], see
+            `reverse_validation`; NaN for checkpoints without a reverse model, None if there is none at all.
     """
 
     validation_logits: Array
     validation_labels: Array
     target_logits: Array
     mixed_logits: Array | None = None
-    features: Features | None = None
-    reversed: Array | None = None
+    features: CheckpointFeatures | None = None
+    reverse_predictions: Array | None = None
 
     @functools.cached_property
-    def healthy(self) -> np.ndarray:
-        """Whether all logits of a checkpoint are finite: [e] bool."""
-        return np.array(
-            [all(map(_finite, one)) for one in zip(self.validation_logits, self.target_logits, strict=True)]
-        )
+    def finite_checkpoints(self) -> np.ndarray:
+        """Whether all logits of a checkpoint are finite [e]."""
+        pairs = zip(self.validation_logits, self.target_logits, strict=True)
+        return np.array([_all_finite(*pair) for pair in pairs])
 
-    @property
-    def seen(self) -> Features:
-        """The features, for a validator that needs them."""
+    def require_features(self) -> CheckpointFeatures:
+        """The features, for a validator that is registered with "features"."""
         assert self.features is not None
         return self.features
 
-    @property
-    def watched_logits(self) -> np.ndarray:
-        """Of the target rows whose features there are: [e, u', c]."""
-        return np.asarray(self.target_logits)[:, : np.shape(self.seen.target)[1]]
+    def target_features_and_logits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features of the target [e, u', d] and the logits of the same rows [e, u', c]."""
+        features = self.require_features().target
+        return np.asarray(features), np.asarray(self.target_logits)[:, : np.shape(features)[1]]
 
     @functools.cached_property
-    def weights(self) -> np.ndarray:
-        """Density ratios p_target / p_source at the validation rows whose features there are: [e, v'].
+    def importance_weights(self) -> np.ndarray:
+        """Density ratios p_target / p_source of the first v' validation rows [e, v'], cached for several validators.
 
-        NaN of a checkpoint with a feature that is not finite. Found once, for several validators use it.
+        NaN for a checkpoint with a feature that is not finite.
         """
-        train, validation, target = self.seen
-        found = np.full(np.shape(validation)[:2], np.nan)
-        for i, rows in enumerate(zip(train, target, validation, strict=True)):
-            if all(map(_finite, rows)):
-                found[i] = density_ratio(*rows)
-        return found
+        train, validation, target = self.require_features()
+        weights = np.full(np.shape(validation)[:2], np.nan)
+        for i, features in enumerate(zip(train, target, validation, strict=True)):
+            if _all_finite(*features):
+                weights[i] = density_ratio(*features)
+        return weights
 
 
-Score = Callable[[Evidence], np.ndarray]
+Score = Callable[[ValidatorInputs], np.ndarray]
 
 
 class Validator(NamedTuple):
-    """title: how tables call it; score: evidence -> [e], of which the highest is chosen; needs: fields of the evidence
-    without which there is no score.
+    """A label-free selection rule.
+
+    Attributes:
+        title: name in tables.
+        score: function from the inputs of a run to a score for each checkpoint [e]; the highest is selected.
+        needs: optional fields of `ValidatorInputs` that the score requires.
     """
 
     title: str
@@ -92,54 +102,59 @@ VALIDATORS: Registry[Validator] = Registry("validator")
 
 
 def register(title: str, *needs: str) -> Callable[[Score], Score]:
-    """Make a scoring function a selection rule, known by its function name and called `title` in tables.
+    """Decorator that makes a scoring function a selection rule named like the function.
 
-    needs: "features", "mixed_logits", "reversed": what not every run leaves. A checkpoint whose evidence is not finite
-    scores NaN, and is never chosen where another is not.
+    A checkpoint with a logit that is not finite scores NaN, so it is not selected while another one is finite.
+
+    Args:
+        title: name in tables.
+        *needs: optional fields of `ValidatorInputs` that the score requires: "features", "mixed_logits" or
+            "reverse_predictions".
+
+    Returns:
+        The decorator; it returns the function unchanged.
     """
 
-    def known(score: Score) -> Score:
-        def of_healthy(evidence: Evidence) -> np.ndarray:
-            return np.where(evidence.healthy, score(evidence), np.nan)
+    def decorate(score: Score) -> Score:
+        @functools.wraps(score)
+        def finite_score(inputs: ValidatorInputs) -> np.ndarray:
+            return np.where(inputs.finite_checkpoints, score(inputs), np.nan)
 
-        VALIDATORS.add(score.__name__, Validator(title, functools.update_wrapper(of_healthy, score), needs))
+        VALIDATORS.add(score.__name__, Validator(title, finite_score, needs))
         return score
 
-    return known
+    return decorate
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+def per_checkpoint(score: Callable[..., float], *arrays: Array) -> np.ndarray:
+    """Score of every checkpoint [e]: `score(array[i], ...)`, or NaN if one of these is not finite.
+
+    Args:
+        score: function of one slice of each array.
+        *arrays: arrays with one slice for each checkpoint [e, ...].
+
+    Returns:
+        The scores.
+    """
+    slices = zip(*arrays, strict=True)
+    return np.array([score(*checkpoint) if _all_finite(*checkpoint) else np.nan for checkpoint in slices], np.float64)
+
+
+def checkpoint_accuracy(logits: Array, labels: Array) -> np.ndarray:
+    """Accuracy in [0, 1] at every checkpoint [e], for logits [e, n, c] and labels [n]; NaN if a logit is not finite."""
+    return per_checkpoint(lambda rows: float((rows.argmax(axis=1) == labels).mean()), np.asarray(logits))
+
+
+def target_probabilities(inputs: ValidatorInputs) -> np.ndarray:
+    """Predicted probabilities of the target [e, u, c]; NaN in a row with a logit that is not finite."""
+    with np.errstate(invalid="ignore"):
+        return scipy.special.softmax(np.asarray(inputs.target_logits, np.float64), axis=-1)
 
 
 def entropy(p: np.ndarray) -> np.ndarray:
-    """Entropy in nats over the last axis; 0 log 0 = 0."""
+    """Entropy in nats over the last axis, with 0 log 0 = 0."""
     return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)
 
 
-def source_accuracy(evidence: Evidence) -> np.ndarray:
-    """On the held-out labelled source, in [0, 1]: [e]."""
-    return accuracies(evidence.validation_logits, evidence.validation_labels)
-
-
-def accuracies(logits: Array, labels: Array) -> np.ndarray:
-    """Accuracy in [0, 1] of logits [e, v, c] at labels [v]: [e]; NaN where a logit is not finite."""
-    return each(lambda one: float((one.argmax(axis=1) == labels).mean()), np.asarray(logits))
-
-
-def target_probabilities(evidence: Evidence) -> np.ndarray:
-    """Of the held-out target inputs, [e, u, c]; NaN of a row with a logit that is not finite."""
-    with np.errstate(invalid="ignore"):
-        return softmax(np.asarray(evidence.target_logits, np.float64))
-
-
-def each(score: Callable[..., float], *arrays: Array) -> np.ndarray:
-    """[e] of score(array[i], ...) for arrays [e, ...]; NaN where one is not finite."""
-    found = [score(*one) if all(map(_finite, one)) else np.nan for one in zip(*arrays, strict=True)]
-    return np.array(found, np.float64)
-
-
-def _finite(array: Array) -> bool:
-    return bool(np.isfinite(array).all())
+def _all_finite(*arrays: Array) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in arrays)

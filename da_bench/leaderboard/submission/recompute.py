@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from da_bench.core.types import Task
-from da_bench.evaluation.metrics import Scores, scores_of_classes
-from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, latest_best
+from da_bench.evaluation.metrics import Accuracies, accuracies_of_classes
+from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, last_argmax
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.leaderboard.submission.package import TESTS, Run
 from da_bench.reporting.tables.rows import single_line
@@ -64,14 +64,14 @@ def _misplaced(run: Run, name: str, rows: int, classes: int) -> str | None:
     return f"{name} holds class {found.max()}, and there are {classes} from 0" if found.max() >= classes else None
 
 
-def _scores(run: Run, name: str, labels: Any, classes: int) -> Scores:
+def _scores(run: Run, name: str, labels: Any, classes: int) -> Accuracies:
     micro, macro = (run.record.curves[f"{name.removesuffix('_test')}_{one}"] for one in ("accuracy", "macro"))
     guesses = np.isclose([micro, macro], 1 / classes, rtol=0, atol=EQUAL).all(axis=0)
     healthy = ~(guesses & (run.record.result["status"] == "diverged"))
-    return scores_of_classes(run.predictions[name], labels, classes, healthy)
+    return accuracies_of_classes(run.predictions[name], labels, classes, healthy)
 
 
-def _curves(source: Scores, target: Scores) -> dict[str, list[float]]:
+def _curves(source: Accuracies, target: Accuracies) -> dict[str, list[float]]:
     return {
         "source_accuracy": source.micro.tolist(),
         "target_accuracy": target.micro.tolist(),
@@ -86,7 +86,7 @@ def _rules(record: Record) -> list[str]:
     return [name for name in RULES if name in known]
 
 
-def _chosen(rule: str, record: Record, source: Scores, target: Scores) -> dict[str, Any]:
+def _chosen(rule: str, record: Record, source: Accuracies, target: Accuracies) -> dict[str, Any]:
     i = _evaluation(rule, record, target)
     per_class = [float(one) if math.isfinite(one) else None for one in target.per_class[i]]
     return {
@@ -100,12 +100,12 @@ def _chosen(rule: str, record: Record, source: Scores, target: Scores) -> dict[s
     }
 
 
-def _evaluation(rule: str, record: Record, target: Scores) -> int:
+def _evaluation(rule: str, record: Record, target: Accuracies) -> int:
     if rule == LAST:
         return len(target.micro) - 1
     if rule == ORACLE:
-        return latest_best(target.micro)
-    return latest_best(np.array(record.curves["validators"][rule], np.float64))
+        return last_argmax(target.micro)
+    return last_argmax(np.array(record.curves["validators"][rule], np.float64))
 
 
 def _differences(given: Record, again: Record) -> list[Finding]:

@@ -122,11 +122,11 @@ def options_for(one: Reproduction, options: Options, honest: str = "im") -> Opti
     check_honest_rule(honest)
     of_all, of_some = (one.paper.rule, honest), [*one.paper.rules.items(), *one.paper.honest.items()]
     features = any("features" in _needs(rule) for rule in (*of_all, *(rule for _, rule in of_some)))
-    back = tuple(dict.fromkeys(method for method, rule in of_some if "reversed" in _needs(rule)))
+    back = tuple(dict.fromkeys(method for method, rule in of_some if "reverse_predictions" in _needs(rule)))
     return dataclasses.replace(
         options,
         validators="all" if features else options.validators,
-        reverse=options.reverse or any("reversed" in _needs(rule) for rule in of_all) or back,
+        reverse=options.reverse or any("reverse_predictions" in _needs(rule) for rule in of_all) or back,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, latest_best
+from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, last_argmax
 from da_bench.reporting.stats.statistics import kendall, spearman
 from da_bench.reporting.tables.cells import DASH, MISSING
 from da_bench.reporting.tables.rows import group_for_tables, provenance, row_names
@@ -86,9 +86,9 @@ def evaluate_rule(pool: Pool, rule: str) -> RuleQuality | None:
         return None
     scores = pool.scores[rule]
     # of a run only one checkpoint has a reverse learner: the others were not looked at, which is no low score
-    seen = np.isfinite(scores) if "reversed" in VALIDATORS[rule].needs else slice(None)
+    seen = np.isfinite(scores) if "reverse_predictions" in VALIDATORS[rule].needs else slice(None)
     pair = scores[seen], pool.accuracy[seen]
-    return RuleQuality(spearman(*pair), kendall(*pair), best - float(pool.accuracy[latest_best(scores)]))
+    return RuleQuality(spearman(*pair), kendall(*pair), best - float(pool.accuracy[last_argmax(scores)]))
 
 
 def _joined(lists: Sequence[Sequence[float | None]]) -> np.ndarray:

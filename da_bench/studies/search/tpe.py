@@ -107,7 +107,7 @@ def require_optuna() -> Any:
 def _check(experiment: Experiment, budget: Budget, options: Options) -> None:
     if "features" in VALIDATORS[budget.rule].needs and options.validators != "all":
         raise UserError(f"the rule '{budget.rule}' compares features: give --validators all, or another rule")
-    if "reversed" in VALIDATORS[budget.rule].needs and not options.goes_back(experiment.method.name):
+    if "reverse_predictions" in VALIDATORS[budget.rule].needs and not options.goes_back(experiment.method.name):
         raise UserError(f"the rule '{budget.rule}' needs reverse learners: give --reverse, or another rule")
     if options.shard != (1, 1) or is_distributed():
         raise UserError(
