@@ -17,7 +17,8 @@ import numpy as np
 import da_bench as da
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, TrainState, Tree
-from da_bench.reporting.stats.statistics import Interval, PairedTest, gain_verdict, paired_t_test, t_interval
+from da_bench.reporting.stats.intervals import Interval, t_interval
+from da_bench.reporting.stats.paired import PairedTest, gain_verdict, paired_t_test
 from da_bench.studies.records import Record, Records
 from da_bench.testing.subject import compiled
 from da_bench.training import step as train

@@ -397,7 +397,7 @@ def _view(asked: Any) -> Any:
 
 
 def _options(asked: Any) -> Any:
-    from da_bench.reporting.tables.rows import check_rule
+    from da_bench.reporting.tables.rules import check_rule
     from da_bench.studies.options import Options
 
     check_rule(asked.rule)
@@ -470,7 +470,7 @@ def reproduce(arguments: list[str]) -> None:
 def _reproduce(one: Any, asked: Reproduce) -> None:
     from da_bench.core.distributed import is_primary
     from da_bench.reporting import reproduction as room
-    from da_bench.reporting.tables.result_tables import print_tables
+    from da_bench.reporting.tables.write import print_tables
     from da_bench.studies.study import study
 
     options = room.options_for(one, _options(asked), asked.rule)
@@ -494,11 +494,13 @@ def table(arguments: list[str]) -> None:
 
     asked = tyro.cli(Table, args=arguments, prog="da-bench table")
     from da_bench.reporting.tables.costs import cost_tables
-    from da_bench.reporting.tables.published import published_tables
-    from da_bench.reporting.tables.result_tables import print_tables, result_tables, shown_rules, tables_over_pairs
-    from da_bench.reporting.tables.selection import selection_tables
-    from da_bench.reporting.tables.transfer import transferability_tables
+    from da_bench.reporting.tables.published_tables import published_tables
+    from da_bench.reporting.tables.result_tables import result_tables, tables_over_pairs
+    from da_bench.reporting.tables.rules import shown_rules
+    from da_bench.reporting.tables.selection_tables import selection_tables
+    from da_bench.reporting.tables.transferability import transferability_tables
     from da_bench.reporting.tables.validators import validator_tables
+    from da_bench.reporting.tables.write import print_tables
 
     shown_rules(asked.rule, asked.others)
     records = _records(asked)
@@ -522,7 +524,7 @@ def table(arguments: list[str]) -> None:
 
 def _searches(records: list[Any], rules: list[str]) -> list[Any]:
     from da_bench.core.config import UserError
-    from da_bench.reporting.tables.search import search_tables
+    from da_bench.reporting.tables.search_tables import search_tables
 
     found = search_tables(records, rules)
     if not found:
@@ -536,7 +538,7 @@ def plot(arguments: list[str]) -> None:
 
     asked = tyro.cli(Plot, args=arguments, prog="da-bench plot")
     from da_bench.reporting.plots.plots import write_plots
-    from da_bench.reporting.tables.rows import check_rule
+    from da_bench.reporting.tables.rules import check_rule
 
     check_rule(asked.rule)
     if asked.confusion or asked.features or asked.boundary:

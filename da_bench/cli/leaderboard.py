@@ -42,7 +42,7 @@ def leaderboard(arguments: list[str]) -> None:
         raise UserError(f"unknown '{arguments[0]}'{did_you_mean(arguments[0], ['build'])}")
     asked = tyro.cli(Build, args=arguments[1:], prog="da-bench leaderboard build")
     from da_bench.leaderboard.site.build import build, gather
-    from da_bench.reporting.tables.rows import check_rule
+    from da_bench.reporting.tables.rules import check_rule
 
     check_rule(asked.rule)
     gathered = gather(asked.results, asked.submissions, asked.verdicts, asked.data_root)

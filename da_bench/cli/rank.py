@@ -31,7 +31,7 @@ def rank(arguments: list[str]) -> None:
     from da_bench import pretrained as weights
     from da_bench.data.tasks import between
     from da_bench.reporting.backbone_ranking import rank_backbones as ranked
-    from da_bench.reporting.tables.result_tables import print_tables
+    from da_bench.reporting.tables.write import print_tables
 
     there = asked.backbones or tuple(name for name in weights.names() if weights.facts(name).view is not None)
     print_tables([ranked(between(asked.source, asked.target), there, asked.by, asked.data_root)], asked.format)

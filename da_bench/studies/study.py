@@ -61,8 +61,10 @@ class Results:
         """Print one table a task: every method by every selection rule, gains by the declared `rule`; or of a task on
         which there was a search, what each rule chose there.
         """
-        from da_bench.reporting.tables.result_tables import print_tables, result_tables, shown_rules
-        from da_bench.reporting.tables.search import search_tables
+        from da_bench.reporting.tables.result_tables import result_tables
+        from da_bench.reporting.tables.rules import shown_rules
+        from da_bench.reporting.tables.search_tables import search_tables
+        from da_bench.reporting.tables.write import print_tables
 
         print_tables(search_tables(self.records, shown_rules(rule)) or result_tables(self.records, rule))
 
@@ -76,7 +78,7 @@ class Results:
         check_name(name)
         from da_bench.core.storage import write_atomic
         from da_bench.reporting.plots.plots import write_plots
-        from da_bench.reporting.tables.result_tables import write_tables
+        from da_bench.reporting.tables.write import write_tables
 
         return [
             write_atomic(self.folder / name / archive.NAME, archive.pack(self.records, rule)),

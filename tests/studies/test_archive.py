@@ -10,7 +10,7 @@ import pytest
 from da_bench.cli import main
 from da_bench.core.config import UserError
 from da_bench.methods import load_plugins
-from da_bench.reporting.tables.result_tables import write_tables
+from da_bench.reporting.tables.write import write_tables
 from da_bench.studies.archive import NAME, pack, records_in, unpack
 from da_bench.studies.records import Records
 from tests.helpers import fake

@@ -11,7 +11,7 @@ from da_bench.data import tasks
 from da_bench.leaderboard.site.entries import Entry, documentation, interval, slug
 from da_bench.leaderboard.site.pages import Ranks, references
 from da_bench.reporting.tables.escape import escape_csv, escape_latex
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 
 FIELDS = (
     "task", "protocol", "method", "entry", "backbone", "rule", "accuracy", "half_width", "seeds", "rank_best",

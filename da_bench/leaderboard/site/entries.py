@@ -13,9 +13,11 @@ import numpy as np
 from da_bench.evaluation.validators import ORACLE, RULES
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.methods import METHODS
-from da_bench.reporting.stats.over_pairs import holm
-from da_bench.reporting.stats.statistics import CONFIDENCE, paired_t_test, t_interval
-from da_bench.reporting.tables.rows import Row, align_seeds, build_rows, format_setting, group_by_task
+from da_bench.reporting.stats.intervals import CONFIDENCE, t_interval
+from da_bench.reporting.stats.paired import paired_t_test
+from da_bench.reporting.stats.rank_tests import holm
+from da_bench.reporting.tables.naming import format_setting
+from da_bench.reporting.tables.rows import Row, align_seeds, build_rows, group_by_task
 from da_bench.studies.records import Record
 
 BADGES = {

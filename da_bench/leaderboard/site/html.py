@@ -4,7 +4,7 @@ import html
 import re
 import unicodedata
 
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 
 # The pages load their own two files and nothing else, run no inline script and send nothing anywhere.
 POLICY = (

@@ -11,9 +11,9 @@ from da_bench.data import tasks
 from da_bench.evaluation.validators import LAST, ORACLE, RULES
 from da_bench.leaderboard.site.entries import BADGES, Entry, Rank, documentation, interval, slug
 from da_bench.leaderboard.site.html import Markup, block, code, fragment, join, link, page, tag
-from da_bench.reporting.stats.statistics import PairedTest
+from da_bench.reporting.stats.paired import PairedTest
 from da_bench.reporting.tables.cells import gain_over_source_only, percent, seconds_cell, verdict_cell
-from da_bench.reporting.tables.rows import join_unique
+from da_bench.reporting.tables.text import join_unique
 
 Ranks = Mapping[str, Mapping[int, Rank]]  # rule -> index of an entry -> rank
 

@@ -21,7 +21,7 @@ from da_bench.leaderboard.submission.recompute import recomputed
 from da_bench.leaderboard.submission.suspicion import by_setting, suspicions
 from da_bench.methods import METHODS, load_plugins
 from da_bench.pretrained.representations import Msda
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 from da_bench.studies.experiment import canonical, from_config
 from da_bench.studies.options import marked
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from da_bench.core.strict_json import Archive, Limits, StrictError, strict_json
 from da_bench.leaderboard.submission import schema
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 from da_bench.studies.experiment import canonical
 from da_bench.studies.records import PARTS, Record
 

@@ -11,7 +11,7 @@ from da_bench.evaluation.metrics import Accuracies, accuracies_of_classes
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, last_argmax
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.leaderboard.submission.package import TESTS, Run
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 from da_bench.studies.records import Record
 
 EQUAL = 1e-9  # what sums in another order may move

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict  # typing's own is not enough for pydant
 
 from da_bench.core.strict_json import StrictError
 from da_bench.data.splits import Protocol
-from da_bench.reporting.tables.rows import check_rule, single_line
+from da_bench.reporting.tables.rules import check_rule
+from da_bench.reporting.tables.text import single_line
 
 CODE = r"code/[a-z_][a-z0-9_]{0,40}\.py"
 RUN = r"runs/[0-9a-f]{16}/(?:(?:config|result|curves|environment)\.json|predictions\.npz)"

@@ -11,7 +11,7 @@ import numpy as np
 from da_bench.core.types import Array
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.leaderboard.submission.package import Run
-from da_bench.reporting.stats.statistics import t_interval
+from da_bench.reporting.stats.intervals import t_interval
 from da_bench.studies.experiment import canonical
 from da_bench.studies.records import Record
 

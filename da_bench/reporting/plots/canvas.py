@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from da_bench.reporting.tables.rows import Row, describe_seed_counts, provenance, single_line
+from da_bench.reporting.tables.provenance import describe_seed_counts, provenance
+from da_bench.reporting.tables.rows import Row
+from da_bench.reporting.tables.text import single_line
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

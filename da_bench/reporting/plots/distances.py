@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from da_bench.reporting.plots.canvas import COLOURS, grid, plain, sheet
-from da_bench.reporting.tables.rows import provenance
+from da_bench.reporting.tables.provenance import provenance
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

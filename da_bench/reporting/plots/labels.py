@@ -19,8 +19,9 @@ from da_bench.reporting.plots.canvas import (
     plain,
     sheet,
 )
-from da_bench.reporting.stats.statistics import t_interval
-from da_bench.reporting.tables.rows import SOURCE_ONLY, Row, build_rows, check_rule, group_for_tables
+from da_bench.reporting.stats.intervals import t_interval
+from da_bench.reporting.tables.rows import SOURCE_ONLY, Row, build_rows, group_for_tables
+from da_bench.reporting.tables.rules import check_rule
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

@@ -8,10 +8,16 @@ import numpy as np
 
 from da_bench.evaluation.validators import RULES
 from da_bench.reporting.plots.canvas import COLOURS, facts_of, grid, label, lowest, plain, sheet, styles_of
-from da_bench.reporting.stats import over_pairs
-from da_bench.reporting.stats.over_pairs import MIN_PAIRS, SIGNIFICANCE_LEVEL
+from da_bench.reporting.stats.rank_tests import (
+    MIN_PAIRS,
+    SIGNIFICANCE_LEVEL,
+    cliques,
+    mean_ranks,
+    pairwise_holm,
+    smallest_p,
+)
 from da_bench.reporting.tables.cells import mean_of_known, seconds_per_run
-from da_bench.reporting.tables.pairs import (
+from da_bench.reporting.tables.over_pairs import (
     MethodOverPairs,
     has_negative_transfer,
     mean_accuracies,
@@ -19,7 +25,7 @@ from da_bench.reporting.tables.pairs import (
     methods_over_pairs,
     paired_gain,
 )
-from da_bench.reporting.tables.rows import check_rule
+from da_bench.reporting.tables.rules import check_rule
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:
@@ -108,9 +114,9 @@ def plot_critical_difference(records: Sequence[Record], rule: str = "last") -> "
     if len(tasks) < MIN_PAIRS or len(methods) < 2:
         return None
     accuracy = np.array([mean_accuracies(line, tasks, rule) for line in methods])
-    ranks = over_pairs.mean_ranks(accuracy)
+    ranks = mean_ranks(accuracy)
     order = np.argsort(ranks, kind="stable")
-    groups = over_pairs.cliques(over_pairs.pairwise_holm(accuracy[order]) >= SIGNIFICANCE_LEVEL)
+    groups = cliques(pairwise_holm(accuracy[order]) >= SIGNIFICANCE_LEVEL)
     rows = [row for line in methods for row in line.rows.values()]
     drawn = sorted(sorted(groups, key=len, reverse=True)[:MOST_BARS])
     height = 0.9 + 0.16 * (len(drawn) + (len(methods) + 1) // 2)
@@ -124,7 +130,7 @@ def plot_critical_difference(records: Sequence[Record], rule: str = "last") -> "
 def _difference_said(pairs: int, methods: int, groups: Sequence[Any], rule: str) -> str:
     few = f"; the {MOST_BARS} largest of {len(groups)} bars, so no bar does not say different"
     none = "; for so many methods there are too few pairs for any two to differ"
-    over = over_pairs.smallest_p(pairs) * methods * (methods - 1) / 2 >= SIGNIFICANCE_LEVEL
+    over = smallest_p(pairs) * methods * (methods - 1) / 2 >= SIGNIFICANCE_LEVEL
     return (
         f"mean rank over {pairs} pairs, 1 is best; a bar joins, by its dots, methods of which no two differ (Wilcoxon's"
         f" signed-rank test over pairs, Holm over all pairs of methods, 5 %){few * (len(groups) > MOST_BARS)}"

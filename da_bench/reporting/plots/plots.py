@@ -30,19 +30,18 @@ from da_bench.reporting.plots.over_pairs import plot_cost, plot_critical_differe
 from da_bench.reporting.plots.scores import plot_validators
 from da_bench.reporting.plots.search import plot_search
 from da_bench.reporting.plots.selection import plot_selection
-from da_bench.reporting.stats.statistics import t_interval
+from da_bench.reporting.stats.intervals import t_interval
+from da_bench.reporting.tables.naming import format_setting, run_settings
 from da_bench.reporting.tables.rows import (
     Row,
     build_rows,
-    check_rule,
     find_sweeps,
-    format_setting,
     group_for_tables,
     reference_row,
-    run_settings,
-    single_line,
     upper_bound_row,
 )
+from da_bench.reporting.tables.rules import check_rule
+from da_bench.reporting.tables.text import single_line
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

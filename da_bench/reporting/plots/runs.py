@@ -10,7 +10,7 @@ from da_bench.core.config import UserError
 from da_bench.core.types import Array, Domain
 from da_bench.evaluation.validators import RULES
 from da_bench.reporting.plots.canvas import COLOURS, plain, sheet
-from da_bench.reporting.tables.rows import provenance
+from da_bench.reporting.tables.provenance import provenance
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

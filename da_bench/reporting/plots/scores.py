@@ -7,8 +7,9 @@ import numpy as np
 
 from da_bench.evaluation.validators import RULES, VALIDATORS
 from da_bench.reporting.plots.canvas import BESIDE, Style, facts_of, grid, label_of, plain, sheet, styles_of
-from da_bench.reporting.stats.statistics import spearman
-from da_bench.reporting.tables.rows import Row, build_rows, check_rule, group_for_tables
+from da_bench.reporting.stats.correlation import spearman
+from da_bench.reporting.tables.rows import Row, build_rows, group_for_tables
+from da_bench.reporting.tables.rules import check_rule
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import numpy as np
 
 from da_bench.evaluation.validators import LAST, ORACLE, RULES
 from da_bench.reporting.plots.canvas import COLOURS, MARKERS, SOURCE_ONLY_STYLE, facts_of, grid, plain, sheet
-from da_bench.reporting.tables.rows import check_rule, group_for_tables
-from da_bench.reporting.tables.search import Search, find_searches
+from da_bench.reporting.tables.rows import group_for_tables
+from da_bench.reporting.tables.rules import check_rule
+from da_bench.reporting.tables.searches import Search, find_searches
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

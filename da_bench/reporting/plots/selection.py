@@ -17,9 +17,9 @@ from da_bench.reporting.plots.canvas import (
     plain,
     sheet,
 )
-from da_bench.reporting.stats.over_pairs import ratio_interval
-from da_bench.reporting.tables.rows import check_rule
-from da_bench.reporting.tables.selection import MethodGains, collect_gains, label_free_rules, mean_over_methods
+from da_bench.reporting.stats.aggregates import ratio_interval
+from da_bench.reporting.tables.rules import check_rule
+from da_bench.reporting.tables.selection_gains import MethodGains, collect_gains, label_free_rules, mean_over_methods
 from da_bench.studies.records import Record
 
 if TYPE_CHECKING:

@@ -12,13 +12,16 @@ import numpy as np
 
 from da_bench.core.config import UserError
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS
-from da_bench.reporting.stats.over_pairs import MIN_PAIRS, probability_better, probability_better_on_most, signed_rank
-from da_bench.reporting.stats.statistics import prediction_interval
+from da_bench.reporting.stats.bayesian import probability_better, probability_better_on_most
+from da_bench.reporting.stats.intervals import prediction_interval
+from da_bench.reporting.stats.rank_tests import MIN_PAIRS, signed_rank
 from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, mean_of_known, number_cell, percent
 from da_bench.reporting.tables.escape import escape_markdown
+from da_bench.reporting.tables.provenance import provenance
 from da_bench.reporting.tables.published import NUMBERS, Source, is_reproduced, number_averaged, published_name
-from da_bench.reporting.tables.rows import check_rule, join_unique, provenance, single_line
+from da_bench.reporting.tables.rules import check_rule
 from da_bench.reporting.tables.table import Cell, Column, Table
+from da_bench.reporting.tables.text import join_unique, single_line
 from da_bench.studies.records import Record
 
 CellKey = tuple[str, str]  # a method, see `name_in_print`, and a task, its protocol left out

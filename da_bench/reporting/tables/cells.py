@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from da_bench.evaluation.validators import ORACLE
-from da_bench.reporting.stats.statistics import PairedTest, gain_verdict, gap_closed, paired_t_test, t_interval
+from da_bench.reporting.stats.intervals import t_interval
+from da_bench.reporting.stats.paired import PairedTest, gain_verdict, gap_closed, paired_t_test
 from da_bench.reporting.tables.rows import Row, align_seeds, reference_row, upper_bound_row
 from da_bench.reporting.tables.table import Cell
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from da_bench.reporting.tables import cells
-from da_bench.reporting.tables.rows import Row, build_rows, group_for_tables, provenance
+from da_bench.reporting.tables.provenance import provenance
+from da_bench.reporting.tables.rows import Row, build_rows, group_for_tables
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.records import Record
 

@@ -3,7 +3,7 @@
 import html
 import re
 
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 
 # What GitHub's Markdown acts on, inside a line and at its start.
 MARKUP = re.compile(

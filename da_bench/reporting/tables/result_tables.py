@@ -1,80 +1,59 @@
 """Records -> tables: every method beside source only and the upper bound, by every selection rule, with intervals."""
 
-import json
 import textwrap
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-from rich.console import Console
 
-from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS
-from da_bench.reporting.stats.over_pairs import MIN_PAIRS
+from da_bench.reporting.stats.rank_tests import MIN_PAIRS
 from da_bench.reporting.tables import cells
 from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, gain_over_source_only, percent, seeds_cell
-from da_bench.reporting.tables.escape import escape_latex, escape_markdown
-from da_bench.reporting.tables.pairs import pair_tables
-from da_bench.reporting.tables.published import published_tables
-from da_bench.reporting.tables.rows import (
-    TARGET_ONLY_HELD_OUT,
-    Row,
-    build_rows,
-    check_rule,
-    describe_seed_counts,
-    group_for_tables,
-    join_unique,
-    method_key,
-    provenance,
-    reference_row,
-)
-from da_bench.reporting.tables.search import search_tables
-from da_bench.reporting.tables.table import Cell, Column, Table, tables_csv
+from da_bench.reporting.tables.naming import TARGET_ONLY_HELD_OUT, method_key
+from da_bench.reporting.tables.pair_tables import pair_tables
+from da_bench.reporting.tables.provenance import describe_seed_counts, provenance
+from da_bench.reporting.tables.rows import Row, build_rows, group_for_tables, reference_row
+from da_bench.reporting.tables.rules import DEFAULT_RULES, shown_rules
+from da_bench.reporting.tables.table import Cell, Column, Table
+from da_bench.reporting.tables.text import join_unique
 from da_bench.studies.records import Record
 
-DEFAULT_RULES = ("im", "source_validation")  # with a column whatever rule is declared
 MEAN = ("mean", "half_width", "n")
-PIPED_WIDTH = 150  # letters; a log or a file has no width of its own
 
 CELLS_NOTE = (
     "Accuracies are percent of the target test split: mean ± half width of the 95 % t interval over seeds "
     "(no ±: one seed). n/a: no such run or measurement."
 )
+
 MARKS_NOTE = (
     "Bold (** in plain text): best mean of its column; underlined (_): not distinguishable from the best by a paired t "
     "test over the common seeds (p >= .05, not corrected for many comparisons). The "
     "oracle and the upper bound do not compete."
 )
+
 GAIN_NOTE = (
     "Gain: mean difference from source only (of a classical method, from its own classifier without adaptation) in "
     "points, both by the declared rule on the same seeds [95 % interval], p "
     "of a two-sided paired t test over seeds, like the verdict not corrected for many comparisons. "
     f"No claim across pairs is made below {MIN_PAIRS} pairs."
 )
+
 HELD_OUT_NOTE = (
     f"{TARGET_ONLY_HELD_OUT}: trained on the labels of the target's training split and scored on its test split, as "
     "the pair's inductive task has them, and what Gap closed refers to; the bound of this protocol is scored on the "
     "rows that it was trained on, and says nothing of others."
 )
+
 ORACLE_NOTE = (
     "* The oracle cheats: it picks it by target labels, which nobody has; an upper limit for selection, not a result."
 )
+
 GAP_NOTE = "Selection gap: the oracle's target accuracy minus that of the declared rule, in points, mean over seeds."
+
 DISTANCE_NOTE = (
     "A-distance: proxy A-distance (0: domains alike, 2: told apart) of source-only features → of this method's, same "
     "seeds. Seconds: wall time divided by the runs that ran together; compilation is apart, in the CSV."
 )
-
-
-def shown_rules(rule: str, others: Sequence[str] = DEFAULT_RULES) -> list[str]:
-    """Rules with a column of their own, in the order of RULES: last, the declared one, the oracle and `others`.
-
-    Raises:
-        UserError: for an unknown rule.
-    """
-    for one in (rule, *others):
-        check_rule(one)
-    return [one for one in RULES if one in (LAST, rule, ORACLE, *others)]
 
 
 def result_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = DEFAULT_RULES) -> list[Table]:
@@ -273,87 +252,3 @@ def _across_notes(pairs: int, rule: str, left_out: str, shown: Sequence[str]) ->
     missing = [f"Left out, for not being on every pair: {left_out}."] if left_out else []
     means = f"Mean over pairs of the mean target accuracy over seeds, in percent. Declared rule: {RULES[rule]}."
     return [f"{pairs} pairs. {means}", _rules_note(shown), GAP_NOTE, *missing]
-
-
-def class_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
-    """One table a task: macro and per-class target accuracy at `rule`, classes by their index.
-
-    Raises:
-        UserError: as `result_tables`.
-    """
-    check_rule(rule)
-    return [_class_table(task, group, rule) for task, group in group_for_tables(records).items()]
-
-
-def _class_table(task: str, records: list[Record], rule: str) -> Table:
-    rows = [row for row in build_rows(records) if row.runs]
-    per_class = [_class_scores(row, rule) for row in rows]
-    count = max((len(scores) for scores in per_class), default=0)
-    numbered = [Column(f"class_{i}", f"Class {i}", MEAN) for i in range(count)]
-    columns = (Column("method", "Method"), Column("macro", "Macro acc.", MEAN), *numbered)
-    shown = [_class_row(row, scores, count, rule) for row, scores in zip(rows, per_class, strict=True)]
-    heading = f"{task}: target accuracy by class"
-    notes = (
-        f"{describe_seed_counts(rows)}. Rule: {RULES[rule]}. Macro: mean over classes. {CELLS_NOTE}",
-        *provenance(records),
-    )
-    return Table(heading, columns, tuple(shown), notes)
-
-
-def _class_row(row: Row, scores: list[dict[int, float]], count: int, rule: str) -> tuple[Cell, ...]:
-    padded = scores + [{}] * (count - len(scores))
-    return (Cell(row.name), accuracy_cell(row.scores(rule, "target_macro")), *(accuracy_cell(one) for one in padded))
-
-
-def _class_scores(row: Row, rule: str) -> list[dict[int, float]]:
-    """Seed -> accuracy, for each class; a class that the target test split does not hold has none."""
-    lists = {run.config["seed"]: run.result["rules"].get(rule, {}).get("target_per_class") or [] for run in row.runs}
-    count = max((len(values) for values in lists.values()), default=0)
-    held = [{seed: values[i] for seed, values in lists.items() if i < len(values)} for i in range(count)]
-    return [{seed: value for seed, value in one.items() if value is not None} for one in held]
-
-
-def write_tables(records: Sequence[Record], folder: Path, rule: str = "last") -> list[Path]:
-    """Write tables.md, .tex, .csv and .json into `folder`, each whole or not at all; returns their paths.
-
-    Result tables come first, then what is over pairs, published numbers, tables by class, and searches.
-
-    Raises:
-        UserError: as `result_tables`.
-    """
-    tables = [*result_tables(records, rule), *tables_over_pairs(records, rule)]
-    tables += [*published_tables(records, rule), *class_tables(records, rule)]
-    tables += search_tables(records, shown_rules(rule))
-    commands = join_unique(record.environment.get("command") or "unknown" for record in records)
-    texts = {
-        "tables.md": f"<!-- {escape_markdown(_origin(commands, records))} -->\n\n"
-        + "\n".join(one.markdown() for one in tables),
-        "tables.tex": f"% {escape_latex(_origin(commands, records))}\n" + "\n".join(one.latex() for one in tables),
-        "tables.csv": f"# {_origin(commands, records)} Accuracies are in [0, 1].\n" + tables_csv(tables),
-        "tables.json": _json_text(tables, commands, len(records)),
-    }
-    return [write_atomic(folder / name, text) for name, text in texts.items()]
-
-
-def _origin(commands: str, records: Sequence[Record]) -> str:
-    return f"Generated by da-bench from {len(records)} records of: {commands}. Do not edit."
-
-
-def _json_text(tables: Iterable[Table], commands: str, count: int) -> str:
-    data = {"command": commands, "records": count, "tables": [table.data() for table in tables]}
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-
-def print_tables(tables: Sequence[Table], form: str = "text") -> None:
-    """Print tables as "text", "markdown", "latex", "csv" or "json"; on a terminal, text is set for its width."""
-    console = Console()
-    if form == "text" and console.is_terminal:
-        console.print(*(table.rich() for table in tables), sep="\n")
-    elif form == "text":
-        print(*(table.text(PIPED_WIDTH) for table in tables), sep="\n")
-    elif form == "csv":
-        print(tables_csv(list(tables)), end="")
-    elif form == "json":
-        print(json.dumps([table.data() for table in tables], ensure_ascii=False, allow_nan=False, indent=1))
-    else:
-        print(*(getattr(table, form)() for table in tables), sep="\n")

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from da_bench.reporting.tables.escape import escape_csv, escape_latex, escape_markdown
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 
 Raw = float | int | str | None
 

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, last_argmax
-from da_bench.reporting.stats.statistics import kendall, spearman
+from da_bench.reporting.stats.correlation import kendall, spearman
 from da_bench.reporting.tables.cells import DASH, MISSING
-from da_bench.reporting.tables.rows import group_for_tables, provenance, row_names
+from da_bench.reporting.tables.naming import row_names
+from da_bench.reporting.tables.provenance import provenance
+from da_bench.reporting.tables.rows import group_for_tables
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.experiment import canonical
 from da_bench.studies.records import Record

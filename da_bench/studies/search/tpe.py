@@ -16,7 +16,7 @@ from da_bench.core.distributed import is_distributed
 from da_bench.core.locks import hold_locks
 from da_bench.evaluation.validators import LAST, ORACLE, VALIDATORS
 from da_bench.methods.search_space import LEARNING_RATE, LogUniform, Space
-from da_bench.reporting.tables.search import score_of
+from da_bench.reporting.tables.searches import score_of
 from da_bench.studies.experiment import Experiment, canonical
 from da_bench.studies.options import DEFAULTS, Options
 from da_bench.studies.search.draws import placed, space_of, values_of

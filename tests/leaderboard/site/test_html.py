@@ -7,7 +7,7 @@ import pytest
 from da_bench.core.strict_json import StrictError
 from da_bench.leaderboard.site.html import block, fragment, join, link, page, tag
 from da_bench.leaderboard.submission import schema
-from da_bench.reporting.tables.rows import single_line
+from da_bench.reporting.tables.text import single_line
 from tests.helpers.payloads import PAYLOADS
 
 

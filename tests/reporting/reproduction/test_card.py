@@ -16,7 +16,7 @@ from da_bench.reporting.reproduction.card import (
     select_runs,
     selected_accuracies,
 )
-from da_bench.reporting.stats.over_pairs import probability_better, probability_better_on_most
+from da_bench.reporting.stats.bayesian import probability_better, probability_better_on_most
 from da_bench.reporting.tables import published
 from da_bench.reporting.tables.published import publish_form
 from tests.helpers import fake

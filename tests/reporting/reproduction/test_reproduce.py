@@ -14,7 +14,7 @@ from da_bench.data.tasks import load
 from da_bench.reporting import reproduction as reproduce
 from da_bench.reporting.plots import plots
 from da_bench.reporting.reproduction.card import cell_key, group_by_cell, selected_accuracies
-from da_bench.reporting.stats.statistics import prediction_interval
+from da_bench.reporting.stats.intervals import prediction_interval
 from da_bench.studies import study as execute
 from da_bench.studies.archive import NAME, unpack
 from da_bench.studies.experiment import Experiment

@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from da_bench.reporting.stats import over_pairs
-from da_bench.reporting.stats.over_pairs import (
+from da_bench.reporting.stats import aggregates
+from da_bench.reporting.stats.aggregates import (
+    iqm,
+    iqm_interval,
+    probability_of_improvement,
+    probability_of_improvement_interval,
+)
+from da_bench.reporting.stats.rank_tests import (
+    _p_value,
     average_ranks,
     cliques,
     holm,
-    iqm,
-    iqm_interval,
     mean_ranks,
     pairwise_holm,
-    probability_of_improvement,
-    probability_of_improvement_interval,
     signed_rank,
 )
 
@@ -131,7 +134,7 @@ def test_whether_two_differ_does_not_depend_on_the_pool():
     noise = np.random.default_rng(6)
     two = noise.normal([[0.5], [0.6]], 0.01, (2, 12))
     pools = [np.vstack([two, noise.normal(level, 0.2, (6, 12))]) for level in (0.1, 0.55)]
-    p = [over_pairs._p_value(pool[0] - pool[1]) for pool in pools]
+    p = [_p_value(pool[0] - pool[1]) for pool in pools]
     assert p[0] == p[1] == pytest.approx(2 / 2**12)
 
 
@@ -195,14 +198,14 @@ def coverage(pairs, seeds, studies):
 
 
 def test_bootstrap_intervals_cover(monkeypatch):
-    monkeypatch.setattr(over_pairs, "RESAMPLES", 300)
+    monkeypatch.setattr(aggregates, "RESAMPLES", 300)
     assert coverage(12, 5, 400) == pytest.approx(0.95, abs=0.04)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("pairs", "seeds"), [(6, 5), (12, 5), (6, 10), (30, 5)])
 def test_bootstrap_intervals_cover_95_percent(pairs, seeds, monkeypatch):
-    monkeypatch.setattr(over_pairs, "RESAMPLES", 1000)
+    monkeypatch.setattr(aggregates, "RESAMPLES", 1000)
     middle, better = coverage(pairs, seeds, 4000)
     assert middle == pytest.approx(0.95, abs=0.015)
     assert 0.94 <= better <= 0.98  # its statistic has few values, and errs on the wide side

@@ -3,8 +3,10 @@ import pytest
 from scipy import stats
 
 from da_bench.core.config import UserError
-from da_bench.reporting.stats.over_pairs import holm, iqm, signed_rank
-from da_bench.reporting.tables.pairs import AdjustedTest, mean_gains, methods_over_pairs, pair_tables, pairs_verdict
+from da_bench.reporting.stats.aggregates import iqm
+from da_bench.reporting.stats.rank_tests import holm, signed_rank
+from da_bench.reporting.tables.over_pairs import mean_gains, methods_over_pairs
+from da_bench.reporting.tables.pair_tables import AdjustedTest, pair_tables, pairs_verdict
 from tests.helpers import fake
 
 PAIRS = [f"pair/{i}" for i in range(7)]

@@ -3,8 +3,9 @@ import pytest
 
 from da_bench.data import tasks
 from da_bench.methods import METHODS, load_plugins
-from da_bench.reporting.stats.statistics import prediction_interval
-from da_bench.reporting.tables.published import FORMS, NUMBERS, Source, publish, published_tables
+from da_bench.reporting.stats.intervals import prediction_interval
+from da_bench.reporting.tables.published import FORMS, NUMBERS, Source, publish
+from da_bench.reporting.tables.published_tables import published_tables
 from tests.helpers import fake
 
 load_plugins()

@@ -11,9 +11,12 @@ from rich.console import Console
 
 from da_bench.core.config import UserError
 from da_bench.evaluation.validators import RULES
-from da_bench.reporting.tables.result_tables import across_pairs_table, class_tables, result_tables, write_tables
-from da_bench.reporting.tables.rows import build_rows, reference_row, row_names
+from da_bench.reporting.tables.class_accuracy import class_tables
+from da_bench.reporting.tables.naming import row_names
+from da_bench.reporting.tables.result_tables import across_pairs_table, result_tables
+from da_bench.reporting.tables.rows import build_rows, reference_row
 from da_bench.reporting.tables.table import Cell, Column, Table
+from da_bench.reporting.tables.write import write_tables
 from tests.helpers import fake
 
 HOSTILE = [

@@ -7,7 +7,8 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.reporting.plots.search import plot_search
-from da_bench.reporting.tables.search import expected_best, find_searches, search_tables
+from da_bench.reporting.tables.search_tables import search_tables
+from da_bench.reporting.tables.searches import expected_best, find_searches
 from da_bench.studies.archive import NAME, pack, unpack
 from tests.helpers import fake
 

@@ -7,8 +7,9 @@ from scipy import stats
 from da_bench.core.config import UserError
 from da_bench.evaluation.validators import ORACLE
 from da_bench.reporting.plots.selection import plot_selection
-from da_bench.reporting.stats.over_pairs import mean_interval, ratio_interval
-from da_bench.reporting.tables.selection import mean_over_methods, require_gains, selection_tables
+from da_bench.reporting.stats.aggregates import mean_interval, ratio_interval
+from da_bench.reporting.tables.selection_gains import mean_over_methods, require_gains
+from da_bench.reporting.tables.selection_tables import selection_tables
 from tests.helpers import fake
 
 PAIRS = ("a/x-to-y", "a/y-to-x")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from da_bench.core.config import UserError
-from da_bench.reporting.tables.transfer import transferability_tables
+from da_bench.reporting.tables.transferability import transferability_tables
 from da_bench.reporting.tables.validators import build_pool, evaluate_rule, validator_tables
 from tests.helpers import fake
 

@@ -9,7 +9,7 @@ import pytest
 
 import da_bench as da
 from da_bench.core.config import UserError
-from da_bench.reporting.tables.search import score_of
+from da_bench.reporting.tables.searches import score_of
 from da_bench.studies import options as job
 from da_bench.studies.search import Budget, adaptive, tpe
 from da_bench.studies.study import Results

@@ -2,15 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from da_bench.reporting.stats.statistics import (
-    PairedTest,
-    gain_verdict,
-    gap_closed,
-    kendall,
-    paired_t_test,
-    spearman,
-    t_interval,
-)
+from da_bench.reporting.stats.correlation import kendall, spearman
+from da_bench.reporting.stats.intervals import t_interval
+from da_bench.reporting.stats.paired import PairedTest, gain_verdict, gap_closed, paired_t_test
 
 
 def test_t_interval_by_hand():

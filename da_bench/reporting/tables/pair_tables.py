@@ -1,29 +1,41 @@
 """Records -> tables over pairs: methods x pairs, and what they allow to say of every method over all of them."""
 
-import collections
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from da_bench.evaluation.validators import RULES
-from da_bench.reporting.stats import over_pairs
-from da_bench.reporting.stats.over_pairs import MIN_PAIRS, MIN_RUNS, SIGNIFICANCE_LEVEL, SignedRank
-from da_bench.reporting.stats.statistics import gain_verdict
-from da_bench.reporting.tables import cells
-from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, gain_over_source_only, percent
-from da_bench.reporting.tables.rows import (
-    Row,
-    build_rows,
-    check_rule,
-    describe_seed_counts,
-    group_for_tables,
-    join_unique,
-    method_key,
-    provenance,
-    reference_row,
+from da_bench.reporting.stats.aggregates import (
+    MIN_RUNS,
+    iqm,
+    iqm_interval,
+    probability_of_improvement,
+    probability_of_improvement_interval,
 )
+from da_bench.reporting.stats.rank_tests import (
+    MIN_PAIRS,
+    SIGNIFICANCE_LEVEL,
+    SignedRank,
+    holm,
+    mean_ranks,
+    signed_rank,
+    smallest_p,
+)
+from da_bench.reporting.tables import cells
+from da_bench.reporting.tables.cells import DASH, MISSING, accuracy_cell, percent
+from da_bench.reporting.tables.over_pairs import (
+    MethodOverPairs,
+    has_negative_transfer,
+    mean_accuracies,
+    mean_gains,
+    methods_on_every_pair,
+    methods_over_pairs,
+)
+from da_bench.reporting.tables.provenance import describe_seed_counts, provenance
+from da_bench.reporting.tables.rules import check_rule
 from da_bench.reporting.tables.table import Cell, Column, Table
+from da_bench.reporting.tables.text import join_unique
 from da_bench.studies.records import Record
 
 PAIRS_NOTE = (
@@ -32,11 +44,13 @@ PAIRS_NOTE = (
     "test over the common seeds (p >= .05, not corrected for many comparisons). ↓ negative transfer: below source only "
     "by the same test. † diverged runs, with chance accuracy. The upper bound does not compete."
 )
+
 AVERAGE_NOTE = (
     "Average: mean over pairs of the means over seeds, best in bold; underlined: not distinguishable from the best by "
     f"Wilcoxon's signed-rank test over pairs (Holm over methods), from {MIN_PAIRS} pairs on. Rank: mean over pairs, "
     "1 is best, of the methods that are on every pair."
 )
+
 GAIN_NOTE = (
     "Gain: Hodges-Lehmann median over pairs of the mean difference from source only (of a classical method, from its "
     "own classifier) on the same seeds, in points, "
@@ -44,11 +58,13 @@ GAIN_NOTE = (
     f"Holm over the methods of this table. The verdict is the adjusted p at {SIGNIFICANCE_LEVEL}; no claim is "
     f"made below {MIN_PAIRS} pairs."
 )
+
 IQM_NOTE = (
     "IQM: interquartile mean of all runs, P(better): chance that a run beats one of source only on the same pair, both "
     f"with their 95 % interval by the bootstrap of seeds within each pair, from {MIN_RUNS} runs on. Higher: pairs "
     "with a higher mean than source only. Negative transfer: pairs below source only by a paired t test over seeds."
 )
+
 COST_NOTE = (
     "Seconds: wall time of a run divided by the runs that ran together, without compiling, mean over pairs. Trials: "
     "settings of the method that were run on a pair, at most. Memory: the most that the process had held by the end of "
@@ -62,82 +78,6 @@ class AdjustedTest(NamedTuple):
     test: SignedRank
     p_holm: float
     tests: int
-
-
-class MethodOverPairs(NamedTuple):
-    """A method over pairs, by task: its rows; the rows without adaptation that they are read against; trials, the
-    settings of the method that were run.
-    """
-
-    name: str
-    rows: dict[str, Row]
-    bases: dict[str, Row | None]
-    trials: dict[str, int]
-
-    @property
-    def first(self) -> Row:
-        """One of its rows: they all are of one method."""
-        return next(iter(self.rows.values()))
-
-    @property
-    def competes(self) -> bool:
-        """Whether it is no upper bound."""
-        return not self.first.is_bound
-
-    def scores(self, rule: str) -> dict[str, list[float]]:
-        """Target accuracies over seeds, by task."""
-        return {task: list(row.scores(rule).values()) for task, row in self.rows.items()}
-
-
-def methods_over_pairs(records: Sequence[Record]) -> tuple[list[str], list[MethodOverPairs]]:
-    """(tasks, methods that ran on two or more of them), source only first and the upper bound last.
-
-    A method is the same on two pairs if all its own fields are, and it is called the same in both tables.
-
-    Raises:
-        UserError: for no records, or two results of one setting and seed.
-    """
-    found: dict[Any, MethodOverPairs] = {}
-    tasks = group_for_tables(records)
-    for task, group in tasks.items():
-        rows = build_rows(group)
-        trials = collections.Counter(map(_kind, rows))
-        for row in (row for row in rows if row.runs):
-            line = found.setdefault((row.name, method_key(row.first)), MethodOverPairs(row.name, {}, {}, {}))
-            line.rows[task], line.bases[task] = row, None if row.is_source_only else reference_row(row, rows)
-            line.trials[task] = trials[_kind(row)]
-    several = [line for line in found.values() if len(line.rows) > 1]
-    order = sorted(several, key=lambda line: (not line.first.is_source_only, not line.competes))
-    return list(tasks), order
-
-
-def _kind(row: Row) -> tuple[str, bool]:
-    return row.first.config["method"]["name"], row.is_bound
-
-
-def mean_accuracies(line: MethodOverPairs, tasks: Sequence[str], rule: str) -> np.ndarray:
-    """Mean accuracy over seeds [pairs], NaN where there is none."""
-    scores = line.scores(rule)
-    return np.array([np.mean(scores[task]) if scores.get(task) else np.nan for task in tasks])
-
-
-def methods_on_every_pair(tasks: Sequence[str], lines: Sequence[MethodOverPairs], rule: str) -> list[MethodOverPairs]:
-    """The competing lines that have a result on every pair."""
-    return [line for line in lines if line.competes and np.isfinite(mean_accuracies(line, tasks, rule)).all()]
-
-
-def mean_gains(line: MethodOverPairs, tasks: Sequence[str], rule: str) -> np.ndarray | None:
-    """Mean gain over source only on common seeds [pairs], in [-1, 1]; None for a reference, or where one is missing."""
-    if line.first.is_source_only or any(line.bases.get(task) is None for task in tasks):
-        return None
-    found = [paired_gain(line, task, rule) for task in tasks]
-    return None if any(one is None for one in found) else np.array([one.mean for one in found if one is not None])
-
-
-def paired_gain(line: MethodOverPairs, task: str, rule: str) -> cells.PairedTest | None:
-    """Of one pair, over seeds."""
-    base = line.bases.get(task)
-    return gain_over_source_only(line.rows[task], [base], rule) if base else None
 
 
 def pair_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
@@ -187,12 +127,6 @@ def _pair_cell(line: MethodOverPairs, task: str, rule: str, mark: str) -> Cell:
     return Cell(f"{cell.text} {flags}", cell.raw, cell.mark) if flags else cell
 
 
-def has_negative_transfer(line: MethodOverPairs, task: str, rule: str) -> bool:
-    """Whether the method is below source only on the pair, by a paired t test over seeds."""
-    gain = paired_gain(line, task, rule)
-    return gain is not None and line.competes and gain_verdict(gain) == "negative transfer"
-
-
 def _averages(tasks: list[str], lines: list[MethodOverPairs], rule: str) -> list[Cell]:
     every = [mean_accuracies(line, tasks, rule) for line in lines]
     whole = [i for i, line in enumerate(lines) if line.competes and np.isfinite(every[i]).all()]
@@ -210,7 +144,7 @@ def _near_best(accuracy: list[np.ndarray], whole: list[int], best: int) -> list[
     others = [i for i in whole if i != best]
     if len(accuracy[best]) < MIN_PAIRS:
         return []
-    p = over_pairs.holm([over_pairs.signed_rank(accuracy[best] - accuracy[i]).p for i in others])
+    p = holm([signed_rank(accuracy[best] - accuracy[i]).p for i in others])
     return [i for i, one in zip(others, p, strict=True) if one >= SIGNIFICANCE_LEVEL]
 
 
@@ -218,7 +152,7 @@ def _ranks(tasks: list[str], lines: list[MethodOverPairs], rule: str) -> list[Ce
     ranked = methods_on_every_pair(tasks, lines, rule)
     if len(ranked) < 2:
         return [DASH] * len(lines)
-    ranks = iter(over_pairs.mean_ranks(np.array([mean_accuracies(line, tasks, rule) for line in ranked])))
+    ranks = iter(mean_ranks(np.array([mean_accuracies(line, tasks, rule) for line in ranked])))
     return [_rank_cell(float(next(ranks))) if any(line is one for one in ranked) else DASH for line in lines]
 
 
@@ -244,7 +178,7 @@ GAIN_COLUMNS = (
 def _gains_table(tasks: list[str], lines: list[MethodOverPairs], rule: str, records: Sequence[Record]) -> Table:
     whole = [line for line in lines if np.isfinite(mean_accuracies(line, tasks, rule)).all()]
     tests = [_test(line, tasks, rule) for line in whole]
-    adjusted = over_pairs.holm([one.p if one else np.nan for one in tests])
+    adjusted = holm([one.p if one else np.nan for one in tests])
     count = sum(map(bool, tests))
     judged = [test and AdjustedTest(test, float(p), count) for test, p in zip(tests, adjusted, strict=True)]
     rows = [_gain_row(line, tasks, rule, one) for line, one in zip(whole, judged, strict=True)]
@@ -270,20 +204,20 @@ def _least(pairs: int, tests: int) -> str:
 
 
 def _least_adjusted(pairs: int, tests: int) -> float:
-    return min(1.0, over_pairs.smallest_p(pairs) * tests)
+    return min(1.0, smallest_p(pairs) * tests)
 
 
 def _test(line: MethodOverPairs, tasks: list[str], rule: str) -> SignedRank | None:
     """Of its gains; None for references and the upper bound, which take no place among the tests."""
     found = mean_gains(line, tasks, rule) if line.competes else None
-    return None if found is None else over_pairs.signed_rank(found)
+    return None if found is None else signed_rank(found)
 
 
 def _gain_row(line: MethodOverPairs, tasks: list[str], rule: str, judged: AdjustedTest | None) -> tuple[Cell, ...]:
     scores = [line.scores(rule)[task] for task in tasks]
     return (
         Cell(line.name),
-        _interval_cell(100, 1, over_pairs.iqm(scores), over_pairs.iqm_interval(scores)),
+        _interval_cell(100, 1, iqm(scores), iqm_interval(scores)),
         *_gain_cells(line, mean_gains(line, tasks, rule), judged),
         _improvement_cell(line, tasks, rule),
         *_counts(line, tasks, rule),
@@ -328,8 +262,8 @@ def _improvement_cell(line: MethodOverPairs, tasks: list[str], rule: str) -> Cel
     ours = [line.scores(rule)[task] for task in tasks]
     bases = [line.bases[task] for task in tasks]
     theirs = [list(base.scores(rule).values()) for base in bases if base is not None]
-    interval = over_pairs.probability_of_improvement_interval(ours, theirs)
-    return _interval_cell(1, 2, over_pairs.probability_of_improvement(ours, theirs), interval)
+    interval = probability_of_improvement_interval(ours, theirs)
+    return _interval_cell(1, 2, probability_of_improvement(ours, theirs), interval)
 
 
 def _counts(line: MethodOverPairs, tasks: list[str], rule: str) -> tuple[Cell, Cell]:

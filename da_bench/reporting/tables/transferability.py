@@ -7,13 +7,16 @@ import numpy as np
 
 from da_bench.evaluation.transferability import MEASURES
 from da_bench.evaluation.validators import RULES
-from da_bench.reporting.stats.statistics import spearman
+from da_bench.reporting.stats.correlation import spearman
 from da_bench.reporting.tables.cells import DASH, MISSING, gain_over_source_only
-from da_bench.reporting.tables.rows import Row, build_rows, check_rule, group_for_tables, provenance
+from da_bench.reporting.tables.provenance import provenance
+from da_bench.reporting.tables.rows import Row, build_rows, group_for_tables
+from da_bench.reporting.tables.rules import check_rule
 from da_bench.reporting.tables.table import Cell, Column, Table
 from da_bench.studies.records import Record
 
 ENOUGH = 3  # pairs below which a rank correlation is but -1, 0 or 1
+
 TITLES = {"proxy_a_distance": "A-distance", **{name: one.title for name, one in MEASURES.items()}}
 
 
