@@ -12,7 +12,7 @@ from da_bench.core.config import Fraction, Positive
 from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
 from da_bench.methods import Method, Trainer, register
 from da_bench.methods.source_only import SourceOnly
-from da_bench.models import stages, top_stage
+from da_bench.models import last_stage, stage_numbers
 
 
 @register
@@ -59,13 +59,13 @@ class StagedFineTuning(Method):
 
     def rates(self, trainer: Trainer, state: TrainState, tree: Tree) -> Tree:
         """Like a tree of the network's arrays, scalars: what each learning rate is multiplied by; 0: it is frozen."""
-        top = top_stage(trainer.model)
+        top = last_stage(trainer.model)
         opened = (trainer.progress(state) - self.head_first) / (1 - self.head_first + 1e-9) * top
 
         def rate(stage: int) -> Array:
             return jnp.where((stage == top) | (opened >= top - 1 - stage), self.decay ** (top - stage), 0.0)
 
-        return jax.tree.map(rate, stages(trainer.model, tree))
+        return jax.tree.map(rate, stage_numbers(trainer.model, tree))
 
 
 def _moved(rate: Array, ours: Array, theirs: Array) -> Array:
@@ -91,7 +91,7 @@ def fine_tuned(method: Method, task: str, weights: str, trunk_rate: float = 0.1,
     weights: the name of imported ones. settings: as `feature_extraction`.
     """
     training = dataclasses.replace(settings.pop("training", da.Training()), trunk_rate=trunk_rate)
-    model = da.pretrained.network(weights).clone(bottleneck=256)
+    model = da.pretrained.backbone(weights).clone(bottleneck=256)
     return da.Experiment(task=task, method=method, model=model, training=training, **settings)
 
 

@@ -371,7 +371,7 @@ def _model(asked: Any) -> Any:
 
     if not asked.weights:
         return None if asked.model is None else models.build(asked.model)
-    told = weights.facts(asked.weights)
+    told = weights.info(asked.weights)
     return models.build(asked.model or told.arch, weights=asked.weights, **told.fields)
 
 

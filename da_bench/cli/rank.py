@@ -33,5 +33,5 @@ def rank(arguments: list[str]) -> None:
     from da_bench.reporting.backbone_ranking import rank_backbones as ranked
     from da_bench.reporting.tables.write import print_tables
 
-    there = asked.backbones or tuple(name for name in weights.names() if weights.facts(name).view is not None)
+    there = asked.backbones or tuple(name for name in weights.imported_names() if weights.info(name).view is not None)
     print_tables([ranked(between(asked.source, asked.target), there, asked.by, asked.data_root)], asked.format)

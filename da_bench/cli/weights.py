@@ -77,8 +77,8 @@ class Classify:
 
     name: str
     """What `da-bench weights list` calls them."""
-    pictures: Path
-    """A picture, or a folder of them."""
+    images: Path
+    """An image file, or a folder of them."""
     labels: Path | None = None
     """A file with the name of a class in each line."""
 
@@ -112,9 +112,11 @@ def import_(arguments: list[str]) -> None:
     asked = _asked(Import, arguments, "import")
     from da_bench import pretrained as room
 
-    wanted = room.Asked(asked.arch, asked.name, asked.preprocessing, asked.classes, asked.sha256, asked.statistics_from)
+    wanted = room.ImportRequest(
+        asked.arch, asked.name, asked.preprocessing, asked.classes, asked.sha256, asked.statistics_from
+    )
     name = room.import_file(asked.file, wanted)
-    _print(name, room.facts(name))
+    _print(name, room.info(name))
 
 
 def _print(name: str, facts: Any) -> None:
@@ -133,7 +135,7 @@ def list_(arguments: list[str]) -> None:
     from da_bench import pretrained as room
     from da_bench.core.config import as_dict
 
-    there = {name: room.facts(name) for name in room.names()}
+    there = {name: room.info(name) for name in room.imported_names()}
     if asked.json:
         print(json.dumps([{"name": name, **one._asdict(), "view": as_dict(one.view)} for name, one in there.items()]))
         return
@@ -148,7 +150,7 @@ def show(arguments: list[str]) -> None:
     asked = _asked(Named, arguments, "show")
     from da_bench import pretrained as room
 
-    _print(asked.name, room.facts(asked.name))
+    _print(asked.name, room.info(asked.name))
 
 
 def verify(arguments: list[str]) -> None:
@@ -180,9 +182,9 @@ def classify(arguments: list[str]) -> None:
     asked = _asked(Classify, arguments, "classify")
     from da_bench.pretrained.classify import classify as predict
     from da_bench.pretrained.classify import read_labels
-    from da_bench.pretrained.example_images import pictures
+    from da_bench.pretrained.example_images import find_images
 
-    files = pictures(asked.pictures)
+    files = find_images(asked.images)
     labels = read_labels(asked.labels) if asked.labels else None
     for file, name, share in predict(asked.name, files, labels):
         print(f"{file}  {name}  {share:.3f}")

@@ -46,7 +46,7 @@ class Adda(Phased):
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths).parameters(key, output.features)
+        return Discriminator(self.widths).init_params(key, output.features)
 
     def remember(self, params: Tree, output: Output, targets: int) -> Tree:
         """The network that encodes the source."""
@@ -77,7 +77,7 @@ class Adda(Phased):
 
     def losses(self, params: Tree, source: Array, target: Array) -> tuple[Array, Array]:
         """(the domain classifier's, the encoder's) for features [n, d] and [m, d], each with a gradient to its own."""
-        judge = Discriminator(self.widths).judge
+        judge = Discriminator(self.widths).logits
         of_source = judge(params, jax.lax.stop_gradient(source))
         domain = domain_cross_entropy(of_source, judge(params, jax.lax.stop_gradient(target)))
         taken_for = judge(jax.lax.stop_gradient(params), target)

@@ -15,7 +15,7 @@ from da_bench.losses.adversarial import WARM_START
 from da_bench.losses.distances import squared_distances
 from da_bench.losses.mmd import mmd, multi_gaussian_kernel
 from da_bench.methods.search_space import Space, loss_weight
-from da_bench.models import Network, Precision, forward, head, normalisation
+from da_bench.models import Network, Precision, batch_norm_mask, forward, head_mask
 
 METHODS: Registry[type["BaseMethod"]] = Registry("method")
 Kind = TypeVar("Kind", bound="BaseMethod")
@@ -85,11 +85,11 @@ class Trainer(NamedTuple):
 
     def head(self, params: Tree, features: Array) -> Tree:
         """Like params (the network's), bools: which of them make logits of features [n, d]."""
-        return head(self.model, params, features)
+        return head_mask(self.model, params, features)
 
     def normalisation(self, params: Tree, stats: Tree) -> Tree:
         """Like params (the network's), bools: which are scales and shifts of batch normalisation."""
-        return normalisation(params, stats["target"] if self.batch_norm == "domain_specific" else stats)
+        return batch_norm_mask(params, stats["target"] if self.batch_norm == "domain_specific" else stats)
 
     def sync_target_stats(self, stats: Tree) -> Tree:
         """The statistics, the target's made the source's: while a method trains on the source alone."""

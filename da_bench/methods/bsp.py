@@ -45,11 +45,11 @@ class Bsp(Penalty):
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths).parameters(key, output.features)
+        return Discriminator(self.widths).init_params(key, output.features)
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """DANN's term + weight * beta * sum of the squared largest singular values."""
-        judge = functools.partial(Discriminator(self.widths).judge, params)
+        judge = functools.partial(Discriminator(self.widths).logits, params)
         strength = scheduled(self.weight, self.schedule, progress)
         confusion = domain_adversarial_loss(judge, source.features, target.features, strength)
         spectra = self._largest(source.features) + self._largest(target.features)

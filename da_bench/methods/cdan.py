@@ -60,7 +60,7 @@ class Cdan(Penalty):
         """The domain classifier's parameters."""
         entries = output.features.shape[1] * output.logits.shape[1]
         width = self.random_width if self._random(output) else entries
-        return {"discriminator": Discriminator(self.widths).parameters(key, jnp.zeros((1, width)))}
+        return {"discriminator": Discriminator(self.widths).init_params(key, jnp.zeros((1, width)))}
 
     def drawn(self, key: Array, output: Output) -> Tree:
         """The projections of the random map: of features [d, r] and of predictions [c, r]."""
@@ -75,7 +75,7 @@ class Cdan(Penalty):
         both = jax.tree.map(lambda ours, theirs: jnp.concatenate([ours, theirs]), source, target)
         logits = jax.lax.stop_gradient(both.logits)
         products = self._map(params, reverse_gradient(both.features, strength), jax.nn.softmax(logits))
-        judged = Discriminator(self.widths).judge(params["discriminator"], products)
+        judged = Discriminator(self.widths).logits(params["discriminator"], products)
         loss = weighted_domain_cross_entropy(judged, self._weights(logits), source.features.shape[0])
         return loss if self.domain_loss == "sum" else loss / 2
 

@@ -44,12 +44,12 @@ class Dann(Penalty):
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths, self.start == "zero").parameters(key, output.features)
+        return Discriminator(self.widths, self.start == "zero").init_params(key, output.features)
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """The domain classifier's loss, with the gradient reversed on its way to the features."""
         strength = scheduled(self.weight, self.schedule, progress)
         inside, outside = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
-        judge = functools.partial(Discriminator(self.widths).judge, params)
+        judge = functools.partial(Discriminator(self.widths).logits, params)
         scale = outside if self.domain_loss == "sum" else outside / 2
         return scale * domain_adversarial_loss(judge, source.features, target.features, inside)

@@ -54,7 +54,7 @@ class Mcd(Method):
 
 def second_head(key: Array, output: Output) -> Tree:
     """Parameters of a second classifier for outputs shaped like `output`."""
-    return Head((), output.logits.shape[1]).parameters(key, output.features)
+    return Head((), output.logits.shape[1]).init_params(key, output.features)
 
 
 def three_steps(trainer: Trainer, state: TrainState, batch: Batch, gap: Gap, num_k: int) -> tuple[TrainState, Metrics]:

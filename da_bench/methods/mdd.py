@@ -42,7 +42,7 @@ class Mdd(Penalty):
 
     def init(self, key: Array, output: Output) -> Tree:
         """The second classifier's parameters."""
-        return self._head(output).parameters(key, output.features)
+        return self._head(output).init_params(key, output.features)
 
     def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
         """gamma CE(f'(s), f(s)) - mean log(1 - p of f(t) under f'(t)), its gradient reversed towards the features."""

@@ -61,7 +61,7 @@ class Vada(Method):
 
     def init(self, key: Array, output: Output) -> Tree:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths).parameters(key, output.features)
+        return Discriminator(self.widths).init_params(key, output.features)
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on source cross-entropy + the weighted terms."""
@@ -100,7 +100,7 @@ class Vada(Method):
 
     def _added(self, params: Tree, outputs: tuple[Output, Output], rough: Pair) -> Array:
         source, target = outputs
-        judge = functools.partial(Discriminator(self.widths).judge, params)
+        judge = functools.partial(Discriminator(self.widths).logits, params)
         confusion = domain_adversarial_loss(judge, source.features, target.features, self.weight * self.domain_weight)
         smooth = self.source_weight * rough[0] + self.target_weight * (rough[1] + conditional_entropy(target.logits))
         return confusion + self.weight * smooth

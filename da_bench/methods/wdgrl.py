@@ -37,7 +37,7 @@ class Wdgrl(Method):
 
     def drawn(self, key: Array, output: Output) -> Tree:
         """The critic's parameters, and its optimizer's state."""
-        critic = Discriminator(self.widths).parameters(key, output.features)
+        critic = Discriminator(self.widths).init_params(key, output.features)
         return {"critic": critic, "optimizer": self._optimizer().init(critic)}
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -84,7 +84,7 @@ class Wdgrl(Method):
         return self.penalty * gradient_penalty(self._judge(critic), points) - self.distance(critic, source, target)
 
     def _judge(self, critic: Tree) -> Callable[[Array], Array]:
-        return functools.partial(Discriminator(self.widths).judge, critic)
+        return functools.partial(Discriminator(self.widths).logits, critic)
 
     def _optimizer(self) -> optax.GradientTransformation:
         return optax.adam(self.critic_rate)

@@ -1,24 +1,26 @@
-"""Networks, one a file. Importing this room imports every file of the folder, so adding one touches one file."""
+"""Networks, one a file.
+
+Importing this package imports every file in it, so a new network needs one new file and no other change.
+"""
 
 from da_bench.core.config import export_all
 from da_bench.models.base import (
     MODELS,
     Network,
     Precision,
+    batch_norm_mask,
     build,
     describe,
     forward,
     hashable,
-    head,
+    head_mask,
     initialise,
-    normalisation,
+    last_stage,
+    output_shapes,
     register,
-    shapes,
-    stages,
-    top_stage,
+    stage_numbers,
 )
-from da_bench.models.discriminator import Discriminator
-from da_bench.models.heads import Head
+from da_bench.models.heads import Discriminator, Head
 
 __all__ = [
     "MODELS",
@@ -26,17 +28,17 @@ __all__ = [
     "Head",
     "Network",
     "Precision",
+    "batch_norm_mask",
     "build",
     "describe",
     "forward",
     "hashable",
-    "head",
+    "head_mask",
     "initialise",
-    "normalisation",
+    "last_stage",
+    "output_shapes",
     "register",
-    "shapes",
-    "stages",
-    "top_stage",
+    "stage_numbers",
 ]
 
 export_all(__name__, MODELS)

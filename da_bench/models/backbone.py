@@ -2,8 +2,8 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -14,21 +14,9 @@ from da_bench.core.config import UserError
 from da_bench.core.types import Array, Output
 from da_bench.models.base import Network, describe, initialise
 from da_bench.models.layers import Dense
+from da_bench.models.weight_names import PublishedArray
 
-TORCH = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # of convolutions, as torchvision's networks have it
-
-
-class Published(NamedTuple):
-    """One array of ours as a published file holds it.
-
-    path: of ours, ("params", "conv1", "kernel") or ("batch_stats", "bn1", "mean"), within the trunk or the classifier;
-    name: the tensor's in the file; turned: the file's array -> ours.
-    """
-
-    path: tuple[str, ...]
-    name: str
-    turned: Callable[[np.ndarray], np.ndarray] = np.asarray
 
 
 class Backbone(Network):
@@ -60,7 +48,7 @@ class Backbone(Network):
         """The trunk: called with inputs [n, ...] and `train`, it returns features [n, d]."""
 
     @abc.abstractmethod
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array of trunk and original classifier, as files of one of the CONVENTIONS call it.
 
         Paths of the classifier start with "params", "head"; those of the trunk with "params" or "batch_stats", "trunk".
@@ -109,16 +97,6 @@ class Backbone(Network):
                 f"model '{describe(self)['name']}' with library='{library}' does not compute what a {convention} file "
                 f"is for; give it library='{wanted}'"
             )
-
-
-def from_torch(array: np.ndarray) -> np.ndarray:
-    """PyTorch's [out, in, ...] -> [..., in, out]; vectors as they are. Depthwise [c, 1, h, w] -> [h, w, 1, c]."""
-    return np.asarray(array).transpose(*range(2, array.ndim), *reversed(range(min(2, array.ndim))))
-
-
-def in_torch(path: tuple[str, ...], module: str) -> Published:
-    """Our array at `path`, of what a PyTorch file calls `module`."""
-    return Published(path, f"{module}.{TORCH[path[-1]]}", from_torch)
 
 
 class Neck(nn.Module):

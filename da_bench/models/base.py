@@ -101,7 +101,7 @@ def forward(
     return _restored(output), {**stats, **updated}
 
 
-def head(model: Network, params: Tree, features: Array) -> Tree:
+def head_mask(model: Network, params: Tree, features: Array) -> Tree:
     """Like params, bools: which of them `classify` uses; features: shaped like the network's [n, d]."""
     like = jax.ShapeDtypeStruct(features.shape, features.dtype)
     own = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, method="classify"), like)["params"]
@@ -109,13 +109,13 @@ def head(model: Network, params: Tree, features: Array) -> Tree:
     return jax.tree_util.tree_map_with_path(lambda path, _: path in paths, params)
 
 
-def normalisation(params: Tree, stats: Tree) -> Tree:
+def batch_norm_mask(params: Tree, stats: Tree) -> Tree:
     """Like params, bools: which are the scales and shifts of layers that keep batch statistics."""
     layers = {path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(stats.get("batch_stats", {}))}
     return jax.tree_util.tree_map_with_path(lambda path, _: path[:-1] in layers, params)
 
 
-def stages(model: Network, tree: Tree) -> Tree:
+def stage_numbers(model: Network, tree: Tree) -> Tree:
     """Like a tree of the network's arrays, parameters or statistics, ints: the stage of each, 0 at the inputs.
 
     All that is no part of a trunk is the last stage, whose number is `top_stage`. A network without a trunk has two:
@@ -124,7 +124,7 @@ def stages(model: Network, tree: Tree) -> Tree:
     return jax.tree_util.tree_map_with_path(lambda path, _: _stage(model, [step.key for step in path]), tree)
 
 
-def top_stage(model: Network) -> int:
+def last_stage(model: Network) -> int:
     """The number of a network's last stage."""
     return len(model.STAGES) or 1
 
@@ -133,7 +133,7 @@ def _stage(model: Network, names: list[str]) -> int:
     if not model.STAGES:
         return int("head" in names)
     if "trunk" not in names:
-        return top_stage(model)
+        return last_stage(model)
     part = names[names.index("trunk") + 1]
     fits = [i for i, beginning in enumerate(model.STAGES) if part.startswith(beginning)]
     if not fits:
@@ -152,6 +152,6 @@ def _restored(output: Output) -> Output:
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf, output)
 
 
-def shapes(model: Network, params: Tree, stats: Tree, example: Array) -> Output:
+def output_shapes(model: Network, params: Tree, stats: Tree, example: Array) -> Output:
     """Shapes and types of the output for inputs like `example`, computed without running the network."""
     return jax.eval_shape(lambda p, s, x: forward(model, p, s, x)[0], params, stats, example)

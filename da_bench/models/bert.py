@@ -9,11 +9,11 @@ import numpy as np
 
 from da_bench.core.config import UserError, did_you_mean
 from da_bench.core.types import Array
-from da_bench.models.backbone import Backbone, Published
+from da_bench.models.backbone import Backbone
 from da_bench.models.base import register
 from da_bench.models.layers import Dense
 from da_bench.models.transformer import SelfAttention, layer_norm
-from da_bench.models.weight_names import Layer, torch_linear, torch_norm
+from da_bench.models.weight_names import Layer, PublishedArray, torch_linear, torch_norm
 
 PADDING = 0
 EPSILON = 1e-12  # of layer normalisation, as published
@@ -66,12 +66,12 @@ class Bert(Backbone):
         return np.where(np.arange(16) < 14, ids, PADDING).astype(np.int32)[None]
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """See `Backbone`; there is no original classifier."""
         self.check_convention(convention)
         norm = _old_norm if convention == "huggingface_gamma" else torch_norm
         for table, name in EMBEDDINGS.items():
-            yield Published(("params", "trunk", "embed", table, "embedding"), f"bert.embeddings.{name}.weight")
+            yield PublishedArray(("params", "trunk", "embed", table, "embedding"), f"bert.embeddings.{name}.weight")
         yield from norm(("trunk", "embed", "norm"), "bert.embeddings.LayerNorm")
         for i in range(self.layers):
             ours, name = ("trunk", f"layer{i:02}"), f"bert.encoder.layer.{i}"
@@ -83,9 +83,9 @@ class Bert(Backbone):
             yield from torch_linear(("trunk", "pooler"), "bert.pooler.dense")
 
 
-def _old_norm(layer: Layer, name: str) -> Iterator[Published]:
-    yield Published(("params", *layer, "scale"), f"{name}.gamma")
-    yield Published(("params", *layer, "bias"), f"{name}.beta")
+def _old_norm(layer: Layer, name: str) -> Iterator[PublishedArray]:
+    yield PublishedArray(("params", *layer, "scale"), f"{name}.gamma")
+    yield PublishedArray(("params", *layer, "bias"), f"{name}.beta")
 
 
 EMBEDDINGS = {"words": "word_embeddings", "positions": "position_embeddings", "segments": "token_type_embeddings"}

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 
 from da_bench.core.config import Registry
 from da_bench.core.types import Array
-from da_bench.models.backbone import Backbone, Published
+from da_bench.models.backbone import Backbone
 from da_bench.models.base import register
 from da_bench.models.weight_names import (
+    PublishedArray,
     keras_batch_norm,
+    keras_layer_name,
     keras_linear,
-    numbered,
     torch_batch_norm,
     torch_convolution,
     torch_linear,
@@ -155,7 +156,7 @@ class InceptionV3(Backbone):
         return Trunk(LIBRARIES[self.library], self.dropout)
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """See `Backbone`; Keras numbers its layers in the order in which it makes them.
 
         Raises:
@@ -164,16 +165,20 @@ class InceptionV3(Backbone):
         self.check_library(convention)
         return self._of_keras() if convention == "keras" else self._of_torch()
 
-    def _of_torch(self) -> Iterator[Published]:
+    def _of_torch(self) -> Iterator[PublishedArray]:
         for unit in units():
             yield from torch_convolution(("trunk", *unit, "conv"), ".".join((*unit, "conv")))
             yield from torch_batch_norm(("trunk", *unit, "bn"), ".".join((*unit, "bn")))
         yield from torch_linear(("head",), "fc")
 
-    def _of_keras(self) -> Iterator[Published]:
+    def _of_keras(self) -> Iterator[PublishedArray]:
         for i, unit in enumerate(units()):
-            yield Published(("params", "trunk", *unit, "conv", "kernel"), f"{numbered('conv2d', i)}/kernel")
-            yield from keras_batch_norm(("trunk", *unit, "bn"), numbered("batch_normalization", i), scaled=False)
+            yield PublishedArray(
+                ("params", "trunk", *unit, "conv", "kernel"), f"{keras_layer_name('conv2d', i)}/kernel"
+            )
+            yield from keras_batch_norm(
+                ("trunk", *unit, "bn"), keras_layer_name("batch_normalization", i), scaled=False
+            )
         yield from keras_linear(("head",), "predictions")
 
 

@@ -27,7 +27,7 @@ LARGE = 2**17  # numbers of one picture
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def product(x: Array, kernel: Array, precision: Any = None) -> Array:
+def matmul(x: Array, kernel: Array, precision: Any = None) -> Array:
     """[..., d] times [d, k] -> [..., k], with the gradient of the kernel laid out as the kernel.
 
     JAX's own rule makes that gradient as [k, d], and XLA then reads it column by column while it updates the kernel,
@@ -37,7 +37,7 @@ def product(x: Array, kernel: Array, precision: Any = None) -> Array:
 
 
 def _forward(x: Array, kernel: Array, precision: Any) -> tuple[Array, tuple[Array, Array]]:
-    return product(x, kernel, precision), (x, kernel)
+    return matmul(x, kernel, precision), (x, kernel)
 
 
 def _backward(precision: Any, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
@@ -47,12 +47,12 @@ def _backward(precision: Any, saved: tuple[Array, Array], gradient: Array) -> tu
     return of_x, jax.lax.dot_general(rows, gradients, (((0,), (0,)), ((), ())), precision=precision)
 
 
-product.defvjp(_forward, _backward)
+matmul.defvjp(_forward, _backward)
 
 
 def _product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
     # the precision that holds here must hold in the backward pass, which is traced later
-    return product(x, kernel, jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
+    return matmul(x, kernel, jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
 
 
 class Dense(nn.Dense):
@@ -104,7 +104,7 @@ class DepthwiseConv(nn.Module):
         _check_fits(padded, inputs, self.size)
         kernel = self.param("kernel", self.kernel_init, (self.size, self.size, 1, inputs.shape[-1]))
         padded, kernel = nn.dtypes.promote_dtype(padded, kernel)
-        return convolve_each(padded, kernel, self.stride)
+        return depthwise_convolve(padded, kernel, self.stride)
 
 
 def _zeros(padding: str | tuple[int, int], size: int) -> tuple[int, int]:
@@ -198,7 +198,7 @@ def _stock_convolve(x: Array, kernel: Array, stride: int, precision: Any) -> Arr
 
 def _fast_convolve(x: Array, kernel: Array, stride: int, precision: Any) -> Array:
     if len(kernel) == 1:
-        return product(x[:, ::stride, ::stride], kernel[0, 0], precision)
+        return matmul(x[:, ::stride, ::stride], kernel[0, 0], precision)
     if _is_large(x, kernel, stride):
         return _stock_convolve(x, kernel, stride, precision)
     patches, weights = _patches(_rows_last(x), len(kernel), stride), kernel.reshape(-1, kernel.shape[-1])
@@ -322,14 +322,14 @@ _rows_first = _rows_last  # [n, h, w, c] <-> [c, h, w, n] is its own inverse
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve_each(x: Array, kernel: Array, stride: int = 1) -> Array:
+def depthwise_convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     """Each channel by its own: [n, h, w, c] by [s, s, 1, c] -> [n, (h - s) // stride + 1, (w - s) // stride + 1, c]."""
     fast, stock = (functools.partial(form, stride=stride) for form in (_fast_convolve_each, _stock_convolve_each))
     return jax.lax.platform_dependent(x, kernel, cpu=fast, default=stock)
 
 
 def _convolve_each_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    return convolve_each(x, kernel, stride), (x, kernel)
+    return depthwise_convolve(x, kernel, stride), (x, kernel)
 
 
 def _convolve_each_backward(stride: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
@@ -340,7 +340,7 @@ def _convolve_each_backward(stride: int, saved: tuple[Array, Array], gradient: A
     return jax.lax.platform_dependent(*saved, gradient, cpu=fast, default=stock)
 
 
-convolve_each.defvjp(_convolve_each_forward, _convolve_each_backward)
+depthwise_convolve.defvjp(_convolve_each_forward, _convolve_each_backward)
 
 
 def _stock_convolve_each(x: Array, kernel: Array, stride: int) -> Array:
@@ -435,7 +435,7 @@ def _corners(x: Array, sizes: tuple[int, ...], stride: int) -> list[Array]:
     return [part for rows in _windows(x, 1, sizes[0], stride) for part in _windows(rows, 2, sizes[1], stride)]
 
 
-def surrounded(x: Array, before: int, after: int) -> Array:
+def pad_for_max_pool(x: Array, before: int, after: int) -> Array:
     """[n, h, w, c] -> [n, before + h + after, before + w + after, c]: surrounded by what no maximum takes."""
     around = (before, after)
     return jnp.pad(x, ((0, 0), around, around, (0, 0)), constant_values=-jnp.inf)

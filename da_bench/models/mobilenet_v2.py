@@ -10,9 +10,10 @@ import flax.linen as nn
 import numpy as np
 
 from da_bench.core.types import Array
-from da_bench.models.backbone import HE, Backbone, Published, in_torch
+from da_bench.models.backbone import HE, Backbone
 from da_bench.models.base import register
 from da_bench.models.layers import BatchNorm, Conv, DepthwiseConv
+from da_bench.models.weight_names import PublishedArray, torch_array
 
 FEATURES = 1280
 EXPANSION = 6  # of all blocks but the first, which has none
@@ -109,25 +110,25 @@ class MobilenetV2(Backbone):
         return _Trunk(LIBRARIES[self.library], self.dropout)
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; stage2_0/project/kernel is features.2.conv.2.weight, or block_1_project/kernel in Keras."""
         self.check_convention(convention)
         for path in self.paths():
             yield (_in_torchvision if convention == "torchvision" else _in_keras)(path)
 
 
-def _in_torchvision(path: tuple[str, ...]) -> Published:
+def _in_torchvision(path: tuple[str, ...]) -> PublishedArray:
     modules = path[2:-1] or ("classifier",)
     if modules[0] in OUTSIDE:
-        return in_torch(path, OUTSIDE[modules[0]][0])
+        return torch_array(path, OUTSIDE[modules[0]][0])
     block, layer = BLOCKS.index(modules[0]), modules[1]
     layers = ["expand", "depthwise", "project"][block == 0 :]  # all but the last are a convolution, its norm, ReLU6
     place, norm = layers.index(layer.removesuffix("_bn")), layer.endswith("_bn")
     within = f"{place + norm}" if layer.startswith("project") else f"{place}.{int(norm)}"
-    return in_torch(path, f"features.{block + 1}.conv.{within}")
+    return torch_array(path, f"features.{block + 1}.conv.{within}")
 
 
-def _in_keras(path: tuple[str, ...]) -> Published:
+def _in_keras(path: tuple[str, ...]) -> PublishedArray:
     modules, leaf = path[2:-1] or ("classifier",), path[-1]
     if modules[0] in OUTSIDE:
         layer = OUTSIDE[modules[0]][1]
@@ -135,8 +136,8 @@ def _in_keras(path: tuple[str, ...]) -> Published:
         block = BLOCKS.index(modules[0])
         layer = f"{f'block_{block}' if block else 'expanded_conv'}_{modules[1].replace('_bn', '_BN')}"
     if modules[-1] == "depthwise":
-        return Published(path, f"{layer}/depthwise_kernel", _channels_last)
-    return Published(path, f"{layer}/{KERAS.get(leaf, leaf) if modules[-1].endswith('_bn') else leaf}")
+        return PublishedArray(path, f"{layer}/depthwise_kernel", _channels_last)
+    return PublishedArray(path, f"{layer}/{KERAS.get(leaf, leaf) if modules[-1].endswith('_bn') else leaf}")
 
 
 def _channels_last(kernel: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import flax.linen as nn
 
 from da_bench.core.types import Array
-from da_bench.models.backbone import HE, Backbone, Published, in_torch
+from da_bench.models.backbone import HE, Backbone
 from da_bench.models.base import register
-from da_bench.models.layers import BatchNorm, Conv, max_pool, surrounded
+from da_bench.models.layers import BatchNorm, Conv, max_pool, pad_for_max_pool
+from da_bench.models.weight_names import PublishedArray, torch_array
 
 
 class Library(NamedTuple):
@@ -104,7 +105,7 @@ class _Trunk(nn.Module):
         """[n, h, w, 3] -> [n, d]."""
         maps: Array = _convolution(self.library, 64, 7, 2, "conv1")(inputs)
         maps = nn.relu(_norm(self.library, "conv1_bn")(maps, train))
-        maps = max_pool(surrounded(maps, 1, 1), 3, 2)
+        maps = max_pool(pad_for_max_pool(maps, 1, 1), 3, 2)
         for stage, depth in enumerate(self.depths):
             for i in range(depth):
                 stride = 2 if stage and not i else 1
@@ -120,12 +121,12 @@ class _Resnet(Backbone):
     DEPTHS: ClassVar[tuple[int, ...]]
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; layer1_0/conv1/kernel is layer1.0.conv1.weight."""
         self.check_convention(convention)
         for path in self.paths():
             module = ".".join(path[2:-1]).replace("conv1_bn", "bn1").replace("_", ".")
-            yield in_torch(path, module or "fc")
+            yield torch_array(path, module or "fc")
 
 
 class _Shallow(_Resnet):
@@ -154,7 +155,7 @@ class _Deep(_Resnet):
         return _Trunk(self.DEPTHS, _Bottleneck, LIBRARIES[self.library])
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; layer1_0/conv1/kernel is layer1.0.conv1.weight, or Keras' conv2_block1_1_conv/kernel.
 
         Raises:
@@ -162,8 +163,8 @@ class _Deep(_Resnet):
         """
         self.check_library(convention)
         if convention == "keras":
-            return (Published(path, _in_keras(path)) for path in self.paths())
-        return super().published(convention)
+            return (PublishedArray(path, _in_keras(path)) for path in self.paths())
+        return super().published_arrays(convention)
 
 
 NORM = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}

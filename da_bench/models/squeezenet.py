@@ -12,9 +12,10 @@ import numpy as np
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Array
-from da_bench.models.backbone import Backbone, Published, in_torch
+from da_bench.models.backbone import Backbone
 from da_bench.models.base import register
-from da_bench.models.layers import Conv, max_pool, surrounded
+from da_bench.models.layers import Conv, max_pool, pad_for_max_pool
+from da_bench.models.weight_names import PublishedArray, torch_array
 
 SQUEEZED = {"fire2": 16, "fire3": 16, "fire4": 32, "fire5": 32, "fire6": 48, "fire7": 48, "fire8": 64, "fire9": 64}
 FEATURES = 512
@@ -59,7 +60,7 @@ class _Trunk(nn.Module):
 
 def _pool(maps: Array) -> Array:
     """3x3 of stride 2; what is left over at the end gets a window too."""
-    return max_pool(surrounded(maps, 0, 1), 3, 2)
+    return max_pool(pad_for_max_pool(maps, 0, 1), 3, 2)
 
 
 @register
@@ -93,7 +94,7 @@ class Squeezenet(Backbone):
         return nn.relu(self.head(places)).mean(axis=1)
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; fire2/squeeze/kernel is features.3.squeeze.weight, or fire2/squeeze1x1/kernel in Keras."""
         self.check_convention(convention)
         for path in self.paths():
@@ -101,15 +102,15 @@ class Squeezenet(Backbone):
                 yield _in_keras(path)
                 continue
             first, *rest = path[2:-1] or ("",)
-            one = in_torch(path, ".".join(["features", TORCHVISION[first], *rest]) if first else "classifier.1")
-            yield one._replace(turned=_of_one_place) if path[1:] == ("head", "kernel") else one
+            one = torch_array(path, ".".join(["features", TORCHVISION[first], *rest]) if first else "classifier.1")
+            yield one._replace(convert=_of_one_place) if path[1:] == ("head", "kernel") else one
 
 
-def _in_keras(path: tuple[str, ...]) -> Published:
+def _in_keras(path: tuple[str, ...]) -> PublishedArray:
     """Keras' names; its classifier, conv10, is a 1x1 convolution too."""
     layer = "/".join(path[2:-1]).replace("squeeze", "squeeze1x1") or "conv10"
     turned = (lambda kernel: kernel[0, 0]) if path[1:] == ("head", "kernel") else np.asarray
-    return Published(path, f"{layer}/{path[-1]}", turned)
+    return PublishedArray(path, f"{layer}/{path[-1]}", turned)
 
 
 def _of_one_place(weight: np.ndarray) -> np.ndarray:

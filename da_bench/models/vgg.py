@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from da_bench.core.types import Array
-from da_bench.models.backbone import HE, Backbone, Published, in_torch
+from da_bench.models.backbone import HE, Backbone
 from da_bench.models.base import register
 from da_bench.models.layers import BatchNorm, Conv, Dense, max_pool
+from da_bench.models.weight_names import PublishedArray, torch_array
 
 WIDTHS = (64, 128, 256, 512, 512)  # of the five blocks
 PLACES = 7  # rows and columns of the maps that fc6 sees
@@ -84,7 +85,7 @@ class _Vgg(Backbone):
         return _Trunk(self.DEPTHS, self.BATCH_NORM, self.dropout)
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; conv1_2/kernel is features.2.weight in PyTorch's files, block1_conv2/kernel in Keras'."""
         self.check_convention(convention)
         places = _places(self.DEPTHS, self.BATCH_NORM)
@@ -102,10 +103,10 @@ def _places(depths: tuple[int, ...], batch_norm: bool) -> dict[str, int]:
     return {name: place for place, name in enumerate(layers)}
 
 
-def _in_torchvision(path: tuple[str, ...], places: dict[str, int]) -> Published:
+def _in_torchvision(path: tuple[str, ...], places: dict[str, int]) -> PublishedArray:
     module = "".join(path[2:-1])
-    one = in_torch(path, TORCHVISION.get(module) or f"features.{places[module]}")
-    return one._replace(turned=_rows_first) if path[2:] == ("fc6", "kernel") else one
+    one = torch_array(path, TORCHVISION.get(module) or f"features.{places[module]}")
+    return one._replace(convert=_rows_first) if path[2:] == ("fc6", "kernel") else one
 
 
 def _rows_first(weight: np.ndarray) -> np.ndarray:
@@ -114,9 +115,9 @@ def _rows_first(weight: np.ndarray) -> np.ndarray:
     return maps.transpose(2, 3, 1, 0).reshape(-1, len(weight))
 
 
-def _in_keras(path: tuple[str, ...]) -> Published:
+def _in_keras(path: tuple[str, ...]) -> PublishedArray:
     module = "".join(path[2:-1])
-    return Published(path, f"{KERAS.get(module) or f'block{module[4]}_conv{module[6]}'}/{path[-1]}")
+    return PublishedArray(path, f"{KERAS.get(module) or f'block{module[4]}_conv{module[6]}'}/{path[-1]}")
 
 
 @register

@@ -10,11 +10,11 @@ import numpy as np
 
 from da_bench.core.config import Registry, UserError
 from da_bench.core.types import Array
-from da_bench.models.backbone import Backbone, Published, from_torch, in_torch
+from da_bench.models.backbone import Backbone
 from da_bench.models.base import register
 from da_bench.models.layers import Dense
 from da_bench.models.transformer import SelfAttention, layer_norm
-from da_bench.models.weight_names import Layer, torch_linear, torch_norm
+from da_bench.models.weight_names import Layer, PublishedArray, torch_array, torch_layout, torch_linear, torch_norm
 
 LAYERS = 12
 
@@ -144,7 +144,7 @@ NAMES = {
 FIRST = {"open_clip": "visual.ln_pre", "huggingface": "vision_model.pre_layrnorm"}  # so written there
 PROJECTION: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "open_clip": ("visual.proj", np.asarray),
-    "huggingface": ("visual_projection.weight", from_torch),
+    "huggingface": ("visual_projection.weight", torch_layout),
 }
 
 
@@ -198,7 +198,7 @@ class Vit(Backbone):
         return Trunk(self.patch, self.side // self.patch, self.SIZE, RECIPES[self.recipe])
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """See `Backbone`; a tensor that holds queries, keys and values comes three times, each with its third.
 
         Raises:
@@ -228,31 +228,31 @@ class VitB16(Vit):
     SIZE = 768, 12, 512
 
 
-def _published(recipe: Recipe, convention: str) -> Iterator[Published]:
+def _published(recipe: Recipe, convention: str) -> Iterator[PublishedArray]:
     names, embed = NAMES[convention], ("params", "trunk", "embed")
-    yield Published((*embed, "token"), names.token, np.ravel)
-    yield Published((*embed, "positions"), names.positions, _rows)
-    yield in_torch((*embed, "patches", "kernel"), names.patches)
+    yield PublishedArray((*embed, "token"), names.token, np.ravel)
+    yield PublishedArray((*embed, "positions"), names.positions, _rows)
+    yield torch_array((*embed, "patches", "kernel"), names.patches)
     if recipe.registers:
-        yield Published((*embed, "registers"), "register_tokens", _rows)
+        yield PublishedArray((*embed, "registers"), "register_tokens", _rows)
     if not recipe.clip:
-        yield in_torch((*embed, "patches", "bias"), names.patches)
+        yield torch_array((*embed, "patches", "bias"), names.patches)
     for i in range(LAYERS):
         yield from _block(("trunk", f"block{i:02}"), f"{names.block}{i}.", names, recipe.layer_scale)
     yield from torch_norm(("trunk", "top_norm"), names.last)
     if recipe.clip:
         yield from torch_norm(("trunk", "embed", "norm"), FIRST[convention])
-        yield Published(("params", "trunk", "top_projection", "kernel"), *PROJECTION[convention])
+        yield PublishedArray(("params", "trunk", "top_projection", "kernel"), *PROJECTION[convention])
     if names.head:
         yield from torch_linear(("head",), names.head)
 
 
-def _block(ours: Layer, block: str, names: Names, layer_scale: bool) -> Iterator[Published]:
+def _block(ours: Layer, block: str, names: Names, layer_scale: bool) -> Iterator[PublishedArray]:
     for i in (1, 2):
         yield from torch_norm((*ours, f"norm{i}"), block + names.norms[i - 1])
         yield from torch_linear((*ours, f"mlp{i}"), block + names.mlp[i - 1])
         if layer_scale:
-            yield Published(("params", *ours, f"scale{i}"), f"{block}ls{i}.gamma")
+            yield PublishedArray(("params", *ours, f"scale{i}"), f"{block}ls{i}.gamma")
     attention = *ours, "attention"
     yield from torch_linear((*attention, "out"), block + names.out)
     for i, part in enumerate(("query", "key", "value")):
@@ -260,8 +260,8 @@ def _block(ours: Layer, block: str, names: Names, layer_scale: bool) -> Iterator
             yield from torch_linear((*attention, part), block + names.attention[i])
         else:
             kernel, bias = (("params", *attention, part, leaf) for leaf in ("kernel", "bias"))
-            yield Published(kernel, f"{block}{names.attention}weight", functools.partial(_third, place=i))
-            yield Published(bias, f"{block}{names.attention}bias", functools.partial(_third, place=i))
+            yield PublishedArray(kernel, f"{block}{names.attention}weight", functools.partial(_third, place=i))
+            yield PublishedArray(bias, f"{block}{names.attention}bias", functools.partial(_third, place=i))
 
 
 def _third(array: np.ndarray, place: int) -> np.ndarray:

@@ -7,13 +7,14 @@ import flax.linen as nn
 
 from da_bench.core.config import Registry
 from da_bench.core.types import Array
-from da_bench.models.backbone import Backbone, Published
+from da_bench.models.backbone import Backbone
 from da_bench.models.base import register
 from da_bench.models.weight_names import (
-    depthwise,
+    PublishedArray,
     keras_batch_norm,
+    keras_depthwise_layout,
+    keras_layer_name,
     keras_linear,
-    numbered,
     torch_batch_norm,
     torch_convolution,
     torch_linear,
@@ -64,7 +65,7 @@ class Xception(Backbone):
         return Trunk(LIBRARIES[self.library], self.dropout)
 
     @nn.nowrap
-    def published(self, convention: str) -> Iterator[Published]:
+    def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """See `Backbone`; Keras numbers the layers of shortcuts in the order in which it makes them.
 
         Raises:
@@ -74,24 +75,26 @@ class Xception(Backbone):
         return _of_keras() if convention == "keras" else _of_timm()
 
 
-def _of_keras() -> Iterator[Published]:
+def _of_keras() -> Iterator[PublishedArray]:
     for i in (1, 2):
-        yield Published(("params", "trunk", "block01", f"conv{i}", "kernel"), f"block1_conv{i}/kernel")
+        yield PublishedArray(("params", "trunk", "block01", f"conv{i}", "kernel"), f"block1_conv{i}/kernel")
         yield from keras_batch_norm(("trunk", "block01", f"conv{i}_bn"), f"block1_conv{i}_bn")
     for block, widths in (*BLOCKS.items(), LAST):
         for i in range(1, len(widths) + 1):
             ours, name = ("trunk", f"block{block:02}", f"sepconv{i}"), f"block{block}_sepconv{i}"
-            yield Published(("params", *ours, "depthwise", "kernel"), f"{name}/depthwise_kernel", depthwise)
-            yield Published(("params", *ours, "pointwise", "kernel"), f"{name}/pointwise_kernel")
+            yield PublishedArray(
+                ("params", *ours, "depthwise", "kernel"), f"{name}/depthwise_kernel", keras_depthwise_layout
+            )
+            yield PublishedArray(("params", *ours, "pointwise", "kernel"), f"{name}/pointwise_kernel")
             yield from keras_batch_norm((*ours[:-1], f"sepconv{i}_bn"), f"{name}_bn")
     for i, block in enumerate(HALVED):
         ours = "trunk", f"block{block:02}", "shortcut"
-        yield Published(("params", *ours, "kernel"), f"{numbered('conv2d', i)}/kernel")
-        yield from keras_batch_norm((*ours[:-1], "shortcut_bn"), numbered("batch_normalization", i))
+        yield PublishedArray(("params", *ours, "kernel"), f"{keras_layer_name('conv2d', i)}/kernel")
+        yield from keras_batch_norm((*ours[:-1], "shortcut_bn"), keras_layer_name("batch_normalization", i))
     yield from keras_linear(("head",), "predictions")
 
 
-def _of_timm() -> Iterator[Published]:
+def _of_timm() -> Iterator[PublishedArray]:
     """There blocks count from the first with a shortcut, and layers within them by place, ReLU and all."""
     for i in (1, 2):
         yield from torch_convolution(("trunk", "block01", f"conv{i}"), f"conv{i}")
@@ -108,7 +111,7 @@ def _of_timm() -> Iterator[Published]:
     yield from torch_linear(("head",), "fc")
 
 
-def _separable(block: int, place: int, convolution: str, norm: str) -> Iterator[Published]:
+def _separable(block: int, place: int, convolution: str, norm: str) -> Iterator[PublishedArray]:
     ours = "trunk", f"block{block:02}", f"sepconv{place}"
     yield from torch_convolution((*ours, "depthwise"), f"{convolution}.conv1")
     yield from torch_convolution((*ours, "pointwise"), f"{convolution}.pointwise")

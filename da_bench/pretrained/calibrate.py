@@ -14,13 +14,13 @@ from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import forward
 from da_bench.models.backbone import Backbone
 from da_bench.pretrained.convert import Paths
-from da_bench.pretrained.example_images import TOGETHER, batches
+from da_bench.pretrained.example_images import BATCH_SIZE, batches
 
 MOST = 512  # pictures, evenly spread over those that there are
 Moments = dict[tuple[str, ...], tuple[Array, Array]]  # of what enters a normalisation: means and squares [channels]
 
 
-def calibrated(
+def calibrate_batch_norm(
     model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray], view: View, files: Sequence[Path]
 ) -> Paths:
     """The arrays, batch normalisation with the statistics of its inputs for the pictures `files`.
@@ -32,12 +32,12 @@ def calibrated(
     Raises:
         UserError: a picture cannot be read, or there are fewer than fill one batch.
     """
-    if len(files) < TOGETHER:
+    if len(files) < BATCH_SIZE:
         raise UserError(
-            f"{len(files)} pictures are too few for statistics of batch normalisation: give {TOGETHER} or more"
+            f"{len(files)} pictures are too few for statistics of batch normalisation: give {BATCH_SIZE} or more"
         )
     chosen = [
-        files[i] for i in np.linspace(0, len(files) - 1, min(MOST, len(files)) // TOGETHER * TOGETHER).astype(int)
+        files[i] for i in np.linspace(0, len(files) - 1, min(MOST, len(files)) // BATCH_SIZE * BATCH_SIZE).astype(int)
     ]
     tree = unflatten(arrays)
     params, stats = tree.pop("params"), tree

@@ -10,8 +10,8 @@ from da_bench.core.config import UserError
 from da_bench.core.trees import unflatten
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import forward
-from da_bench.pretrained.convert import whole
-from da_bench.pretrained.example_images import TOGETHER, batches
+from da_bench.pretrained.convert import published_network
+from da_bench.pretrained.example_images import BATCH_SIZE, batches
 from da_bench.pretrained.store import load
 
 
@@ -41,7 +41,7 @@ def classify(
         raise UserError(f"the weights '{name}' have {'no classifier' if facts.view else 'nothing to do with pictures'}")
     if labels is not None and len(labels) != facts.classes:
         raise UserError(f"{len(labels)} labels for the {facts.classes} classes of '{name}': give one for each")
-    model, tree = whole(facts.arch, facts.convention, facts.classes), unflatten(arrays)
+    model, tree = published_network(facts.arch, facts.convention, facts.classes), unflatten(arrays)
     params, stats, view = tree.pop("params"), tree, facts.view
     predict = jax.jit(lambda p, s, x: jax.nn.softmax(forward(model, p, s, evaluation_input(view, x))[0].logits))
     return _classified(lambda x: np.asarray(predict(params, stats, x)), view, files, labels)
@@ -51,6 +51,6 @@ def _classified(
     predict: Callable[[np.ndarray], np.ndarray], view: View, files: Sequence[Path], labels: Sequence[str] | None
 ) -> Iterator[tuple[Path, str, float]]:
     for i, stored in enumerate(batches(view, files)):
-        for file, shares in zip(files[i * TOGETHER :], predict(stored), strict=False):
+        for file, shares in zip(files[i * BATCH_SIZE :], predict(stored), strict=False):
             best = int(shares.argmax())
             yield file, labels[best] if labels else str(best), float(shares[best])

@@ -13,8 +13,8 @@ from da_bench.core.config import UserError, did_you_mean
 from da_bench.core.trees import flatten
 from da_bench.core.types import Tree
 from da_bench.models import MODELS, initialise
-from da_bench.models.backbone import Backbone, Published
-from da_bench.models.weight_names import as_in_a_fresh_session
+from da_bench.models.backbone import Backbone
+from da_bench.models.weight_names import PublishedArray, fresh_session_names
 from da_bench.pretrained.files import unusable
 
 COUNTERS = "num_batches_tracked"  # of torch: how many batches a running mean has seen
@@ -32,7 +32,7 @@ class Converted(NamedTuple):
     classes: int
 
 
-def backbone(arch: str) -> type[Backbone]:
+def backbone_class(arch: str) -> type[Backbone]:
     """The network of this name whose trunk may be pretrained.
 
     Raises:
@@ -45,14 +45,14 @@ def backbone(arch: str) -> type[Backbone]:
     return found
 
 
-def whole(arch: str, convention: str, classes: int) -> Backbone:
+def published_network(arch: str, convention: str, classes: int) -> Backbone:
     """The network as it was published: trunk and classifier, nothing between them."""
-    return backbone(arch)(classes=classes, bottleneck=None, **fields(arch, convention))
+    return backbone_class(arch)(classes=classes, bottleneck=None, **convention_fields(arch, convention))
 
 
-def fields(arch: str, convention: str) -> dict[str, Any]:
+def convention_fields(arch: str, convention: str) -> dict[str, Any]:
     """Those of the network that decide whose files it is for, with the values for files of one convention."""
-    cls = backbone(arch)
+    cls = backbone_class(arch)
     deciding = sorted({name for one in cls.FIELDS.values() for name in one})
     usual = {field.name: field.default for field in dataclasses.fields(cls) if field.name in deciding}
     return {**usual, **cls.FIELDS.get(convention, {})}
@@ -67,33 +67,33 @@ def convert(path: Path, arch: str, arrays: Mapping[str, np.ndarray]) -> Converte
     """
     convention = _convention(arch, arrays)
     arrays = _in_a_fresh_session(arrays) if convention == "keras" else arrays
-    wanted = list(whole(arch, convention, 1).published(convention))
+    wanted = list(published_network(arch, convention, 1).published_arrays(convention))
     _check_names(path, arch, convention, wanted, arrays)
     found = {one.path: _turned(path, one, arrays[one.name]) for one in wanted if one.name in arrays}
     classes = _classes(found)
-    _check_shapes(path, whole(arch, convention, max(classes, 1)), wanted, found)
+    _check_shapes(path, published_network(arch, convention, max(classes, 1)), wanted, found)
     return Converted(convention, found, classes)
 
 
 def _convention(arch: str, arrays: Mapping[str, np.ndarray]) -> str:
     """Whose names fit best."""
-    return max(backbone(arch).CONVENTIONS, key=lambda one: len(_names(arch, one) & arrays.keys()))
+    return max(backbone_class(arch).CONVENTIONS, key=lambda one: len(_names(arch, one) & arrays.keys()))
 
 
 def _in_a_fresh_session(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """Layers that Keras named by itself, called as if nothing had been made before them."""
-    layers = as_in_a_fresh_session({name.rpartition("/")[0] for name in arrays})
+    layers = fresh_session_names({name.rpartition("/")[0] for name in arrays})
     parted = {name: name.rpartition("/") for name in arrays}
     return {f"{layers[parted[name][0]]}/{parted[name][2]}": array for name, array in arrays.items()}
 
 
 @functools.cache
 def _names(arch: str, convention: str) -> set[str]:
-    return {one.name for one in whole(arch, convention, 1).published(convention)}
+    return {one.name for one in published_network(arch, convention, 1).published_arrays(convention)}
 
 
 def _check_names(
-    path: Path, arch: str, convention: str, wanted: list[Published], arrays: Mapping[str, np.ndarray]
+    path: Path, arch: str, convention: str, wanted: list[PublishedArray], arrays: Mapping[str, np.ndarray]
 ) -> None:
     """A classifier may be left out as a whole; everything else may not."""
     there = {one.name for one in wanted} & arrays.keys()
@@ -101,7 +101,7 @@ def _check_names(
         raise unusable(path, f"it is no '{arch}' but a '{other}'", f"import it with --arch {other}")
     headless = not any(one.name in there for one in wanted if is_head(one.path))
     missing = [one.name for one in wanted if one.name not in there and not (headless and is_head(one.path))]
-    ignored = backbone(arch).IGNORED
+    ignored = backbone_class(arch).IGNORED
     surplus = [
         n for n in arrays if n not in there and not n.endswith(COUNTERS) and not n.startswith(ignored or ("\0",))
     ]
@@ -130,10 +130,10 @@ def _other(arch: str, arrays: Mapping[str, np.ndarray], least: int) -> str | Non
     return best[0] if best and fits[best] > least else None
 
 
-def _turned(path: Path, one: Published, array: np.ndarray) -> np.ndarray:
+def _turned(path: Path, one: PublishedArray, array: np.ndarray) -> np.ndarray:
     """As ours, float32."""
     try:
-        turned = one.turned(array)
+        turned = one.convert(array)
     except (ValueError, IndexError) as error:
         raise unusable(
             path, f"'{one.name}' of shape {list(array.shape)} cannot be turned into ours ({error})", REMEDY
@@ -152,8 +152,8 @@ def _classes(found: Paths) -> int:
     return max((array.shape[-1] for path, array in found.items() if is_head(path) and array.ndim), default=0)
 
 
-def _check_shapes(path: Path, model: Backbone, wanted: list[Published], found: Paths) -> None:
-    shapes = flatten(declared(model))
+def _check_shapes(path: Path, model: Backbone, wanted: list[PublishedArray], found: Paths) -> None:
+    shapes = flatten(variable_shapes(model))
     names = {one.path: one.name for one in wanted}
     if unknown := names.keys() - shapes.keys():
         raise UserError(f"model {type(model).__name__} publishes arrays that it does not have: {sorted(unknown)}")
@@ -166,7 +166,7 @@ def _check_shapes(path: Path, model: Backbone, wanted: list[Published], found: P
         raise unusable(path, f"arrays have other shapes, each as the network lays it out: {'; '.join(wrong)}", REMEDY)
 
 
-def declared(model: Backbone) -> Tree:
+def variable_shapes(model: Backbone) -> Tree:
     """Shapes and types of the network's {"params": ..., "batch_stats": ...}; nothing is computed."""
     params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), model.probe()))
     return {"params": params, **stats}

@@ -10,10 +10,10 @@ from da_bench.data.images import decode, resize
 from da_bench.data.transforms import View
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-TOGETHER = 16  # pictures in one pass
+BATCH_SIZE = 16  # pictures in one pass
 
 
-def pictures(place: Path) -> list[Path]:
+def find_images(place: Path) -> list[Path]:
     """A picture, or all of a folder and its folders, sorted.
 
     Raises:
@@ -31,6 +31,6 @@ def batches(view: View, files: Sequence[Path]) -> Iterator[np.ndarray]:
     Raises:
         UserError: see `data.pictures.decode`.
     """
-    for start in range(0, len(files), TOGETHER):
-        stored = [resize(decode(file), view.pack_side, view.resize) for file in files[start : start + TOGETHER]]
-        yield np.stack([*stored, *[np.zeros_like(stored[0])] * (TOGETHER - len(stored))])
+    for start in range(0, len(files), BATCH_SIZE):
+        stored = [resize(decode(file), view.pack_side, view.resize) for file in files[start : start + BATCH_SIZE]]
+        yield np.stack([*stored, *[np.zeros_like(stored[0])] * (BATCH_SIZE - len(stored))])

@@ -32,7 +32,7 @@ FEATURES, SUMMARY = "features.npy", "store.json"
 REMEDY = "free some space or grant permission to write there, or set DA_BENCH_CACHE to another folder"
 
 
-class Same:
+class IdentityKey:
     """A thing, by which one it is: what was made of it once is not looked for again."""
 
     def __init__(self, thing: Any) -> None:
@@ -42,17 +42,17 @@ class Same:
         return id(self.thing)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.thing is other.thing
+        return isinstance(other, IdentityKey) and self.thing is other.thing
 
 
-class Trunk(NamedTuple):
+class FeatureExtractor(NamedTuple):
     """What makes features of pictures: the name of imported weights, and how pictures are seen."""
 
     weights: str
     view: View
 
 
-def extracted(task: Task, trunk: Trunk) -> Task:
+def extract_features(task: Task, trunk: FeatureExtractor) -> Task:
     """The task with float32 features [n, d] in place of its pictures [n, side, side, 3].
 
     Its fingerprint is of the pictures and of the trunk, so equal on every machine, as rounding is not.
@@ -64,14 +64,14 @@ def extracted(task: Task, trunk: Trunk) -> Task:
 
     def of(domain: Domain) -> Domain:
         rows = domain.inputs if isinstance(domain.inputs, Rows) else Rows(domain.inputs, np.arange(len(domain.labels)))
-        inputs: Any = Rows(stored(Same(rows.array), trunk, task.name), rows.index)
+        inputs: Any = Rows(stored_features(IdentityKey(rows.array), trunk, task.name), rows.index)
         return Domain(inputs, domain.labels)
 
     source, target = (Splits(*map(of, splits)) for splits in (task.source, task.target))
-    return dataclasses.replace(marked(task, trunk), source=source, target=target)
+    return dataclasses.replace(with_features_origin(task, trunk), source=source, target=target)
 
 
-def marked(task: Task, trunk: Trunk) -> Task:
+def with_features_origin(task: Task, trunk: FeatureExtractor) -> Task:
     """The task with the fingerprint of its features, but pictures as inputs: for what looks at labels alone."""
     return dataclasses.replace(
         task, origin=hashlib.sha256(f"{task.fingerprint} {_described(trunk)}".encode()).hexdigest()
@@ -79,7 +79,7 @@ def marked(task: Task, trunk: Trunk) -> Task:
 
 
 @functools.lru_cache(maxsize=8)
-def stored(of: Same, trunk: Trunk, name: str) -> np.ndarray:
+def stored_features(of: IdentityKey, trunk: FeatureExtractor, name: str) -> np.ndarray:
     """Features [n, d] of pictures [n, side, side, 3] uint8, from the store, or computed and put there.
 
     name: of what they belong to, for the progress bar.
@@ -93,10 +93,10 @@ def stored(of: Same, trunk: Trunk, name: str) -> np.ndarray:
     def make(folder: Path) -> None:
         _make(folder, pictures, _chunks(pictures, trunk, (network, params, stats)), f"{name}: {trunk.weights}")
 
-    return kept(_key(pictures, trunk), (len(pictures), width), make)
+    return cached_array(_key(pictures, trunk), (len(pictures), width), make)
 
 
-def kept(key: str, shape: tuple[int, int], make: Callable[[Path], None]) -> np.ndarray:
+def cached_array(key: str, shape: tuple[int, int], make: Callable[[Path], None]) -> np.ndarray:
     """Float32 [n, d] of this shape from the store's folder `key`, which `make` fills where there is none, see `put`.
 
     Raises:
@@ -111,12 +111,12 @@ def kept(key: str, shape: tuple[int, int], make: Callable[[Path], None]) -> np.n
         return _read(folder, shape)
 
 
-def _described(trunk: Trunk) -> str:
+def _described(trunk: FeatureExtractor) -> str:
     seen = {**as_dict(trunk.view), "augment": "none"}
     return json.dumps([trunk.weights, seen], sort_keys=True)
 
 
-def _key(pictures: Array, trunk: Trunk) -> str:
+def _key(pictures: Array, trunk: FeatureExtractor) -> str:
     digest = hashlib.sha256(_described(trunk).encode())
     digest.update(f"{pictures.shape}".encode())
     for start in range(0, len(pictures), CHUNK):
@@ -124,13 +124,13 @@ def _key(pictures: Array, trunk: Trunk) -> str:
     return f"{trunk.weights}-{digest.hexdigest()[:16]}"
 
 
-def _network(trunk: Trunk) -> tuple[Network, Tree, Tree]:
+def _network(trunk: FeatureExtractor) -> tuple[Network, Tree, Tree]:
     """The published network up to its own features, with its arrays."""
-    network = weights.network(trunk.weights)
-    weights.check(network, trunk.view)
+    network = weights.backbone(trunk.weights)
+    weights.check_network(network, trunk.view)
     begun = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), _example(trunk.view))
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), dict(begun))
-    tree = merge_pretrained(zeros, weights.start(network))
+    tree = merge_pretrained(zeros, weights.initial_variables(network))
     return network, tree.pop("params"), tree
 
 
@@ -138,7 +138,7 @@ def _example(view: View) -> Any:
     return jax.ShapeDtypeStruct((1, view.pixels, view.pixels, 3), jnp.float32)
 
 
-def _chunks(pictures: Array, trunk: Trunk, made: tuple[Network, Tree, Tree]) -> Callable[[int], np.ndarray]:
+def _chunks(pictures: Array, trunk: FeatureExtractor, made: tuple[Network, Tree, Tree]) -> Callable[[int], np.ndarray]:
     """A function of the first row: features of the chunk that begins there."""
     network, params, stats = made
 
@@ -162,10 +162,10 @@ def _make(folder: Path, pictures: Array, features_from: Callable[[int], np.ndarr
     places = [(start, draft / f"{start:08}.npy") for start in range(0, len(pictures), CHUNK)]
     for start, place in bar([one for one in places if not one[1].exists()], name, f"x {CHUNK} pictures"):
         _save(place, features_from(start))
-    put(folder, np.concatenate([np.load(place, allow_pickle=False) for _, place in places]))
+    write_array(folder, np.concatenate([np.load(place, allow_pickle=False) for _, place in places]))
 
 
-def put(folder: Path, whole: np.ndarray) -> None:
+def write_array(folder: Path, whole: np.ndarray) -> None:
     """Make a store's folder of a float32 array [n, d], at once for all who look."""
     draft = _draft(folder)
     _save(draft / FEATURES, whole)

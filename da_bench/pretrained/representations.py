@@ -18,7 +18,7 @@ from pydantic import Field
 from da_bench.core.config import Count, UserError, as_dict, setting
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.data.lazy_arrays import Rows, pool
-from da_bench.pretrained.features import Same, kept, put
+from da_bench.pretrained.features import IdentityKey, cached_array, write_array
 
 RIDGE = 1e-5  # added to the diagonal but for the constant's place, as the authors do: a word that is in no row has a 0
 WIDEST = 10_000  # inputs a row: a layer solves a system of so many unknowns
@@ -70,7 +70,7 @@ def stacked(rows: Any, learned_from: np.ndarray, msda: Msda) -> np.ndarray:
     return np.concatenate(layers, axis=1)
 
 
-def represented(task: Task, msda: Msda) -> Task:
+def represent(task: Task, msda: Msda) -> Task:
     """The task with this representation in place of its inputs [n, d].
 
     Its fingerprint is of the inputs and of the settings, so equal on every machine, as rounding is not.
@@ -78,32 +78,32 @@ def represented(task: Task, msda: Msda) -> Task:
     Raises:
         UserError: inputs that are no rows, or too wide; the store is damaged. StorageError: it cannot be written to.
     """
-    return _represented(Same(task), msda)
+    return _represented(IdentityKey(task), msda)
 
 
 @functools.lru_cache(maxsize=1)  # of a gigabyte
-def _represented(of: Same, msda: Msda) -> Task:
+def _represented(of: IdentityKey, msda: Msda) -> Task:
     task: Task = of.thing
     shape = task.source.train.inputs.shape[1:]
     if len(shape) != 1 or shape[0] > WIDEST:
         raise UserError(
             f"Experiment.msda: an input of '{task.name}' is of shape {shape}; give rows of at most {WIDEST} numbers"
         )
-    origin = marked(task, msda).origin
+    origin = with_representation_origin(task, msda).origin
     domains = [domain for splits in (task.source, task.target) for domain in splits]
     inputs, places = pool([domain.inputs for domain in domains])
     learned_from = np.unique(np.concatenate([places[i] for i in (0, 1, 3, 4)]))  # not the tests, 2 and 5
 
     def make(folder: Path) -> None:
-        put(folder, stacked(inputs, learned_from, msda))
+        write_array(folder, stacked(inputs, learned_from, msda))
 
-    whole = kept(f"msda-{origin[:16]}", (len(inputs), (msda.layers + 1) * shape[0]), make)
+    whole = cached_array(f"msda-{origin[:16]}", (len(inputs), (msda.layers + 1) * shape[0]), make)
     read: Any = [Rows(whole, rows) for rows in places]
     source, target = (Splits(*map(Domain, read[i : i + 3], (one.labels for one in domains[i : i + 3]))) for i in (0, 3))
     return dataclasses.replace(task, source=source, target=target, origin=origin)
 
 
-def marked(task: Task, msda: Msda) -> Task:
+def with_representation_origin(task: Task, msda: Msda) -> Task:
     """The task with the fingerprint of its representation, but its own inputs: for what looks at labels alone."""
     told = f"{task.fingerprint} {json.dumps(as_dict(msda), sort_keys=True)}"
     return dataclasses.replace(task, origin=hashlib.sha256(told.encode()).hexdigest())

@@ -25,9 +25,18 @@ from da_bench.data.transforms import View
 from da_bench.models import Network, forward
 from da_bench.models.backbone import Backbone
 from da_bench.pretrained import safetensors, sources
-from da_bench.pretrained.calibrate import calibrated
-from da_bench.pretrained.convert import Converted, Paths, backbone, convert, declared, fields, is_head, whole
-from da_bench.pretrained.example_images import pictures
+from da_bench.pretrained.calibrate import calibrate_batch_norm
+from da_bench.pretrained.convert import (
+    Converted,
+    Paths,
+    backbone_class,
+    convention_fields,
+    convert,
+    is_head,
+    published_network,
+    variable_shapes,
+)
+from da_bench.pretrained.example_images import find_images
 from da_bench.pretrained.files import damaged, read_bytes
 from da_bench.pretrained.read import read
 
@@ -38,7 +47,7 @@ IMAGENET = (1000, 1001)  # classes; Google's networks have one more, "background
 NAME = re.compile(r"[a-z0-9][a-z0-9_.]*")
 
 
-class Asked(NamedTuple):
+class ImportRequest(NamedTuple):
     """An import: for which network; the name to give; what the file cannot say. "" and None: as is usual for it.
 
     statistics_from: a folder of pictures, whose statistics batch normalisation is to have, see `calibrate.calibrated`.
@@ -52,7 +61,7 @@ class Asked(NamedTuple):
     statistics_from: Path | None = None
 
 
-class Facts(NamedTuple):
+class WeightsInfo(NamedTuple):
     """What there is to say of imported weights.
 
     fields: of the network, that they need; view: how pictures are prepared, None: they are for no pictures; classes: of
@@ -78,12 +87,12 @@ def folder() -> Path:
     return Path(given).expanduser() if given else cache_folder("weights")
 
 
-def names() -> list[str]:
+def imported_names() -> list[str]:
     """Of all that are imported."""
     return sorted(path.stem for path in folder().glob("[!.]*.safetensors"))
 
 
-def import_file(path: Path, asked: Asked) -> str:
+def import_file(path: Path, asked: ImportRequest) -> str:
     """Import a published file; returns the name of the weights. A file that was imported before is found again.
 
     Raises:
@@ -95,33 +104,33 @@ def import_file(path: Path, asked: Asked) -> str:
     if asked.name and not NAME.fullmatch(asked.name):
         raise UserError(f"weights cannot be called '{asked.name}': give small letters, digits, '_' and '.'")
     asked = asked._replace(arch=asked.arch or _usual_arch(path, sha256))
-    backbone(asked.arch)
+    backbone_class(asked.arch)
     converted = convert(path, asked.arch, read(path, asked.arch))
     _check_classes(path, converted.classes, asked.classes)
-    facts = _facts(path, asked, converted, sha256)
+    info = _facts(path, asked, converted, sha256)
     arrays = converted.arrays
     if asked.statistics_from:
-        facts, arrays = _calibrated(facts, arrays, pictures(asked.statistics_from))
-    name = f"{facts.arch}-{asked.name or facts.convention}-{facts.digest[:12]}"
-    _write(folder() / f"{name}.safetensors", facts, arrays)
+        info, arrays = _calibrated(info, arrays, find_images(asked.statistics_from))
+    name = f"{info.arch}-{asked.name or info.convention}-{info.digest[:12]}"
+    _write(folder() / f"{name}.safetensors", info, arrays)
     return name
 
 
-def _calibrated(facts: Facts, arrays: Paths, files: list[Path]) -> tuple[Facts, Paths]:
-    if facts.view is None:
-        raise UserError(f"weights of '{facts.arch}' are for no pictures: leave out those to take statistics from")
-    model = whole(facts.arch, facts.convention, max(facts.classes, 1))
-    headed = arrays if facts.classes else {**blank(model), **arrays}
-    made = calibrated(model, headed, facts.view, files)
+def _calibrated(info: WeightsInfo, arrays: Paths, files: list[Path]) -> tuple[WeightsInfo, Paths]:
+    if info.view is None:
+        raise UserError(f"weights of '{info.arch}' are for no pictures: leave out those to take statistics from")
+    model = published_network(info.arch, info.convention, max(info.classes, 1))
+    headed = arrays if info.classes else {**blank(model), **arrays}
+    made = calibrate_batch_norm(model, headed, info.view, files)
     made = {path: made[path] for path in arrays}
-    facts = facts._replace(source={**facts.source, "statistics": f"of pictures in {files[0].parent.name}"})
-    facts = facts._replace(parity=parity(model.clone(classes=facts.classes), made))
-    return facts._replace(digest=digest(facts, made)), made
+    info = info._replace(source={**info.source, "statistics": f"of pictures in {files[0].parent.name}"})
+    info = info._replace(parity=parity(model.clone(classes=info.classes), made))
+    return info._replace(digest=digest(info, made)), made
 
 
 def blank(model: Backbone) -> Paths:
     """Zeros for every array of the network."""
-    return {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flatten(declared(model)).items()}
+    return {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flatten(variable_shapes(model)).items()}
 
 
 def _usual_arch(path: Path, sha256: str) -> str:
@@ -139,14 +148,14 @@ def _check_classes(path: Path, classes: int, asked: int | None) -> None:
         )
 
 
-def _facts(path: Path, asked: Asked, converted: Converted, sha256: str) -> Facts:
+def _facts(path: Path, asked: ImportRequest, converted: Converted, sha256: str) -> WeightsInfo:
     source = sources.known(path.name, sha256)
     source = source if source and source.arch == asked.arch else None
     way = sources.preprocessing(asked.arch, converted.convention, source, asked.preprocessing)
     view = _view(asked.arch, way, source.stored if source else None)
-    facts = Facts(
+    info = WeightsInfo(
         arch=asked.arch,
-        fields=fields(asked.arch, converted.convention),
+        fields=convention_fields(asked.arch, converted.convention),
         convention=converted.convention,
         view=view,
         classes=converted.classes,
@@ -154,21 +163,21 @@ def _facts(path: Path, asked: Asked, converted: Converted, sha256: str) -> Facts
         citation=sources.citation(asked.arch),
         terms=source.terms if source else "those of whoever published the file",
         digest="",
-        parity=parity(whole(asked.arch, converted.convention, converted.classes), converted.arrays),
+        parity=parity(published_network(asked.arch, converted.convention, converted.classes), converted.arrays),
     )
-    return facts._replace(digest=digest(facts, converted.arrays))
+    return info._replace(digest=digest(info, converted.arrays))
 
 
 def _view(arch: str, way: str, stored: int | None) -> View | None:
     if way == "none":
         return None
     published = as_dict(sources.VIEWS[way])
-    return View(**{**published, "pixels": backbone(arch).SIDE, "stored": stored})
+    return View(**{**published, "pixels": backbone_class(arch).SIDE, "stored": stored})
 
 
-def digest(facts: Facts, arrays: Mapping[tuple[str, ...], np.ndarray]) -> str:
+def digest(info: WeightsInfo, arrays: Mapping[tuple[str, ...], np.ndarray]) -> str:
     """Sha256 over the arrays and how they are to be used, the same on every machine."""
-    used = [facts.arch, facts.fields, facts.classes, as_dict(facts.view)]
+    used = [info.arch, info.fields, info.classes, as_dict(info.view)]
     found = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
     for path, array in sorted(arrays.items()):
         found.update(f"{'/'.join(path)} {array.dtype.str} {array.shape}".encode())
@@ -187,14 +196,14 @@ def parity(model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray]) -> dic
     return {"features": np.asarray(output.features[0, :PREFIX]).tolist(), "logits": np.asarray(logits).tolist()}
 
 
-def _write(path: Path, facts: Facts, arrays: Mapping[tuple[str, ...], np.ndarray]) -> None:
-    words = {"da_bench": json.dumps({"format": FORMAT, **facts._asdict(), "view": as_dict(facts.view)}, sort_keys=True)}
+def _write(path: Path, info: WeightsInfo, arrays: Mapping[tuple[str, ...], np.ndarray]) -> None:
+    words = {"da_bench": json.dumps({"format": FORMAT, **info._asdict(), "view": as_dict(info.view)}, sort_keys=True)}
     remedy = "free some space or grant permission to write there, or set DA_BENCH_WEIGHTS to another folder"
     with atomic_file(path, remedy) as file:
         file.writelines(safetensors.written({"/".join(own): array for own, array in arrays.items()}, words))
 
 
-def facts(name: str) -> Facts:
+def info(name: str) -> WeightsInfo:
     """What there is to say of imported weights; their arrays are not read.
 
     Raises:
@@ -205,26 +214,26 @@ def facts(name: str) -> Facts:
 
 
 def _place(name: str) -> Path:
-    if name not in names():
-        there = names()
+    if name not in imported_names():
+        there = imported_names()
         hint = did_you_mean(name, there) if there else "; none are imported"
         raise UserError(f"no weights '{name}' in '{folder()}'{hint}; see `da-bench weights --help`")
     return folder() / f"{name}.safetensors"
 
 
-def _told(path: Path, words: Mapping[str, str]) -> Facts:
+def _told(path: Path, words: Mapping[str, str]) -> WeightsInfo:
     try:
         told = json.loads(words["da_bench"])
         if told.pop("format") != FORMAT:
             raise ValueError("of another version")
-        found = Facts(**told)
+        found = WeightsInfo(**told)
         return found._replace(view=None if found.view is None else View(**told["view"]))
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(path, f"what it says of itself: {error}") from None
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(path: Path, _changed: int) -> tuple[Facts, dict[tuple[str, ...], np.ndarray]]:
+def _loaded(path: Path, _changed: int) -> tuple[WeightsInfo, dict[tuple[str, ...], np.ndarray]]:
     stored = safetensors.read(path)
     told, arrays = _told(path, stored.words), {tuple(name.split("/")): one for name, one in stored.arrays.items()}
     if digest(told, arrays) != told.digest or not path.stem.endswith(told.digest[:12]):
@@ -232,7 +241,7 @@ def _loaded(path: Path, _changed: int) -> tuple[Facts, dict[tuple[str, ...], np.
     return told, arrays
 
 
-def load(name: str) -> tuple[Facts, dict[tuple[str, ...], np.ndarray]]:
+def load(name: str) -> tuple[WeightsInfo, dict[tuple[str, ...], np.ndarray]]:
     """Imported weights, all arrays by their paths; held against their digest.
 
     Raises:
@@ -251,7 +260,7 @@ def verify(name: str) -> float:
         UserError: as `load`; or the difference is more than `TOLERANCE`.
     """
     told, arrays = load(name)
-    found = parity(whole(told.arch, told.convention, told.classes), arrays)
+    found = parity(published_network(told.arch, told.convention, told.classes), arrays)
     apart = max(_apart(np.asarray(told.parity[kind]), np.asarray(found[kind])) for kind in ("features", "logits"))
     if apart > TOLERANCE:
         raise UserError(
@@ -265,15 +274,15 @@ def _apart(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.max(np.abs(one - other), initial=0.0) / np.max(np.abs(one), initial=1e-9))
 
 
-def check(model: Network, view: View | None) -> None:
+def check_network(model: Network, view: View | None) -> None:
     """Refuse a network that does not fit the weights that it is to start from, or pictures prepared otherwise.
 
     Raises:
         UserError: as `facts`; or the weights are another network's, or for another view.
     """
-    if not (name := pretrained_name(model)):
+    if not (name := weights_name(model)):
         return
-    told = facts(name)
+    told = info(name)
     _check_network(name, told, model)
     if (told.view is None) != (view is None):
         needs = "are for no pictures" if told.view is None else "are for pictures on disk"
@@ -289,31 +298,31 @@ def check(model: Network, view: View | None) -> None:
             )
 
 
-def _check_network(name: str, told: Facts, model: Network) -> None:
-    if not isinstance(model, backbone(told.arch)):
+def _check_network(name: str, told: WeightsInfo, model: Network) -> None:
+    if not isinstance(model, backbone_class(told.arch)):
         raise UserError(f"the weights '{name}' are those of '{told.arch}', not of {type(model).__name__}")
     for field, value in told.fields.items():
         if getattr(model, field) != value:
             raise UserError(f"the weights '{name}' need {field} = {value!r}, not {getattr(model, field)!r}")
-    wanted = {path: leaf.shape for path, leaf in flatten(declared(model)).items() if path[1] == "trunk"}
+    wanted = {path: leaf.shape for path, leaf in flatten(variable_shapes(model)).items() if path[1] == "trunk"}
     there = {path: one.shape for path, one in load(name)[1].items() if not is_head(path)}
     if wanted != there:
         odd = "/".join(min(path for path, _ in wanted.items() ^ there.items()))
         raise UserError(f"the weights '{name}' do not fit the network: '{odd}' is of another shape, or only in one")
 
 
-def network(name: str) -> Backbone:
+def backbone(name: str) -> Backbone:
     """The published network up to its own features, which starts from these weights.
 
     Raises:
         UserError: as `facts`.
     """
-    told = facts(name)
-    cls: Any = backbone(told.arch)
+    told = info(name)
+    cls: Any = backbone_class(told.arch)
     return cls(classes=1, bottleneck=None, weights=name, **told.fields)
 
 
-def pretrained_name(model: Network) -> str:
+def weights_name(model: Network) -> str:
     """Of the weights that a network starts from, "": none."""
     return model.weights if isinstance(model, Backbone) else ""
 
@@ -324,13 +333,13 @@ def view(name: str, **geometry: Any) -> View:
     Raises:
         UserError: as `facts`; or they are for no pictures.
     """
-    told = facts(name)
+    told = info(name)
     if told.view is None:
         raise UserError(f"the weights '{name}' are for no pictures, and have no view")
     return View(**{**as_dict(told.view), **geometry})
 
 
-def start(model: Network) -> Tree:
+def initial_variables(model: Network) -> Tree:
     """What a network starts from, {"params": {"trunk": ...}, "batch_stats": ...}; {} where it starts at random.
 
     The trunk alone: bottleneck and head are the task's.
@@ -338,6 +347,6 @@ def start(model: Network) -> Tree:
     Raises:
         UserError: as `load`.
     """
-    if not (name := pretrained_name(model)):
+    if not (name := weights_name(model)):
         return {}
     return unflatten({path: one for path, one in load(name)[1].items() if not is_head(path)})

@@ -11,7 +11,7 @@ from da_bench.core.config import UserError, did_you_mean
 from da_bench.core.types import Task
 from da_bench.data.tasks import load
 from da_bench.evaluation import transferability
-from da_bench.pretrained.features import Trunk, extracted
+from da_bench.pretrained.features import FeatureExtractor, extract_features
 from da_bench.reporting.tables.table import Cell, Column, Table
 
 ROWS = 2000  # of each domain, at most
@@ -51,7 +51,7 @@ def rank_backbones(task: str, backbones: Sequence[str], by: str = "logme", data_
     if len(backbones) < 2:
         raise UserError(f"there is nothing to choose between {len(backbones)} backbones; give at least two")
     views = {name: weights.view(name, augment="none") for name in backbones}
-    scores = {name: _scores(task, Trunk(name, view), data_root) for name, view in views.items()}
+    scores = {name: _scores(task, FeatureExtractor(name, view), data_root) for name, view in views.items()}
     columns = [Column("weights", "Weights"), Column("width", "Width"), Column(LINEAR, "Linear", ("mean",))]
     columns += [Column(name, title, ("mean",)) for name, (title, _) in {**FIT_SCORES, **DISTANCES}.items()]
     columns.append(Column("seconds", "Seconds", ("mean",)))
@@ -71,9 +71,9 @@ def _row(name: str, scores: dict[str, float], columns: Sequence[Column]) -> tupl
     return (Cell(name), Cell(str(int(scores["width"]))), *(cell(column.key) for column in columns))
 
 
-def _scores(task: str, trunk: Trunk, data_root: Path | None) -> dict[str, float]:
+def _scores(task: str, trunk: FeatureExtractor, data_root: Path | None) -> dict[str, float]:
     start = time.monotonic()
-    found: Task = extracted(load(task, data_root, trunk.view), trunk)
+    found: Task = extract_features(load(task, data_root, trunk.view), trunk)
     train, held_out = found.source.train, found.source.validation
     features, labels = np.asarray(train.inputs[:ROWS]), np.asarray(train.labels[:ROWS])
     target = np.asarray(found.target.train.inputs[:ROWS])

@@ -51,7 +51,7 @@ class Experiment:
             object.__setattr__(self, "model", models.hashable(self.model))
         pictures = tasks.spec(self.task).pictures  # an unknown task is refused here
         if pictures and self.view is None:
-            name = self.features or weights.pretrained_name(self.network)
+            name = self.features or weights.weights_name(self.network)
             given = {"augment": "none"} if self.features else {}
             object.__setattr__(self, "view", weights.view(name, **given) if name else View())
         if self.view is not None and not pictures:

@@ -16,7 +16,7 @@ from da_bench.data.tasks import load
 from da_bench.data.transforms import View
 from da_bench.pretrained import features
 from da_bench.pretrained import representations as msda
-from da_bench.pretrained.features import Trunk
+from da_bench.pretrained.features import FeatureExtractor
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.records import Records
 
@@ -105,8 +105,8 @@ def task_of(experiment: Experiment, options: Options) -> Task:
     task = load(experiment.task, options.data_root, experiment.view)
     if experiment.features:
         assert experiment.view is not None
-        task = features.extracted(task, Trunk(experiment.features, experiment.view))
-    return msda.represented(task, experiment.msda) if experiment.msda else task
+        task = features.extract_features(task, FeatureExtractor(experiment.features, experiment.view))
+    return msda.represent(task, experiment.msda) if experiment.msda else task
 
 
 def marked_task(experiment: Experiment, data_root: Path | None) -> Task:
@@ -119,8 +119,8 @@ def marked_task(experiment: Experiment, data_root: Path | None) -> Task:
 def marked(task: Task, view: View | None, weights: str | None, denoised: msda.Msda | None) -> Task:
     """A task of its own inputs, with the fingerprint of the features and of the representation made of them."""
     if weights and view:
-        task = features.marked(task, Trunk(weights, view))
-    return msda.marked(task, denoised) if denoised else task
+        task = features.with_features_origin(task, FeatureExtractor(weights, view))
+    return msda.with_representation_origin(task, denoised) if denoised else task
 
 
 def label(group: list[Experiment]) -> str:

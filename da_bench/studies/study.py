@@ -257,7 +257,8 @@ def _check(experiment: Experiment, task: Task, options: Options) -> None:
 
 def _check_weights(experiment: Experiment) -> None:
     if isinstance(experiment.method, Method):
-        weights.check(experiment.network.clone(classes=1), experiment.seen)  # how many classes, its trunk does not know
+        model = experiment.network.clone(classes=1)  # the trunk does not depend on the number of classes
+        weights.check_network(model, experiment.seen)
 
 
 def _check_streaming(experiment: Experiment, options: Options) -> None:
@@ -523,7 +524,7 @@ def _data(experiment: Experiment, task: Task) -> train.Data:
 
 def _begun(experiment: Experiment, task: Task) -> train.Data:
     """What a run may see, and what its network starts from."""
-    return _data(experiment, task)._replace(pretrained=weights.start(experiment.network))
+    return _data(experiment, task)._replace(pretrained=weights.initial_variables(experiment.network))
 
 
 def _unpack(experiment: Experiment, task: Task, made: engine.Made, i: int) -> Predictions:

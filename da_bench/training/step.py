@@ -19,7 +19,7 @@ from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, 
 from da_bench.data.lazy_arrays import pool
 from da_bench.data.transforms import View, evaluation_input, training_input
 from da_bench.methods import BatchNorm, Method, Trainer
-from da_bench.models import Network, Precision, initialise, shapes
+from da_bench.models import Network, Precision, initialise, output_shapes
 
 # Inputs in one evaluation pass, at most: bounds the memory of convolutions over a test set. What they make of 32
 # digits stays in the caches of a CPU, where 1000 take two to three times as long; an accelerator wants many.
@@ -249,7 +249,7 @@ def init(
     model, stats = initialise(trainer.model, named_key(key, "model"), example)
     begun = merge_pretrained({"params": model, **stats}, pretrained or {})
     model, stats = begun.pop("params"), begun
-    output = _zeros(shapes(trainer.model, model, stats, example))
+    output = _zeros(output_shapes(trainer.model, model, stats, example))
     own = method.init(named_key(key, "method"), output)
     # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
     params, stats, drawn = jax.tree.map(

@@ -9,7 +9,7 @@ from da_bench.baselines import StagedFineTuning
 
 import da_bench as da
 from da_bench.core.types import Batch, TrainState
-from da_bench.models import forward, initialise, stages, top_stage
+from da_bench.models import forward, initialise, last_stage, stage_numbers
 from da_bench.training.step import Run, _of_trunk, make_trainer
 from tests.helpers import published
 
@@ -33,11 +33,11 @@ def moved(before, after):
 
 def test_stages_are_numbered_from_the_inputs():
     params, stats = initialise(MODEL, jax.random.key(0), INPUTS)
-    assert top_stage(MODEL) == 2
-    found = stages(MODEL, params)
+    assert last_stage(MODEL) == 2
+    found = stage_numbers(MODEL, params)
     assert (found["trunk"]["conv"]["kernel"], found["trunk"]["bn"]["scale"]) == (0, 1)
     assert set(jax.tree.leaves((found["neck"], found["head"]))) == {2}
-    assert set(jax.tree.leaves(stages(MODEL, stats["batch_stats"]["trunk"]["bn"]))) == {2}  # without its place
+    assert set(jax.tree.leaves(stage_numbers(MODEL, stats["batch_stats"]["trunk"]["bn"]))) == {2}  # without its place
 
 
 @pytest.mark.parametrize(("step", "trained"), [(0, set()), (1, set()), (2, {"bn"}), (5, {"bn"}), (6, {"bn", "conv"})])
@@ -95,8 +95,8 @@ def test_a_frozen_trunk_stays_to_the_bit_and_is_in_evaluation_mode():
 def test_a_network_without_a_trunk_has_two_stages():
     model = da.models.Lenet(classes=3)
     params, _ = initialise(model, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
-    found = stages(model, params)
-    assert set(jax.tree.leaves(found["head"])) == {top_stage(model)} == {1}
+    found = stage_numbers(model, params)
+    assert set(jax.tree.leaves(found["head"])) == {last_stage(model)} == {1}
     assert set(jax.tree.leaves(found["bottleneck"])) == {0}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from da_bench.cli import main
 from da_bench.models import MODELS
-from da_bench.pretrained import facts
+from da_bench.pretrained import info
 from tests.helpers import published
 
 
@@ -45,7 +45,7 @@ def test_from_a_file_to_weights_that_are_listed_shown_and_verified(capsys, file)
     assert said(capsys, "list")[1] == f"{name}  some.pth\n"
     (one,) = json.loads(said(capsys, "list", "--json")[1])
     assert one["name"] == name
-    assert one["digest"] == facts(name).digest
+    assert one["digest"] == info(name).digest
     assert said(capsys, "verify", name)[:2] == (
         0,
         f"'{name}' is sound; its outputs here differ from those at its import by 0.0e+00\n",

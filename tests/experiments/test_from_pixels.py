@@ -14,8 +14,8 @@ from da_bench.cli import main
 from da_bench.core.trees import flatten
 from da_bench.methods import METHODS, ClassicalMethod
 from da_bench.models import MODELS
-from da_bench.pretrained import names
-from da_bench.pretrained.convert import declared
+from da_bench.pretrained import imported_names
+from da_bench.pretrained.convert import variable_shapes
 from da_bench.reporting import reproduction as reproduce
 from tests.helpers import pictures_on_disk, published
 
@@ -40,7 +40,7 @@ def experiment(name):
 def torch_file(arch):
     """The bytes of a file as torchvision publishes them, of a network that nobody has trained."""
     model, noise = MODELS[arch](classes=1000, bottleneck=None), np.random.default_rng(0)
-    shapes = {path: leaf.shape for path, leaf in flatten(declared(model)).items()}
+    shapes = {path: leaf.shape for path, leaf in flatten(variable_shapes(model)).items()}
     return published.torch_zip(
         {one.name: drawn(noise, one, shapes[one.path]) for one in model.published("torchvision")}
     )
@@ -104,7 +104,7 @@ def small_resnet(tmp_path, monkeypatch, capsys):
     (tmp_path / "some.pth").write_bytes(torch_file("resnet18"))
     asked = ["weights", "import", str(tmp_path / "some.pth"), "--arch", "resnet18", "--preprocessing", "imagenet"]
     assert main(asked) == 0
-    (name,) = names()
+    (name,) = imported_names()
     assert capsys.readouterr().out.startswith(name)
     monkeypatch.setenv("WEIGHTS", name)
     return name

@@ -45,13 +45,13 @@ class Adversarial(Penalty):
     """A sound base: a small domain classifier."""
 
     def init(self, key, output):
-        return Discriminator((8,)).parameters(key, output.features)
+        return Discriminator((8,)).init_params(key, output.features)
 
     def seen(self, features, progress):
         return reverse_gradient(features, ramp(progress))
 
     def loss(self, params, source, target, labels, progress, key):
-        logits = [Discriminator((8,)).judge(params, self.seen(x.features, progress)) for x in (source, target)]
+        logits = [Discriminator((8,)).logits(params, self.seen(x.features, progress)) for x in (source, target)]
         return domain_cross_entropy(*logits)
 
 
@@ -76,7 +76,7 @@ class SoftmaxOfOne(Adversarial):
     """A softmax over one unit is always 1, and its gradient always 0 (skada's default domain classifier)."""
 
     def loss(self, params, source, target, labels, progress, key):
-        logits = [Discriminator((8,)).judge(params, self.seen(x.features, progress)) for x in (source, target)]
+        logits = [Discriminator((8,)).logits(params, self.seen(x.features, progress)) for x in (source, target)]
         return domain_cross_entropy(*(nn.softmax(each[:, None])[:, 0] for each in logits))
 
 

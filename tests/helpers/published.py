@@ -8,7 +8,8 @@ import zipfile
 import flax.linen as nn
 import numpy as np
 
-from da_bench.models.backbone import Backbone, Published
+from da_bench.models.backbone import Backbone
+from da_bench.models.weight_names import PublishedArray
 
 SHAPES = {  # as PyTorch has them
     "conv.weight": (4, 3, 3, 3),
@@ -54,12 +55,12 @@ class SmallNet(Backbone):
         return Trunk(self.width)
 
     @nn.nowrap
-    def published(self, convention):
+    def published_arrays(self, convention):
         for keras, (path, name) in zip(KERAS, OURS.items(), strict=True):
             if convention == "keras":
-                yield Published(path, keras)
+                yield PublishedArray(path, keras)
             else:
-                yield Published(
+                yield PublishedArray(
                     path, name, lambda array: array.transpose(*range(2, array.ndim), *(1, 0)[-array.ndim :])
                 )
 
@@ -75,8 +76,8 @@ class OtherNet(Backbone):
         return Trunk()
 
     @nn.nowrap
-    def published(self, convention):
-        for one in SmallNet().published(convention):
+    def published_arrays(self, convention):
+        for one in SmallNet().published_arrays(convention):
             yield one._replace(name=f"other.{one.name}")
 
 

@@ -13,12 +13,12 @@ LABELS = 7  # classes of the compared networks
 def ours(model, named, convention):
     """(params, stats) of `model` from arrays by the names of a published file, none missing and none left."""
     tree, left = {}, dict(named)
-    for one in model.published(convention):
+    for one in model.published_arrays(convention):
         *place, last = one.path
         branch = tree
         for step in place:
             branch = branch.setdefault(step, {})
-        branch[last] = jnp.asarray(one.turned(left.pop(one.name)))
+        branch[last] = jnp.asarray(one.convert(left.pop(one.name)))
     assert not left, f"not ours: {sorted(left)}"
     return tree.pop("params"), tree
 

@@ -15,7 +15,7 @@ import optax
 import pytest
 
 from da_bench.models import forward
-from da_bench.models.weight_names import as_in_a_fresh_session
+from da_bench.models.weight_names import fresh_session_names
 
 COUNTER = ".num_batches_tracked"
 
@@ -31,13 +31,13 @@ def torchvision():
 def variables(model, convention, state):
     """(params, stats) of ours from a file's tensors, of which every one is used or known to be none of ours."""
     tree = {"params": {}, "batch_stats": {}}
-    for one in model.published(convention):
+    for one in model.published_arrays(convention):
         *above, leaf = one.path
         place = tree
         for name in above:
             place = place.setdefault(name, {})
-        place[leaf] = np.array(one.turned(np.asarray(state[one.name])))
-    used = {one.name for one in model.published(convention)}
+        place[leaf] = np.array(one.convert(np.asarray(state[one.name])))
+    used = {one.name for one in model.published_arrays(convention)}
     ignored = tuple(getattr(model, "IGNORED", ()))
     assert {name for name in state if not name.startswith(ignored) and not name.endswith(COUNTER)} <= used
     stats = {"batch_stats": tree["batch_stats"]} if tree["batch_stats"] else {}
@@ -175,6 +175,6 @@ def keras_arrays(network, values=None):
     """A Keras network's arrays as a file's, by layer and variable, whatever its session had made before."""
     values = [variable.numpy() for variable in network.variables] if values is None else values
     names = [variable.path.split("/")[-2:] for variable in network.variables]
-    fresh = as_in_a_fresh_session({layer for layer, _ in names})
+    fresh = fresh_session_names({layer for layer, _ in names})
     named = zip(names, values, strict=True)
     return {f"{fresh[layer]}/{name}": np.asarray(value) for (layer, name), value in named}

@@ -70,8 +70,8 @@ def test_from_zero_the_domain_classifier_begins_undecided(widths, rng):
     features = jnp.asarray(rng.normal(size=(ROWS, WIDTH)), jnp.float32)
     output = Output(features, jnp.zeros((ROWS, 2)))
     params, random = (Dann(widths=widths, start=start).init(jax.random.key(0), output) for start in ("zero", "random"))
-    assert not Discriminator(widths).judge(params, features).any()
-    assert np.abs(Discriminator(widths).judge(random, features)).min() > 0
+    assert not Discriminator(widths).logits(params, features).any()
+    assert np.abs(Discriminator(widths).logits(random, features)).min() > 0
     own = jax.grad(
         lambda one: Dann(widths=widths).loss(
             one, output, output._replace(features=features + 1), None, jnp.ones(()), None

@@ -9,8 +9,8 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.models import MODELS, forward, initialise, resnet
-from da_bench.models.backbone import from_torch
 from da_bench.models.vgg import averaged
+from da_bench.models.weight_names import torch_layout
 
 # parameters with 1000 classes, as torchvision's documentation of each network's weights has them
 PARAMETERS = {
@@ -88,7 +88,7 @@ def test_as_many_parameters_as_published_and_each_has_a_stage_and_one_name(name)
     assert {one[0] for one in stages} == set(model.STAGES)
     for convention in model.CONVENTIONS:
         own = fitting(name, convention)
-        published = list(own.published(convention))
+        published = list(own.published_arrays(convention))
         assert sorted(one.path for one in published) == sorted(found if own == model else shapes(own))
         assert len({one.name for one in published}) == len(published)
 
@@ -104,7 +104,7 @@ def test_keras_resnet_has_its_biases():
     found = shapes(fitting("resnet50", "keras"))
     assert sum(np.prod(shape, dtype=int) for path, shape in found.items() if path[0] == "params") == 25_583_592
     with pytest.raises(UserError, match="give it library='keras'"):
-        list(MODELS["resnet50"]().published("keras"))
+        list(MODELS["resnet50"]().published_arrays("keras"))
 
 
 @pytest.mark.parametrize(("library", "place"), [("torchvision", "conv2"), ("keras", "conv1")])
@@ -121,22 +121,22 @@ def test_the_stride_of_a_block_is_where_its_library_has_it(library, place):
 @pytest.mark.parametrize(("name", "convention"), SPELT)
 def test_arrays_of_files_become_ours(name, convention):
     model = fitting(name, convention)
-    found, published = shapes(model), {one.name: one for one in model.published(convention)}
+    found, published = shapes(model), {one.name: one for one in model.published_arrays(convention)}
     for spelt, shape in SPELT[name, convention].items():
         one = published[spelt]
-        assert one.turned(np.broadcast_to(np.float32(0), shape)).shape == found[one.path]
+        assert one.convert(np.broadcast_to(np.float32(0), shape)).shape == found[one.path]
 
 
 def test_torch_holds_outputs_first():
     weight = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)
-    assert from_torch(weight)[4, 6, 2, 1] == weight[1, 2, 4, 6]
-    np.testing.assert_array_equal(from_torch(weight[:, :, 0, 0]), weight[:, :, 0, 0].T)
-    np.testing.assert_array_equal(from_torch(weight[:, 0, 0, 0]), weight[:, 0, 0, 0])
+    assert torch_layout(weight)[4, 6, 2, 1] == weight[1, 2, 4, 6]
+    np.testing.assert_array_equal(torch_layout(weight[:, :, 0, 0]), weight[:, :, 0, 0].T)
+    np.testing.assert_array_equal(torch_layout(weight[:, 0, 0, 0]), weight[:, 0, 0, 0])
 
 
 def test_a_convention_that_is_not_known_is_refused():
     with pytest.raises(UserError, match="Resnet18 knows the names of torchvision and timm, not of 'keras'"):
-        list(MODELS["resnet18"]().published("keras"))
+        list(MODELS["resnet18"]().published_arrays("keras"))
     with pytest.raises(UserError, match="takes bottleneck = None"):
         shapes(MODELS["squeezenet"](pooled=False).clone(classes=3))
 

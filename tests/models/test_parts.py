@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from da_bench.models import Lenet, head, initialise, normalisation
+from da_bench.models import Lenet, batch_norm_mask, head_mask, initialise
 from tests.helpers import tiny
 
 
@@ -14,14 +14,14 @@ def chosen(tree):
 def test_the_head_is_what_classify_uses():
     model = Lenet(classes=10)
     params, _ = initialise(model, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
-    found = head(model, params, jnp.zeros((1, 500)))
+    found = head_mask(model, params, jnp.zeros((1, 500)))
     assert jax.tree.structure(found) == jax.tree.structure(params)
     assert chosen(found) == ["head"]
 
 
 def test_scales_and_shifts_are_where_batch_statistics_are():
     params, stats = initialise(tiny.NORMED.clone(classes=3), jax.random.key(0), jnp.zeros((2, 2)))
-    found = normalisation(params, stats)
+    found = batch_norm_mask(params, stats)
     assert found["norm"] == {"scale": True, "bias": True}
     assert chosen(found) == ["norm"]
-    assert chosen(normalisation(params, {})) == []
+    assert chosen(batch_norm_mask(params, {})) == []

@@ -10,7 +10,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.models import MODELS, initialise
-from da_bench.models.weight_names import as_in_a_fresh_session
+from da_bench.models.weight_names import fresh_session_names
 
 PICTURE, LARGE = ((1, 224, 224, 3), jnp.float32), ((1, 299, 299, 3), jnp.float32)
 IDS = ((1, 16), jnp.int32)
@@ -49,7 +49,7 @@ def shapes(model, shape, dtype):
 @pytest.mark.parametrize(("name", "fields", "example", "convention", "numbers"), FILES)
 def test_names_are_complete_and_unique_and_every_array_of_one_stage(name, fields, example, convention, numbers):
     model = MODELS[name](classes=1000, bottleneck=None, **fields)
-    ours, published = shapes(model, *example), list(model.published(convention))
+    ours, published = shapes(model, *example), list(model.published_arrays(convention))
     paths = [one.path for one in published]
     assert len(set(paths)) == len(paths)
     expected = ours if any(path[1] == "head" for path in paths) else [path for path in ours if path[1] != "head"]
@@ -74,7 +74,7 @@ def test_names_are_complete_and_unique_and_every_array_of_one_stage(name, fields
 )
 def test_a_file_of_another_network_is_refused(name, fields, convention, remedy):
     with pytest.raises(UserError, match=remedy):
-        list(MODELS[name](**fields).published(convention))
+        list(MODELS[name](**fields).published_arrays(convention))
 
 
 @pytest.mark.parametrize(
@@ -94,28 +94,32 @@ def test_what_there_is_not_is_refused(name, fields, near):
 def test_arrays_of_a_file_become_ours():
     """Of shapes in which no two axes are alike, so that no wrong turn goes unseen."""
     torch_kernel, keras_depthwise = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7), np.arange(30).reshape(2, 3, 5, 1)
-    by_name = {one.name: one for one in MODELS["inception_v3"]().published("torchvision")}
-    kernel = by_name["Mixed_6b.branch7x7_2.conv.weight"].turned(torch_kernel)
+    by_name = {one.name: one for one in MODELS["inception_v3"]().published_arrays("torchvision")}
+    kernel = by_name["Mixed_6b.branch7x7_2.conv.weight"].convert(torch_kernel)
     assert kernel.shape == (5, 7, 3, 2)
     assert kernel[4, 6, 2, 1] == torch_kernel[1, 2, 4, 6]
-    depthwise = next(one for one in MODELS["xception"]().published("keras") if "depthwise" in one.name)
-    assert depthwise.turned(keras_depthwise)[1, 2, 0, 4] == keras_depthwise[1, 2, 4, 0]
+    depthwise = next(one for one in MODELS["xception"]().published_arrays("keras") if "depthwise" in one.name)
+    assert depthwise.convert(keras_depthwise)[1, 2, 0, 4] == keras_depthwise[1, 2, 4, 0]
 
 
 def test_queries_keys_and_values_are_thirds():
     array = np.arange(6 * 2).reshape(6, 2)  # of two features
-    parts = [one for one in MODELS["vit_s16"]().published("timm") if one.name == "blocks.3.attn.qkv.weight"]
-    found = {one.path[-2]: one.turned(array).tolist() for one in parts}
+    parts = [one for one in MODELS["vit_s16"]().published_arrays("timm") if one.name == "blocks.3.attn.qkv.weight"]
+    found = {one.path[-2]: one.convert(array).tolist() for one in parts}
     assert found == {"query": [[0, 2], [1, 3]], "key": [[4, 6], [5, 7]], "value": [[8, 10], [9, 11]]}
     with pytest.raises(ValueError, match="equal division"):
-        parts[0].turned(np.zeros((7, 2)))
+        parts[0].convert(np.zeros((7, 2)))
 
 
 def test_keras_counts_in_the_order_of_its_inception():
     """`mixed9` of Keras' source: its seventh unit is the 3x3 of the long branch, after both of the short one's fork."""
-    names = [one.name for one in MODELS["inception_v3"](library="keras").published("keras") if "kernel" in one.name]
+    names = [
+        one.name for one in MODELS["inception_v3"](library="keras").published_arrays("keras") if "kernel" in one.name
+    ]
     paths = [
-        one.path[2:-2] for one in MODELS["inception_v3"](library="keras").published("keras") if "kernel" in one.name
+        one.path[2:-2]
+        for one in MODELS["inception_v3"](library="keras").published_arrays("keras")
+        if "kernel" in one.name
     ]
     assert names[:3] == ["conv2d/kernel", "conv2d_1/kernel", "conv2d_2/kernel"]
     assert names[93] == "conv2d_93/kernel"
@@ -125,7 +129,7 @@ def test_keras_counts_in_the_order_of_its_inception():
 def test_layers_of_any_session_are_counted_anew():
     """The files of 2017 count from 1; a second network of a session goes on; words sort otherwise than numbers."""
     old = ["conv2d_10", "conv2d_9", "predictions", "batch_normalization_1", "batch_normalization_2", "block1_conv1"]
-    assert as_in_a_fresh_session(old) == {
+    assert fresh_session_names(old) == {
         "conv2d_9": "conv2d",
         "conv2d_10": "conv2d_1",
         "batch_normalization_1": "batch_normalization",

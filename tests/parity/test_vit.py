@@ -113,7 +113,9 @@ def test_torchvision_in_evaluation():
 def test_the_names_of_torchvision_s_first_files_are_those_that_it_renames_itself():
     MLPBlock = twins.torchvision().models.vision_transformer.MLPBlock
     names = {
-        one.name for one in VitB16(classes=10).published("torchvision_linear") if ".encoder_layer_3.mlp." in one.name
+        one.name
+        for one in VitB16(classes=10).published_arrays("torchvision_linear")
+        if ".encoder_layer_3.mlp." in one.name
     }
     block = MLPBlock(768, 3072, 0.0)
     shapes = {name.rpartition("mlp.")[2]: name for name in names}

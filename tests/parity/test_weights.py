@@ -9,7 +9,7 @@ import pytest
 from da_bench import pretrained as weights
 from da_bench.core.config import UserError
 from da_bench.pretrained import torch_file
-from da_bench.pretrained.convert import whole
+from da_bench.pretrained.convert import published_network
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
 # a torchvision whose operators were built for another torch cannot be imported with them; none is used here
@@ -33,25 +33,25 @@ def published(monkeypatch, tmp_path):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_both_forms_of_file_give_the_logits_of_torch(zipped, published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
-    name = weights.import_file(tmp_path / "some.pth", weights.Asked("mobilenet_v2"))
-    pictures = whole("mobilenet_v2", "torchvision", 1000).probe().transpose(0, 3, 1, 2)
+    name = weights.import_file(tmp_path / "some.pth", weights.ImportRequest("mobilenet_v2"))
+    pictures = published_network("mobilenet_v2", "torchvision", 1000).probe().transpose(0, 3, 1, 2)
     with torch.no_grad():
         logits = published(torch.from_numpy(np.ascontiguousarray(pictures)))[0, :8].numpy()
-    np.testing.assert_allclose(weights.facts(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())
+    np.testing.assert_allclose(weights.info(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_tensors_of_all_kinds_are_read(zipped, tmp_path):
-    whole = torch.arange(6.0).reshape(2, 3)
+    published_network = torch.arange(6.0).reshape(2, 3)
     tensors = {
-        "transposed": whole.t(),
-        "part": whole[1, 1:],
+        "transposed": published_network.t(),
+        "part": published_network[1, 1:],
         "expanded": torch.ones(1).expand(1),
         "number": torch.tensor(3.0),
-        "half": whole.half(),
-        "bfloat16": whole.bfloat16(),
+        "half": published_network.half(),
+        "bfloat16": published_network.bfloat16(),
         "counts": torch.arange(3),
-        "parameter": torch.nn.Parameter(whole),
+        "parameter": torch.nn.Parameter(published_network),
         "flags": torch.tensor([True, False]),
     }
     torch.save(tensors, tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)

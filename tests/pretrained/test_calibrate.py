@@ -11,13 +11,13 @@ from da_bench.core.trees import unflatten
 from da_bench.data.images import decode, resize
 from da_bench.data.transforms import evaluation_input
 from da_bench.models import forward
-from da_bench.pretrained.example_images import pictures
+from da_bench.pretrained.example_images import find_images
 from tests.helpers import published
 from tests.helpers.pictures_on_disk import folder
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-ASKED = weights.Asked("small_net", preprocessing="inception")
+ASKED = weights.ImportRequest("small_net", preprocessing="inception")
 
 
 def both(tmp_path):
@@ -30,10 +30,10 @@ def both(tmp_path):
 def test_evaluation_stays_and_statistics_are_those_of_what_enters(tmp_path):
     plain, made = both(tmp_path)
     assert plain != made
-    before, after = (weights.facts(name).parity for name in (plain, made))
+    before, after = (weights.info(name).parity for name in (plain, made))
     np.testing.assert_allclose(after["logits"], before["logits"], rtol=1e-4)
     view, arrays = weights.view(made), weights.load(made)[1]
-    chosen = pictures(tmp_path / "pictures")
+    chosen = find_images(tmp_path / "pictures")
     files = [chosen[i] for i in np.linspace(0, len(chosen) - 1, 32).astype(int)]  # two batches of the 36 there are
     stored = np.stack([resize(decode(file), view.pack_side, view.resize) for file in files])
     x = np.pad(np.asarray(evaluation_input(view, stored), np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -50,7 +50,7 @@ def test_training_on_those_pictures_begins_with_nearly_the_same_function(tmp_pat
         tree, view = unflatten(weights.load(name)[1]), weights.view(name)
         params, stats = tree.pop("params"), tree
         model = published.SmallNet(classes=1000, bottleneck=None)
-        stored = np.stack([resize(decode(f), view.pack_side, view.resize) for f in pictures(tmp_path / "pictures")])
+        stored = np.stack([resize(decode(f), view.pack_side, view.resize) for f in find_images(tmp_path / "pictures")])
         inputs = jnp.asarray(evaluation_input(view, stored))
         seen = forward(model, params, stats, inputs)[0].features
         trained = forward(model, params, stats, inputs, jax.random.key(0))[0].features
@@ -64,4 +64,4 @@ def test_too_few_pictures_are_refused(tmp_path):
     place = folder(tmp_path / "pictures", domains=("one",), per_class=2)
     with pytest.raises(UserError, match="6 pictures are too few"):
         weights.import_file(tmp_path / "some.pth", ASKED._replace(statistics_from=place))
-    assert weights.names() == []
+    assert weights.imported_names() == []

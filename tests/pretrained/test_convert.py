@@ -7,7 +7,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.core.trees import flatten, unflatten
-from da_bench.pretrained.convert import convert, fields
+from da_bench.pretrained.convert import convention_fields, convert
 from tests.helpers import published
 
 pytestmark = pytest.mark.usefixtures("registered")
@@ -58,8 +58,8 @@ def test_layers_that_keras_numbered_by_itself_may_begin_anywhere(monkeypatch):
 
 def test_fields_that_decide_have_their_usual_values_for_other_files(monkeypatch):
     monkeypatch.setattr(published.SmallNet, "FIELDS", {"keras": {"padding": "same"}})
-    assert fields("small_net", "keras") == {"padding": "same"}
-    assert fields("small_net", "torchvision") == {"padding": "symmetric"}
+    assert convention_fields("small_net", "keras") == {"padding": "same"}
+    assert convention_fields("small_net", "torchvision") == {"padding": "symmetric"}
 
 
 def test_half_a_classifier_is_missing_the_other_half():

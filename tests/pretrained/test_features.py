@@ -49,15 +49,15 @@ def trunk(monkeypatch, tmp_path):
     monkeypatch.setattr(job, "load", task)
     path = tmp_path / "some.pth"
     path.write_bytes(published.torch_zip(published.arrays()))
-    name = weights.import_file(path, weights.Asked("small_net", preprocessing="imagenet"))
-    features.stored.cache_clear()
-    return features.Trunk(name, weights.view(name, pixels=8, stored=9, augment="none"))
+    name = weights.import_file(path, weights.ImportRequest("small_net", preprocessing="imagenet"))
+    features.stored_features.cache_clear()
+    return features.FeatureExtractor(name, weights.view(name, pixels=8, stored=9, augment="none"))
 
 
 def test_they_are_what_the_network_makes_of_each_picture(trunk):
-    before, after = task(), features.extracted(task(), trunk)
-    network = weights.network(trunk.weights)
-    given = weights.start(network)
+    before, after = task(), features.extract_features(task(), trunk)
+    network = weights.backbone(trunk.weights)
+    given = weights.initial_variables(network)
     head = {"kernel": jnp.zeros((4, 1)), "bias": jnp.zeros(1)}
     params, stats = {**given["params"], "head": head}, {"batch_stats": given["batch_stats"]}
     for side in ("source", "target"):
@@ -69,19 +69,19 @@ def test_they_are_what_the_network_makes_of_each_picture(trunk):
 
 
 def test_they_are_computed_once(trunk, monkeypatch):
-    one = features.extracted(task(), trunk)
-    features.stored.cache_clear()
+    one = features.extract_features(task(), trunk)
+    features.stored_features.cache_clear()
     monkeypatch.setattr(features, "_make", None)
-    again = features.extracted(task(), trunk)
+    again = features.extract_features(task(), trunk)
     np.testing.assert_array_equal(np.asarray(one.target.test.inputs), np.asarray(again.target.test.inputs))
     assert one.fingerprint == again.fingerprint != task().fingerprint
     other = trunk._replace(view=weights.view(trunk.weights, pixels=7, stored=9, augment="none"))
     with pytest.raises(TypeError):  # another view: they would have to be made
-        features.extracted(task(), other)
+        features.extract_features(task(), other)
 
 
 def test_what_was_stopped_goes_on(trunk, monkeypatch):
-    whole = features.stored(features.Same(pictures(0)), trunk, "a")
+    whole = features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
     (folder,) = [path for path in cache_folder("features").iterdir() if path.is_dir()]
     folder.rename(folder.with_name("elsewhere"))
     real, made = features._save, []
@@ -92,29 +92,29 @@ def test_what_was_stopped_goes_on(trunk, monkeypatch):
         made.append(path.name)
         real(path, array)
 
-    features.stored.cache_clear()
+    features.stored_features.cache_clear()
     monkeypatch.setattr(features, "_save", stopped)
     with pytest.raises(KeyboardInterrupt):
-        features.stored(features.Same(pictures(0)), trunk, "a")
+        features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
     monkeypatch.setattr(features, "_save", lambda path, array: (made.append(path.name), real(path, array)))
-    np.testing.assert_array_equal(features.stored(features.Same(pictures(0)), trunk, "a"), whole)
+    np.testing.assert_array_equal(features.stored_features(features.IdentityKey(pictures(0)), trunk, "a"), whole)
     assert made == ["00000000.npy", "00000032.npy", "features.npy"]  # each chunk once
 
 
 def test_damage_is_named(trunk):
-    features.stored(features.Same(pictures(0)), trunk, "a")
+    features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
     (file,) = cache_folder("features").glob("*/features.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    features.stored.cache_clear()
+    features.stored_features.cache_clear()
     with pytest.raises(UserError, match=r"the features '.*' are damaged .*: delete that folder"):
-        features.stored(features.Same(pictures(0)), trunk, "a")
+        features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
 
 
 def test_only_pictures_have_features(trunk):
     with pytest.raises(UserError, match="features are made of pictures"):
-        features.stored(features.Same(np.zeros((3, 4), np.float32)), trunk, "moons/35")
+        features.stored_features(features.IdentityKey(np.zeros((3, 4), np.float32)), trunk, "moons/35")
     with pytest.raises(UserError, match="inputs of 'moons/35' are not pictures on disk"):
         da.Experiment(task="moons/35", method=SourceOnly(), features=trunk.weights)
     with pytest.raises(UserError, match="not augmented by 'crop_flip'"):

@@ -86,8 +86,8 @@ def test_neither_the_order_of_rows_nor_that_of_columns_matters_and_a_word_in_no_
 
 
 def test_it_is_learned_from_both_domains_and_from_no_test_row():
-    plain = msda.represented(task(), Msda(layers=1))
-    moved = msda.represented(task(moved=5.0), Msda(layers=1))
+    plain = msda.represent(task(), Msda(layers=1))
+    moved = msda.represent(task(moved=5.0), Msda(layers=1))
     rows = [np.asarray(one.inputs) for splits in (task().source, task().target) for one in splits]
     weights = msda.denoiser(np.concatenate([rows[i] for i in (0, 1, 3, 4)]).astype(np.float64), 0.5)
     found = [one for splits in (plain.source, plain.target) for one in splits]
@@ -100,19 +100,19 @@ def test_it_is_learned_from_both_domains_and_from_no_test_row():
 
 
 def test_it_is_computed_once_and_damage_is_named(monkeypatch):
-    one = msda.represented(task(), Msda(layers=2))
+    one = msda.represent(task(), Msda(layers=2))
     monkeypatch.setattr(msda, "stacked", None)
     msda._represented.cache_clear()
-    again = msda.represented(task(), Msda(layers=2))
+    again = msda.represent(task(), Msda(layers=2))
     np.testing.assert_array_equal(np.asarray(one.target.test.inputs), np.asarray(again.target.test.inputs))
-    assert one.fingerprint == again.fingerprint == msda.marked(task(), Msda(layers=2)).fingerprint
+    assert one.fingerprint == again.fingerprint == msda.with_representation_origin(task(), Msda(layers=2)).fingerprint
     with pytest.raises(TypeError):  # other settings: it would have to be made
-        msda.represented(task(), Msda(layers=2, corruption=0.4))
+        msda.represent(task(), Msda(layers=2, corruption=0.4))
     (file,) = cache_folder("features").glob("*/features.npy")
     file.write_bytes(file.read_bytes()[:-1] + b"!")
     msda._represented.cache_clear()
     with pytest.raises(UserError, match=r"the features '.*' are damaged .*: delete that folder"):
-        msda.represented(task(), Msda(layers=2))
+        msda.represent(task(), Msda(layers=2))
 
 
 def test_runs_on_it_are_on_record_as_such(tmp_path, monkeypatch):
@@ -143,4 +143,4 @@ def test_what_it_cannot_take_is_refused(monkeypatch):
         da.Experiment(task="office31/amazon-to-webcam", method=Svm(), msda=Msda())
     monkeypatch.setattr(msda, "WIDEST", 3)
     with pytest.raises(UserError, match=r"an input of 'moons/35' is of shape \(4,\); give rows of at most 3 numbers"):
-        msda.represented(task(), Msda())
+        msda.represent(task(), Msda())

@@ -40,7 +40,7 @@ def small_pictures(name=TASK, root=None, view=None):
 def name(tmp_path):
     path = tmp_path / "some.pth"
     path.write_bytes(published.torch_zip(published.arrays()))
-    return weights.import_file(path, weights.Asked("small_net", preprocessing="imagenet"))
+    return weights.import_file(path, weights.ImportRequest("small_net", preprocessing="imagenet"))
 
 
 def experiment(name, **settings):

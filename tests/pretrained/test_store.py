@@ -17,7 +17,7 @@ from tests.helpers import published
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-ASKED = weights.Asked("small_net", preprocessing="caffe")
+ASKED = weights.ImportRequest("small_net", preprocessing="caffe")
 
 
 def file(tmp_path, content=None, name="some.pth"):
@@ -34,7 +34,7 @@ def test_the_same_weights_have_one_name_whatever_file_they_come_from(tmp_path, n
     own = published.arrays()
     assert weights.import_file(file(tmp_path, published.torch_before(own), "old.pth"), ASKED) == name
     assert weights.import_file(file(tmp_path, published.safetensors(own), "new.safetensors"), ASKED) == name
-    assert weights.names() == [name]
+    assert weights.imported_names() == [name]
     assert name.startswith("small_net-torchvision-")
 
 
@@ -52,7 +52,7 @@ def test_other_numbers_are_other_weights(tmp_path, name):
 def test_what_was_imported_is_read_back(tmp_path, name):
     told, arrays = weights.load(name)
     np.testing.assert_array_equal(arrays["params", "head", "kernel"], published.arrays()["fc.weight"].T)
-    assert told == weights.facts(name)
+    assert told == weights.info(name)
     assert told.source["sha256"] == hashlib.sha256(file(tmp_path).read_bytes()).hexdigest()
     assert told.view == weights.view(name)
     assert (told.view.channels, told.view.pixels, told.view.resize) == ("bgr", 8, "centre")
@@ -67,7 +67,7 @@ def test_the_parity_vector_is_what_the_published_network_computes(name):
     maps = (maps - own["bn.running_mean"]) / np.sqrt(own["bn.running_var"] + 1e-5) * own["bn.weight"] + own["bn.bias"]
     features = np.maximum(maps, 0).mean((0, 1))
     logits = own["fc.weight"] @ features + own["fc.bias"]
-    told = weights.facts(name).parity
+    told = weights.info(name).parity
     np.testing.assert_allclose(told["features"], features, rtol=1e-5)
     np.testing.assert_allclose(told["logits"], logits[:8], rtol=1e-5)
     assert weights.verify(name) < 1e-6
@@ -94,7 +94,7 @@ def test_another_view_is_noticed(name):
 
 
 def test_a_network_that_computes_something_else_is_noticed(name):
-    parity = weights.facts(name).parity["logits"][0]
+    parity = weights.info(name).parity["logits"][0]
     altered(name, lambda arrays, words: words.update(da_bench=words["da_bench"].replace(str(parity), str(parity + 1))))
     with pytest.raises(UserError, match="give other numbers here than when they were imported"):
         weights.verify(name)
@@ -107,7 +107,7 @@ def test_a_damaged_file_is_refused(name):
         weights.load(name)
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(UserError, match="truncated or damaged"):
-        weights.facts(name)
+        weights.info(name)
 
 
 @pytest.mark.parametrize(
@@ -144,27 +144,27 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
 
 def test_unknown_names_are_refused(name):
     with pytest.raises(UserError, match="did you mean 'small_net-torchvision-"):
-        weights.facts(name[:-1])
+        weights.info(name[:-1])
     with pytest.raises(UserError, match=r"no weights .\.\./imported/x.;? "):
         weights.load("../imported/x")
 
 
 def test_no_weights_at_all_are_told():
     with pytest.raises(UserError, match="none are imported"):
-        weights.facts("any")
+        weights.info("any")
 
 
 SMALL = published.SmallNet(classes=3)
 
 
 def test_a_network_may_start_from_its_own_weights_with_any_bottleneck(name):
-    weights.check(SMALL, None)
+    weights.check_network(SMALL, None)
     for bottleneck in (None, 5):
         model = published.SmallNet(classes=3, weights=name, bottleneck=bottleneck)
-        weights.check(model, weights.view(name, pixels=16, augment="none", resize="squash"))
-        begun = weights.start(model)
+        weights.check_network(model, weights.view(name, pixels=16, augment="none", resize="squash"))
+        begun = weights.initial_variables(model)
         assert begun["params"].keys() == {"trunk"}  # neck and head are the task's own
-    assert weights.start(SMALL) == {}
+    assert weights.initial_variables(SMALL) == {}
 
 
 @pytest.mark.parametrize(
@@ -177,25 +177,25 @@ def test_a_network_may_start_from_its_own_weights_with_any_bottleneck(name):
 )
 def test_pictures_prepared_otherwise_are_refused(view, words, name):
     with pytest.raises(UserError, match=words):
-        weights.check(published.SmallNet(classes=3, weights=name), view)
+        weights.check_network(published.SmallNet(classes=3, weights=name), view)
 
 
 def test_weights_of_another_network_are_refused(name):
     with pytest.raises(UserError, match="are those of 'small_net', not of OtherNet"):
-        weights.check(published.OtherNet(classes=3, weights=name), weights.view(name))
+        weights.check_network(published.OtherNet(classes=3, weights=name), weights.view(name))
 
 
 def test_weights_of_other_shapes_are_refused(name):
     with pytest.raises(UserError, match="'batch_stats/trunk/bn/mean' is of another shape"):
-        weights.check(published.SmallNet(classes=3, weights=name, width=6), weights.view(name))
+        weights.check_network(published.SmallNet(classes=3, weights=name, width=6), weights.view(name))
 
 
 def test_fields_that_the_weights_need_are_held(tmp_path, monkeypatch):
     monkeypatch.setattr(published.SmallNet, "FIELDS", {"torchvision": {"padding": "same"}})
     name = weights.import_file(file(tmp_path), ASKED)
-    assert weights.facts(name).fields == {"padding": "same"}
+    assert weights.info(name).fields == {"padding": "same"}
     with pytest.raises(UserError, match="need padding = 'same', not 'symmetric'"):
-        weights.check(published.SmallNet(classes=3, weights=name), weights.view(name))
+        weights.check_network(published.SmallNet(classes=3, weights=name), weights.view(name))
 
 
 def test_a_bgr_view_is_caffes_arithmetic(name):
