@@ -27,7 +27,7 @@ class StagedFineTuning(Method):
     normalised as in training. A network without stages has two: its classifier, and the rest.
 
     References: Howard and Ruder, Universal Language Model Fine-tuning for Text Classification, ACL 2018,
-    arXiv:1801.06146, Sections 3.2 and 3.3; as staged training of pretrained networks for pictures: Chollet, Deep
+    arXiv:1801.06146, Sections 3.2 and 3.3; as staged training of pretrained networks for images: Chollet, Deep
     Learning with Python, Section 5.3.
     """
 
@@ -86,7 +86,7 @@ def feature_extraction(
 
 
 def fine_tuned(method: Method, task: str, weights: str, trunk_rate: float = 0.1, **settings: Any) -> "da.Experiment":
-    """A method with all of a pretrained network, from pictures; its trunk `trunk_rate` times as fast as the new layers.
+    """A method with all of a pretrained network, from images; its trunk `trunk_rate` times as fast as the new layers.
 
     weights: the name of imported ones. settings: as `feature_extraction`.
     """
@@ -101,5 +101,5 @@ def full_fine_tuning(task: str, weights: str, trunk_rate: float = 0.1, **setting
 
 
 def staged_fine_tuning(task: str, weights: str, trunk_rate: float = 0.1, **settings: Any) -> "da.Experiment":
-    """`StagedFineTuning` of a pretrained network, from pictures."""
+    """`StagedFineTuning` of a pretrained network, from images."""
     return fine_tuned(StagedFineTuning(), task, weights, trunk_rate, **settings)

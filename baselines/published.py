@@ -264,7 +264,7 @@ publish(
     },
 )
 
-OFFICE_CALTECH10_PICTURES = [task.replace("_surf", "", 1) for task in OFFICE_CALTECH10]
+OFFICE_CALTECH10_IMAGES = [task.replace("_surf", "", 1) for task in OFFICE_CALTECH10]
 DECAF = SURF._replace(
     name="shallow, DeCAF6",
     citation="Shallow methods on DeCAF6 features, as gathered by github.com/jindongwang/transferlearning.",
@@ -272,7 +272,7 @@ DECAF = SURF._replace(
 )
 publish(
     DECAF,
-    OFFICE_CALTECH10_PICTURES,
+    OFFICE_CALTECH10_IMAGES,
     {
         "nearest_neighbour": (87.3, 72.5, 79.6, 71.7, 68.1, 74.5, 55.3, 62.6, 98.1, 42.1, 50.0, 91.5),
         "svm": (91.6, 80.7, 86.0, 82.2, 71.9, 80.9, 67.9, 73.4, 100.0, 72.8, 78.7, 98.3),
@@ -292,7 +292,7 @@ ALEXNET = DECAF._replace(
 )
 publish(
     ALEXNET,
-    OFFICE_CALTECH10_PICTURES,
+    OFFICE_CALTECH10_IMAGES,
     {
         "source_only": (91.9, 83.7, 87.1, 83.0, 79.5, 87.4, 73.0, 83.8, 100.0, 79.0, 87.1, 97.7),
         "ddc": (91.9, 85.4, 88.8, 85.0, 86.1, 89.0, 78.0, 84.9, 100.0, 81.1, 89.5, 98.2),

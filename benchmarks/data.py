@@ -1,6 +1,6 @@
-"""How fast do pictures go from files into a step? Decoding, preparing, opening, training on resident and streamed data.
+"""How fast do images go from files into a step? Decoding, preparing, opening, training on resident and streamed data.
 
-Command: `python benchmarks/data.py TASK --data-root DIR [--pixels 224]`, TASK a pair of domains of pictures, such as
+Command: `python benchmarks/data.py TASK --data-root DIR [--pixels 224]`, TASK a pair of domains of images, such as
 office31/amazon-to-webcam. Everything is measured in one run, and in a cache of its own that is removed afterwards.
 """
 
@@ -23,7 +23,7 @@ from da_bench.data.images import decode_bytes, read_bytes, resize, strict_pillow
 from da_bench.data.tasks import spec
 from da_bench.models import Network, register
 
-SAMPLE = 500  # pictures decoded one after another
+SAMPLE = 500  # images decoded one after another
 STEPS = 100
 
 
@@ -46,7 +46,7 @@ class MeanColour(Network):
 
 
 def decoding(task: str, root: Path, side: int) -> str:
-    """Pictures a second that one core reads, decodes and resizes, files in the page cache."""
+    """Images a second that one core reads, decodes and resizes, files in the page cache."""
     listing = listing_of(parts_of(spec(task).source, root))
     paths = [listing.place / file for file in listing.files[:SAMPLE]]
     for path in paths:
@@ -55,7 +55,7 @@ def decoding(task: str, root: Path, side: int) -> str:
     with strict_pillow():
         for path in paths:
             resize(decode_bytes(read_bytes(path), path), side, "squash")
-    return f"{len(paths) / (time.process_time() - start):.0f} pictures a CPU second (read, decode, resize to {side})"
+    return f"{len(paths) / (time.process_time() - start):.0f} images a CPU second (read, decode, resize to {side})"
 
 
 def preparing(task: str, root: Path, pixels: int) -> Iterator[str]:
@@ -67,16 +67,16 @@ def preparing(task: str, root: Path, pixels: int) -> Iterator[str]:
             subprocess.run([*command, "--data-root", root], check=True, capture_output=True)
             yield f"{what} {domain}: {time.perf_counter() - start:.2f} s, the start of Python included"
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    yield f"most memory of these processes: {most:.0f} MiB (mapped pictures included)"
+    yield f"most memory of these processes: {most:.0f} MiB (mapped images included)"
 
 
 def training(task: str, root: Path, pixels: int) -> Iterator[str]:
-    """Pictures a second into the step, with and without augmentation, resident and streamed."""
+    """Images a second into the step, with and without augmentation, resident and streamed."""
     for augment in ("none", "crop_flip"):
         for name, resident_gib in {"resident": 1000.0, "streamed": 0.0}.items():
             with tempfile.TemporaryDirectory() as folder:
                 seconds = _train(task, da.View(pixels=pixels, augment=augment), _options(folder, root, resident_gib))
-            yield f"{name}, augment {augment}: {2 * 32 * STEPS / seconds:.0f} pictures a second into the step"
+            yield f"{name}, augment {augment}: {2 * 32 * STEPS / seconds:.0f} images a second into the step"
 
 
 def _options(folder: str, root: Path, resident_gib: float) -> da.Options:

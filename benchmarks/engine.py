@@ -130,8 +130,8 @@ def seeds(quick: bool) -> Iterator[Cell]:
                 yield Cell(("seeds", workload, method, str(count)), ways)
 
 
-def pictures(quick: bool) -> Iterator[Cell]:
-    """W4: networks for pictures of 224 pixels, batches of 16."""
+def images(quick: bool) -> Iterator[Cell]:
+    """W4: networks for images of 224 pixels, batches of 16."""
     for network in NETWORKS:
         for part in ("predict", "train"):
             question = {"ask": "pictures", "network": network, "part": part, "steps": 2 if quick else 4}
@@ -269,7 +269,7 @@ def main() -> None:
 
 def contest(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All that is measured."""
-    parts = {"steps": steps, "seeds": seeds, "pictures": pictures, "loss": losses}
+    parts = {"steps": steps, "seeds": seeds, "pictures": images, "loss": losses}
     sections = [cell for name, part in parts.items() if name in asked.only for cell in part(asked.quick)]
     everyone = contestants(asked.peers, folder)
     try:

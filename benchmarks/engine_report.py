@@ -44,7 +44,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     """The page."""
     parts = [
         *(head(result), steps(result), targets(result), REASONS.splitlines(), seeds(result)),
-        *(pictures(result), losses(result), start(result), absent(result)),
+        *(images(result), losses(result), start(result), absent(result)),
     ]
     return [line for part in parts for line in [*part, ""]]
 
@@ -180,14 +180,14 @@ def seeds(result: dict[str, Any]) -> list[str]:
     return ["## Seeds together", "", text, "", *table(["", "method", "seeds", *names], rows)] if cells else []
 
 
-def pictures(result: dict[str, Any]) -> list[str]:
+def images(result: dict[str, Any]) -> list[str]:
     """W4."""
     cells = of(result, "pictures")
     names = list(dict.fromkeys(name for cell in cells for name in cell["seconds"]))
     rows = [[*cell["cell"][1:], *[_rate(cell, name) for name in names]] for cell in cells]
     header = ["network", "", *[NAMES.get(name, name) for name in names]]
-    text = f"Batches of {PHOTOGRAPHS} pictures a second: predicted, or a step of training on them."
-    return ["## Pictures of 224 pixels", "", text, "", *table(header, rows)] if cells else []
+    text = f"Batches of {PHOTOGRAPHS} images a second: predicted, or a step of training on them."
+    return ["## Images of 224 pixels", "", text, "", *table(header, rows)] if cells else []
 
 
 def losses(result: dict[str, Any]) -> list[str]:

@@ -253,7 +253,7 @@ def cells(one: dict[str, Any]) -> list[str]:
 def of_task(found: Score | None, default: bool) -> list[str]:
     """Three cells."""
     if found is None:
-        return ["pictures only", "", ""]
+        return ["images only", "", ""]
     accuracy = f"{100 * found.target.mean:.1f} ± {100 * found.target.half_width:.1f}"
     accuracy += f" ({found.diverged} diverged)" if found.diverged else ""
     if default:

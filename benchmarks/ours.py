@@ -169,14 +169,14 @@ def seeds_of(workload: str, method: str, steps: int, seeds: int, placement: Plac
     return {"seconds": _seconds(program(workload, method, steps, seeds, placement))}
 
 
-def pictures_of(network: str, part: Literal["predict", "train"], steps: int) -> dict[str, float]:
-    """Seconds of `steps` batches of pictures, predicted or trained on."""
-    call, state, inputs, labels = _pictures(network, part, steps)
+def images_of(network: str, part: Literal["predict", "train"], steps: int) -> dict[str, float]:
+    """Seconds of `steps` batches of images, predicted or trained on."""
+    call, state, inputs, labels = _images(network, part, steps)
     return {"seconds": _seconds(lambda: jax.block_until_ready(call(state, inputs, labels)))}
 
 
 @functools.cache
-def _pictures(network: str, part: str, steps: int) -> tuple[Any, TrainState, Array, Array]:
+def _images(network: str, part: str, steps: int) -> tuple[Any, TrainState, Array, Array]:
     settings = train.Training(steps=steps, evaluations=1, optimizer="nesterov", learning_rate=RATE, decay_rate=0.0)
     trainer = Trainer(build(network, bottleneck=None).clone(classes=CLASSES), settings.optimiser(), steps)
     inputs, labels = map(jnp.asarray, photographs())
@@ -258,7 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=1)
     jax.config.update("jax_num_cpu_devices", parser.parse_args().devices)
-    asked = {"steps": steps_of, "seeds": seeds_of, "pictures": pictures_of, "loss": loss_of}
+    asked = {"steps": steps_of, "seeds": seeds_of, "pictures": images_of, "loss": loss_of}
     serve({**asked, "flops": flops_of, "peak": peak_of, "about": about})
 
 

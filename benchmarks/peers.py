@@ -41,7 +41,7 @@ Step = Callable[[int], None]  # so many steps
 
 
 class Lenet(nn.Module):
-    """Features of pictures [n, 1, h, w]."""
+    """Features of images [n, 1, h, w]."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -311,16 +311,16 @@ def _warm(contestant: str, workload: str, method: str) -> Step:
     return run
 
 
-def pictures_of(contestant: str, network: str, part: str, steps: int) -> dict[str, float]:
-    """Seconds of `steps` batches of pictures, predicted or trained on."""
-    run = _pictures(contestant, network, part)
+def images_of(contestant: str, network: str, part: str, steps: int) -> dict[str, float]:
+    """Seconds of `steps` batches of images, predicted or trained on."""
+    run = _images(contestant, network, part)
     start = time.perf_counter()
     run(steps)
     return {"seconds": time.perf_counter() - start}
 
 
 @functools.cache
-def _pictures(contestant: str, network: str, part: str) -> Step:
+def _images(contestant: str, network: str, part: str) -> Step:
     _torchvision_without_operators()
     import torchvision
 
@@ -387,7 +387,7 @@ def main() -> None:
     contestant = parser.parse_args().contestant
     asked = {
         name: functools.partial(fn, contestant)
-        for name, fn in {"steps": steps_of, "pictures": pictures_of, "loss": loss_of}.items()
+        for name, fn in {"steps": steps_of, "pictures": images_of, "loss": loss_of}.items()
     }
     serve({**asked, "about": about})
 

@@ -56,7 +56,7 @@ WORKLOADS = {
     ),
 }
 
-PHOTOGRAPHS, PIXELS, CLASSES = 16, 224, 31  # of a step on a network for pictures
+PHOTOGRAPHS, PIXELS, CLASSES = 16, 224, 31  # of a step on a network for images
 NETWORKS = ("mobilenet_v2", "resnet50")
 
 

@@ -65,5 +65,5 @@ PAPER = da.reproduction.Paper(
         "an epoch is one of all of the source's rows, of which a tenth validates and does not train; the suite's is of "
         "nine tenths, so that it takes a tenth fewer steps",
     ),
-    cost="70 runs, a thousand million pictures forth and back: an accelerator (not measured)",
+    cost="70 runs, a thousand million images forth and back: an accelerator (not measured)",
 )

@@ -2,7 +2,7 @@
 
 Command: `da-bench reproduce digits_jmlr --data-root DIR`, where DIR holds mnist/ and mnist_m/, or mnist/, bsds500/ and
 mnist_m/offsets.npz. OTHERS=1 adds the methods that came later, under the same protocol.
-Protocol: the paper's section 5.2: pictures of 28 pixels less their mean, 64 rows of each domain a step, momentum 0.9,
+Protocol: the paper's section 5.2: images of 28 pixels less their mean, 64 rows of each domain a step, momentum 0.9,
 the learning rate and lambda by their schedules, lambda on the encoder only, the domain classifier's loss the mean over
 the batch, as in the authors' network; the target's training split adapts, its test split is scored. Tried first on
 values from 0 to 1 as they are, with the sum of the domains' losses, one seed at 32 pixels and one at 28: DANN fell to

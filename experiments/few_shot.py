@@ -2,10 +2,10 @@
 
 Command: `da-bench run experiments/few_shot.py --data-root DIR`, where DIR holds office31/, with the variable WEIGHTS
 set to imported ImageNet weights, by default the MobileNetV2's.
-Learning curves on stored features: a head trained on n labelled target pictures of each class, alone and beside the
-source; between source only (none) and target only (all). The pictures are the first n of each class of the target's
+Learning curves on stored features: a head trained on n labelled target images of each class, alone and beside the
+source; between source only (none) and target only (all). The images are the first n of each class of the target's
 training split, the same for every seed. Nothing was tuned.
-Protocol: inductive: the labelled pictures are of the target's training split, its test split is scored; the last step.
+Protocol: inductive: the labelled images are of the target's training split, its test split is scored; the last step.
 Cost: 100 runs, two minutes of one CPU core.
 Expect: Amazon to Webcam 67 % without a label of the target, 76 with three a class and 90 with ten beside the source's,
 98 with all; ten alone have 95.

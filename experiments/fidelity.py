@@ -30,7 +30,7 @@ TRAINING = {
 }
 NETWORK = models.Mlp(hidden=(64,), activation="relu")  # for both: one with convolutions compiles five times as long
 WIDTHS = (100,)  # of domain classifiers and of MDD's second classifier
-PICTURES_ONLY = ("cutout",)
+IMAGES_ONLY = ("cutout",)
 RATE_BY_STEPS = 0.001  # TLlib's gamma
 
 # What suites change together, of what the fields can say; their networks and batch normalisation are apart
@@ -86,8 +86,8 @@ class Variant(NamedTuple):
         return dataclasses.replace(given, decay_rate=rate)
 
     def runs(self, task: str) -> list[da.Experiment]:
-        """One a seed; none where the variant is of pictures only and the task has none."""
-        if task == "moons/35" and set(PICTURES_ONLY) & set(map(str, self.fields.values())):
+        """One a seed; none where the variant is of images only and the task has none."""
+        if task == "moons/35" and set(IMAGES_ONLY) & set(map(str, self.fields.values())):
             return []
         return da.over_seeds(
             [da.Experiment(task=task, method=self.value, model=NETWORK, training=self.training(task))], SEEDS

@@ -3,7 +3,7 @@
 Command: `WEIGHTS=NAME da-bench run experiments/from_pixels.py --isolate --data-root DIR`, where DIR holds office31/ and
 NAME is what `da-bench weights import FILE` printed, of a MobileNetV2 of torchvision or Keras; or of the small `.tflite`
 file with `--statistics-from DIR/office31/amazon`, without which its batch normalisation has none to learn with.
-`da-bench weights sources --arch mobilenet_v2` says where to get them. `da-bench table --of cost` then shows pictures a
+`da-bench weights sources --arch mobilenet_v2` says where to get them. `da-bench table --of cost` then shows images a
 second and the most memory, which --isolate makes each run's own.
 Protocol: inductive; one seed; nothing tuned: the papers' stochastic gradient descent, the trunk at a tenth of the rate,
 random resized crops of 224 pixels and flips. The few steps are for a CPU; STEPS=4000 BATCH=32 SEEDS=5 is for a GPU.

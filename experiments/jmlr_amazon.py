@@ -24,7 +24,7 @@ def pair(task: str) -> list[da.Experiment]:
     return [*networks, *on_reviews.machines(task)]
 
 
-def pictures(results, records, data_root):
+def figures(results, records, data_root):
     """The paper's figure 3: how far apart the inputs, the network's features and DANN's leave the domains."""
     return {"distances": da.inspect.distances(records, "dann", data_root=data_root)}
 

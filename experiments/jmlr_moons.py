@@ -28,7 +28,7 @@ def runs(task: str, seeds: int, passes: int = 500) -> list[da.Experiment]:
     return da.over_seeds([da.Experiment(task=task, method=one, training=training) for one in METHODS], seeds)
 
 
-def pictures(results, records, data_root):
+def figures(results, records, data_root):
     """Where the first run of DANN decides, and its features on their principal components, as in the figure."""
     runs = [one for one in records if (one.config["task"], one.config["method"]["name"]) == (CENTRED, "dann")]
     first = next((one.id for one in runs if one.result["rules"]), None)

@@ -7,7 +7,7 @@ Budget: one trial a method, the defaults of its paper, no tuning of anything; 5 
 units), steps, batches and learning rate for all. Features are extracted once. References: a linear head on the features
 (feature extraction), source only, target only, and target only scored on rows that it has not seen, which is the pair's
 inductive task. The classical methods see the features as they are, once.
-Protocol: transductive, as the published tables have it: all of the target's pictures, without labels, adapt, and all
+Protocol: transductive, as the published tables have it: all of the target's images, without labels, adapt, and all
 are scored.
 Cost: 1140 runs, 70 minutes of one CPU core; one and a half hours with `--validators all`.
 Expect: means over pairs of 78 % of source only, 86 of SHOT, 85 of NRC, 84 of MCC, 76 of DANN.

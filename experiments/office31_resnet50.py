@@ -6,8 +6,8 @@ where to get that file. NAME's network is what is trained, so that weights of a 
 PRECISION=bfloat16 takes less memory and time where a device computes in it; its runs are others, with ids of their own.
 Add `--shard 1/8` and so on for an array of jobs.
 Protocol: Transfer-Learning-Library's, method by method (`baselines/tllib.py`): 32 rows of each domain a step, Nesterov
-momentum 0.9, the trunk at a tenth of the rate, pictures squashed to 256 pixels, random resized crops of 224 and flips.
-All of the target's pictures adapt, without labels, and are scored. That suite takes the best epoch by target labels,
+momentum 0.9, the trunk at a tenth of the rate, images squashed to 256 pixels, random resized crops of 224 and flips.
+All of the target's images adapt, without labels, and are scored. That suite takes the best epoch by target labels,
 here the oracle; the card's honest column is what can be had without.
 Coral, DSAN and SHOT, which that suite has no numbers of, train as its DAN or DANN do, for other tables of published
 numbers; and target only, of the inductive pair, says what the target's own labels would give.
@@ -51,7 +51,7 @@ def pair(task: str, names: tuple[str, ...] = tuple(SETTINGS), **short: object) -
 PAPER = da.reproduction.Paper(
     title="Transfer-Learning-Library, Office-31, ResNet-50",
     citation=published.TLLIB.citation,
-    protocol="ResNet-50 of ImageNet, fine-tuned from photographs; all source pictures train, all target pictures adapt "
+    protocol="ResNet-50 of ImageNet, fine-tuned from photographs; all source images train, all target images adapt "
     "and are scored; settings by method, see baselines/tllib.py",
     selection=published.TLLIB.selection,
     rule="oracle",

@@ -7,7 +7,7 @@ Budget: one trial a method, the defaults of its paper, no tuning of anything; 5 
 units), steps, batches and learning rate for all. Features are extracted once. References: a linear head on the features
 (feature extraction), source only, target only, and target only scored on rows that it has not seen, which is the pair's
 inductive task. The classical methods see the features as they are, once.
-Protocol: transductive, as the published tables have it: all of the target's pictures, without labels, adapt, and all
+Protocol: transductive, as the published tables have it: all of the target's images, without labels, adapt, and all
 are scored. Those tables are of DeCAF6 and AlexNet, other networks: their gains are to be read beside these, not their
 accuracies.
 Cost: 2280 runs, about two and a half hours of one CPU core with `--validators all`.

@@ -298,11 +298,11 @@ def _of_experiment(seeds: int) -> list[Any]:
         ("training", Training, Training()),
         ("model", explained(str | None, "A network; default: the task's own."), None),
         ("weights", explained(str, "Imported weights that it starts from: see `da-bench weights`."), ""),
-        ("pixels", explained(int | None, "Side of the pictures that the network sees, default 224."), None),
-        ("augment", explained(AUGMENT | None, "Of training pictures, default crop_flip."), None),
+        ("pixels", explained(int | None, "Side of the images that the network sees, default 224."), None),
+        ("augment", explained(AUGMENT | None, "Of training images, default crop_flip."), None),
         ("labels_from", explained(LABELS, "target: an upper bound, not a method; both: with --shots."), "source"),
         ("shots", explained(int | None, "Only so many labels of the target, of each class."), None),
-        ("features", explained(str, "Imported weights whose features take the place of pictures."), ""),
+        ("features", explained(str, "Imported weights whose features take the place of images."), ""),
     ]
 
 
@@ -386,7 +386,7 @@ def _check_names(cls: Any, options: Sequence[str]) -> None:
 
 
 def _view(asked: Any) -> Any:
-    """What was asked of pictures; None, that of the weights or the task's own, where nothing was."""
+    """What was asked of images; None, that of the weights or the task's own, where nothing was."""
     from da_bench import pretrained as weights
     from da_bench.data.transforms import View
 
@@ -551,7 +551,7 @@ def _look(asked: Plot) -> list[Path]:
     """Plots of single runs, as files."""
     _use_devices(isolate=False, distributed=False)
     from da_bench.reporting import inspect as look
-    from da_bench.reporting.plots.plots import write_pictures
+    from da_bench.reporting.plots.plots import write_figures
 
     made = {}
     if asked.confusion:
@@ -564,7 +564,7 @@ def _look(asked: Plot) -> list[Path]:
         )
     if asked.boundary:
         made[f"boundary_{asked.boundary}"] = look.boundaries(asked.results, asked.boundary, asked.data_root)
-    return write_pictures(made, asked.out)
+    return write_figures(made, asked.out)
 
 
 def _records(asked: Report) -> list[Any]:

@@ -14,7 +14,7 @@ HELP = """usage: da-bench data WHAT [OPTIONS]
   list           the known families of data sets, and what of them is there under the data root
   about FAMILY   of one known family: domains, counts, classes, citation, terms, and where to get the files
   check NAME     counts against the published ones, damage, duplicates, classes that one side lacks
-  prepare NAME   decode the pictures once, into the cache that training reads
+  prepare NAME   decode the images once, into the cache that training reads
   preview TASK   a contact sheet (PNG) of source and target by class
 
 NAME is a family (office31), one of its domains (office31/amazon), a folder of the data root with a folder for each
@@ -48,27 +48,27 @@ class About(Where):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pictures(Where):
-    """How pictures are stored."""
+class ImageOptions(Where):
+    """How images are stored."""
 
     name: str
     """Family, domain, or folder of the data root."""
     pixels: int = 224
-    """Side of the pictures that a network will see; they are stored an eighth larger."""
+    """Side of the images that a network will see; they are stored an eighth larger."""
     resize: Literal["squash", "centre"] = "squash"
-    """The whole picture squashed to a square, or its central square."""
+    """The whole image squashed to a square, or its central square."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Prepare(Pictures):
-    """Decode the pictures of a family, domain or folder once."""
+class Prepare(ImageOptions):
+    """Decode the images of a family, domain or folder once."""
 
     tfds: Path | None = None
-    """Write tensorflow-datasets (array_record) into this folder instead, the pictures unaltered."""
+    """Write tensorflow-datasets (array_record) into this folder instead, the images unaltered."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Check(Pictures):
+class Check(ImageOptions):
     """Hold a copy of a data set against what was published."""
 
     manifest: Path | None = None
@@ -84,7 +84,7 @@ class Preview(Where):
     out: Path = Path("preview.png")
     """The PNG to write."""
     per_class: int = 5
-    """Pictures of each class and domain, at most 50."""
+    """Images of each class and domain, at most 50."""
 
 
 def data(arguments: list[str]) -> None:

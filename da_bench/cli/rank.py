@@ -16,7 +16,7 @@ class Rank:
     target: Annotated[str, tyro.conf.Positional]
     """Another, such as office31/webcam."""
     backbones: tuple[str, ...] = ()
-    """Names of imported weights, see `da-bench weights list`; default: all that are for pictures."""
+    """Names of imported weights, see `da-bench weights list`; default: all that are for images."""
     by: str = "logme"
     """What they are ordered by."""
     data_root: Path | None = None

@@ -15,7 +15,7 @@ HELP = """usage: da-bench weights WHAT [OPTIONS]
   list                  what is imported
   show NAME             all there is to say of imported weights
   verify NAME           whether they are what was imported, and compute here what they computed then
-  classify NAME FOLDER  what a network with its own classifier sees in pictures: --labels FILE
+  classify NAME FOLDER  what a network with its own classifier sees in images: --labels FILE
 
 Files may be safetensors (timm, Hugging Face), PyTorch's .pth, Keras' .h5, or a MobileNetV2 in TensorFlow Lite. Nothing
 is fetched, and no code in a file is run. A run starts from them with --weights NAME, or weights="NAME" of its network.
@@ -34,14 +34,14 @@ class Import:
     name: str = ""
     """Part of the name that the weights get; default: by whose names the file goes, such as torchvision."""
     preprocessing: Literal["", "imagenet", "caffe", "inception", "none"] = ""
-    """How pictures were prepared in training, where the file is not known: mean and deviation of ImageNet, Caffe's
-    means of blue, green and red, values from -1 to 1, or no pictures."""
+    """How images were prepared in training, where the file is not known: mean and deviation of ImageNet, Caffe's
+    means of blue, green and red, values from -1 to 1, or no images."""
     classes: int | None = None
     """Of its classifier, where they are not ImageNet's 1000 or 1001."""
     sha256: str = ""
     """What the file's sha256 has to begin with; default: what its name or its publisher says."""
     statistics_from: Path | None = None
-    """Pictures for the statistics of batch normalisation, for files that have none (.tflite): a folder, of which up to
+    """Images for the statistics of batch normalisation, for files that have none (.tflite): a folder, of which up to
     512 are taken. What the network computes in evaluation stays the same, and is nearly what training begins from."""
 
 
@@ -73,7 +73,7 @@ class Sources:
 
 @dataclasses.dataclass(frozen=True)
 class Classify:
-    """What a published network with its own classifier sees in pictures."""
+    """What a published network with its own classifier sees in images."""
 
     name: str
     """What `da-bench weights list` calls them."""
@@ -124,7 +124,7 @@ def _print(name: str, facts: Any) -> None:
     seen = f"{view.pixels} of {view.pack_side} pixels, {view.channels}, mean {view.mean}, deviation {view.std}"
     fields = "".join(f", {field} = {value}" for field, value in facts.fields.items())
     print(f"{name}\n  network: {facts.arch}{fields}, {facts.classes or 'no'} classes, named as {facts.convention}'s")
-    print(f"  pictures: {seen if view else 'none'}\n  from: {facts.source['file']} {facts.source['url']}")
+    print(f"  images: {seen if view else 'none'}\n  from: {facts.source['file']} {facts.source['url']}")
     print(f"  sha256 of the file: {facts.source['sha256']}\n  sha256 of the arrays: {facts.digest}")
     print(f"  cite: {facts.citation}\n  terms: {facts.terms}")
 

@@ -18,7 +18,7 @@ FINGERPRINT_CHUNK = 256  # rows of a mapped file in memory at a time
 
 
 class Domain(NamedTuple):
-    """A labelled data set: inputs [n, ...] (float32, or uint8 pictures), labels [n] (int32 in 0..c-1)."""
+    """A labelled data set: inputs [n, ...] (float32, or uint8 images), labels [n] (int32 in 0..c-1)."""
 
     inputs: Array
     labels: Array

@@ -84,7 +84,7 @@ class Report:
 
 
 def check(name: str, root: Path | None = None, view: View | None = None) -> Report:
-    """Read every example of a family, folder, table or domain once; pictures become packs for `view` on the way.
+    """Read every example of a family, folder, table or domain once; images become packs for `view` on the way.
 
     Raises:
         UserError: there is no such data set, or none of its domains is there. Anything else is in the report.
@@ -107,7 +107,7 @@ def _check_domain(domain: str, root: Path | None, view: View) -> DomainReport:
     try:
         parts = parts_of(domain, root)
         counts = {part: len(one.labels) for part, one in parts.items()}
-        prints = _pictures(domain, parts, root, view) if family.pictures else _arrays(domain, parts)
+        prints = _images(domain, parts, root, view) if family.images else _arrays(domain, parts)
     except UserError as error:
         return DomainReport(domain, published, {}, {}, NO_PRINTS, str(error))
     return DomainReport(domain, published, counts, dict(sorted(Counter(_labels(parts)).items())), prints, "")
@@ -118,8 +118,8 @@ def _labels(parts: Parts) -> Iterator[str]:
         yield from [one.classes[i] for i in one.labels] if isinstance(one, Examples) else one.labels
 
 
-def _pictures(domain: str, parts: Parts, root: Path | None, view: View) -> Prints:
-    """Every picture decoded once, by way of the pack that training will read."""
+def _images(domain: str, parts: Parts, root: Path | None, view: View) -> Prints:
+    """Every image decoded once, by way of the pack that training will read."""
     listing = listing_of(parts)
     made = pack.prepare(listing, domain, view.pack_side, view.resize, pack.cache_root(), progress=True)
     pack.verify(made)
@@ -144,7 +144,7 @@ def equal_groups(digests: np.ndarray) -> list[np.ndarray]:
 
 
 def near_pairs(hashes: np.ndarray) -> Iterable[tuple[int, int]]:
-    """Rows i < j whose difference hashes differ in at most `NEAR` bits; 0, the hash of flat pictures, says nothing."""
+    """Rows i < j whose difference hashes differ in at most `NEAR` bits; 0, the hash of flat images, says nothing."""
     rows = np.flatnonzero(hashes)
     known = hashes[rows]
     for start in range(0, len(rows), BLOCK):
@@ -182,7 +182,7 @@ def _duplicates(report: Report) -> list[str]:
     if any(one.prints.near.any() for one in report.domains):
         between = sum(home[left] != home[right] for left, right in report.near)
         lines.append(
-            f"{len(report.near)} pairs of nearly equal pictures (difference hashes within {NEAR} of 64 bits), "
+            f"{len(report.near)} pairs of nearly equal images (difference hashes within {NEAR} of 64 bits), "
             f"{between} of them across domains{_example(report.near)}"
         )
     return lines

@@ -37,7 +37,7 @@ def family_of(domain: str) -> tuple[Family, str]:
 
     "office31/amazon", "mnist", "my_folder/photos", "table/mine/a", "tfds/cifar10".
 
-    A first word that is no registered family is a folder of pictures under the data root.
+    A first word that is no registered family is a folder of images under the data root.
 
     Raises:
         UserError: the family has no such domain; its nearest one is named. Or no name under the data root.
@@ -117,7 +117,7 @@ def _is_there(path: Path) -> bool:
 
 
 def read(domain: str, root: Path | None = None, view: View | None = None) -> Whole:
-    """All examples of a domain. Pictures on disk are decoded once, as large as `view` wants them, and then mapped.
+    """All examples of a domain. Images on disk are decoded once, as large as `view` wants them, and then mapped.
 
     What was read before is not read again while its files have the paths, sizes and times that they had.
 
@@ -129,7 +129,7 @@ def read(domain: str, root: Path | None = None, view: View | None = None) -> Who
         return _read(domain, None, None, (str(prepared.data_dir()),))
     require(domain, root)
     place = data_root(root).resolve()
-    return _read(domain, place, view if family.pictures else None, _stamp(domain, place))
+    return _read(domain, place, view if family.images else None, _stamp(domain, place))
 
 
 Stamp = tuple[object, ...]
@@ -138,7 +138,7 @@ Stamp = tuple[object, ...]
 def _stamp(domain: str, root: Path) -> Stamp:
     """Paths, sizes and times of the domain's files: equal only where they are those of before."""
     family, own = family_of(domain)
-    if family.pictures:
+    if family.images:
         parts = parts_of(domain, root)
         return (pack.key(listing_of(parts)), *(len(one.labels) for one in parts.values()))
     return tuple((path, *pack.stamp(path)) for path in _files(family, own, root / family.folder))
@@ -195,7 +195,7 @@ def _no_family(name: str) -> str:
 
 
 def parts_of(domain: str, root: Path | None = None) -> Parts:
-    """The domain's published parts as its family reads them: arrays, or listings of pictures not yet decoded.
+    """The domain's published parts as its family reads them: arrays, or listings of images not yet decoded.
 
     Raises:
         UserError: files that are missing, damaged or of another layout, each named.
@@ -218,7 +218,7 @@ def _read(domain: str, root: Path | None, view: View | None, _as_of: Stamp) -> W
             f"'{domain}' has {counts} examples where {dict(published)} are published; `da-bench data check "
             f"{family.name}` says more, and under another folder's name it is a data set of your own"
         )
-    examples = _decoded(domain, parts, view) if family.pictures else _joined(parts)
+    examples = _decoded(domain, parts, view) if family.images else _joined(parts)
     examples.labels.flags.writeable = False
     ends = np.cumsum([0, *counts.values()])
     rows = [np.arange(start, end) for start, end in itertools.pairwise(ends)]
@@ -233,7 +233,7 @@ def _decoded(domain: str, parts: Parts, view: View | None) -> Examples:
 
 
 def listing_of(parts: Parts) -> Listing:
-    """All pictures of a domain, part after part."""
+    """All images of a domain, part after part."""
     listings = [part for part in parts.values() if isinstance(part, Listing)]
     files = tuple(file for listing in listings for file in listing.files)
     return Listing(listings[0].place, files, tuple(label for listing in listings for label in listing.labels))

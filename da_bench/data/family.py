@@ -16,7 +16,7 @@ Counts = Mapping[str, int]
 
 
 class Listing(NamedTuple):
-    """Pictures on disk, not yet decoded: paths under `place`, and the class name of each; sorted by path."""
+    """Images on disk, not yet decoded: paths under `place`, and the class name of each; sorted by path."""
 
     place: Path
     files: tuple[str, ...]
@@ -24,7 +24,7 @@ class Listing(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Arrays: inputs [n, ...], uint8 pictures [n, h, w, c] or float32; labels [n] int32, an index into `classes`."""
+    """Arrays: inputs [n, ...], uint8 images [n, h, w, c] or float32; labels [n] int32, an index into `classes`."""
 
     inputs: Array
     labels: np.ndarray
@@ -47,7 +47,7 @@ class Family:
     number of examples by part, in the order of the papers; classes: their published names, sorted; both empty where the
     user's own files decide. folder: under the data root, "" where an installed package brings the examples; files:
     what has to be there for a domain, paths relative to `folder` ("x.gz" may lie there gunzipped, a path may be that
-    of a folder, "a|b" is one or the other). pictures: whether `read` gives a `Listing`, to be decoded and resized once.
+    of a folder, "a|b" is one or the other). images: whether `read` gives a `Listing`, to be decoded and resized once.
     subsets: the published (source classes, target classes) of "partial" and "open" tasks. pairs: the (source, target)
     domains that papers use, where not all of them. model: the network that its tasks use by default. citation: the
     paper to cite; terms: licence or terms of use, in a few words; how_to_get: where a user gets the files.
@@ -62,7 +62,7 @@ class Family:
     how_to_get: str = "embedded"
     folder: str = ""
     files: Callable[[str], tuple[str, ...]] = _nothing
-    pictures: bool = False
+    images: bool = False
     subsets: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = dataclasses.field(default_factory=dict)
     pairs: tuple[tuple[str, str], ...] = ()
     model: str = ""

@@ -1,4 +1,4 @@
-"""Listings of pictures from list files (lines `path label`), and their comparison with what was published."""
+"""Listings of images from list files (lines `path label`), and their comparison with what was published."""
 
 import os
 import posixpath
@@ -7,7 +7,7 @@ from pathlib import Path
 from da_bench.core.config import UserError
 from da_bench.data.family import Listing
 
-SHOWN = 3  # how many of the pictures or classes at fault a message names
+SHOWN = 3  # how many of the images or classes at fault a message names
 
 
 def read_list(path: Path, classes: tuple[str, ...]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def read_list(path: Path, classes: tuple[str, ...]) -> dict[str, str]:
                 raise UserError(f"'{path}', line {number} '{line.strip()}': {fault}; get a fresh copy of the list")
             found[file] = classes[int(label)]
     if not found:
-        raise UserError(f"'{path}' lists no pictures; get a fresh copy of the list")
+        raise UserError(f"'{path}' lists no images; get a fresh copy of the list")
     return found
 
 
@@ -58,7 +58,7 @@ def _fault(file: str, label: str, classes: int) -> str:
 
 
 def listing(place: Path, names: dict[str, str]) -> Listing:
-    """The pictures place/<file> of a list that was read, sorted by path.
+    """The images place/<file> of a list that was read, sorted by path.
 
     Raises:
         UserError: one for all listed files that are not there.
@@ -67,24 +67,24 @@ def listing(place: Path, names: dict[str, str]) -> Listing:
     missing = [file for file in files if not os.path.isfile(f"{place}/{file}")]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(files)} listed pictures are not in '{place}': {_first(missing)}; "
-            "unpack the pictures there, or get the list that belongs to them"
+            f"{len(missing)} of {len(files)} listed images are not in '{place}': {_first(missing)}; "
+            "unpack the images there, or get the list that belongs to them"
         )
     return Listing(place, files, tuple(names[file] for file in files))
 
 
-def published(pictures: Listing, classes: tuple[str, ...]) -> Listing:
-    """`pictures`, if their classes are the published ones.
+def published(images: Listing, classes: tuple[str, ...]) -> Listing:
+    """`images`, if their classes are the published ones.
 
     Raises:
         UserError: classes that are missing, or that the data set does not have.
     """
-    found = set(pictures.labels)
+    found = set(images.labels)
     faults = {"it lacks": sorted(set(classes) - found), "it is not to have": sorted(found - set(classes))}
     if any(faults.values()):
         told = "; ".join(f"{what} {_first(names)}" for what, names in faults.items() if names)
-        raise UserError(f"the class folders in '{pictures.place}' are not those published: {told}")
-    return pictures
+        raise UserError(f"the class folders in '{images.place}' are not those published: {told}")
+    return images
 
 
 def _first(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures in folders, one folder a class: what picture data sets are on disk, and any folder of one's own."""
+"""Images in folders, one folder a class: what image data sets are on disk, and any folder of one's own."""
 
 import os
 import unicodedata
@@ -9,8 +9,8 @@ from da_bench.core.config import UserError, did_you_mean
 from da_bench.data.family import WHOLE, Family, Listing, Parts
 from da_bench.data.files import check_name
 
-PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
-# Notes and lists that data sets bring along, which nobody takes for a picture.
+IMAGES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
+# Notes and lists that data sets bring along, which nobody takes for an image.
 NOTES = frozenset((".txt", ".md", ".rst", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".log", ".pdf"))
 NOTE_NAMES = frozenset(("readme", "license", "licence", "copying", "sha256sums", "md5sums"))
 ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"))
@@ -18,23 +18,23 @@ LITTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"))
 
 
 def list_classes(place: Path) -> Listing:
-    """The pictures of place/<class>/, folders within folders too, sorted by path; a class is the name of its folder.
+    """The images of place/<class>/, folders within folders too, sorted by path; a class is the name of its folder.
 
     Links are followed. Hidden files, the litter of file browsers, and notes (.txt, .json, .csv, ...) are passed over.
 
     Raises:
-        UserError: `place` is missing, unreadable or without class folders; a class without pictures; two classes that
-            look alike, or hold the same folder by a link; a picture outside a class, or all pictures further down than
-            in a class; an archive, or any other file that is no picture; a loop of links; a name that is no text.
+        UserError: `place` is missing, unreadable or without class folders; a class without images; two classes that
+            look alike, or hold the same folder by a link; an image outside a class, or all images further down than
+            in a class; an archive, or any other file that is no image; a loop of links; a name that is no text.
     """
     classes = domains_of(place)
     _check_names(place, classes)
-    if strays := list(_pictures_in(place)):
-        raise UserError(f"the picture '{strays[0]}' lies beside the class folders: move it into that of its class")
+    if strays := list(_images_in(place)):
+        raise UserError(f"the image '{strays[0]}' lies beside the class folders: move it into that of its class")
     found = {name: sorted(_relative(_walk(os.path.join(place, name), _above(place)), place)) for name in classes}
     for name, files in found.items():
         if not files:
-            raise UserError(f"the class folder '{place / name}' holds no picture: add some, or remove it")
+            raise UserError(f"the class folder '{place / name}' holds no image: add some, or remove it")
     _check_depth(place, found)
     _check_apart(place, found)
     pairs = sorted((file, name) for name, files in found.items() for file in files)
@@ -49,23 +49,23 @@ def domains_of(place: Path) -> tuple[str, ...]:
     """
     names = tuple(entry.name for entry in _entries(place) if _is_folder(entry))
     if not names:
-        raise UserError(f"'{place}' holds no folders: it takes one folder of pictures for each class")
+        raise UserError(f"'{place}' holds no folders: it takes one folder of images for each class")
     return names
 
 
 def family(name: str) -> Family:
-    """The pictures in name/<domain>/<class>/ under the data root: any folder, without a line of code."""
+    """The images in name/<domain>/<class>/ under the data root: any folder, without a line of code."""
     return Family(
         name=name,
         read=lambda folder, domain: _parts(folder / domain),
         domains={},
         classes=(),
-        citation="the user's own pictures",
+        citation="the user's own images",
         terms="the user's own",
         how_to_get=f"they are your own: {name}/<domain>/<class>/*.jpg",
         folder=name,
         files=lambda domain: (domain,),
-        pictures=True,
+        images=True,
         model="convnet",
     )
 
@@ -99,7 +99,7 @@ def _check_names(place: Path, classes: tuple[str, ...]) -> None:
 def _check_depth(place: Path, found: Mapping[str, Iterable[str]]) -> None:
     if all(file.count("/") > 1 for files in found.values() for file in files):
         raise UserError(
-            f"'{place}' holds the folders {', '.join(found)}, none of which has a picture right in it: the class "
+            f"'{place}' holds the folders {', '.join(found)}, none of which has an image right in it: the class "
             "folders have to be in the folder of the domain itself, <domain>/<class>/*.jpg; move them there"
         )
 
@@ -116,7 +116,7 @@ def _check_apart(place: Path, found: Mapping[str, Iterable[str]]) -> None:
 
 
 def _relative(paths: Iterable[str], place: Path) -> Iterator[str]:
-    start = len(os.path.join(place, ""))  # strings: for a million pictures, Path takes most of the time
+    start = len(os.path.join(place, ""))  # strings: for a million images, Path takes most of the time
     return (path[start:] for path in paths)
 
 
@@ -126,18 +126,18 @@ def _above(place: Path) -> frozenset[str]:
 
 
 def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
-    """All pictures under `folder`; `above`: the real paths of the folders that lead to it."""
+    """All images under `folder`; `above`: the real paths of the folders that lead to it."""
     real = os.path.realpath(folder)
     if real in above:
         raise UserError(f"the link '{folder}' leads back to '{real}', which it is in: remove the link")
-    yield from _pictures_in(folder)
+    yield from _images_in(folder)
     for entry in _entries(folder):
         if _is_folder(entry):
             yield from _walk(entry.path, above | {real})
 
 
-def _pictures_in(folder: Path | str) -> Iterator[str]:
-    return (entry.path for entry in _entries(folder) if not _is_folder(entry) and _is_picture(entry))
+def _images_in(folder: Path | str) -> Iterator[str]:
+    return (entry.path for entry in _entries(folder) if not _is_folder(entry) and _is_image(entry))
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -164,14 +164,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     raise UserError(f"cannot use '{entry.path}': {fault}; remove it")
 
 
-def _is_picture(entry: os.DirEntry[str]) -> bool:
+def _is_image(entry: os.DirEntry[str]) -> bool:
     path, suffix = entry.path, os.path.splitext(entry.name)[1].lower()
-    if suffix in PICTURES:
+    if suffix in IMAGES:
         return True
     if suffix in NOTES or entry.name.lower() in NOTE_NAMES:
         return False
     if suffix in ARCHIVES:
-        raise UserError(f"'{path}' is an archive: unpack it yourself, and move it away from the pictures")
-    raise UserError(
-        f"'{path}' is no picture that can be read ({' '.join(sorted(PICTURES))}): convert it, or move it away"
-    )
+        raise UserError(f"'{path}' is an archive: unpack it yourself, and move it away from the images")
+    raise UserError(f"'{path}' is no image that can be read ({' '.join(sorted(IMAGES))}): convert it, or move it away")

@@ -1,4 +1,4 @@
-"""Pictures of two domains, made the same size and the same number of channels."""
+"""Images of two domains, made the same size and the same number of channels."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from da_bench.core.types import Array
 def alike(source: Array, target: Array) -> tuple[Array, Array]:
     """Both with the larger side of the two and, where one has colours, with three channels.
 
-    For square pictures uint8 [n, side, side, 1 or 3] that differ in shape, such as MNIST and SVHN; anything else is
+    For square images uint8 [n, side, side, 1 or 3] that differ in shape, such as MNIST and SVHN; anything else is
     returned as it is. Grey is repeated three times, sides grow by Pillow's bilinear filter.
     """
     if source.shape[1:] == target.shape[1:] or not (_square(source) and _square(target)):
@@ -21,16 +21,16 @@ def _square(inputs: Array) -> bool:
     return inputs.dtype == np.uint8 and inputs.ndim == 4 and inputs.shape[1] == inputs.shape[2]
 
 
-def _as(pictures: Array, side: int, channels: int) -> np.ndarray:
-    grown = np.asarray(pictures) if pictures.shape[1] == side else resize(np.asarray(pictures), side)
+def _as(images: Array, side: int, channels: int) -> np.ndarray:
+    grown = np.asarray(images) if images.shape[1] == side else resize(np.asarray(images), side)
     return grown if grown.shape[3] == channels else np.repeat(grown, channels, axis=3)
 
 
-def resize(pictures: np.ndarray, side: int) -> np.ndarray:
+def resize(images: np.ndarray, side: int) -> np.ndarray:
     """uint8 [n, h, w, 1 or 3] -> uint8 [n, side, side, 1 or 3], by Pillow's bilinear filter."""
     from PIL import Image
 
-    channels = pictures.shape[3]
-    pages = (Image.fromarray(picture[..., 0] if channels == 1 else picture) for picture in pictures)
+    channels = images.shape[3]
+    pages = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in images)
     resized = [np.asarray(page.resize((side, side), Image.Resampling.BILINEAR)) for page in pages]
     return np.stack(resized).reshape(-1, side, side, channels)

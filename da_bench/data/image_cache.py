@@ -1,8 +1,8 @@
-"""Packs: pictures decoded and resized once, in a folder that is opened by mapping it into memory.
+"""Packs: images decoded and resized once, in a folder that is opened by mapping it into memory.
 
-A pack's folder holds images.npy (uint8 [n, side, side, 3]), index.jsonl (a line a picture, in the same order) and
+A pack's folder holds images.npy (uint8 [n, side, side, 3]), index.jsonl (a line an image, in the same order) and
 pack.json (what it is made of and how; written last). It is made in a draft that only ever grows: the images first, then
-the lines of the index, both flushed to disk, so that a line stands for a picture that is safely there. What was killed
+the lines of the index, both flushed to disk, so that a line stands for an image that is safely there. What was killed
 goes on after its last whole line. A lock that dies with its holder lets only one process work on a draft.
 """
 
@@ -30,16 +30,16 @@ from da_bench.data.images import HOWS, How, decode_bytes, dhash, read_bytes, res
 
 IMAGES, INDEX, SUMMARY = "images.npy", "index.jsonl", "pack.json"
 RULES = 1  # of decoding and resizing; another number wherever they change, so that old packs are not taken for new ones
-SAVE_EVERY = 256  # pictures
+SAVE_EVERY = 256  # images
 REMEDY = "free some space or grant permission to write there, or set DA_BENCH_CACHE to another folder"
-SHOWN = 20  # bad pictures in one message
+SHOWN = 20  # bad images in one message
 WORKERS = min(32, 1 + (os.cpu_count() or 1))  # one more than cores: some wait for the disk
 A = TypeVar("A")
 B = TypeVar("B")
 
 
 class Entry(NamedTuple):
-    """A picture as it was found: path in the listing, class, sha256 of the file, size in pixels, difference hash."""
+    """An image as it was found: path in the listing, class, sha256 of the file, size in pixels, difference hash."""
 
     file: str
     label: str
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 
 
 class Pack(NamedTuple):
-    """Decoded pictures: images uint8 [n, side, side, 3], mapped and read-only; labels int32 [n], indices of `classes`.
+    """Decoded images: images uint8 [n, side, side, 3], mapped and read-only; labels int32 [n], indices of `classes`.
 
     classes: the sorted names; digest: sha256 over images, labels and classes; entries: of each image where it is from.
     """
@@ -80,20 +80,20 @@ def cache_root() -> Path:
 
 
 def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progress: bool = False) -> Pack:
-    """The pack of a listing of pictures at side x side pixels; decoded only where it is not in the folder `cache` yet.
+    """The pack of a listing of images at side x side pixels; decoded only where it is not in the folder `cache` yet.
 
-    name: what the pack is called, "office31/amazon"; how: see `pictures.resize`; progress: show a bar on stderr. The
+    name: what the pack is called, "office31/amazon"; how: see `images.resize`; progress: show a bar on stderr. The
     paths, sizes and times of all files are part of the pack's folder name: where one changes, another pack is made.
 
     Raises:
-        UserError: bad pictures (one message for all), or none; no space or no permission in `cache`; a damaged pack.
+        UserError: bad images (one message for all), or none; no space or no permission in `cache`; a damaged pack.
     """
     recipe = _checked(_Recipe(listing, side, how), name)
     folder = cache / f"{name.replace('/', '-')}-{side}-{how}-{key(listing)}"
 
     def announce(holder: str) -> None:
         if progress:
-            print(f"waiting for process {holder}, which is preparing the same pictures", file=sys.stderr)
+            print(f"waiting for process {holder}, which is preparing the same images", file=sys.stderr)
 
     with storage_errors(f"write the pack '{folder}'", REMEDY):
         if not folder.exists():
@@ -108,9 +108,9 @@ def _checked(recipe: _Recipe, name: str) -> _Recipe:
     if recipe.how not in HOWS:
         raise UserError(f"unknown way to resize '{recipe.how}'{did_you_mean(recipe.how, HOWS)}")
     if recipe.side < 1:
-        raise UserError(f"pictures of {recipe.side} pixels a side: at least 1 is needed")
+        raise UserError(f"images of {recipe.side} pixels a side: at least 1 is needed")
     if not recipe.listing.files:
-        raise UserError(f"'{name}' lists no pictures under '{recipe.listing.place}'")
+        raise UserError(f"'{name}' lists no images under '{recipe.listing.place}'")
     return recipe
 
 
@@ -140,15 +140,15 @@ def _make(recipe: _Recipe, folder: Path, shown: str) -> None:
     with (draft / IMAGES).open("a+b") as images, (draft / INDEX).open("a+b") as index:
         done = _resume(recipe, images, index)
         _check_space(recipe, draft, done)
-        faults = _fill(recipe, images, index, bar(range(done, len(recipe.listing.files)), shown, "pictures"))
+        faults = _fill(recipe, images, index, bar(range(done, len(recipe.listing.files)), shown, "images"))
     if faults:
         shutil.rmtree(draft)
-        raise _bad_pictures(faults, recipe.listing.place)
+        raise _bad_images(faults, recipe.listing.place)
     _publish(recipe, draft, folder)
 
 
 def _resume(recipe: _Recipe, images: IO[bytes], index: IO[bytes]) -> int:
-    """Cut a draft down to what is safely in it, the header at least, and return the number of its pictures."""
+    """Cut a draft down to what is safely in it, the header at least, and return the number of its images."""
     lines = _good_lines(recipe, index)
     header = _header(recipe)
     images.seek(0)
@@ -163,7 +163,7 @@ def _resume(recipe: _Recipe, images: IO[bytes], index: IO[bytes]) -> int:
 
 
 def _good_lines(recipe: _Recipe, index: IO[bytes]) -> list[bytes]:
-    """The lines before the first that is torn, or not that of its picture."""
+    """The lines before the first that is torn, or not that of its image."""
     index.seek(0)
     both = zip(index, _pairs(recipe.listing), strict=False)
     return [line for line, _ in itertools.takewhile(lambda pair: _is_entry(*pair), both)]
@@ -188,13 +188,13 @@ def _check_space(recipe: _Recipe, draft: Path, done: int) -> None:
     free = shutil.disk_usage(draft).free
     if needed > free:
         raise UserError(
-            f"'{draft.parent}' has {free / 1e9:.2f} GB left, where the pictures of '{recipe.listing.place}' take "
+            f"'{draft.parent}' has {free / 1e9:.2f} GB left, where the images of '{recipe.listing.place}' take "
             f"{needed / 1e9:.2f} GB at {recipe.side} pixels: make room, or set DA_BENCH_CACHE to another folder"
         )
 
 
 def _fill(recipe: _Recipe, images: IO[bytes], index: IO[bytes], rows: Iterable[int]) -> list[str]:
-    """Append the pictures of `rows`; what is wrong with the bad ones, after the first of which nothing is written."""
+    """Append the images of `rows`; what is wrong with the bad ones, after the first of which nothing is written."""
     faults: list[str] = []
     lines: list[bytes] = []
     with strict_pillow(), ThreadPoolExecutor(WORKERS) as pool:  # Pillow lets other threads run while it decodes
@@ -232,9 +232,9 @@ def _decoded(recipe: _Recipe, row: int) -> tuple[np.ndarray, Entry]:
     file, label = recipe.listing.files[row], recipe.listing.labels[row]
     path = recipe.listing.place / file
     content = read_bytes(path)
-    picture = decode_bytes(content, path)
-    entry = Entry(file, label, hashlib.sha256(content).hexdigest(), *picture.size, dhash(picture))
-    return resize(picture, recipe.side, recipe.how), entry
+    image = decode_bytes(content, path)
+    entry = Entry(file, label, hashlib.sha256(content).hexdigest(), *image.size, dhash(image))
+    return resize(image, recipe.side, recipe.how), entry
 
 
 def _save(images: IO[bytes], index: IO[bytes], lines: list[bytes]) -> None:
@@ -250,11 +250,11 @@ def _flush(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
-def _bad_pictures(faults: list[str], place: Path) -> UserError:
+def _bad_images(faults: list[str], place: Path) -> UserError:
     if len(faults) == 1:
         return UserError(faults[0])
     more = [f"... and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-    return UserError("\n  ".join([f"{len(faults)} pictures of '{place}' cannot be used:", *faults[:SHOWN], *more]))
+    return UserError("\n  ".join([f"{len(faults)} images of '{place}' cannot be used:", *faults[:SHOWN], *more]))
 
 
 def _publish(recipe: _Recipe, draft: Path, folder: Path) -> None:

@@ -67,7 +67,7 @@ def near(place: Path, domain: str) -> str:
 def read(place: Path, domain: str) -> Parts:
     """The examples of one file: {"all": ...}, or where the file has a split, "train", "test" and if any "validation".
 
-    Inputs are float32, or uint8 pictures [n, h, w, 1 or 3] if the file has them so; classes are sorted. A number that
+    Inputs are float32, or uint8 images [n, h, w, 1 or 3] if the file has them so; classes are sorted. A number that
     has no name is its own, with zeros in front so that the table's classes sort as numbers do: "07", "10".
 
     Raises:
@@ -124,10 +124,10 @@ def _one(path: Path, names: tuple[str, ...], aliases: tuple[str, ...], ending: s
 
 
 def as_features(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    """Inputs [n, ...] as a method takes them: uint8 pictures [n, h, w, 1 or 3] as they are, all else as float32.
+    """Inputs [n, ...] as a method takes them: uint8 images [n, h, w, 1 or 3] as they are, all else as float32.
 
     Raises:
-        UserError: no numbers, no examples, one dimension only, values not finite in float32, pictures [n, c, h, w].
+        UserError: no numbers, no examples, one dimension only, values not finite in float32, images [n, c, h, w].
     """
     fault = _fault(array)
     if fault:
@@ -152,7 +152,7 @@ def _fault(array: np.ndarray) -> str:
     if not array.size:
         return f"is empty, of the shape {array.shape}: leave its file out or fill it"
     if array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] not in (1, 3):
-        return f"has the shape {array.shape}: make pictures [n, h, w, 1 or 3], other things float32"
+        return f"has the shape {array.shape}: make images [n, h, w, 1 or 3], other things float32"
     return ""
 
 

@@ -40,7 +40,7 @@ class TaskSpec:
     protocol: which split adapts and which is scored, see `splits.cut`. classes: "same": both domains have the same;
     "shared": only those that both have, the rest is left out; "partial": the target lacks some of the source's;
     "open": the target has more, which are all scored as one class `UNKNOWN`. A family's published subsets of classes
-    are taken for the last two. model: the default network; pictures: whether a `View` is needed.
+    are taken for the last two. model: the default network; images: whether a `View` is needed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class TaskSpec:
     classes: Classes
     citation: str
     model: str
-    pictures: bool
+    images: bool
 
 
 @functools.cache
@@ -74,7 +74,7 @@ def spec(name: str) -> TaskSpec:
         classes=classes,
         citation=family.citation,
         model=family.model,
-        pictures=family.pictures,
+        images=family.images,
     )
 
 
@@ -179,7 +179,7 @@ def present(name: str, root: Path | None = None) -> bool:
 
 
 def load(name: str, root: Path | None = None, view: View | None = None) -> Task:
-    """The task `name`, its files under `root` (None: the environment's DA_BENCH_DATA), its pictures ready for `view`.
+    """The task `name`, its files under `root` (None: the environment's DA_BENCH_DATA), its images ready for `view`.
 
     The class index is the sorted name over both domains. Arrays are read-only. While no file has changed, a task that
     was asked for before is that very one.

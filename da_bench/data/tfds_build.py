@@ -35,7 +35,7 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
 
     Examples have `label`, classes sorted by name, and either `image`, the bytes of the file unaltered, and `file`, its
     path; or `inputs` and `row`, its number in the published order. tfds shuffles them, always alike, so that parts such
-    as "train[:80%]" are fair. A picture without three channels stays so: tfds without TensorFlow decodes it as it is.
+    as "train[:80%]" are fair. An image without three channels stays so: tfds without TensorFlow decodes it as it is.
     """
 
     VERSION = tfds.core.Version("1.0.0")  # of all that is written here: to be raised where that changes
@@ -71,7 +71,7 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
             builder=self,
             description=_description(self.family),
             features=None if known else self._features(),
-            supervised_keys=("image" if self.family.pictures else "inputs", "label"),
+            supervised_keys=("image" if self.family.images else "inputs", "label"),
             homepage=next(iter(URL.findall(self.family.how_to_get)), None),
             citation=self.family.citation,
             license=self.family.terms,
@@ -79,7 +79,7 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
 
     def _features(self) -> Any:
         label = tfds.features.ClassLabel(names=self.family.classes or _classes(self.parts))
-        if self.family.pictures:
+        if self.family.images:
             return tfds.features.FeaturesDict(
                 {"image": tfds.features.Image(), "label": label, "file": tfds.features.Text()}
             )
@@ -91,7 +91,7 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
         return {SPLITS.get(name, name): self._generate_examples(part) for name, part in self.parts.items()}
 
     def _generate_examples(self, part: Listing | Examples) -> Iterator[tuple[Any, dict[str, Any]]]:
-        return _of_pictures(part) if isinstance(part, Listing) else _of_arrays(part)
+        return _of_images(part) if isinstance(part, Listing) else _of_arrays(part)
 
 
 def _description(family: Family) -> str:
@@ -106,7 +106,7 @@ def _classes(parts: Parts) -> tuple[str, ...]:
     return tuple(sorted(set(one.labels) if isinstance(one, Listing) else one.classes))
 
 
-def _of_pictures(part: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
+def _of_images(part: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
     for file, label in zip(part.files, part.labels, strict=True):
         path = part.place / file
         content = read_bytes(path)
@@ -138,7 +138,7 @@ BUILDERS = {
 
 
 def builder(domain: str, folder: Path | None = None, root: Path | None = None) -> Any:
-    """The tfds builder of a domain: of a family, or of pictures or a table of one's own.
+    """The tfds builder of a domain: of a family, or of images or a table of one's own.
 
     folder: tfds's data_dir, None for TFDS_DATA_DIR or ~/tensorflow_datasets; root: the data root with the user's files,
     None for DA_BENCH_DATA. Files are read now where only they say what the features are (arrays, classes).

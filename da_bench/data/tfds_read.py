@@ -102,7 +102,7 @@ def read(_place: Path | None, name: str) -> Parts:
     """The examples of NAME or NAME:CONFIG in the order stored, its highest version there; classes are sorted by name.
 
     Inputs are the feature `image` or `inputs`, else the only Image or Tensor; labels `label`, else the only ClassLabel.
-    Images are uint8 [n, h, w, 1 or 3]. Tensors are float32 [n, ...], pictures uint8 [n, h, w, 1 or 3] as they are.
+    Images are uint8 [n, h, w, 1 or 3]. Tensors are float32 [n, ...], images uint8 [n, h, w, 1 or 3] as they are.
 
     Parts: the splits "train", "test" and, if there is one, "validation"; where there is no "test", "validation" is the
     test part, as with ImageNet; an only split, whatever its name, is the whole. Any other split beside "train" and
@@ -244,7 +244,7 @@ def _rows(found: Opened, split: str, count: int) -> Iterator[tuple[np.ndarray, i
 def _source(found: Opened, split: str) -> tuple[Any, Callable[[Any, int], np.ndarray]]:
     """Records by number, and what makes an array of a record's input.
 
-    Images come as the bytes of their files, and are decoded as all pictures here, whether or not OpenCV is installed.
+    Images come as the bytes of their files, and are decoded as all images here, whether or not OpenCV is installed.
     """
     tfds, place = library(), Path(found.builder.data_dir)
     feature = found.builder.info.features[found.inputs]
@@ -261,8 +261,8 @@ def _source(found: Opened, split: str) -> tuple[Any, Callable[[Any, int], np.nda
 
 def _pixels(content: bytes, name: Path, mode: str) -> np.ndarray:
     """[h, w, 1 or 3] uint8."""
-    picture = decode_bytes(content, name).convert(mode)
-    return np.asarray(picture).reshape(picture.height, picture.width, -1)
+    image = decode_bytes(content, name).convert(mode)
+    return np.asarray(image).reshape(image.height, image.width, -1)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""The view: how stored pictures become a network's inputs, inside the compiled step.
+"""The view: how stored images become a network's inputs, inside the compiled step.
 
 Random resized crops and flips are those of torchvision's RandomResizedCrop and RandomHorizontalFlip, with which the
-published numbers were made, each picture's draw a pure function of (key, row): it never depends on its neighbours.
+published numbers were made, each image's draw a pure function of (key, row): it never depends on its neighbours.
 """
 
 import math
@@ -16,12 +16,12 @@ from da_bench.core.types import Array, named_key
 
 Triple = tuple[float, float, float]
 Range = tuple[float, float]
-TRIES = 10  # of torchvision, before it takes the whole picture
+TRIES = 10  # of torchvision, before it takes the whole image
 
 
 @setting
 class View:
-    """How a stored picture becomes the network's input.
+    """How a stored image becomes the network's input.
 
     pixels: side of the input; resize: how files of any shape became stored squares, "squash" (straight to the square,
     as the code of most papers does) or "centre" (the central square); augment: of training inputs only, random crops,
@@ -45,7 +45,7 @@ class View:
         if min(self.std) <= 0:
             raise UserError(f"View.std = {self.std}: every channel's must be greater than 0")
         if not 0 < self.area[0] <= self.area[1] <= 1:
-            raise UserError(f"View.area = {self.area}: must be two shares of the picture, 0 < least <= greatest <= 1")
+            raise UserError(f"View.area = {self.area}: must be two shares of the image, 0 < least <= greatest <= 1")
         if not 0 < self.ratio[0] <= 1 <= self.ratio[1]:
             raise UserError(f"View.ratio = {self.ratio}: must be 0 < least <= 1 <= greatest, as the whole is a crop")
         if self.stored is not None and self.stored < self.pixels:
@@ -60,11 +60,11 @@ class View:
 def evaluation_input(view: View | None, inputs: Array) -> Array:
     """What the network sees of stored inputs [n, ...] when it is evaluated.
 
-    Of pictures, uint8 [n, h, w, 3], the normalised central square: float32 [n, pixels, pixels, 3]. Without a view,
+    Of images, uint8 [n, h, w, 3], the normalised central square: float32 [n, pixels, pixels, 3]. Without a view,
     uint8 values are divided by 255 to float32, and anything else is left as it is.
 
     Raises:
-        UserError: the inputs are no colour pictures, or smaller than the view.
+        UserError: the inputs are no colour images, or smaller than the view.
     """
     if view is None:
         return inputs.astype(jnp.float32) / 255 if inputs.dtype == jnp.uint8 else jnp.asarray(inputs)
@@ -88,31 +88,31 @@ def training_input(view: View | None, key: Array, rows: Array, inputs: Array) ->
     return _turned(flips, evaluation_input(view, inputs))
 
 
-def _cropped(view: View, keys: Array, flips: Array, pictures: Array) -> Array:
-    _check(view, pictures)
-    boxes = jax.vmap(lambda key: crop_box(view, key, pictures.shape[1]))(keys)
-    return _normalised(view, resized_crops(view.pixels, boxes, flips, pictures))
+def _cropped(view: View, keys: Array, flips: Array, images: Array) -> Array:
+    _check(view, images)
+    boxes = jax.vmap(lambda key: crop_box(view, key, images.shape[1]))(keys)
+    return _normalised(view, resized_crops(view.pixels, boxes, flips, images))
 
 
 def _flip(key: Array) -> Array:
     return jax.random.bernoulli(named_key(key, "flip"))
 
 
-def _turned(flips: Array, pictures: Array) -> Array:
-    # by their columns' places: where(flips, pictures[:, :, ::-1], pictures) takes several times as long
-    places = jnp.arange(pictures.shape[2])[None, :]
+def _turned(flips: Array, images: Array) -> Array:
+    # by their columns' places: where(flips, images[:, :, ::-1], images) takes several times as long
+    places = jnp.arange(images.shape[2])[None, :]
     columns = jnp.where(flips[:, None], places[:, ::-1], places)
-    return jax.vmap(lambda picture, column: picture[:, column])(pictures, columns)
+    return jax.vmap(lambda image, column: image[:, column])(images, columns)
 
 
 def _check(view: View, inputs: Array) -> None:
     if inputs.dtype != jnp.uint8 or inputs.ndim != 4 or inputs.shape[3] != 3 or inputs.shape[1] != inputs.shape[2]:
         raise UserError(
-            f"a View is for square colour pictures, uint8 [n, side, side, 3]; these inputs are {inputs.dtype} "
+            f"a View is for square colour images, uint8 [n, side, side, 3]; these inputs are {inputs.dtype} "
             f"{list(inputs.shape)}: leave View out"
         )
     if inputs.shape[1] < view.pixels:
-        raise UserError(f"View.pixels = {view.pixels} is more than the side of the pictures, {inputs.shape[1]}")
+        raise UserError(f"View.pixels = {view.pixels} is more than the side of the images, {inputs.shape[1]}")
 
 
 def _normalised(view: View, grey: Array) -> Array:
@@ -123,10 +123,10 @@ def _normalised(view: View, grey: Array) -> Array:
 
 
 def crop_box(view: View, key: Array, side: int) -> Array:
-    """A random crop of a square picture: (top, left, height, width), int32 pixels.
+    """A random crop of a square image: (top, left, height, width), int32 pixels.
 
     As torchvision: area uniform, log of the ratio uniform, rounded to whole pixels; the first of ten tries that fits,
-    else the whole picture; every place equally likely.
+    else the whole image; every place equally likely.
     """
     area_key, ratio_key, top_key, left_key = (named_key(key, name) for name in ("area", "ratio", "top", "left"))
     least, greatest = view.area
@@ -142,30 +142,30 @@ def crop_box(view: View, key: Array, side: int) -> Array:
     return jnp.stack([top, left, height, width])
 
 
-def resized_crops(pixels: int, boxes: Array, flips: Array, pictures: Array) -> Array:
-    """Crops of square pictures [n, side, side, c], resized: float32 [n, pixels, pixels, c].
+def resized_crops(pixels: int, boxes: Array, flips: Array, images: Array) -> Array:
+    """Crops of square images [n, side, side, c], resized: float32 [n, pixels, pixels, c].
 
     boxes [n, 4] as `crop_box`; flips [n]: whether a crop is mirrored, left to right.
     Bilinear, as Pillow and torchvision do it: crop, then resize, antialiased where the crop is larger than `pixels` (by
     8 / 7 at most from a stored square), the filter cut off at the crop's edges.
     """
 
-    def one(box: Array, flip: Array, picture: Array) -> Array:
-        rows, weights = taps(box[0], box[2], picture.shape[0], pixels)
-        tall = sum(picture[i].astype(jnp.float32) * w[:, None, None] for i, w in zip(rows, weights, strict=True))
-        places, weights = taps(box[1], box[3], picture.shape[1], pixels)
-        across = (jax.nn.one_hot(places, picture.shape[1], dtype=jnp.float32) * weights[:, :, None]).sum(axis=0)
+    def one(box: Array, flip: Array, image: Array) -> Array:
+        rows, weights = taps(box[0], box[2], image.shape[0], pixels)
+        tall = sum(image[i].astype(jnp.float32) * w[:, None, None] for i, w in zip(rows, weights, strict=True))
+        places, weights = taps(box[1], box[3], image.shape[1], pixels)
+        across = (jax.nn.one_hot(places, image.shape[1], dtype=jnp.float32) * weights[:, :, None]).sum(axis=0)
         # a matrix product here, as a second gather would be computed again by all that reads it, three times slower
         # in all; in full precision, as what accelerators take for float32 by default would cost a grey level
         return jnp.einsum("qw,pwc->pqc", jnp.where(flip, across[::-1], across), tall, precision="highest")
 
-    return jax.vmap(one)(boxes, flips, pictures)
+    return jax.vmap(one)(boxes, flips, images)
 
 
 def taps(start: Array, length: Array, side: int, pixels: int) -> tuple[Array, Array]:
     """What each of `pixels` samples of the `length` pixels from `start` on is made of.
 
-    Places in the picture and their weights, both [t, pixels]; t: the most that a crop of a picture of `side` needs (2,
+    Places in the image and their weights, both [t, pixels]; t: the most that a crop of an image of `side` needs (2,
     or 3 where it may be antialiased); weights sum to 1 over t. Distances are counted in whole units of
     1 / (2 pixels), so that rounding is the same wherever this is computed.
     """

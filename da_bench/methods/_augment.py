@@ -14,19 +14,19 @@ Perturbation = Literal["noise", "cutout"]
 def perturbed(key: Array, inputs: Array, perturbation: Perturbation, strength: Array | float) -> Array:
     """Inputs [n, ...] disturbed by `perturbation`, whose strength is >= 0; 0 leaves them as they are.
 
-    noise: Gaussian, of `strength` standard deviations of all the values of the batch; cutout: in each picture a square,
-    of `strength` times the shorter side, is painted in the batch's mean value. Its centre is anywhere in the picture,
+    noise: Gaussian, of `strength` standard deviations of all the values of the batch; cutout: in each image a square,
+    of `strength` times the shorter side, is painted in the batch's mean value. Its centre is anywhere in the image,
     so that part of it may lie outside (DeVries and Taylor 2017, arXiv:1708.04552).
 
     Raises:
-        UserError: cutout of inputs that are no pictures [n, h, w, c].
+        UserError: cutout of inputs that are no images [n, h, w, c].
     """
     inputs = inputs.astype(jnp.result_type(float))  # x64 makes whole runs double
     if perturbation == "noise":
         return inputs + strength * inputs.std() * jax.random.normal(key, inputs.shape, inputs.dtype)
     if inputs.ndim != 4:
         raise UserError(
-            f"cutout is for pictures [n, h, w, c], not inputs {list(inputs.shape)}: take perturbation = 'noise'"
+            f"cutout is for images [n, h, w, c], not inputs {list(inputs.shape)}: take perturbation = 'noise'"
         )
     return jnp.where(_squares(key, inputs.shape[:3], strength), inputs.mean(), inputs)
 

@@ -27,7 +27,7 @@ class AdaMatch(Method):
 
     weight: of the target's cross-entropy, times mu = 1/2 - cos(min(pi, 2 pi p)) / 2: full from the middle of the run.
     threshold: tau. decay: of the moving average of the network, which predicts. perturbation: what disturbs, "noise"
-    or, of pictures, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of
+    or, of images, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of
     the inputs, of cutout as a share of the side.
 
     Both means are of the batch; the authors' code keeps running ones. The average forgets the random start, see

@@ -267,7 +267,7 @@ class ClassicalMethod(BaseMethod, abc.ABC):
     widest: ClassVar[int] = WIDEST
 
     def skip(self, task: Task) -> str | None:
-        """Pictures are too wide: a covariance of 224 x 224 x 3 dimensions has 2e10 entries."""
+        """Images are too wide: a covariance of 224 x 224 x 3 dimensions has 2e10 entries."""
         width = math.prod(task.source.train.inputs.shape[1:])
         most = self.widest
         return f"{width} inputs a row; a shallow method takes at most {most}: features" if width > most else None

@@ -22,7 +22,7 @@ class FixMatch(Method):
     disturbed row's prediction and the likeliest class of the row as it is, 0 where that is not confident.
 
     weight: lambda_u. threshold: tau, least confidence for a row to count. perturbation: what disturbs, "noise" or, of
-    pictures, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of the
+    images, "cutout"; the weak augmentation is the view's. strength: of the noise in standard deviations of the
     inputs, of cutout as a share of the side. The paper's strong augmentations (RandAugment, CTAugment) are of
     photographs, and its unlabelled batch is mu = 7 times the labelled one; here it is the run's.
 

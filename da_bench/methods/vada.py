@@ -28,7 +28,7 @@ class Vada(Method):
     weight: of all of the added terms. domain_weight: lambda_d of the domain classifier, constant. source_weight:
     lambda_s of the source's virtual adversarial training. target_weight: lambda_t of the target's and of its
     conditional entropy. radius: epsilon, the Euclidean length of the adversarial perturbation of an input, in its
-    units: 3.5 is for pictures of 32 x 32 x 3 values, and too much for a few features. probe: xi, the length of the
+    units: 3.5 is for images of 32 x 32 x 3 values, and too much for a few features. probe: xi, the length of the
     random one at which its direction is sought; the authors' code takes 1e-6, at which single precision leaves little
     but rounding. widths: hidden layers of the domain classifier.
 

@@ -24,7 +24,7 @@ class Backbone(Network):
 
     weights: the name of an imported file, see `da-bench weights`; "": the trunk starts at random. bottleneck: units of
     the layer of features between trunk and head, a linear map, batch normalisation and ReLU, as adaptation papers on
-    pictures and their suites have it; None: the features are the trunk's own, as in the network that was published.
+    images and their suites have it; None: the features are the trunk's own, as in the network that was published.
     frozen: the trunk stays what it was, in evaluation mode too, as where features are extracted once.
     """
 

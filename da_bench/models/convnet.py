@@ -1,4 +1,4 @@
-"""Small convolutional network for pictures."""
+"""Small convolutional network for images."""
 
 import flax.linen as nn
 
@@ -12,10 +12,10 @@ PATCH = 4
 
 @register
 class Convnet(Network):
-    """Small network for pictures, trained from scratch: a test of the pipeline and of methods.
+    """Small network for images, trained from scratch: a test of the pipeline and of methods.
 
     It says nothing of the state of the art on Office-31 and the like, where networks start from ImageNet weights. Four
-    padded 3x3 convolutions, 2x2 pooling between them, the mean over all places, one feature layer; for pictures of any
+    padded 3x3 convolutions, 2x2 pooling between them, the mean over all places, one feature layer; for images of any
     size from 8x8 on. From 64x64 on, 4x4 patches are mapped to the first number of channels before, which makes a step
     about ten times as fast.
     """
@@ -34,10 +34,10 @@ class Convnet(Network):
         """[n, h, w, c] -> features [n, width], logits [n, classes].
 
         Raises:
-            ValueError: the inputs are no pictures, or smaller than 8x8.
+            ValueError: the inputs are no images, or smaller than 8x8.
         """
         if inputs.ndim != 4 or min(inputs.shape[1:3]) < SMALL:
-            raise ValueError(f"it takes pictures [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
+            raise ValueError(f"it takes images [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
         maps = nn.relu(self.patches(cut(inputs))) if min(inputs.shape[1:3]) >= LARGE else inputs
         for i, convolution in enumerate(self.convolutions):
             maps = nn.relu(convolution(max_pool(maps) if i else maps))

@@ -12,7 +12,7 @@ DROPOUT = (0.1, 0.3, 0.5)  # of whole channels
 
 @register
 class Dtn(Network):
-    """Three 5x5 convolutions of stride 2, 512 features, all with batch normalisation; for pictures of 32x32 pixels.
+    """Three 5x5 convolutions of stride 2, 512 features, all with batch normalisation; for images of 32x32 pixels.
 
     SVHN -> MNIST of CDAN, SHOT and those after them. Dropout is of whole channels, and of half of the features.
     SHOT puts its own layer of 256 features, without dropout, on the convolutions: width = 256, dropout = 0.

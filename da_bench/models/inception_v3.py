@@ -133,7 +133,7 @@ BLOCKS: dict[str, Block] = {
 
 @register
 class InceptionV3(Backbone):
-    """Inception-v3 (Szegedy et al., CVPR 2016): 2048 features of pictures of 299x299 pixels, 75x75 at least.
+    """Inception-v3 (Szegedy et al., CVPR 2016): 2048 features of images of 299x299 pixels, 75x75 at least.
 
     library: whose network it is where torchvision's and Keras' differ. torchvision: a mean at a border counts the
     padding's zeros, batch normalisation scales, running statistics keep 0.9 a step; Keras: the mean is of what is
@@ -203,10 +203,10 @@ class Trunk(nn.Module):
         """[n, h, w, 3] -> [n, 2048].
 
         Raises:
-            ValueError: the inputs are no pictures, or smaller than 75x75.
+            ValueError: the inputs are no images, or smaller than 75x75.
         """
         if inputs.ndim != 4 or min(inputs.shape[1:3]) < SMALL:
-            raise ValueError(f"it takes pictures [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
+            raise ValueError(f"it takes images [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
         maps = inputs
         for layer in STEM:
             maps = apply(layer, maps, self.details, train)

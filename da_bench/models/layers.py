@@ -5,8 +5,8 @@ slower on a CPU than the same sum as one matrix product over patches; so are the
 What is compiled for a CPU takes the fast forms below, any other backend the stock ones; tests hold them equal.
 
 The fast forms of small convolutions see maps as [channels, height, width, rows]: copies then run over whole rows of
-pictures at least. The transpositions between two layers cancel, so that maps stay so from the first layer to the last.
-Where the patches of one picture are more than LARGE numbers, copying them costs more than the product: XLA's own
+images at least. The transpositions between two layers cancel, so that maps stay so from the first layer to the last.
+Where the patches of one image are more than LARGE numbers, copying them costs more than the product: XLA's own
 forward convolution is two to four times as fast then, near the machine's peak even in a loop. Its gradients are not,
 and are written as forward convolutions of stride 1 and as products. Convolutions of each channel by itself are sums of
 shifted maps. Maps stay as [rows, height, width, channels] there.
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from da_bench.core.types import Array
 
-LARGE = 2**17  # numbers of one picture
+LARGE = 2**17  # numbers of one image
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -208,7 +208,7 @@ def _fast_convolve(x: Array, kernel: Array, stride: int, precision: Any) -> Arra
 
 
 def _is_large(x: Array, kernel: Array, stride: int) -> bool:
-    """Whether the patches of one picture are too many to be copied for the product."""
+    """Whether the patches of one image are too many to be copied for the product."""
     height, width = ((side - len(kernel)) // stride + 1 for side in x.shape[1:3])
     return math.prod(kernel.shape[:3]) * height * width > LARGE
 

@@ -90,10 +90,10 @@ class _Trunk(nn.Module):
 
 @register
 class MobilenetV2(Backbone):
-    """MobileNetV2 of width 1 for pictures [n, h, w, 3] of any size from 32 pixels on; 1280 features.
+    """MobileNetV2 of width 1 for images [n, h, w, 3] of any size from 32 pixels on; 1280 features.
 
     library: whose network it is, so whose weights give it their numbers: zeros are put around the maps before
-    convolutions of stride 2 on both sides (torchvision) or at the end only (keras, which does so for pictures of an
+    convolutions of stride 2 on both sides (torchvision) or at the end only (keras, which does so for images of an
     even side), and epsilon and pace of batch normalisation are its own. dropout: of the features in training; Keras'
     network has none.
     """

@@ -114,7 +114,7 @@ class _Trunk(nn.Module):
 
 
 class _Resnet(Backbone):
-    """Pictures [n, h, w, 3] of any size from 32 pixels on."""
+    """Images [n, h, w, 3] of any size from 32 pixels on."""
 
     STAGES: ClassVar[tuple[str, ...]] = ("conv1", "layer1", "layer2", "layer3", "layer4")
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision", "timm")

@@ -65,12 +65,12 @@ def _pool(maps: Array) -> Array:
 
 @register
 class Squeezenet(Backbone):
-    """SqueezeNet 1.1 for pictures [n, h, w, 3] of any size from 32 pixels on; 512 features.
+    """SqueezeNet 1.1 for images [n, h, w, 3] of any size from 32 pixels on; 512 features.
 
     The published classifier is no linear map of pooled features: a 1x1 convolution, then ReLU, then the mean over all
     places. pooled: True, the features are the means over places, the classifier is linear on them, and starts from the
     published one, whose logits are then others; False, with bottleneck None: the features are the maps themselves,
-    13 x 13 x 512 numbers of a picture of 224 pixels, and the classifier is the published one, to the last digit.
+    13 x 13 x 512 numbers of an image of 224 pixels, and the classifier is the published one, to the last digit.
     dropout: of the maps in training.
     """
 

@@ -68,7 +68,7 @@ def _windows(have: int, side: int) -> np.ndarray:
 
 
 class _Vgg(Backbone):
-    """Pictures [n, h, w, 3] of any size from 32 pixels on; maps are averaged to 7x7, which they are at 224 pixels.
+    """Images [n, h, w, 3] of any size from 32 pixels on; maps are averaged to 7x7, which they are at 224 pixels.
 
     dropout: after both fully connected layers in training; Keras' network has none.
     """

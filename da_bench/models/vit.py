@@ -149,9 +149,9 @@ PROJECTION: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 
 
 class Vit(Backbone):
-    """Pictures [n, h, w, 3] -> the class token after the last normalisation; no dropout, no stochastic depth.
+    """Images [n, h, w, 3] -> the class token after the last normalisation; no dropout, no stochastic depth.
 
-    patch: pixels on a side. side: of the pictures that positions are learnt for, pixels; other pictures, whose sides
+    patch: pixels on a side. side: of the images that positions are learnt for, pixels; other images, whose sides
     are multiples of `patch`, get them interpolated. recipe: whose network it is: "supervised", as timm, torchvision
     and the paper; "huggingface", that with another epsilon; "dinov2" and "dinov2_registers", of patches of 14 and
     positions for 518 pixels; "clip", OpenAI's image tower; "open_clip", that with the exact GELU; features of the last
@@ -292,7 +292,7 @@ class Trunk(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Pictures -> tokens: the class token, registers, one a patch, with their positions."""
+    """Images -> tokens: the class token, registers, one a patch, with their positions."""
 
     patch: int
     grid: int
@@ -304,10 +304,10 @@ class Embedding(nn.Module):
         """[n, h, w, 3] -> [n, l, width].
 
         Raises:
-            ValueError: the inputs are no pictures, or their sides no multiples of the patch.
+            ValueError: the inputs are no images, or their sides no multiples of the patch.
         """
         if inputs.ndim != 4 or inputs.shape[1] % self.patch or inputs.shape[2] % self.patch:
-            raise ValueError(f"it takes pictures [n, h, w, c] whose sides are multiples of {self.patch} pixels")
+            raise ValueError(f"it takes images [n, h, w, c] whose sides are multiples of {self.patch} pixels")
         side = self.patch, self.patch
         maps = nn.Conv(self.width, side, side, "VALID", use_bias=not self.recipe.clip, name="patches")(inputs)
         n, height, width, _ = maps.shape
@@ -319,7 +319,7 @@ class Embedding(nn.Module):
         return layer_norm(self.recipe.epsilon, "norm")(tokens) if self.recipe.clip else tokens
 
     def _extra(self, name: str, n: int) -> Array:
-        """[n, k, width]: learnt tokens, the same for all pictures."""
+        """[n, k, width]: learnt tokens, the same for all images."""
         shape = (self.width,) if name == "token" else (self.recipe.registers, self.width)
         learnt = self.param(name, SMALL, shape)
         return jnp.broadcast_to(learnt.reshape(1, -1, self.width), (n, learnt.size // self.width, self.width))

@@ -44,7 +44,7 @@ LIBRARIES.add("timm", Details(1e-5, 0.9, ((1, 1), (1, 1))))
 
 @register
 class Xception(Backbone):
-    """Xception (Chollet, CVPR 2017): 2048 features of pictures of 299x299 pixels, 71x71 at least.
+    """Xception (Chollet, CVPR 2017): 2048 features of images of 299x299 pixels, 71x71 at least.
 
     library: whose network it is where Keras' and timm's ("legacy_xception") differ, in epsilon and momentum of batch
     normalisation and the border of pooling. A file of the one is no file of the other. dropout: of the features in
@@ -129,10 +129,10 @@ class Trunk(nn.Module):
         """[n, h, w, 3] -> [n, 2048].
 
         Raises:
-            ValueError: the inputs are no pictures, or smaller than 71x71.
+            ValueError: the inputs are no images, or smaller than 71x71.
         """
         if inputs.ndim != 4 or min(inputs.shape[1:3]) < SMALL:
-            raise ValueError(f"it takes pictures [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
+            raise ValueError(f"it takes images [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
         maps = Entry(self.details, name="block01")(inputs, train)
         for block, widths in BLOCKS.items():
             module = Residual(widths, block in HALVED, block > 2, self.details, name=f"block{block:02}")

@@ -16,25 +16,25 @@ from da_bench.models.backbone import Backbone
 from da_bench.pretrained.convert import Paths
 from da_bench.pretrained.example_images import BATCH_SIZE, batches
 
-MOST = 512  # pictures, evenly spread over those that there are
+MOST = 512  # images, evenly spread over those that there are
 Moments = dict[tuple[str, ...], tuple[Array, Array]]  # of what enters a normalisation: means and squares [channels]
 
 
 def calibrate_batch_norm(
     model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray], view: View, files: Sequence[Path]
 ) -> Paths:
-    """The arrays, batch normalisation with the statistics of its inputs for the pictures `files`.
+    """The arrays, batch normalisation with the statistics of its inputs for the images `files`.
 
     A normalisation is the map a x + c of each channel, a = scale / sqrt(variance + epsilon), c = bias - mean a. With
     other statistics m, v it is the same map if scale = a sqrt(v + epsilon), bias = c + a m: evaluation stays as it
     was, and training, which takes the statistics of a batch, goes on from nearly the same function.
 
     Raises:
-        UserError: a picture cannot be read, or there are fewer than fill one batch.
+        UserError: an image cannot be read, or there are fewer than fill one batch.
     """
     if len(files) < BATCH_SIZE:
         raise UserError(
-            f"{len(files)} pictures are too few for statistics of batch normalisation: give {BATCH_SIZE} or more"
+            f"{len(files)} images are too few for statistics of batch normalisation: give {BATCH_SIZE} or more"
         )
     chosen = [
         files[i] for i in np.linspace(0, len(files) - 1, min(MOST, len(files)) // BATCH_SIZE * BATCH_SIZE).astype(int)

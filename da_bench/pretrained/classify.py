@@ -1,4 +1,4 @@
-"""What a published network, with its own classifier, sees in pictures: the plainest check that all of it is right."""
+"""What a published network, with its own classifier, sees in images: the plainest check that all of it is right."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,15 +30,15 @@ def read_labels(path: Path) -> list[str]:
 def classify(
     name: str, files: Sequence[Path], labels: Sequence[str] | None = None
 ) -> Iterator[tuple[Path, str, float]]:
-    """Each picture's likeliest class by the weights `name`, and its probability in [0, 1].
+    """Each image's likeliest class by the weights `name`, and its probability in [0, 1].
 
     Raises:
-        UserError: see `store.load`; the weights have no classifier or are for no pictures; there is not a label for
-            each class; a picture cannot be read.
+        UserError: see `store.load`; the weights have no classifier or are for no images; there is not a label for
+            each class; an image cannot be read.
     """
     facts, arrays = load(name)
     if facts.view is None or not facts.classes:
-        raise UserError(f"the weights '{name}' have {'no classifier' if facts.view else 'nothing to do with pictures'}")
+        raise UserError(f"the weights '{name}' have {'no classifier' if facts.view else 'nothing to do with images'}")
     if labels is not None and len(labels) != facts.classes:
         raise UserError(f"{len(labels)} labels for the {facts.classes} classes of '{name}': give one for each")
     model, tree = published_network(facts.arch, facts.convention, facts.classes), unflatten(arrays)

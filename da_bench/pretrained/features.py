@@ -1,6 +1,6 @@
-"""The feature store: what a pretrained trunk makes of every picture of a domain, computed once and kept.
+"""The feature store: what a pretrained trunk makes of every image of a domain, computed once and kept.
 
-A store's folder holds features.npy (float32 [n, d], rows in the order of the pictures) and store.json (its sha256). It
+A store's folder holds features.npy (float32 [n, d], rows in the order of the images) and store.json (its sha256). It
 is made in a draft, chunk by chunk, each a file of its own that is there whole or not at all: what was killed goes on.
 """
 
@@ -27,7 +27,7 @@ from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import Network, forward
 
-CHUNK = 32  # pictures in one pass: what a network of 224 pixels keeps of more leaves a CPU's caches
+CHUNK = 32  # images in one pass: what a network of 224 pixels keeps of more leaves a CPU's caches
 FEATURES, SUMMARY = "features.npy", "store.json"
 REMEDY = "free some space or grant permission to write there, or set DA_BENCH_CACHE to another folder"
 
@@ -46,19 +46,19 @@ class IdentityKey:
 
 
 class FeatureExtractor(NamedTuple):
-    """What makes features of pictures: the name of imported weights, and how pictures are seen."""
+    """What makes features of images: the name of imported weights, and how images are seen."""
 
     weights: str
     view: View
 
 
 def extract_features(task: Task, trunk: FeatureExtractor) -> Task:
-    """The task with float32 features [n, d] in place of its pictures [n, side, side, 3].
+    """The task with float32 features [n, d] in place of its images [n, side, side, 3].
 
-    Its fingerprint is of the pictures and of the trunk, so equal on every machine, as rounding is not.
+    Its fingerprint is of the images and of the trunk, so equal on every machine, as rounding is not.
 
     Raises:
-        UserError: the inputs are no pictures; there are no such weights, or they are for another view; a store is
+        UserError: the inputs are no images; there are no such weights, or they are for another view; a store is
             damaged. StorageError: it cannot be written to.
     """
 
@@ -72,7 +72,7 @@ def extract_features(task: Task, trunk: FeatureExtractor) -> Task:
 
 
 def with_features_origin(task: Task, trunk: FeatureExtractor) -> Task:
-    """The task with the fingerprint of its features, but pictures as inputs: for what looks at labels alone."""
+    """The task with the fingerprint of its features, but images as inputs: for what looks at labels alone."""
     return dataclasses.replace(
         task, origin=hashlib.sha256(f"{task.fingerprint} {_described(trunk)}".encode()).hexdigest()
     )
@@ -80,20 +80,20 @@ def with_features_origin(task: Task, trunk: FeatureExtractor) -> Task:
 
 @functools.lru_cache(maxsize=8)
 def stored_features(of: IdentityKey, trunk: FeatureExtractor, name: str) -> np.ndarray:
-    """Features [n, d] of pictures [n, side, side, 3] uint8, from the store, or computed and put there.
+    """Features [n, d] of images [n, side, side, 3] uint8, from the store, or computed and put there.
 
     name: of what they belong to, for the progress bar.
     """
-    pictures = of.thing
-    if pictures.ndim != 4 or pictures.dtype != np.uint8:
-        raise UserError(f"features are made of pictures, which the inputs of '{name}' are not: leave `features` out")
+    images = of.thing
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise UserError(f"features are made of images, which the inputs of '{name}' are not: leave `features` out")
     network, params, stats = _network(trunk)
     width = jax.eval_shape(lambda x: forward(network, params, stats, x)[0], _example(trunk.view)).features.shape[1]
 
     def make(folder: Path) -> None:
-        _make(folder, pictures, _chunks(pictures, trunk, (network, params, stats)), f"{name}: {trunk.weights}")
+        _make(folder, images, _chunks(images, trunk, (network, params, stats)), f"{name}: {trunk.weights}")
 
-    return cached_array(_key(pictures, trunk), (len(pictures), width), make)
+    return cached_array(_key(images, trunk), (len(images), width), make)
 
 
 def cached_array(key: str, shape: tuple[int, int], make: Callable[[Path], None]) -> np.ndarray:
@@ -116,11 +116,11 @@ def _described(trunk: FeatureExtractor) -> str:
     return json.dumps([trunk.weights, seen], sort_keys=True)
 
 
-def _key(pictures: Array, trunk: FeatureExtractor) -> str:
+def _key(images: Array, trunk: FeatureExtractor) -> str:
     digest = hashlib.sha256(_described(trunk).encode())
-    digest.update(f"{pictures.shape}".encode())
-    for start in range(0, len(pictures), CHUNK):
-        digest.update(np.ascontiguousarray(pictures[start : start + CHUNK]).data)
+    digest.update(f"{images.shape}".encode())
+    for start in range(0, len(images), CHUNK):
+        digest.update(np.ascontiguousarray(images[start : start + CHUNK]).data)
     return f"{trunk.weights}-{digest.hexdigest()[:16]}"
 
 
@@ -138,7 +138,7 @@ def _example(view: View) -> Any:
     return jax.ShapeDtypeStruct((1, view.pixels, view.pixels, 3), jnp.float32)
 
 
-def _chunks(pictures: Array, trunk: FeatureExtractor, made: tuple[Network, Tree, Tree]) -> Callable[[int], np.ndarray]:
+def _chunks(images: Array, trunk: FeatureExtractor, made: tuple[Network, Tree, Tree]) -> Callable[[int], np.ndarray]:
     """A function of the first row: features of the chunk that begins there."""
     network, params, stats = made
 
@@ -149,18 +149,18 @@ def _chunks(pictures: Array, trunk: FeatureExtractor, made: tuple[Network, Tree,
     params, stats = jax.device_put((params, stats))
 
     def of(start: int) -> np.ndarray:
-        rows = np.asarray(pictures[start : start + CHUNK])
+        rows = np.asarray(images[start : start + CHUNK])
         padded = np.concatenate([rows, np.repeat(rows[-1:], CHUNK - len(rows), axis=0)])  # one program for all chunks
         return np.asarray(features(params, stats, padded)[: len(rows)], np.float32)
 
     return of
 
 
-def _make(folder: Path, pictures: Array, features_from: Callable[[int], np.ndarray], name: str) -> None:
+def _make(folder: Path, images: Array, features_from: Callable[[int], np.ndarray], name: str) -> None:
     """Fill a draft with chunks, those that are not there yet, and put them in place as one array."""
     draft = _draft(folder)
-    places = [(start, draft / f"{start:08}.npy") for start in range(0, len(pictures), CHUNK)]
-    for start, place in bar([one for one in places if not one[1].exists()], name, f"x {CHUNK} pictures"):
+    places = [(start, draft / f"{start:08}.npy") for start in range(0, len(images), CHUNK)]
+    for start, place in bar([one for one in places if not one[1].exists()], name, f"x {CHUNK} images"):
         _save(place, features_from(start))
     write_array(folder, np.concatenate([np.load(place, allow_pickle=False) for _, place in places]))
 

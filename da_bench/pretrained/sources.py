@@ -1,4 +1,4 @@
-"""Where users get published weights, what they are, and what pictures the networks were trained on. Nothing is fetched.
+"""Where users get published weights, what they are, and what images the networks were trained on. Nothing is fetched.
 
 sha256: as far as it is known beforehand; torchvision's file names end in its first eight digits.
 """
@@ -22,9 +22,9 @@ VIEWS = {
     ),
     "inception": View(resize="centre", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),  # values in [-1, 1]
 }
-BSD = "BSD-3-Clause (torchvision); trained on ImageNet, whose pictures are for non-commercial research"
+BSD = "BSD-3-Clause (torchvision); trained on ImageNet, whose images are for non-commercial research"
 MIT = "MIT (Keras applications, ported from the authors' releases); trained on ImageNet, as above"
-APACHE = "Apache-2.0; trained on ImageNet, whose pictures are for non-commercial research"
+APACHE = "Apache-2.0; trained on ImageNet, whose images are for non-commercial research"
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
@@ -32,7 +32,7 @@ class Source(NamedTuple):
     """A file that somebody publishes.
 
     arch: our name of the network; sha256: its first digits, "" where they are not known beforehand; stored: side to
-    which pictures are resized, None: 8/7 of what the network sees.
+    which images are resized, None: 8/7 of what the network sees.
     """
 
     arch: str
@@ -108,7 +108,7 @@ SOURCES: tuple[Source, ...] = (
         "keras",
         "https://github.com/rcmalli/keras-squeezenet/releases/download/v1.0/squeezenet_v1.1_" + NOTOP + ".h5",
         "caffe",
-        "MIT (R. C. Malli); trained on ImageNet, whose pictures are for non-commercial research",
+        "MIT (R. C. Malli); trained on ImageNet, whose images are for non-commercial research",
         citation("squeezenet"),
         "2d935d8c102a",
     ),
@@ -163,7 +163,7 @@ SEVERAL = ("timm", "huggingface_vit")  # whose files of one network were trained
 
 
 def preprocessing(arch: str, convention: str, source: Source | None, asked: str = "") -> str:
-    """How pictures are to be prepared for a file, one of `Preprocessing`.
+    """How images are to be prepared for a file, one of `Preprocessing`.
 
     Raises:
         UserError: it cannot be told from the file, or another is asked for than its source says.
@@ -177,7 +177,7 @@ def preprocessing(arch: str, convention: str, source: Source | None, asked: str 
     of_others = {one.preprocessing for one in _published(arch, convention)}
     if convention.startswith(SEVERAL) or len(of_others) != 1:
         raise UserError(
-            f"how pictures are prepared for these {convention} weights of '{arch}' is not known: give --preprocessing "
+            f"how images are prepared for these {convention} weights of '{arch}' is not known: give --preprocessing "
             f"{' or '.join(get_args(Preprocessing))}, as whoever trained them did"
         )
     return of_others.pop()

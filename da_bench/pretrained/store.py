@@ -50,7 +50,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.]*")
 class ImportRequest(NamedTuple):
     """An import: for which network; the name to give; what the file cannot say. "" and None: as is usual for it.
 
-    statistics_from: a folder of pictures, whose statistics batch normalisation is to have, see `calibrate.calibrated`.
+    statistics_from: a folder of images, whose statistics batch normalisation is to have, see `calibrate.calibrated`.
     """
 
     arch: str = ""
@@ -64,7 +64,7 @@ class ImportRequest(NamedTuple):
 class WeightsInfo(NamedTuple):
     """What there is to say of imported weights.
 
-    fields: of the network, that they need; view: how pictures are prepared, None: they are for no pictures; classes: of
+    fields: of the network, that they need; view: how images are prepared, None: they are for no images; classes: of
     the classifier, 0: there is none; source: the file's name and its sha256; digest: sha256 of arrays, arch, fields,
     classes and view; parity: the first `PREFIX` features and logits for the input `Backbone.probe`.
     """
@@ -118,12 +118,12 @@ def import_file(path: Path, asked: ImportRequest) -> str:
 
 def _calibrated(info: WeightsInfo, arrays: Paths, files: list[Path]) -> tuple[WeightsInfo, Paths]:
     if info.view is None:
-        raise UserError(f"weights of '{info.arch}' are for no pictures: leave out those to take statistics from")
+        raise UserError(f"weights of '{info.arch}' are for no images: leave out those to take statistics from")
     model = published_network(info.arch, info.convention, max(info.classes, 1))
     headed = arrays if info.classes else {**blank(model), **arrays}
     made = calibrate_batch_norm(model, headed, info.view, files)
     made = {path: made[path] for path in arrays}
-    info = info._replace(source={**info.source, "statistics": f"of pictures in {files[0].parent.name}"})
+    info = info._replace(source={**info.source, "statistics": f"of images in {files[0].parent.name}"})
     info = info._replace(parity=parity(model.clone(classes=info.classes), made))
     return info._replace(digest=digest(info, made)), made
 
@@ -275,7 +275,7 @@ def _apart(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def check_network(model: Network, view: View | None) -> None:
-    """Refuse a network that does not fit the weights that it is to start from, or pictures prepared otherwise.
+    """Refuse a network that does not fit the weights that it is to start from, or images prepared otherwise.
 
     Raises:
         UserError: as `facts`; or the weights are another network's, or for another view.
@@ -285,7 +285,7 @@ def check_network(model: Network, view: View | None) -> None:
     told = info(name)
     _check_network(name, told, model)
     if (told.view is None) != (view is None):
-        needs = "are for no pictures" if told.view is None else "are for pictures on disk"
+        needs = "are for no images" if told.view is None else "are for images on disk"
         raise UserError(f"the weights '{name}' {needs}, which the inputs of the task are not; leave them out")
     if told.view is None or view is None:
         return
@@ -328,14 +328,14 @@ def weights_name(model: Network) -> str:
 
 
 def view(name: str, **geometry: Any) -> View:
-    """How pictures are prepared for imported weights; `geometry`: fields of the `View` to be other than theirs.
+    """How images are prepared for imported weights; `geometry`: fields of the `View` to be other than theirs.
 
     Raises:
-        UserError: as `facts`; or they are for no pictures.
+        UserError: as `facts`; or they are for no images.
     """
     told = info(name)
     if told.view is None:
-        raise UserError(f"the weights '{name}' are for no pictures, and have no view")
+        raise UserError(f"the weights '{name}' are for no images, and have no view")
     return View(**{**as_dict(told.view), **geometry})
 
 

@@ -44,7 +44,7 @@ def rank_backbones(task: str, backbones: Sequence[str], by: str = "logme", data_
     by: what they are ordered by: "linear", or a name of SUITS or APART.
 
     Raises:
-        UserError: no such task, weights or score; fewer than two backbones; inputs that are no pictures.
+        UserError: no such task, weights or score; fewer than two backbones; inputs that are no images.
     """
     if by not in (known := (LINEAR, *FIT_SCORES, *DISTANCES)):
         raise UserError(f"unknown score '{by}'{did_you_mean(by, known)}")

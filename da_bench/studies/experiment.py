@@ -26,11 +26,11 @@ class Experiment:
     """What to run once.
 
     task: a pair of domains by name; method; model: None is the task's own network; training: unused by a shallow
-    method; view: how pictures become inputs, None where the inputs are not pictures on disk, by default as the weights
+    method; view: how images become inputs, None where the inputs are not images on disk, by default as the weights
     have it that the network starts from; labels_from: "source", or "target" for the upper bound that trains on the
     target's labelled training split and is marked as such wherever it is shown, or "both"; shots: of the target only
     the labels of so many rows of each class, the first ones of its training split, alone or beside the source's;
-    features: the name of imported weights, what whose trunk makes of the pictures takes their place; msda: what stacked
+    features: the name of imported weights, what whose trunk makes of the images takes their place; msda: what stacked
     denoising autoencoders make of both domains' inputs takes their place; seed: of everything random in the run.
     """
 
@@ -49,24 +49,24 @@ class Experiment:
         self._check_labels()
         if self.model is not None:
             object.__setattr__(self, "model", models.hashable(self.model))
-        pictures = tasks.spec(self.task).pictures  # an unknown task is refused here
-        if pictures and self.view is None:
+        images = tasks.spec(self.task).images  # an unknown task is refused here
+        if images and self.view is None:
             name = self.features or weights.weights_name(self.network)
             given = {"augment": "none"} if self.features else {}
             object.__setattr__(self, "view", weights.view(name, **given) if name else View())
-        if self.view is not None and not pictures:
-            raise UserError(f"Experiment.view: the inputs of '{self.task}' are not pictures on disk; leave it out")
+        if self.view is not None and not images:
+            raise UserError(f"Experiment.view: the inputs of '{self.task}' are not images on disk; leave it out")
         if self.features:
             self._check_features()
-        if self.msda and pictures and not self.features:
-            raise UserError(f"Experiment.msda: the inputs of '{self.task}' are pictures on disk; give features with it")
+        if self.msda and images and not self.features:
+            raise UserError(f"Experiment.msda: the inputs of '{self.task}' are images on disk; give features with it")
 
     def _check_features(self) -> None:
         if self.view is None:
-            raise UserError(f"Experiment.features: the inputs of '{self.task}' are not pictures on disk; leave it out")
+            raise UserError(f"Experiment.features: the inputs of '{self.task}' are not images on disk; leave it out")
         if self.view.augment != "none":
             raise UserError(
-                f"Experiment.view: features are of whole pictures, not augmented by '{self.view.augment}'; leave it "
+                f"Experiment.view: features are of whole images, not augmented by '{self.view.augment}'; leave it "
                 "out, or give augment 'none'"
             )
 

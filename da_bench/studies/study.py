@@ -143,7 +143,7 @@ def _records(wanted: Iterable[str], stand: dict[str, Record], store: Records) ->
 def _make_missing(missing: list[Experiment], store: Records, options: Options) -> None:
     groups = _groups(missing)
     for group in groups:
-        _check_weights(group[0])  # before any picture is decoded
+        _check_weights(group[0])  # before any image is decoded
     for group in groups:
         _check(group[0], task_of(group[0], options), options)
     barrier()  # before the primary process writes anything

@@ -25,7 +25,7 @@ from da_bench.models import Network, Precision, initialise, output_shapes
 # digits stays in the caches of a CPU, where 1000 take two to three times as long; an accelerator wants many.
 EVALUATION_CHUNKS = {"cpu": 32}
 EVALUATION_CHUNK = 1000
-EVALUATION_NUMBERS = 2**22  # values in all of them, at most: 27 pictures of 224 pixels
+EVALUATION_NUMBERS = 2**22  # values in all of them, at most: 27 images of 224 pixels
 
 
 @setting

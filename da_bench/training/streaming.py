@@ -3,7 +3,7 @@
 What is read when follows from the run's key alone, so the result is the same to the bit for any number of readers, and
 that of `train.run` but for rounding.
 The reading is grain's: its threads, not its processes, as a memory-mapped file is copied without Python's lock and its
-pictures are decoded already. (Processes of grain 0.2.18 fail unless absl has parsed flags, and leak shared memory.)
+images are decoded already. (Processes of grain 0.2.18 fail unless absl has parsed flags, and leak shared memory.)
 """
 
 from collections.abc import Callable, Iterable, Iterator

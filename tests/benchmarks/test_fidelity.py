@@ -47,7 +47,7 @@ def test_every_run_is_another():
     assert len({run.id for run in runs}) == len(runs)
 
 
-def test_what_is_of_pictures_does_not_run_on_points():
+def test_what_is_of_images_does_not_run_on_points():
     (cutout,) = (one for one in VARIANTS if one.method == "fix_match" and one.name)
     assert cutout.runs("moons/35") == []
     assert len(cutout.runs("digits/synthetic-to-real")) == STUDY["SEEDS"]

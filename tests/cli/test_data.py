@@ -4,7 +4,7 @@ import pytest
 
 from da_bench.cli import main
 from da_bench.data.family import FAMILIES
-from tests.helpers.pictures_on_disk import folder
+from tests.helpers.images_on_disk import folder
 
 
 @pytest.fixture

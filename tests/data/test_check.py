@@ -10,7 +10,7 @@ import pytest
 from da_bench.core.config import UserError
 from da_bench.data.check import NEAR, check, equal_groups, findings, near_pairs
 from da_bench.data.transforms import View
-from tests.helpers.pictures_on_disk import folder, picture
+from tests.helpers.images_on_disk import folder, image
 
 SMALL = View(pixels=28)
 
@@ -40,7 +40,7 @@ def test_planted_copies_are_found(root):
     mine = root / "mine"
     shutil.copy(mine / "photos/ant/0.png", mine / "photos/ant/copy.png")
     shutil.copy(mine / "photos/ant/0.png", mine / "sketches/bee/copy.png")
-    picture([0, 1, 1]).resize((48, 48)).save(mine / "sketches/cow/larger.jpg", quality=60)
+    image([0, 1, 1]).resize((48, 48)).save(mine / "sketches/cow/larger.jpg", quality=60)
     report = check("mine", root, SMALL)
     assert report.exact == [["mine/photos/ant/0.png", "mine/photos/ant/copy.png", "mine/sketches/bee/copy.png"]]
     assert ("mine/photos/bee/1.png", "mine/sketches/cow/larger.jpg") in report.near
@@ -60,9 +60,9 @@ def test_a_class_that_a_domain_lacks_and_a_class_of_one(root):
     assert "'mine/sketches' has one example only of cow" in lines
 
 
-def test_every_bad_picture_is_named_and_the_other_domain_still_read(root):
+def test_every_bad_image_is_named_and_the_other_domain_still_read(root):
     for name in ("ant/0.png", "cow/5.png"):
-        (root / "mine/photos" / name).write_bytes(b"no picture")
+        (root / "mine/photos" / name).write_bytes(b"no image")
     report = check("mine", root, SMALL)
     assert len(report.faults) == 1
     assert "ant/0.png" in report.faults[0]
@@ -80,7 +80,7 @@ def test_manifest_is_what_sha256sum_reads(root, tmp_path):
 
 def test_domains_that_are_not_there_are_no_fault(root):
     (root / "office31/amazon/images/bike").mkdir(parents=True)
-    picture(0).save(root / "office31/amazon/images/bike/frame_0001.jpg")
+    image(0).save(root / "office31/amazon/images/bike/frame_0001.jpg")
     report = check("office31", root, SMALL)
     assert report.absent == ["office31/dslr", "office31/webcam"]
     assert findings(report)[0] == "not here: office31/dslr, office31/webcam"
@@ -123,7 +123,7 @@ def test_groups_and_pairs_by_hand(rng):
     hashes = rng.integers(1, 2**63, 5000, np.uint64)
     hashes[4321] = hashes[17] ^ np.uint64(0b1111)
     hashes[42] = hashes[17] ^ np.uint64(0b11111 << 20)
-    hashes[[7, 8]] = 0  # flat pictures
+    hashes[[7, 8]] = 0  # flat images
     assert list(near_pairs(hashes)) == [(17, 4321)]
     few = hashes[:60] & np.uint64(0xFF)
     expected = [

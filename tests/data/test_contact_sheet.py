@@ -5,13 +5,13 @@ from PIL import Image
 from da_bench.core.config import UserError
 from da_bench.data.contact_sheet import GAP, LABEL, TILE, write_preview
 from da_bench.data.tasks import load
-from tests.helpers.pictures_on_disk import folder
+from tests.helpers.images_on_disk import folder
 
 
 def test_every_class_of_both_domains_is_on_the_sheet(tmp_path):
     write_preview("digits/synthetic-to-real", tmp_path / "sheet.png", per_class=2)
-    with Image.open(tmp_path / "sheet.png") as picture:
-        sheet = np.asarray(picture)
+    with Image.open(tmp_path / "sheet.png") as image:
+        sheet = np.asarray(image)
     assert sheet.shape == (11 * (TILE + GAP), LABEL + 4 * (TILE + GAP) + 4 * GAP, 3)
     task = load("digits/synthetic-to-real")
     sides = [(task.source.train, LABEL), (task.target.train, LABEL + 2 * (TILE + GAP) + 4 * GAP)]
@@ -23,7 +23,7 @@ def test_every_class_of_both_domains_is_on_the_sheet(tmp_path):
             assert np.corrcoef(small.ravel(), split.inputs[row].ravel())[0, 1] > 0.95
 
 
-def test_pictures_of_a_folder(tmp_path, monkeypatch):
+def test_images_of_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     folder(tmp_path / "mine", per_class=10)
     write_preview("mine/photos-to-sketches", tmp_path / "sheet.png", tmp_path)
@@ -32,8 +32,8 @@ def test_pictures_of_a_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("per_class", [-3, 0, 51, 1_000_000])
-def test_no_sheet_of_no_pictures_or_of_a_million(tmp_path, per_class):
-    with pytest.raises(UserError, match=rf"{per_class} pictures of each class .* from 1 to 50"):
+def test_no_sheet_of_no_images_or_of_a_million(tmp_path, per_class):
+    with pytest.raises(UserError, match=rf"{per_class} images of each class .* from 1 to 50"):
         write_preview("digits/synthetic-to-real", tmp_path / "sheet.png", per_class=per_class)
 
 
@@ -60,14 +60,14 @@ def saved_table(place, inputs):
         ((40, 8, 8, 1), -1, "numbers from .* to .*: those in"),
     ],
 )
-def test_tables_of_other_numbers_are_no_pictures(tmp_path, rng, shape, scale, fault):
+def test_tables_of_other_numbers_are_no_images(tmp_path, rng, shape, scale, fault):
     saved_table(tmp_path / "mine", scale * rng.uniform(size=shape))
-    with pytest.raises(UserError, match=f"the inputs of 'table/mine/a-to-b' are no pictures, but {fault}"):
+    with pytest.raises(UserError, match=f"the inputs of 'table/mine/a-to-b' are no images, but {fault}"):
         write_preview("table/mine/a-to-b", tmp_path / "sheet.png", tmp_path)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_tables_of_pictures_are(tmp_path, rng, kind):
+def test_tables_of_images_are(tmp_path, rng, kind):
     saved_table(tmp_path / "mine", rng.uniform(size=(40, 8, 6, 1), high=255 if kind == np.uint8 else 1).astype(kind))
     write_preview("table/mine/a-to-b", tmp_path / "sheet.png", tmp_path)
 
@@ -76,14 +76,14 @@ def test_names_in_other_scripts_differ(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     folder(tmp_path / "mine", classes=("\u0436\u0443\u043a", "\u043a\u043e\u0442"), per_class=10)
     write_preview("mine/photos-to-sketches", tmp_path / "sheet.png", tmp_path)
-    with Image.open(tmp_path / "sheet.png") as picture:
-        sheet = np.asarray(picture)
+    with Image.open(tmp_path / "sheet.png") as image:
+        sheet = np.asarray(image)
     first, second = (sheet[i * (TILE + GAP) :][:TILE, :LABEL] for i in (1, 2))
     assert (first != second).any()  # boxes, one a letter, were equal
 
 
-def test_features_have_no_pictures(tmp_path):
-    with pytest.raises(UserError, match=r"the inputs of 'moons/35' are no pictures"):
+def test_features_have_no_images(tmp_path):
+    with pytest.raises(UserError, match=r"the inputs of 'moons/35' are no images"):
         write_preview("moons/35", tmp_path / "sheet.png")
     with pytest.raises(UserError, match="choose another --out"):
         write_preview("digits/synthetic-to-real", tmp_path / "gone" / "sheet.png")

@@ -8,7 +8,7 @@ from da_bench.data import domains
 from da_bench.data.domains import domains_of, family_of, missing, read
 from da_bench.data.family import FAMILIES
 from da_bench.data.transforms import View
-from tests.helpers.pictures_on_disk import folder
+from tests.helpers.images_on_disk import folder
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_embedded_families_have_what_they_publish(name):
         assert sorted(np.concatenate(list(whole.parts.values()))) == list(range(len(whole.examples.labels)))
 
 
-def test_a_folder_of_pictures_needs_no_code(root):
+def test_a_folder_of_images_needs_no_code(root):
     assert domains_of("mine", root) == ["mine/photos", "mine/sketches"]
     whole = read("mine/photos", root, View(pixels=28))
     assert whole.examples.inputs.shape == (12, 32, 32, 3)

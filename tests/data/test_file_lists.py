@@ -49,7 +49,7 @@ def test_a_bad_line_is_named(tmp_path, line, fault):
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
 def test_an_empty_list_is_refused(tmp_path, content):
-    with pytest.raises(UserError, match=r"image_list\.txt' lists no pictures"):
+    with pytest.raises(UserError, match=r"image_list\.txt' lists no images"):
         read_list(write(tmp_path, content), CLASSES)
 
 
@@ -69,21 +69,21 @@ def test_a_listing_is_sorted_by_path_whatever_the_list_has(tmp_path):
     assert listing(tmp_path, names) == listing(tmp_path, dict(reversed(names.items()))) == expected
 
 
-def test_all_missing_pictures_in_one_message(tmp_path):
+def test_all_missing_images_in_one_message(tmp_path):
     (tmp_path / "2.jpg").touch()
     (tmp_path / "4.jpg").mkdir()
     with pytest.raises(
-        UserError, match=rf"4 of 5 listed pictures are not in '{tmp_path}': 1\.jpg, 3\.jpg, 4\.jpg, \.\.\."
+        UserError, match=rf"4 of 5 listed images are not in '{tmp_path}': 1\.jpg, 3\.jpg, 4\.jpg, \.\.\."
     ):
         listing(tmp_path, dict.fromkeys(("5.jpg", "4.jpg", "3.jpg", "2.jpg", "1.jpg"), "ant"))
 
 
 def test_published_classes_and_no_others(tmp_path):
-    pictures = Listing(tmp_path, ("a", "b", "c"), ("ant", "Bee", "ant"))
-    assert published(pictures, ("Bee", "ant")) is pictures
+    images = Listing(tmp_path, ("a", "b", "c"), ("ant", "Bee", "ant"))
+    assert published(images, ("Bee", "ant")) is images
     with pytest.raises(UserError, match=r"not those published: it lacks truck$"):
-        published(pictures, CLASSES)
+        published(images, CLASSES)
     with pytest.raises(UserError, match=r"not those published: it is not to have Bee$"):
-        published(pictures, ("ant",))
+        published(images, ("ant",))
     with pytest.raises(UserError, match=r"it lacks bee; it is not to have Bee$"):
-        published(pictures, ("ant", "bee"))
+        published(images, ("ant", "bee"))

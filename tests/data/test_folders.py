@@ -66,21 +66,21 @@ def test_litter_and_notes_are_passed_over(place):
     ("name", "message"),
     [
         ("stray.jpg", r"stray\.jpg' lies beside the class folders: move it"),
-        ("cat/film.mp4", r"cat/film\.mp4' is no picture that can be read .*convert it, or move it away"),
-        ("cat/photo.heic", r"photo\.heic' is no picture"),
-        ("cat/deep/photo", r"deep/photo' is no picture"),
-        ("cat/0.jpg.part", r"0\.jpg\.part' is no picture"),
-        ("features.mat", r"features\.mat' is no picture"),
+        ("cat/film.mp4", r"cat/film\.mp4' is no image that can be read .*convert it, or move it away"),
+        ("cat/photo.heic", r"photo\.heic' is no image"),
+        ("cat/deep/photo", r"deep/photo' is no image"),
+        ("cat/0.jpg.part", r"0\.jpg\.part' is no image"),
+        ("features.mat", r"features\.mat' is no image"),
         ("all.zip", r"all\.zip' is an archive: unpack it yourself"),
         ("cat/rest.tar.GZ", r"rest\.tar\.GZ' is an archive: unpack it yourself"),
         ("cat/rest.7z", r"rest\.7z' is an archive: unpack it yourself"),
-        ("bird/deep/.hidden.jpg", r"class folder '.*bird' holds no picture: add some, or remove it"),
-        ("bird/readme.txt", r"class folder '.*bird' holds no picture"),
+        ("bird/deep/.hidden.jpg", r"class folder '.*bird' holds no image: add some, or remove it"),
+        ("bird/readme.txt", r"class folder '.*bird' holds no image"),
         ("Cat/0.jpg", r"'Cat' and 'cat' of '.*place' look alike: merge or rename them"),
         ("cat /0.jpg", r"'cat' and 'cat ' of '.*place' look alike"),
     ],
 )
-def test_what_is_no_class_of_pictures_is_named(place, name, message):
+def test_what_is_no_class_of_images_is_named(place, name, message):
     write(place / name, b"")
     with pytest.raises(UserError, match=message):
         list_classes(place)
@@ -97,7 +97,7 @@ def test_a_folder_of_class_folders_is_no_class(place):
     (place / "images").mkdir()
     (place / "cat").rename(place / "images" / "cat")
     (place / "dog").rename(place / "images" / "dog")
-    with pytest.raises(UserError, match=r"the folders images, none of which has a picture right in it"):
+    with pytest.raises(UserError, match=r"the folders images, none of which has an image right in it"):
         list_classes(place)
     assert set(list_classes(place / "images").labels) == {"cat", "dog"}
 
@@ -105,7 +105,7 @@ def test_a_folder_of_class_folders_is_no_class(place):
 def test_a_domain_of_published_parts_is_no_domain_of_classes(tmp_path):
     for part in ("train", "test"):
         classes_of(tmp_path / part, cat=2, dog=1)
-    message = "the folders test, train, none of which has a picture right in it: .*<domain>/<class>/.*; move them there"
+    message = "the folders test, train, none of which has an image right in it: .*<domain>/<class>/.*; move them there"
     with pytest.raises(UserError, match=message):
         list_classes(tmp_path)
 
@@ -128,7 +128,7 @@ def test_a_folder_cannot_be_of_two_classes(place, link, to):
         list_classes(place)
 
 
-def test_one_class_of_one_picture_is_fine(tmp_path):
+def test_one_class_of_one_image_is_fine(tmp_path):
     listing = list_classes(classes_of(tmp_path, only=1))
     assert (listing.files, listing.labels) == (("only/0.png",), ("only",))
 
@@ -137,7 +137,7 @@ def test_one_class_of_one_picture_is_fine(tmp_path):
 def test_missing_empty_and_no_folder(tmp_path, ask):
     with pytest.raises(UserError, match=r"nowhere': No such file or directory; check that it is there"):
         ask(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no folders: it takes one folder of pictures for each class"):
+    with pytest.raises(UserError, match="holds no folders: it takes one folder of images for each class"):
         ask(tmp_path)
     with pytest.raises(UserError, match=r"file': Not a directory"):
         ask(write(tmp_path / "file", b""))
@@ -212,7 +212,7 @@ def test_any_folder_is_a_family(tmp_path):
     for domain in ("photo", "sketch"):
         classes_of(tmp_path / "mine" / domain, cat=2, dog=1)
     own = family("mine")
-    assert (own.name, own.folder, own.pictures, own.domains, own.classes) == ("mine", "mine", True, {}, ())
+    assert (own.name, own.folder, own.images, own.domains, own.classes) == ("mine", "mine", True, {}, ())
     assert domains_of(tmp_path / own.folder) == ("photo", "sketch")
     assert own.files("sketch") == ("sketch",)
     parts = own.read(tmp_path / own.folder, "sketch")

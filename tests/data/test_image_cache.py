@@ -43,14 +43,14 @@ def folder_of(made):
 
 
 @pytest.mark.parametrize("how", ["squash", "centre"])
-def test_pack_holds_every_picture_as_decoded_one_by_one(place, cache, how):
+def test_pack_holds_every_image_as_decoded_one_by_one(place, cache, how):
     made = prepared(place, cache, how=how)
     listing = list_classes(place)
     for row, (file, label) in enumerate(zip(listing.files, listing.labels, strict=True)):
-        picture = decode(place / file)
-        np.testing.assert_array_equal(made.images[row], resize(picture, SIDE, how))
+        image = decode(place / file)
+        np.testing.assert_array_equal(made.images[row], resize(image, SIDE, how))
         sha256 = hashlib.sha256((place / file).read_bytes()).hexdigest()
-        assert made.entries[row] == (file, label, sha256, 10, 12, dhash(picture))
+        assert made.entries[row] == (file, label, sha256, 10, 12, dhash(image))
         assert made.classes[made.labels[row]] == label
     assert made.images.shape == (7, SIDE, SIDE, 3)
     assert (made.images.dtype, made.labels.dtype) == (np.uint8, np.int32)
@@ -108,7 +108,7 @@ def test_a_touched_file_makes_another_pack(place, cache):
     assert prepared(place, cache).digest == before.digest
 
 
-def test_every_good_picture_of_the_corpus_in_one_pack(tmp_path, cache):
+def test_every_good_image_of_the_corpus_in_one_pack(tmp_path, cache):
     for name, (content, _) in corpus.FLAT.items():
         write(tmp_path / "place" / "all" / name, content)
     made = prepared(tmp_path / "place", cache, side=2)
@@ -117,27 +117,27 @@ def test_every_good_picture_of_the_corpus_in_one_pack(tmp_path, cache):
         np.testing.assert_allclose(image, np.broadcast_to(colour, (2, 2, 3)), atol=1)
 
 
-def test_all_bad_pictures_are_named_in_one_message_and_nothing_is_left(place, cache):
+def test_all_bad_images_are_named_in_one_message_and_nothing_is_left(place, cache):
     for name, (content, _) in corpus.BAD.items():
         write(place / "dog" / name, content)
     with pytest.raises(UserError) as caught:
         prepared(place, cache)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{len(corpus.BAD)} pictures of '{place}' cannot be used:"
+    assert lines[0] == f"{len(corpus.BAD)} images of '{place}' cannot be used:"
     assert [line.split("dog/")[1].split("'")[0] for line in lines[1:]] == sorted(corpus.BAD)
     assert all(name.endswith(".lock") for name in os.listdir(cache))
 
 
-def test_twenty_bad_pictures_are_shown_and_the_others_counted(place, cache):
+def test_twenty_bad_images_are_shown_and_the_others_counted(place, cache):
     for i in range(25):
         write(place / "cat" / f"bad{i:02}.jpg", b"")
-    with pytest.raises(UserError, match=r"25 pictures of (.*\n){20}.*bad19\.jpg.*\n  \.\.\. and 5 more$"):
+    with pytest.raises(UserError, match=r"25 images of (.*\n){20}.*bad19\.jpg.*\n  \.\.\. and 5 more$"):
         prepared(place, cache)
 
 
-def test_one_bad_picture_is_one_line(place, cache):
+def test_one_bad_image_is_one_line(place, cache):
     write(place / "cat" / "bad.jpg", b"")
-    with pytest.raises(UserError, match=r"^cannot use the picture '.*bad\.jpg': it is empty; .*$"):
+    with pytest.raises(UserError, match=r"^cannot use the image '.*bad\.jpg': it is empty; .*$"):
         prepared(place, cache)
 
 
@@ -179,7 +179,7 @@ def decoded(monkeypatch):
 
 @pytest.mark.parametrize("flush", range(1, 11))
 def test_killed_at_any_flush_it_goes_on(place, cache, tmp_path, monkeypatch, flush):
-    # Seven pictures, saved by twos: (images, index) 4 times, pack.json, and the folder that it is renamed in.
+    # Seven images, saved by twos: (images, index) 4 times, pack.json, and the folder that it is renamed in.
     whole = prepared(place, tmp_path / "whole")
     monkeypatch.setattr(pack, "SAVE_EVERY", 2)
     with monkeypatch.context() as patch:
@@ -194,7 +194,7 @@ def test_killed_at_any_flush_it_goes_on(place, cache, tmp_path, monkeypatch, flu
     verify(again)
 
 
-def test_bad_picture_is_not_stepped_over_when_killed_after_it(place, cache, monkeypatch):
+def test_bad_image_is_not_stepped_over_when_killed_after_it(place, cache, monkeypatch):
     write(place / "cat" / "1.png", b"")
     monkeypatch.setattr(pack, "SAVE_EVERY", 1)
 
@@ -214,7 +214,7 @@ TORN = {
     "half a line": 3,
     "a line without its image": 2,
     "a line of garbage": 1,
-    "a line of another picture": 1,
+    "a line of another image": 1,
     "images without lines": 0,
     "half a header": 0,
 }
@@ -361,7 +361,7 @@ def test_flipped_pixel_is_found_by_verify(place, cache):
 def test_no_room_is_said_before_anything_is_decoded(place, cache, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     rows = decoded(monkeypatch)
-    with pytest.raises(UserError, match=r"0\.00 GB left, where the pictures of .* at 6 pixels: make room"):
+    with pytest.raises(UserError, match=r"0\.00 GB left, where the images of .* at 6 pixels: make room"):
         prepared(place, cache)
     assert not rows
 
@@ -392,7 +392,7 @@ def test_cache_that_is_a_file(place, tmp_path):
 @pytest.mark.parametrize(
     ("side", "how", "message"),
     [
-        (0, "squash", "pictures of 0 pixels a side"),
+        (0, "squash", "images of 0 pixels a side"),
         (6, "squish", "unknown way to resize 'squish'; did you mean 'squash'"),
     ],
 )
@@ -401,8 +401,8 @@ def test_wrong_settings(place, cache, side, how, message):
         prepared(place, cache, side, how)
 
 
-def test_no_pictures(place, cache):
-    with pytest.raises(UserError, match="'pets' lists no pictures under"):
+def test_no_images(place, cache):
+    with pytest.raises(UserError, match="'pets' lists no images under"):
         prepare(list_classes(place)._replace(files=(), labels=()), "pets", SIDE, "squash", cache)
 
 

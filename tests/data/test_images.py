@@ -11,18 +11,18 @@ from tests.helpers.corpus import BLUE, GREEN, RED, WHITE, write
 
 
 @pytest.mark.parametrize("name", corpus.FLAT)
-def test_the_one_colour_of_a_picture(tmp_path, name):
+def test_the_one_colour_of_an_image(tmp_path, name):
     content, colour = corpus.FLAT[name]
-    picture = decode(write(tmp_path / name, content))
-    assert picture.mode == "RGB"
+    image = decode(write(tmp_path / name, content))
+    assert image.mode == "RGB"
     tolerance = 1 if name.endswith(".jpg") else 0
-    assert np.abs(np.asarray(picture).reshape(-1, 3) - np.int32(colour)).max() <= tolerance
+    assert np.abs(np.asarray(image).reshape(-1, 3) - np.int32(colour)).max() <= tolerance
 
 
 @pytest.mark.parametrize("name", corpus.BAD)
-def test_bad_picture_is_one_message(tmp_path, name):
+def test_bad_image_is_one_message(tmp_path, name):
     content, fault = corpus.BAD[name]
-    with pytest.raises(UserError, match=rf"cannot use the picture '.*{name}': .*{fault}.*; .+"):
+    with pytest.raises(UserError, match=rf"cannot use the image '.*{name}': .*{fault}.*; .+"):
         decode(write(tmp_path / name, content))
 
 
@@ -32,7 +32,7 @@ def test_bad_files_differ_from_good_ones_only_by_their_fault():
 
 
 @pytest.mark.parametrize("side", [30_000, 9_500], ids=["Pillow refuses", "Pillow only warns"])
-def test_gigantic_picture_is_refused_from_its_header(tmp_path, side, monkeypatch):
+def test_gigantic_image_is_refused_from_its_header(tmp_path, side, monkeypatch):
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
     path = write(tmp_path / "bomb.png", corpus.bomb(side))
     assert path.stat().st_size < 115_000
@@ -55,7 +55,7 @@ def test_file_that_is_too_long_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("name", corpus.FORMATS)
 @pytest.mark.parametrize("percent", [90, 50, 10, 2])
-def test_truncated_picture_is_refused(tmp_path, name, percent, monkeypatch):
+def test_truncated_image_is_refused(tmp_path, name, percent, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as some libraries set for the whole process
     content = corpus.saved(corpus.photo(), **corpus.FORMATS[name])
     path = write(tmp_path / name, content)
@@ -67,20 +67,20 @@ def test_truncated_picture_is_refused(tmp_path, name, percent, monkeypatch):
 
 
 @pytest.mark.parametrize("name", corpus.FORMATS)
-def test_flipped_bits_are_one_message_or_a_picture(tmp_path, name, rng):
+def test_flipped_bits_are_one_message_or_an_image(tmp_path, name, rng):
     content = corpus.saved(corpus.photo(), **corpus.FORMATS[name])
     intact = np.asarray(decode(write(tmp_path / name, content)))
     for at in rng.integers(0, len(content), 100):
         flipped = content[:at] + bytes([content[at] ^ 1 << rng.integers(8)]) + content[at + 1 :]
         try:
             with strict_pillow():
-                picture = decode_bytes(flipped, tmp_path / name)
+                image = decode_bytes(flipped, tmp_path / name)
         except UserError as error:
             assert name in str(error)  # noqa: PT017
             continue
-        assert picture.mode == "RGB"
+        assert image.mode == "RGB"
         if name.endswith(".png"):  # whose checksums find every one, but in the length and name of the last, empty chunk
-            np.testing.assert_array_equal(picture, intact)
+            np.testing.assert_array_equal(image, intact)
 
 
 def test_missing_and_unreadable_files(tmp_path):
@@ -91,11 +91,11 @@ def test_missing_and_unreadable_files(tmp_path):
 
 
 def test_orientation_of_exif_is_ignored(tmp_path):
-    picture = corpus.photo()
+    image = corpus.photo()
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
-    decoded = decode(write(tmp_path / "turned.jpg", corpus.saved(picture, format="JPEG", exif=exif)))
-    assert decoded.size == picture.size
+    decoded = decode(write(tmp_path / "turned.jpg", corpus.saved(image, format="JPEG", exif=exif)))
+    assert decoded.size == image.size
 
 
 def test_warnings_are_as_they_were(tmp_path):
@@ -144,13 +144,13 @@ def test_squash_shows_all_and_centre_the_middle():
 
 @pytest.mark.parametrize("how", ["squash", "centre"])
 @pytest.mark.parametrize("size", [(1, 1), (300, 7), (7, 300)])
-def test_flat_pictures_stay_flat(size, how):
+def test_flat_images_stay_flat(size, how):
     np.testing.assert_array_equal(resize(Image.new("RGB", size, (1, 2, 3)), 5, how), np.full((5, 5, 3), (1, 2, 3)))
 
 
 def test_centre_is_a_crop_where_nothing_is_resized():
-    picture = corpus.photo(height=48, width=64)
-    np.testing.assert_array_equal(resize(picture, 48, "centre"), np.asarray(picture)[:, 8:56])
+    image = corpus.photo(height=48, width=64)
+    np.testing.assert_array_equal(resize(image, 48, "centre"), np.asarray(image)[:, 8:56])
 
 
 def test_difference_hash_by_hand():
@@ -164,7 +164,7 @@ def test_difference_hash_by_hand():
 
 
 def test_near_duplicates_have_near_hashes_and_others_do_not(tmp_path):
-    picture = corpus.photo(96, 128).resize((640, 480), Image.Resampling.BICUBIC)
-    again = decode(write(tmp_path / "again.jpg", corpus.saved(picture.resize((320, 240)), format="JPEG", quality=80)))
-    assert (dhash(picture) ^ dhash(again)).bit_count() <= 4
-    assert (dhash(picture) ^ dhash(picture.rotate(180))).bit_count() > 16
+    image = corpus.photo(96, 128).resize((640, 480), Image.Resampling.BICUBIC)
+    again = decode(write(tmp_path / "again.jpg", corpus.saved(image.resize((320, 240)), format="JPEG", quality=80)))
+    assert (dhash(image) ^ dhash(again)).bit_count() <= 4
+    assert (dhash(image) ^ dhash(image.rotate(180))).bit_count() > 16

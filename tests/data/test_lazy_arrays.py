@@ -120,7 +120,7 @@ def test_mixtures_with_the_next_row(rng):
     np.testing.assert_array_equal(mixed[np.array([2, 0])], mixed[:][[2, 0]])
 
 
-def test_mixtures_of_pictures_are_rounded(array):
+def test_mixtures_of_images_are_rounded(array):
     mixed = Mixed(array, 0.5)[:]
     assert mixed.dtype == np.uint8
     assert np.abs(mixed - (array / 2 + np.roll(array, -1, axis=0) / 2)).max() <= 0.5

@@ -59,7 +59,7 @@ def test_labels_may_be_a_column_or_a_row(tmp_path, ending, shape):
         (np.ones((4, 128, 9)), np.float32),  # time series
     ],
 )
-def test_pictures_stay_and_all_else_is_float32(tmp_path, inputs, kept):
+def test_images_stay_and_all_else_is_float32(tmp_path, inputs, kept):
     read_back = whole(save(tmp_path, inputs=inputs, labels=Y)).inputs
     assert read_back.dtype == kept
     np.testing.assert_array_equal(read_back, inputs)
@@ -145,7 +145,7 @@ GOOD = {"inputs": X, "labels": Y}
         ({**GOOD, "inputs": X.astype(str)}, "holds no numbers"),
         ({**GOOD, "inputs": X.astype(object)}, "type object"),
         ({**GOOD, "inputs": X + 1j}, "type c"),
-        ({**GOOD, "inputs": np.ones((4, 3, 8, 8), np.uint8)}, r"make pictures \[n, h, w, 1 or 3\]"),
+        ({**GOOD, "inputs": np.ones((4, 3, 8, 8), np.uint8)}, r"make images \[n, h, w, 1 or 3\]"),
         ({**GOOD, "labels": Y + 0.5}, r"label 2\.5 in row 0: labels are whole numbers"),
         ({**GOOD, "labels": np.where(Y == 1, np.nan, Y)}, "label nan in row 3"),
         ({**GOOD, "labels": Y * 1e300}, "label 2e.300 in row 0"),

@@ -13,7 +13,7 @@ from da_bench.data.domains import Whole
 from da_bench.data.family import FAMILIES, Examples
 from da_bench.data.tasks import load, names, present, spec
 from da_bench.data.transforms import View
-from tests.helpers.pictures_on_disk import folder, picture
+from tests.helpers.images_on_disk import folder, image
 
 EMBEDDED = [
     name for name in names() if not any(domains.family_of(d)[0].folder for d in (spec(name).source, spec(name).target))
@@ -169,14 +169,14 @@ def test_files_that_changed_are_read_again(tmp_path, monkeypatch):
     assert load("table/mine/a-to-b").source.train.inputs.min() == 7 + loaded[0].source.train.inputs.min()
 
 
-def test_pictures_that_changed_are_read_again(tmp_path, monkeypatch):
+def test_images_that_changed_are_read_again(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     folder(tmp_path / "mine")
     first, again = (load("mine/photos-to-sketches", tmp_path, View(pixels=28)) for _ in range(2))
     assert first is again
     os.utime(tmp_path / "mine/photos/ant/0.png", ns=(0, 1))
     assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint == first.fingerprint
-    picture(99).save(tmp_path / "mine/photos/ant/0.png")
+    image(99).save(tmp_path / "mine/photos/ant/0.png")
     assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint != first.fingerprint
 
 

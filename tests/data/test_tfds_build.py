@@ -32,7 +32,7 @@ for split, source in tfds.data_source(name, data_dir=place).items():
 print(json.dumps(seen))
 assert "tensorflow" not in sys.modules
 """
-READ_PICTURES = """
+READ_IMAGES = """
 import hashlib
 builder = tfds.builder_from_directory(sys.argv[1])
 names = builder.info.features["label"].names
@@ -59,7 +59,7 @@ def run(script, *arguments):
 CLASSES = ("bike", "mug", "pen")
 
 
-def picture(rng, kind):
+def image(rng, kind):
     content = io.BytesIO()
     height, width = rng.integers(5, 30, 2)
     Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(content, kind)
@@ -68,19 +68,19 @@ def picture(rng, kind):
 
 @pytest.fixture
 def root(tmp_path, rng):
-    """Pictures of mini/<domain>/<class>/, of any size, JPEG and PNG."""
+    """Images of mini/<domain>/<class>/, of any size, JPEG and PNG."""
     for domain, count in (("amazon", 4), ("web-cam", 2)):
         for i in range(3 * count):
             kind, ending = (("JPEG", "jpg"), ("PNG", "png"))[i % 2]
             path = tmp_path / "data" / "mini" / domain / CLASSES[-1 - i % 3] / f"{i:04}.{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture(rng, kind))
+            path.write_bytes(image(rng, kind))
     return tmp_path / "data"
 
 
 @pytest.fixture
 def mini(monkeypatch):
-    """A published family of pictures."""
+    """A published family of images."""
     family = Family(
         name="mini",
         read=lambda place, domain: {WHOLE: list_classes(place / domain)},
@@ -88,10 +88,10 @@ def mini(monkeypatch):
         classes=CLASSES,
         citation="Mini, Three classes, 2001",
         terms="research",
-        how_to_get="https://example.org/mini, 'all pictures'",
+        how_to_get="https://example.org/mini, 'all images'",
         folder="mini",
         files=lambda domain: (domain,),
-        pictures=True,
+        images=True,
     )
     monkeypatch.setitem(FAMILIES._things, "mini", family)
     cls = builders._builder_class(family, tuple(family.domains), skip_registration=True)
@@ -103,10 +103,10 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_pictures_are_stored_byte_for_byte_and_read_by_tfds_alone(root, mini, tmp_path):
+def test_images_are_stored_byte_for_byte_and_read_by_tfds_alone(root, mini, tmp_path):
     place = builders.prepare("mini/amazon", tmp_path / "tfds", root)
     assert place == tmp_path / "tfds" / "mini" / "amazon" / "1.0.0"
-    names, rows, citation, description = run(ALONE + READ_PICTURES, place)
+    names, rows, citation, description = run(ALONE + READ_IMAGES, place)
     assert names == list(CLASSES)
     files = sorted((root / "mini" / "amazon").rglob("*.*"))
     assert [row[0] for row in sorted(rows)] == [file.relative_to(root / "mini" / "amazon").as_posix() for file in files]
@@ -161,8 +161,8 @@ def test_every_family_that_tfds_lacks_is_known_to_it(tmp_path):
 
 
 def test_a_family_of_one_domain_has_no_configuration(tmp_path, monkeypatch):
-    pictures = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
-    part = Examples(pictures, np.array([1, 0, 1], np.int32), ("b", "a"))  # not sorted, as what tfds writes is
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    part = Examples(images, np.array([1, 0, 1], np.int32), ("b", "a"))  # not sorted, as what tfds writes is
     family = Family(
         name="grey",
         read=lambda _place, _domain: {"train": part, "test": part},
@@ -197,10 +197,10 @@ def test_what_tfds_has_itself_is_left_to_it(tmp_path):
         builders.builder("mnist", tmp_path)
 
 
-def test_pictures_of_ones_own_need_no_family(root, tmp_path):
+def test_images_of_ones_own_need_no_family(root, tmp_path):
     (root / "mini").rename(root / "my_own")
     place = builders.prepare("my_own/web-cam", tmp_path / "tfds", root)
-    names, rows, *_ = run(ALONE + READ_PICTURES, place)
+    names, rows, *_ = run(ALONE + READ_IMAGES, place)
     assert (names, len(rows)) == (list(CLASSES), 6)
 
 
@@ -240,16 +240,16 @@ def test_missing_files_are_named(root, mini, tmp_path, monkeypatch):
 
 
 def test_other_counts_than_published_are_refused(root, mini, tmp_path, rng):
-    (root / "mini" / "amazon" / "pen" / "more.png").write_bytes(picture(rng, "PNG"))
+    (root / "mini" / "amazon" / "pen" / "more.png").write_bytes(image(rng, "PNG"))
     with pytest.raises(UserError, match=r"mini/amazon.*13.*12"):
         builders.prepare("mini/amazon", tmp_path / "tfds", root)
     assert nothing_in(tmp_path / "tfds")
 
 
-def test_a_damaged_picture_is_named_and_nothing_is_left(root, mini, tmp_path):
+def test_a_damaged_image_is_named_and_nothing_is_left(root, mini, tmp_path):
     path = root / "mini" / "amazon" / "mug" / "0001.png"
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(UserError, match=r"cannot use the picture '.*mug/0001.png'"):
+    with pytest.raises(UserError, match=r"cannot use the image '.*mug/0001.png'"):
         builders.prepare("mini/amazon", tmp_path / "tfds", root)
     assert nothing_in(tmp_path / "tfds")
 
@@ -285,14 +285,14 @@ def test_a_folder_that_cannot_be_written_to_is_named(root, mini, tmp_path):
 
 
 def test_whoever_is_second_takes_what_the_first_has_written(root, mini, tmp_path, monkeypatch):
-    folder, original = tmp_path / "tfds", builders._of_pictures
+    folder, original = tmp_path / "tfds", builders._of_images
 
     def overtaken(part):
         yield from original(part)
-        monkeypatch.setattr(builders, "_of_pictures", original)
+        monkeypatch.setattr(builders, "_of_images", original)
         builders.prepare("mini/amazon", folder, root)
 
-    monkeypatch.setattr(builders, "_of_pictures", overtaken)
+    monkeypatch.setattr(builders, "_of_images", overtaken)
     place = builders.prepare("mini/amazon", folder, root)
     assert len(tfds.builder_from_directory(str(place)).as_data_source("train")) == 12
     assert [path.name for path in place.parent.iterdir()] == ["1.0.0"]

@@ -111,19 +111,19 @@ def test_grey_files_have_the_channels_that_are_declared(place, rng, channels):
     grey = rng.integers(0, 256, (4, 5), dtype=np.uint8)
     features = {"image": F.Image(shape=(4, 5, channels)), "label": LABEL}
     write(place, features, {"train": [{"image": png(grey), "label": 0}]})
-    (picture,) = prepared.read(None, "mini")["all"].inputs
-    np.testing.assert_array_equal(picture, np.repeat(grey[..., None], channels, axis=2))
+    (image,) = prepared.read(None, "mini")["all"].inputs
+    np.testing.assert_array_equal(image, np.repeat(grey[..., None], channels, axis=2))
     assert prepared.family("mini").model == "lenet"
 
 
-def test_pictures_of_two_sizes_are_refused(place):
+def test_images_of_two_sizes_are_refused(place):
     examples = [{"image": png(np.zeros((side, 8, 3), np.uint8)), "label": 0} for side in (8, 9)]
     write(place, {"image": F.Image(), "label": LABEL}, {"train": examples})
     with pytest.raises(UserError, match=r"of one shape, not .*\(8, 8, 3\).*<folder>/<domain>/<class>"):
         prepared.read(None, "mini")
 
 
-def test_a_damaged_picture_is_named(place):
+def test_a_damaged_image_is_named(place):
     write(place, {"image": F.Image(), "label": LABEL}, {"train": [{"image": b"\x89PNG no more", "label": 0}]})
     with pytest.raises(UserError, match=r"mini/1.0.0/train\[0\]"):
         prepared.read(None, "mini")
@@ -208,7 +208,7 @@ def test_values_that_are_not_finite_are_refused(place):
         prepared.read(None, "mini")
 
 
-def test_integers_become_float32_and_uint8_pictures_stay(place):
+def test_integers_become_float32_and_uint8_images_stay(place):
     features = {"inputs": F.Tensor(shape=(3,), dtype=np.int16), "label": LABEL}
     write(place, features, {"train": [{"inputs": np.array([-3, 0, 300], np.int16), "label": 0}]})
     assert prepared.read(None, "mini")["all"].inputs.tolist() == [[-3.0, 0.0, 300.0]]

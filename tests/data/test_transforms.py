@@ -1,4 +1,4 @@
-"""Pictures become inputs as Pillow and torchvision would have it, each picture's augmentation its own."""
+"""Images become inputs as Pillow and torchvision would have it, each image's augmentation its own."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ GREY = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}  # the netw
 KEY = jax.random.key(0)
 
 
-def pictures(rng, n=5, side=24):
+def images(rng, n=5, side=24):
     return rng.integers(0, 256, (n, side, side, 3)).astype(np.uint8)
 
 
@@ -36,7 +36,7 @@ def test_a_view_is_one_static_value():
 
 
 def test_evaluation_sees_the_normalised_central_square(rng):
-    stored = pictures(rng, side=256)
+    stored = images(rng, side=256)
     seen = evaluation_input(View(), stored)
     assert seen.shape == (5, 224, 224, 3)
     assert seen.dtype == jnp.float32
@@ -53,7 +53,7 @@ def test_one_pixel_by_hand():
 
 
 def test_without_a_view_grey_levels_are_scaled_and_numbers_left_alone(rng):
-    stored = pictures(rng)
+    stored = images(rng)
     for seen in (evaluation_input(None, stored), training_input(None, KEY, np.arange(5), stored)):
         np.testing.assert_array_equal(seen, stored.astype(np.float32) / 255)
     values = rng.normal(size=(5, 3)).astype(np.float32)
@@ -62,12 +62,12 @@ def test_without_a_view_grey_levels_are_scaled_and_numbers_left_alone(rng):
 
 
 def test_no_augmentation_is_what_evaluation_sees(rng):
-    view, stored = View(pixels=21, augment="none"), pictures(rng)
+    view, stored = View(pixels=21, augment="none"), images(rng)
     np.testing.assert_array_equal(training_input(view, KEY, np.arange(5), stored), evaluation_input(view, stored))
 
 
 def test_flips_are_left_to_right_and_half_of_them(rng):
-    view, stored = View(pixels=20, augment="flip", **GREY), np.repeat(pictures(rng, n=1), 1000, axis=0)
+    view, stored = View(pixels=20, augment="flip", **GREY), np.repeat(images(rng, n=1), 1000, axis=0)
     seen = np.asarray(training_input(view, KEY, np.arange(1000), stored))
     central = np.asarray(evaluation_input(view, stored[:1]))[0]
     straight, mirrored = ((seen == one).all(axis=(1, 2, 3)) for one in (central, central[:, ::-1]))
@@ -75,20 +75,20 @@ def test_flips_are_left_to_right_and_half_of_them(rng):
     assert abs(mirrored.mean() - 0.5) < 4 * math.sqrt(0.25 / 1000)
 
 
-def test_the_whole_picture_as_crop_is_the_picture(rng):
+def test_the_whole_image_as_crop_is_the_image(rng):
     """Area 1 and ratio 1 leave one crop, and at its own size bilinear sampling is the identity."""
-    view, stored = View(pixels=24, augment="crop", area=(1.0, 1.0), ratio=(1.0, 1.0), **GREY), pictures(rng)
+    view, stored = View(pixels=24, augment="crop", area=(1.0, 1.0), ratio=(1.0, 1.0), **GREY), images(rng)
     np.testing.assert_allclose(training_input(view, KEY, np.arange(5), stored), stored, atol=1e-4)
 
 
 @pytest.mark.parametrize(("side", "pixels"), [(32, 28), (40, 40), (60, 20)])
 def test_crops_equal_pillows(rng, side, pixels):
     """Crop, then Image.resize, whose sums are rounded to whole grey levels after each of its two passes."""
-    stored, where = pictures(rng, n=40, side=side), boxes(View(), 40, side)
+    stored, where = images(rng, n=40, side=side), boxes(View(), 40, side)
     flips = np.arange(40) % 2 == 1
     ours = resized_crops(pixels, where, flips, stored)
-    for one, picture, (top, left, height, width), flip in zip(ours, stored, where, flips, strict=True):
-        crop = Image.fromarray(picture).crop((left, top, left + width, top + height))
+    for one, image, (top, left, height, width), flip in zip(ours, stored, where, flips, strict=True):
+        crop = Image.fromarray(image).crop((left, top, left + width, top + height))
         theirs = np.asarray(crop.resize((pixels, pixels), Image.Resampling.BILINEAR), float)
         np.testing.assert_allclose(one, theirs[:, ::-1] if flip else theirs, atol=1.01)
 
@@ -120,7 +120,7 @@ def test_boxes_are_drawn_as_torchvision_draws_them():
 
 
 def _torchvision(n, side):
-    """RandomResizedCrop.get_params, line by line, in numpy: shares of the picture, log ratios, tops."""
+    """RandomResizedCrop.get_params, line by line, in numpy: shares of the image, log ratios, tops."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(n):
@@ -136,16 +136,16 @@ def _torchvision(n, side):
     return np.array(found).T
 
 
-def test_a_crop_that_never_fits_is_the_whole_picture():
+def test_a_crop_that_never_fits_is_the_whole_image():
     view = View(area=(1.0, 1.0), ratio=(1 / 4, 4.0))
     whole = (boxes(view, 200, 30) == [0, 0, 30, 30]).all(axis=1)
     assert whole.all()  # ratios other than 1 of the full area stick out
 
 
 @pytest.mark.parametrize("augment", ["flip", "crop", "crop_flip"])
-def test_a_pictures_augmentation_is_its_own(rng, augment):
+def test_an_images_augmentation_is_its_own(rng, augment):
     """Alone, in a batch, in another order, compiled or not."""
-    view, stored = View(pixels=20, augment=augment), pictures(rng, n=12)
+    view, stored = View(pixels=20, augment=augment), images(rng, n=12)
     rows = np.array([7, 3, 11, 0, 5, 9, 100, 2, 1, 4, 6, 8])
     together = np.asarray(training_input(view, KEY, rows, stored))
     turned = training_input(view, KEY, rows[::-1], stored[::-1])
@@ -162,12 +162,12 @@ def test_a_pictures_augmentation_is_its_own(rng, augment):
 
 @pytest.mark.parametrize("augment", ["none", "flip", "crop", "crop_flip"])
 def test_inputs_are_single_precision_whatever_the_run_is(rng, augment, x64):
-    assert training_input(View(pixels=20, augment=augment), KEY, np.arange(5), pictures(rng)).dtype == jnp.float32
+    assert training_input(View(pixels=20, augment=augment), KEY, np.arange(5), images(rng)).dtype == jnp.float32
 
 
 def test_no_key_is_used_twice(rng):
     with jax.debug_key_reuse(True):
-        jax.jit(training_input)(View(pixels=20), KEY, np.arange(5), pictures(rng))
+        jax.jit(training_input)(View(pixels=20), KEY, np.arange(5), images(rng))
 
 
 @pytest.mark.parametrize(
@@ -177,11 +177,11 @@ def test_no_key_is_used_twice(rng):
         (np.zeros((2, 24, 24, 1), np.uint8), r"\[2, 24, 24, 1\]"),
         (np.zeros((2, 24, 20, 3), np.uint8), "square"),
         (np.zeros((2, 5), np.uint8), "leave View out"),
-        (np.zeros((2, 16, 16, 3), np.uint8), r"View\.pixels = 20 is more than the side of the pictures, 16"),
+        (np.zeros((2, 16, 16, 3), np.uint8), r"View\.pixels = 20 is more than the side of the images, 16"),
     ],
 )
 @pytest.mark.parametrize("augment", ["none", "crop_flip"])
-def test_inputs_that_are_no_such_pictures_are_refused(stored, says, augment):
+def test_inputs_that_are_no_such_images_are_refused(stored, says, augment):
     view = View(pixels=20, augment=augment)
     with pytest.raises(UserError, match=says):
         evaluation_input(view, stored)

@@ -1,4 +1,4 @@
-"""Experiments that train pretrained networks from pictures: a protocol by hand, and the whole path in miniature."""
+"""Experiments that train pretrained networks from images: a protocol by hand, and the whole path in miniature."""
 
 import dataclasses
 from pathlib import Path
@@ -17,7 +17,7 @@ from da_bench.models import MODELS
 from da_bench.pretrained import imported_names
 from da_bench.pretrained.convert import variable_shapes
 from da_bench.reporting import reproduction as reproduce
-from tests.helpers import pictures_on_disk, published
+from tests.helpers import images_on_disk, published
 
 ROOT = Path(__file__).parents[2]
 TASK = "mini/amazon-to-webcam"
@@ -87,7 +87,7 @@ def test_every_pair_is_seen_as_the_suite_sees_it_and_scored_whole():
     assert cdan.entropy_conditioning == "normalised"
 
 
-def test_missing_weights_are_one_message_before_any_picture_is_looked_for(tmp_path, capsys):
+def test_missing_weights_are_one_message_before_any_image_is_looked_for(tmp_path, capsys):
     assert main(["reproduce"]) == 0  # the list needs none
     assert "office31_resnet50: " in capsys.readouterr().out
     given = ["--results", str(tmp_path / "results"), "--data-root", str(tmp_path / "nothing")]
@@ -127,9 +127,9 @@ def test_on_features_all_methods_run_with_the_same_head_and_seeds(small_resnet):
 
 @pytest.mark.slow
 def test_the_whole_path_in_miniature(small_resnet, tmp_path, monkeypatch):
-    """From a published file and a folder of pictures to a card, by the experiment's own functions."""
+    """From a published file and a folder of images to a card, by the experiment's own functions."""
     monkeypatch.setenv("PRECISION", "bfloat16")
-    pictures_on_disk.folder(tmp_path / "mini", ("amazon", "webcam"), per_class=15, side=40)
+    images_on_disk.folder(tmp_path / "mini", ("amazon", "webcam"), per_class=15, side=40)
     study = experiment("office31_resnet50")
     runs = study["pair"](f"{TASK}@transductive", ("source_only", "dann"), epoch=1, view=SMALL)
     first = [one for one in runs if one.seed == 0]

@@ -128,7 +128,7 @@ class Browser:
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
 
-    def picture(self, path):
+    def screenshot(self, path):
         """Write a PNG of what is seen."""
         time.sleep(0.2)
         Path(path).write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

@@ -1,4 +1,4 @@
-"""Pictures whose pixels are known by hand, and all that can be wrong with pictures; as bytes."""
+"""Images whose pixels are known by hand, and all that can be wrong with images; as bytes."""
 
 import io
 import struct
@@ -29,14 +29,14 @@ def checkerboard():
 
 
 def bomb(side):
-    """A black picture of one bit a pixel."""
+    """A black image of one bit a pixel."""
     row = bytes((side + 7) // 8)
     return png((side, side), 1, GREY, (row for _ in range(side)))
 
 
-def saved(pictures, **options):
-    """Pillow's file of a picture, or of the frames of one."""
-    first, *others = pictures if isinstance(pictures, list) else [pictures]
+def saved(images, **options):
+    """Pillow's file of an image, or of the frames of one."""
+    first, *others = images if isinstance(images, list) else [images]
     file = io.BytesIO()
     first.save(file, **options, **({"save_all": True, "append_images": others} if others else {}))
     return file.getvalue()
@@ -47,7 +47,7 @@ def flat(mode, colour, size=(8, 8)):
 
 
 def photo(height=48, width=64, seed=0):
-    """A smooth picture with some noise, so that every format has something to encode."""
+    """A smooth image with some noise, so that every format has something to encode."""
     y, x = np.mgrid[:height, :width]
     smooth = np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (height + width)], -1)
     return Image.fromarray((smooth // 2 + np.random.default_rng(seed).integers(0, 64, smooth.shape)).astype(np.uint8))
@@ -98,9 +98,9 @@ FLAT = {
 # file name: (content, what the message says)
 BAD = {
     "empty.jpg": (b"", "it is empty"),
-    "text.jpg": (b"Not Found\n", "no picture of a known format"),
-    "vector.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture of a known format"),
-    "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "no picture of a known format"),
+    "text.jpg": (b"Not Found\n", "no image of a known format"),
+    "vector.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image of a known format"),
+    "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "no image of a known format"),
     "animated.gif": (saved(FRAMES, format="GIF"), r"animated.*\(2 frames\)"),
     "animated.png": (saved(FRAMES, format="PNG"), r"animated.*\(2 frames\)"),
     "animated.webp": (saved(FRAMES, format="WEBP"), r"animated.*\(2 frames\)"),
@@ -130,7 +130,7 @@ def write(path, content):
 
 
 def classes_of(place, **counts):
-    """place/<class>/<i>.png: `count` different small pictures of each class."""
+    """place/<class>/<i>.png: `count` different small images of each class."""
     for name, count in counts.items():
         for i in range(count):
             write(place / name / f"{i}.png", saved(photo(12, 10, seed=len(name) * 100 + i), format="PNG"))

@@ -31,7 +31,7 @@ def relative(found, expected, least=0.0):
 
 
 def logits(model, params, stats, inputs):
-    """In evaluation, from pictures [n, h, w, 3]."""
+    """In evaluation, from images [n, h, w, 3]."""
     return np.asarray(jax.jit(lambda p, s, x: forward(model, p, s, x)[0].logits)(params, stats, inputs))
 
 
@@ -54,7 +54,7 @@ def compare(found, expected, tolerance):
     assert all(one < tolerance for one in worst.values()), sorted(worst.items(), key=lambda item: -item[1])[:5]
 
 
-def pictures(rng, n, side):
+def random_images(rng, n, side):
     """[n, side, side, 3] float32 with structure of all sizes, as white noise hides what is misplaced."""
     noise = rng.normal(size=(n, side, side, 3))
     waves = (

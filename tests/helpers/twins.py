@@ -1,7 +1,7 @@
 """Other people's networks with seeded random weights, and ours with the same ones.
 
 Evaluation is compared in float32, as it is used; a training step in float64, since gradients through dozens of batch
-normalisations of a few pictures are dominated by rounding in float32, and a bound that allowed for it would allow for
+normalisations of a few images are dominated by rounding in float32, and a bound that allowed for it would allow for
 mistakes too.
 """
 
@@ -59,8 +59,8 @@ def scrambled(module, seed=0):
     return module
 
 
-def calibrated(module, pictures):
-    """The module, its running statistics those of these pictures, so that nothing vanishes or explodes."""
+def calibrated(module, images):
+    """The module, its running statistics those of these images, so that nothing vanishes or explodes."""
     import torch
 
     norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
@@ -68,7 +68,7 @@ def calibrated(module, pictures):
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        module.train()(pictures)
+        module.train()(images)
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     return module.eval()
@@ -79,7 +79,7 @@ def arrays(module):
     return {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
 
 
-def pictures(n, side, dtype="float32"):
+def random_images(n, side, dtype="float32"):
     """[n, side, side, 3]: noise with larger and smaller parts, so that places differ."""
     rng = np.random.default_rng(1)
     waves = np.sin(np.arange(side) / 7)[None, :, None, None] * np.cos(np.arange(side) / 11)[None, None, :, None]

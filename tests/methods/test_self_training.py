@@ -210,14 +210,14 @@ def test_cutout_paints_squares_in_the_mean(rng, x64):
     np.testing.assert_allclose(outcome[painted], float(inputs.mean()), rtol=1e-12)
     areas = painted[..., 0].sum(axis=(1, 2))
     assert areas.max() == 36  # a side of 6 pixels, half of 12
-    for picture in painted[..., 0]:  # one rectangle
-        assert picture.sum() == picture.any(axis=0).sum() * picture.any(axis=1).sum()
+    for image in painted[..., 0]:  # one rectangle
+        assert image.sum() == image.any(axis=0).sum() * image.any(axis=1).sum()
     assert len(set(areas.tolist())) > 3  # some lie partly outside
     np.testing.assert_array_equal(perturbed(KEY, inputs, "cutout", 0.0), inputs)
 
 
-def test_cutout_of_what_is_no_picture_is_refused():
-    with pytest.raises(UserError, match=r"cutout is for pictures .* not inputs \[5, 2\]: take perturbation = 'noise'"):
+def test_cutout_of_what_is_no_image_is_refused():
+    with pytest.raises(UserError, match=r"cutout is for images .* not inputs \[5, 2\]: take perturbation = 'noise'"):
         perturbed(KEY, jnp.ones((5, 2)), "cutout", 0.5)
 
 

@@ -160,7 +160,7 @@ class Small(resnet._Deep):
     DEPTHS = (1, 1)
 
 
-def test_one_of_them_trains_and_its_pictures_do_not_see_each_other_in_evaluation(rng):
+def test_one_of_them_trains_and_its_images_do_not_see_each_other_in_evaluation(rng):
     model = Small(bottleneck=4).clone(classes=3)
     inputs = jnp.asarray(rng.normal(size=(3, 32, 32, 3)), jnp.float32)
     params, stats = jax.jit(lambda: initialise(model, jax.random.key(0), inputs))()

@@ -18,7 +18,7 @@ def outputs(rng, *shape):
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 9, 31, 3), (2, 64, 64, 3), (2, 70, 65, 3)])
-def test_pictures_of_any_size(shape, rng):
+def test_images_of_any_size(shape, rng):
     params, output = outputs(rng, *shape)
     assert output.features.shape == (2, 8)
     assert output.logits.shape == (2, 3)
@@ -42,6 +42,6 @@ def test_patches_are_a_strided_convolution(rng):
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 8, 3), (2, 20)])
-def test_what_is_no_picture_is_refused(shape, rng):
+def test_what_is_no_image_is_refused(shape, rng):
     with pytest.raises(ValueError, match="8x8 pixels at least"):
         outputs(rng, *shape)

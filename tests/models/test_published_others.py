@@ -12,7 +12,7 @@ from da_bench.core.config import UserError
 from da_bench.models import MODELS, initialise
 from da_bench.models.weight_names import fresh_session_names
 
-PICTURE, LARGE = ((1, 224, 224, 3), jnp.float32), ((1, 299, 299, 3), jnp.float32)
+IMAGE, LARGE = ((1, 224, 224, 3), jnp.float32), ((1, 299, 299, 3), jnp.float32)
 IDS = ((1, 16), jnp.int32)
 DINOV2 = {"patch": 14, "side": 518}
 # (name, fields, inputs, convention, numbers in a file without its counters): the last are as their publishers give
@@ -22,16 +22,16 @@ FILES = [
     ("inception_v3", {"library": "keras"}, LARGE, "keras", 23_851_784),
     ("xception", {}, LARGE, "keras", 22_910_480),
     ("xception", {"library": "timm"}, LARGE, "timm", 22_855_952 + 54_528),
-    ("vit_s16", {}, PICTURE, "timm", 22_050_664),
-    ("vit_b16", {}, PICTURE, "timm", 86_567_656),
-    ("vit_b16", {}, PICTURE, "torchvision", 86_567_656),
-    ("vit_b16", {}, PICTURE, "torchvision_linear", 86_567_656),
-    ("vit_b16", {"recipe": "huggingface"}, PICTURE, "huggingface_vit", 86_567_656),
-    ("vit_b16", {"recipe": "huggingface"}, PICTURE, "huggingface_vit_bare", 85_798_656),
-    ("vit_s16", {"recipe": "dinov2", **DINOV2}, PICTURE, "dinov2", 22_056_576 - 384),
-    ("vit_s16", {"recipe": "dinov2_registers", **DINOV2}, PICTURE, "dinov2", 22_056_576 - 384 + 4 * 384),
-    ("vit_b16", {"recipe": "clip"}, PICTURE, "open_clip", 86_192_640),
-    ("vit_b16", {"recipe": "open_clip"}, PICTURE, "huggingface", 86_192_640),
+    ("vit_s16", {}, IMAGE, "timm", 22_050_664),
+    ("vit_b16", {}, IMAGE, "timm", 86_567_656),
+    ("vit_b16", {}, IMAGE, "torchvision", 86_567_656),
+    ("vit_b16", {}, IMAGE, "torchvision_linear", 86_567_656),
+    ("vit_b16", {"recipe": "huggingface"}, IMAGE, "huggingface_vit", 86_567_656),
+    ("vit_b16", {"recipe": "huggingface"}, IMAGE, "huggingface_vit_bare", 85_798_656),
+    ("vit_s16", {"recipe": "dinov2", **DINOV2}, IMAGE, "dinov2", 22_056_576 - 384),
+    ("vit_s16", {"recipe": "dinov2_registers", **DINOV2}, IMAGE, "dinov2", 22_056_576 - 384 + 4 * 384),
+    ("vit_b16", {"recipe": "clip"}, IMAGE, "open_clip", 86_192_640),
+    ("vit_b16", {"recipe": "open_clip"}, IMAGE, "huggingface", 86_192_640),
     ("bert", {}, IDS, "huggingface", 109_482_240),
     ("bert", {}, IDS, "huggingface_gamma", 109_482_240),
 ]

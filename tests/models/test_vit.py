@@ -28,16 +28,16 @@ def test_a_line_stays_a_line_between_the_ends():
 
 
 @pytest.mark.parametrize("wanted", [(9, 6), (14, 14), (20, 31), (10, 20)])
-def test_positions_at_another_size_as_pillow_has_pictures(wanted, rng):
-    """Pillow's bicubic is what timm's antialiased one is; it works in float32 on a picture of one channel."""
+def test_positions_at_another_size_as_pillow_has_images(wanted, rng):
+    """Pillow's bicubic is what timm's antialiased one is; it works in float32 on an image of one channel."""
     positions = rng.normal(size=(1 + 14 * 14, 3)).astype(np.float32)
     found = resized(positions, wanted, PLAIN)
     square = positions[1:].reshape(14, 14, 3)
     for channel in range(3):
-        picture = Image.fromarray(np.ascontiguousarray(square[:, :, channel])).resize(
+        image = Image.fromarray(np.ascontiguousarray(square[:, :, channel])).resize(
             wanted[::-1], Image.Resampling.BICUBIC
         )
-        np.testing.assert_allclose(found[1:, channel].reshape(wanted), np.asarray(picture), atol=2e-6)
+        np.testing.assert_allclose(found[1:, channel].reshape(wanted), np.asarray(image), atol=2e-6)
     np.testing.assert_array_equal(found[0], positions[0])
 
 
@@ -51,7 +51,7 @@ LAST_REPEATED = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["supervised", "dinov2_registers", "clip"])
-def test_tokens_of_a_picture(name, rng):
+def test_tokens_of_an_image(name, rng):
     recipe, images = RECIPES[name], jnp.asarray(rng.normal(size=(2, 8, 12, 3)), jnp.float32)
     module = Embedding(4, 2, 6, recipe)
     params = module.init(jax.random.key(0), images)["params"]
@@ -75,7 +75,7 @@ def test_a_block_does_nothing_where_its_scales_are_nought(rng):
     assert 0 < float(jnp.abs(moved).max()) < 1e-3  # 1e-5, as it begins
 
 
-def test_patches_of_one_picture_may_come_in_any_order(rng):
+def test_patches_of_one_image_may_come_in_any_order(rng):
     """Of a block, which knows no places; and every token's gradient reaches every other's."""
     tokens, order = jnp.asarray(rng.normal(size=(1, 5, 8)), jnp.float32), np.array([3, 0, 4, 1, 2])
     module = Block(2, PLAIN)

@@ -80,13 +80,13 @@ def test_evaluation_and_averages_are_pytorchs(name, theirs, model, shape, rng):
         if ours == "bottleneck":
             arrays["kernel"] = flat_as_theirs(np.asarray(arrays["kernel"]))
         given(layer, arrays, stats["batch_stats"].get(ours))
-    pictures = tensor(inputs).permute(0, 3, 1, 2)
+    images = tensor(inputs).permute(0, 3, 1, 2)
     with torch.no_grad():
-        expected = theirs.eval()(pictures).numpy()
+        expected = theirs.eval()(images).numpy()
         assert relative(forward(model, params, stats, inputs)[0].logits, expected) < 1e-4
 
         _, moved = forward(model, params, stats, jnp.asarray(inputs), jax.random.key(0))
-        theirs.train()(pictures)
+        theirs.train()(images)
     after = {
         ours: {"mean": layer.running_mean.numpy(), "var": layer.running_var.numpy()}
         for layer, ours in zip(filled, ORDERS[name], strict=True)

@@ -30,7 +30,7 @@ def of_keras():
 
 
 def test_torchvision_in_evaluation():
-    images = twins.pictures(2, 299)
+    images = twins.random_images(2, 299)
     network = twins.calibrated(of_torchvision(), twins.as_torch(images))
     params, stats = twins.variables(ours(), "torchvision", twins.arrays(network))
     expected = network(twins.as_torch(images)).detach()
@@ -39,7 +39,7 @@ def test_torchvision_in_evaluation():
 
 
 def test_torchvision_in_a_training_step(x64):
-    images = twins.pictures(4, SMALL, "float64")
+    images = twins.random_images(4, SMALL, "float64")
     network = twins.calibrated(of_torchvision().double(), twins.as_torch(images)).train()
     params, stats = twins.variables(ours(), "torchvision", twins.arrays(network))
     loss, stepped, after = twins.stepped(ours(), params, stats, images, LABELS, 0.1)
@@ -59,7 +59,7 @@ def test_the_auxiliary_classifier_is_known_and_ignored():
 
 def test_keras_in_evaluation():
     twins.keras_applications()
-    images = twins.pictures(2, 299)
+    images = twins.random_images(2, 299)
     network = twins.keras_scrambled(of_keras, images)
     params, stats = twins.variables(ours(library="keras"), "keras", twins.keras_arrays(network))
     with jax.numpy_rank_promotion("allow"):

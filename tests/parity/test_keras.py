@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from da_bench.models import MODELS
-from tests.helpers.reference import LABELS, compare, gradients, logits, ours, pictures, relative
+from tests.helpers.reference import LABELS, compare, gradients, logits, ours, random_images, relative
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="compares with Keras: `make parity` installs it")
@@ -34,7 +34,7 @@ def keras_network(name, dtype, side=224):
     for one in theirs.trainable_variables:
         if one.name in ranges:
             one.assign(rng.uniform(*ranges[one.name], size=one.shape))
-    return settled(theirs, pictures(rng, 4, side).astype(dtype))
+    return settled(theirs, random_images(rng, 4, side).astype(dtype))
 
 
 def settled(theirs, inputs):
@@ -73,10 +73,10 @@ def as_before():
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_logits_of_224_pixels_are_keras(name, rng):
-    theirs, model, inputs = keras_network(name, "float32"), network(name), pictures(rng, 2, 224)
+    theirs, model, inputs = keras_network(name, "float32"), network(name), random_images(rng, 2, 224)
     call = jax.jit(lambda held: theirs.stateless_call(*held, inputs, training=False)[0])
     expected = np.asarray(call(values(theirs)))
-    assert relative(expected[0], expected[1]) > 0.01  # the pictures matter
+    assert relative(expected[0], expected[1]) > 0.01  # the images matter
     assert relative(logits(model, *ours(model, arrays(theirs), "keras"), inputs), expected) < 1e-4
 
 
@@ -84,7 +84,7 @@ def test_logits_of_224_pixels_are_keras(name, rng):
 def test_a_step_of_training_is_keras(name, rng, x64, monkeypatch):
     monkeypatch.setitem(BIT64_TO_BIT32_DTYPE, "float64", "float64")  # else its normalisations compute in single
     theirs, model = keras_network(name, "float64", 64), network(name)
-    inputs, labels = pictures(rng, 6, 64).astype(np.float64), rng.integers(LABELS, size=6)
+    inputs, labels = random_images(rng, 6, 64).astype(np.float64), rng.integers(LABELS, size=6)
     value, slopes, stats = gradients(model, *ours(model, arrays(theirs), "keras"), inputs, labels)
 
     def loss(trained, held):

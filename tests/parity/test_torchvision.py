@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from da_bench.models import MODELS, mobilenet_v2
-from tests.helpers.reference import LABELS, compare, gradients, logits, ours, pictures, relative
+from tests.helpers.reference import LABELS, compare, gradients, logits, ours, random_images, relative
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
 # a torchvision whose operators were built for another torch cannot be imported with them; none is used here
@@ -31,7 +31,7 @@ def network(name):
 
 
 def settled(theirs):
-    """Nothing at its starting value, and running averages of a batch of pictures, so that maps keep their scale."""
+    """Nothing at its starting value, and running averages of a batch of images, so that maps keep their scale."""
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in theirs.parameters():
@@ -42,7 +42,7 @@ def settled(theirs):
                 layer.p = 0.0
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.momentum = 1.0
-        theirs.train()(tensor(pictures(np.random.default_rng(1), 4, 64)))
+        theirs.train()(tensor(random_images(np.random.default_rng(1), 4, 64)))
         for layer in theirs.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.momentum = 0.1
@@ -63,10 +63,10 @@ def torchvision_network(name):
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_logits_of_224_pixels_are_torchvisions(name, rng):
-    theirs, model, inputs = torchvision_network(name), network(name), pictures(rng, 2, 224)
+    theirs, model, inputs = torchvision_network(name), network(name), random_images(rng, 2, 224)
     with torch.inference_mode():
         expected = theirs(tensor(inputs)).numpy()
-    assert relative(expected[0], expected[1]) > 0.01  # the pictures matter
+    assert relative(expected[0], expected[1]) > 0.01  # the images matter
     found = logits(model, *ours(model, arrays(theirs), "torchvision"), inputs)
     assert relative(found, expected) < 1e-4
 
@@ -74,7 +74,7 @@ def test_logits_of_224_pixels_are_torchvisions(name, rng):
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_step_of_training_is_torchvisions(name, rng, x64):
     theirs, model = torchvision_network(name).double(), network(name)
-    inputs, labels = pictures(rng, 6, 64).astype(np.float64), rng.integers(LABELS, size=6)
+    inputs, labels = random_images(rng, 6, 64).astype(np.float64), rng.integers(LABELS, size=6)
     start = ours(model, {k: v.copy() for k, v in arrays(theirs).items()}, "torchvision")
     value, slopes, stats = gradients(model, *start, inputs, labels)
 
@@ -90,7 +90,7 @@ def test_a_step_of_training_is_torchvisions(name, rng, x64):
 
 
 def test_a_wrong_padding_is_seen(rng, monkeypatch):
-    theirs, model, inputs = torchvision_network("mobilenet_v2"), network("mobilenet_v2"), pictures(rng, 2, 224)
+    theirs, model, inputs = torchvision_network("mobilenet_v2"), network("mobilenet_v2"), random_images(rng, 2, 224)
     with torch.inference_mode():
         expected = theirs(tensor(inputs)).numpy()
     shifted = mobilenet_v2.LIBRARIES["torchvision"]._replace(around=(0, 1))
@@ -103,7 +103,7 @@ def test_a_wrong_padding_is_seen(rng, monkeypatch):
 def test_logits_are_timms(name, rng):
     timm = pytest.importorskip("timm", reason="compares with timm: `make parity` installs it")
     theirs = settled(timm.create_model(name, pretrained=False, num_classes=LABELS))
-    model, inputs = network(name), pictures(rng, 2, 224)
+    model, inputs = network(name), random_images(rng, 2, 224)
     with torch.inference_mode():
         expected = theirs(tensor(inputs)).numpy()
     assert relative(logits(model, *ours(model, arrays(theirs), "timm"), inputs), expected) < 1e-4

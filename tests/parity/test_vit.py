@@ -18,7 +18,7 @@ def of_timm(name, **fields):
 
 
 def test_timm_in_evaluation():
-    images, model = twins.pictures(2, 224), VitS16(classes=10, bottleneck=None)
+    images, model = twins.random_images(2, 224), VitS16(classes=10, bottleneck=None)
     network = of_timm("vit_small_patch16_224", num_classes=10)
     params, stats = twins.variables(model, "timm", twins.arrays(network))
     expected = network(twins.as_torch(images)).detach()
@@ -26,7 +26,7 @@ def test_timm_in_evaluation():
 
 
 def test_timm_in_a_training_step(x64):
-    images, model = twins.pictures(2, 96, "float64"), VitS16(classes=10, bottleneck=None, side=96)
+    images, model = twins.random_images(2, 96, "float64"), VitS16(classes=10, bottleneck=None, side=96)
     network = of_timm("vit_small_patch16_224", num_classes=10, img_size=96).double()
     params, stats = twins.variables(model, "timm", twins.arrays(network))
     loss, stepped, _ = twins.stepped(model, params, stats, images, LABELS, 0.1)
@@ -39,7 +39,7 @@ def test_timm_in_a_training_step(x64):
 
 
 def test_timm_at_another_size():
-    images, model = twins.pictures(2, 160), VitS16(classes=10, bottleneck=None)
+    images, model = twins.random_images(2, 160), VitS16(classes=10, bottleneck=None)
     network = of_timm("vit_small_patch16_224", num_classes=10, dynamic_img_size=True)
     params, stats = twins.variables(model, "timm", twins.arrays(network))
     expected = network(twins.as_torch(images)).detach()
@@ -54,7 +54,7 @@ def features(model, params, stats, images):
 
 def test_dinov2_in_evaluation():
     fields = {"recipe": "dinov2", "patch": 14, "side": 518}
-    images, model = twins.pictures(1, 518), VitS16(classes=10, bottleneck=None, **fields)
+    images, model = twins.random_images(1, 518), VitS16(classes=10, bottleneck=None, **fields)
     network = of_timm("vit_small_patch14_dinov2", num_classes=0)
     state = {**twins.arrays(network), "mask_token": np.zeros((1, 384))}
     params, stats = twins.variables(model, "dinov2", state)
@@ -65,7 +65,7 @@ def test_dinov2_in_evaluation():
 def test_dinov2_with_registers_in_evaluation():
     """Its file is turned into timm's by timm."""
     fields = {"recipe": "dinov2_registers", "patch": 14, "side": 224}
-    images, model = twins.pictures(2, 224), VitS16(classes=10, bottleneck=None, **fields)
+    images, model = twins.random_images(2, 224), VitS16(classes=10, bottleneck=None, **fields)
     network = of_timm("vit_small_patch14_reg4_dinov2", num_classes=0, img_size=224)
     rng, state = np.random.default_rng(0), twins.arrays(network)
     registers, positions = rng.normal(size=(1, 4, 384)), rng.normal(size=(1, 257, 384))
@@ -94,7 +94,7 @@ def test_hugging_face_s_clip_in_evaluation():
     transformers = pytest.importorskip("transformers")
     config = transformers.CLIPVisionConfig(patch_size=16, hidden_size=768, intermediate_size=3072, projection_dim=512)
     network = twins.scrambled(transformers.CLIPVisionModelWithProjection(config)).eval()
-    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe="clip")
+    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe="clip")
     params, stats = twins.variables(model, "huggingface", twins.arrays(network))
     expected = network(twins.as_torch(images)).image_embeds.detach()
     assert twins.error(features(model, params, stats, images), expected) < 1e-4
@@ -103,7 +103,7 @@ def test_hugging_face_s_clip_in_evaluation():
 
 
 def test_torchvision_in_evaluation():
-    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None)
+    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None)
     network = twins.scrambled(twins.torchvision().models.vit_b_16(num_classes=10)).eval()
     params, stats = twins.variables(model, "torchvision", twins.arrays(network))
     expected = network(twins.as_torch(images)).detach()
@@ -135,7 +135,7 @@ def test_hugging_face_s_vit_in_evaluation(bare, tmp_path):
     network = twins.scrambled(kind(transformers.ViTConfig(num_labels=10))).eval()
     network.save_pretrained(tmp_path)
     state = safetensors.read(tmp_path / "model.safetensors").arrays
-    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe="huggingface")
+    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe="huggingface")
     output = network(twins.as_torch(images))
     params, stats = twins.variables(model, "huggingface_vit_bare" if bare else "huggingface_vit", state)
     if bare:
@@ -152,7 +152,7 @@ CLIPS = [("clip", "vit_base_patch16_clip_quickgelu_224"), ("open_clip", "vit_bas
 def test_open_clip_in_evaluation(recipe, name):
     """Its file is turned into timm's by timm."""
     network = of_timm(name, num_classes=512)
-    images, model = twins.pictures(2, 224), VitB16(classes=10, bottleneck=None, recipe=recipe)
+    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe=recipe)
     params, stats = twins.variables(model, "open_clip", file := _as_open_clip(twins.arrays(network)))
     _load(network, file)
     expected = network(twins.as_torch(images)).detach()

@@ -29,7 +29,7 @@ def of_timm():
 
 def test_keras_in_evaluation():
     twins.keras_applications()
-    images = twins.pictures(2, 299)
+    images = twins.random_images(2, 299)
     network = twins.keras_scrambled(of_keras, images)
     params, stats = twins.variables(ours(), "keras", twins.keras_arrays(network))
     with jax.numpy_rank_promotion("allow"):
@@ -39,7 +39,7 @@ def test_keras_in_evaluation():
 
 
 def test_timm_in_evaluation():
-    images = twins.pictures(2, 299)
+    images = twins.random_images(2, 299)
     network = twins.calibrated(of_timm(), twins.as_torch(images))
     params, stats = twins.variables(ours(library="timm"), "timm", twins.arrays(network))
     expected = network(twins.as_torch(images)).detach()
@@ -47,7 +47,7 @@ def test_timm_in_evaluation():
 
 
 def test_timm_in_a_training_step(x64):
-    images = twins.pictures(4, SMALL, "float64")
+    images = twins.random_images(4, SMALL, "float64")
     network = twins.calibrated(of_timm().double(), twins.as_torch(images)).train()
     params, stats = twins.variables(ours(library="timm"), "timm", twins.arrays(network))
     loss, stepped, after = twins.stepped(ours(library="timm"), params, stats, images, LABELS, 0.1)

@@ -1,4 +1,4 @@
-"""The same function with the statistics of pictures."""
+"""The same function with the statistics of images."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from da_bench.data.transforms import evaluation_input
 from da_bench.models import forward
 from da_bench.pretrained.example_images import find_images
 from tests.helpers import published
-from tests.helpers.pictures_on_disk import folder
+from tests.helpers.images_on_disk import folder
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -22,7 +22,7 @@ ASKED = weights.ImportRequest("small_net", preprocessing="inception")
 
 def both(tmp_path):
     (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
-    place = folder(tmp_path / "pictures", per_class=6)
+    place = folder(tmp_path / "images", per_class=6)
     plain = weights.import_file(tmp_path / "some.pth", ASKED)
     return plain, weights.import_file(tmp_path / "some.pth", ASKED._replace(statistics_from=place))
 
@@ -33,7 +33,7 @@ def test_evaluation_stays_and_statistics_are_those_of_what_enters(tmp_path):
     before, after = (weights.info(name).parity for name in (plain, made))
     np.testing.assert_allclose(after["logits"], before["logits"], rtol=1e-4)
     view, arrays = weights.view(made), weights.load(made)[1]
-    chosen = find_images(tmp_path / "pictures")
+    chosen = find_images(tmp_path / "images")
     files = [chosen[i] for i in np.linspace(0, len(chosen) - 1, 32).astype(int)]  # two batches of the 36 there are
     stored = np.stack([resize(decode(file), view.pack_side, view.resize) for file in files])
     x = np.pad(np.asarray(evaluation_input(view, stored), np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -43,25 +43,25 @@ def test_evaluation_stays_and_statistics_are_those_of_what_enters(tmp_path):
     np.testing.assert_allclose(arrays["batch_stats", "trunk", "bn", "var"], maps.var((0, 1, 2)), rtol=1e-3)
 
 
-def test_training_on_those_pictures_begins_with_nearly_the_same_function(tmp_path):
+def test_training_on_those_images_begins_with_nearly_the_same_function(tmp_path):
     """Features in training mode, by a batch's own statistics, against those in evaluation."""
     apart = []
     for name in both(tmp_path):
         tree, view = unflatten(weights.load(name)[1]), weights.view(name)
         params, stats = tree.pop("params"), tree
         model = published.SmallNet(classes=1000, bottleneck=None)
-        stored = np.stack([resize(decode(f), view.pack_side, view.resize) for f in find_images(tmp_path / "pictures")])
+        stored = np.stack([resize(decode(f), view.pack_side, view.resize) for f in find_images(tmp_path / "images")])
         inputs = jnp.asarray(evaluation_input(view, stored))
         seen = forward(model, params, stats, inputs)[0].features
         trained = forward(model, params, stats, inputs, jax.random.key(0))[0].features
         apart.append(float(jnp.abs(trained - seen).max() / jnp.abs(seen).max()))
     assert apart[0] > 0.2
-    assert apart[1] < 0.05  # four of the pictures are no part of the statistics
+    assert apart[1] < 0.05  # four of the images are no part of the statistics
 
 
-def test_too_few_pictures_are_refused(tmp_path):
+def test_too_few_images_are_refused(tmp_path):
     (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
-    place = folder(tmp_path / "pictures", domains=("one",), per_class=2)
-    with pytest.raises(UserError, match="6 pictures are too few"):
+    place = folder(tmp_path / "images", domains=("one",), per_class=2)
+    with pytest.raises(UserError, match="6 images are too few"):
         weights.import_file(tmp_path / "some.pth", ASKED._replace(statistics_from=place))
     assert weights.imported_names() == []

@@ -1,4 +1,4 @@
-"""What a published network sees in pictures; of the real MobileNetV2, how often it is right."""
+"""What a published network sees in images; of the real MobileNetV2, how often it is right."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.helpers import published
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-# Office-31's classes that ImageNet has too, by the first of its names; the first ten pictures of each in Amazon
+# Office-31's classes that ImageNet has too, by the first of its names; the first ten images of each in Amazon
 SHARED = {
     "back_pack": ["backpack"],
     "desktop_computer": ["desktop computer"],
@@ -50,7 +50,7 @@ def brightness(tmp_path):
     return imported(tmp_path, own)
 
 
-def test_pictures_are_prepared_as_the_weights_say(tmp_path):
+def test_images_are_prepared_as_the_weights_say(tmp_path):
     name = brightness(tmp_path)
     for i, colour in enumerate([(250, 0, 0), (0, 250, 250), (130, 0, 0)]):
         Image.new("RGB", (40, 30), colour).save(tmp_path / f"{i}.png")
@@ -68,7 +68,7 @@ def test_labels_have_to_be_as_many_as_classes(tmp_path):
         next(classify(name, find_images(tmp_path), ["a", "b", "c"]))
     with pytest.raises(UserError, match="cannot read the labels"):
         read_labels(tmp_path / "none")
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images"):
         find_images(weights.folder())
 
 

@@ -27,7 +27,7 @@ TASK = "office31/amazon-to-webcam"
 ROWS = 40  # more than a chunk
 
 
-def pictures(seed):
+def images(seed):
     return np.random.default_rng(seed).integers(0, 256, (ROWS, 9, 9, 3)).astype(np.uint8)
 
 
@@ -38,12 +38,12 @@ def task(name=TASK, root=None, view=None):
         parts = (index[:20], index[20:30], index[30:])
         return Splits(*(Domain(Rows(stored, rows), labels[rows]) for rows in parts))
 
-    return Task(name, ("a", "b", "c"), domain(pictures(0)), domain(pictures(1)))
+    return Task(name, ("a", "b", "c"), domain(images(0)), domain(images(1)))
 
 
 @pytest.fixture
 def trunk(monkeypatch, tmp_path):
-    """A small network's imported weights, an empty cache, and pictures for them."""
+    """A small network's imported weights, an empty cache, and images for them."""
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models.MODELS, "_things", {**models.MODELS._things, "small_net": published.SmallNet})
     monkeypatch.setattr(job, "load", task)
@@ -54,7 +54,7 @@ def trunk(monkeypatch, tmp_path):
     return features.FeatureExtractor(name, weights.view(name, pixels=8, stored=9, augment="none"))
 
 
-def test_they_are_what_the_network_makes_of_each_picture(trunk):
+def test_they_are_what_the_network_makes_of_each_image(trunk):
     before, after = task(), features.extract_features(task(), trunk)
     network = weights.backbone(trunk.weights)
     given = weights.initial_variables(network)
@@ -81,7 +81,7 @@ def test_they_are_computed_once(trunk, monkeypatch):
 
 
 def test_what_was_stopped_goes_on(trunk, monkeypatch):
-    whole = features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
+    whole = features.stored_features(features.IdentityKey(images(0)), trunk, "a")
     (folder,) = [path for path in cache_folder("features").iterdir() if path.is_dir()]
     folder.rename(folder.with_name("elsewhere"))
     real, made = features._save, []
@@ -95,27 +95,27 @@ def test_what_was_stopped_goes_on(trunk, monkeypatch):
     features.stored_features.cache_clear()
     monkeypatch.setattr(features, "_save", stopped)
     with pytest.raises(KeyboardInterrupt):
-        features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
+        features.stored_features(features.IdentityKey(images(0)), trunk, "a")
     monkeypatch.setattr(features, "_save", lambda path, array: (made.append(path.name), real(path, array)))
-    np.testing.assert_array_equal(features.stored_features(features.IdentityKey(pictures(0)), trunk, "a"), whole)
+    np.testing.assert_array_equal(features.stored_features(features.IdentityKey(images(0)), trunk, "a"), whole)
     assert made == ["00000000.npy", "00000032.npy", "features.npy"]  # each chunk once
 
 
 def test_damage_is_named(trunk):
-    features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
+    features.stored_features(features.IdentityKey(images(0)), trunk, "a")
     (file,) = cache_folder("features").glob("*/features.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
     features.stored_features.cache_clear()
     with pytest.raises(UserError, match=r"the features '.*' are damaged .*: delete that folder"):
-        features.stored_features(features.IdentityKey(pictures(0)), trunk, "a")
+        features.stored_features(features.IdentityKey(images(0)), trunk, "a")
 
 
-def test_only_pictures_have_features(trunk):
-    with pytest.raises(UserError, match="features are made of pictures"):
+def test_only_images_have_features(trunk):
+    with pytest.raises(UserError, match="features are made of images"):
         features.stored_features(features.IdentityKey(np.zeros((3, 4), np.float32)), trunk, "moons/35")
-    with pytest.raises(UserError, match="inputs of 'moons/35' are not pictures on disk"):
+    with pytest.raises(UserError, match="inputs of 'moons/35' are not images on disk"):
         da.Experiment(task="moons/35", method=SourceOnly(), features=trunk.weights)
     with pytest.raises(UserError, match="not augmented by 'crop_flip'"):
         da.Experiment(task=TASK, method=SourceOnly(), features=trunk.weights, view=da.View(pixels=8))

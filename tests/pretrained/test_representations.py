@@ -139,7 +139,7 @@ def test_what_it_cannot_take_is_refused(monkeypatch):
         Msda(corruption=0.0)
     with pytest.raises(UserError, match=r"Msda.layers = 0"):
         Msda(layers=0)
-    with pytest.raises(UserError, match="'office31/amazon-to-webcam' are pictures on disk; give features with it"):
+    with pytest.raises(UserError, match="'office31/amazon-to-webcam' are images on disk; give features with it"):
         da.Experiment(task="office31/amazon-to-webcam", method=Svm(), msda=Msda())
     monkeypatch.setattr(msda, "WIDEST", 3)
     with pytest.raises(UserError, match=r"an input of 'moons/35' is of shape \(4,\); give rows of at most 3 numbers"):

@@ -27,7 +27,7 @@ TASK = "office31/amazon-to-webcam@transductive"
 TRAINING = train.Training(steps=2, evaluations=1, batch_size=4)
 
 
-def small_pictures(name=TASK, root=None, view=None):
+def small_images(name=TASK, root=None, view=None):
     def whole(seed):
         stored = np.random.default_rng(seed).integers(0, 256, (12, 12, 12, 3)).astype(np.uint8)
         every = Domain(Rows(stored, np.arange(12)), (np.arange(12) % 3).astype(np.int32))
@@ -50,7 +50,7 @@ def experiment(name, **settings):
 
 def begun(one):
     """The state before the first step."""
-    task = small_pictures()
+    task = small_images()
     data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), execute._begun(one, task))
     run, model = execute._run(one), execute._network(one, task)
     step = train.stepper(model, one.view)
@@ -77,7 +77,7 @@ def test_what_is_drawn_does_not_depend_on_what_is_given(name):
         training=TRAINING,
         view=weights.view(name),
     )
-    assert execute._begun(scratch, small_pictures()).pretrained == {}
+    assert execute._begun(scratch, small_images()).pretrained == {}
     plain, given = (begun(one).params["model"] for one in (scratch, experiment(name)))
     np.testing.assert_array_equal(plain["head"]["kernel"], given["head"]["kernel"])
     assert not np.array_equal(plain["trunk"]["conv"]["kernel"], given["trunk"]["conv"]["kernel"])
@@ -102,12 +102,12 @@ def test_a_record_is_read_where_its_weights_are_not(name, monkeypatch, tmp_path)
 
 @pytest.fixture
 def options(monkeypatch, tmp_path):
-    monkeypatch.setattr(job, "load", small_pictures)
+    monkeypatch.setattr(job, "load", small_images)
     return da.Options(results=tmp_path / "results", progress="none")
 
 
 def test_streamed_runs_start_from_the_same_and_no_program_holds_the_weights(name):
-    one, task = experiment(name), small_pictures()
+    one, task = experiment(name), small_images()
     data = execute._begun(one, task)
     run = stream._arrays(execute._run(one))
     programs = stream.build(run, execute._network(one, task), data, one.view)

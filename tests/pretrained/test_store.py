@@ -1,4 +1,4 @@
-"""What is imported keeps its name, its numbers and the pictures that it is for."""
+"""What is imported keeps its name, its numbers and the images that it is for."""
 
 import hashlib
 
@@ -39,7 +39,7 @@ def test_the_same_weights_have_one_name_whatever_file_they_come_from(tmp_path, n
 
 
 @pytest.mark.parametrize("change", [{"preprocessing": "imagenet"}, {"name": "mine"}])
-def test_other_pictures_or_names_are_other_weights(tmp_path, name, change):
+def test_other_images_or_names_are_other_weights(tmp_path, name, change):
     assert weights.import_file(file(tmp_path), ASKED._replace(**change)) != name
 
 
@@ -172,10 +172,10 @@ def test_a_network_may_start_from_its_own_weights_with_any_bottleneck(name):
     [
         (View(), "View.channels = rgb, but the weights .* were trained with bgr"),
         (View(channels="bgr"), "View.mean"),
-        (None, "are for pictures on disk"),
+        (None, "are for images on disk"),
     ],
 )
-def test_pictures_prepared_otherwise_are_refused(view, words, name):
+def test_images_prepared_otherwise_are_refused(view, words, name):
     with pytest.raises(UserError, match=words):
         weights.check_network(published.SmallNet(classes=3, weights=name), view)
 

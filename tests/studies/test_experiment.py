@@ -43,22 +43,22 @@ def test_whatever_differs_differs_in_its_id(other):
     assert toy(**other).id != toy().id
 
 
-def pictures(**changed):
+def images(**changed):
     return toy(task="office31/amazon-to-webcam", **changed)
 
 
-def test_pictures_are_seen_by_a_view():
-    assert pictures().view == View()
-    assert pictures(view=View()).id == pictures().id
-    assert pictures(view=View(pixels=64)).id != pictures().id
-    again = from_config(json.loads(json.dumps(pictures(view=View(pixels=64)).config())))
+def test_images_are_seen_by_a_view():
+    assert images().view == View()
+    assert images(view=View()).id == images().id
+    assert images(view=View(pixels=64)).id != images().id
+    again = from_config(json.loads(json.dumps(images(view=View(pixels=64)).config())))
     assert again.view == View(pixels=64)
-    assert again.id == pictures(view=View(pixels=64)).id
+    assert again.id == images(view=View(pixels=64)).id
     assert toy().view is None
 
 
-def test_a_view_of_what_is_no_picture_is_refused():
-    with pytest.raises(UserError, match="the inputs of 'moons/35' are not pictures on disk"):
+def test_a_view_of_what_is_no_image_is_refused():
+    with pytest.raises(UserError, match="the inputs of 'moons/35' are not images on disk"):
         toy(view=View())
 
 

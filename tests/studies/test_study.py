@@ -25,7 +25,7 @@ from da_bench.training import in_memory as resident
 from da_bench.training import step as train
 from da_bench.training import streaming as stream
 from tests.helpers import tiny
-from tests.helpers.pictures_on_disk import folder
+from tests.helpers.images_on_disk import folder
 
 
 @pytest.fixture
@@ -321,12 +321,12 @@ def test_published_once_when_two_studies_make_the_same_run(tiny_data, options):
     assert Records(options.results).read(first.id) == first
 
 
-PICTURES = "office31/amazon-to-webcam"
+IMAGES = "office31/amazon-to-webcam"
 SMALL = da.models.MODELS["small_cnn"](channels=(4, 5), width=6)
 
 
-def pictures(name, root=None, view=None):
-    """The named task, of twelve-pixel pictures, transductive: all rows train and are scored."""
+def images(name, root=None, view=None):
+    """The named task, of twelve-pixel images, transductive: all rows train and are scored."""
     generator = np.random.default_rng(0)
 
     def whole():
@@ -340,25 +340,25 @@ def pictures(name, root=None, view=None):
     return Task(name, ("a", "b", "c"), whole(), whole(), protocol="transductive")
 
 
-def of_pictures(seeds=2, **view):
+def of_images(seeds=2, **view):
     seen = View(pixels=8, **view)
     method = da.methods.Dann(widths=(4,))
     return da.over_seeds(
-        [da.Experiment(task=PICTURES, method=method, model=SMALL, training=tiny.TRAINING, view=seen)], seeds
+        [da.Experiment(task=IMAGES, method=method, model=SMALL, training=tiny.TRAINING, view=seen)], seeds
     )
 
 
 @pytest.fixture
-def picture_data(monkeypatch):
-    monkeypatch.setattr(job, "load", pictures)
+def image_data(monkeypatch):
+    monkeypatch.setattr(job, "load", images)
 
 
-def test_streamed_records_are_the_resident_ones(picture_data, tmp_path, monkeypatch):
+def test_streamed_records_are_the_resident_ones(image_data, tmp_path, monkeypatch):
     resident, streamed = (tmp_path / name for name in ("resident", "streamed"))
-    first = da.study(of_pictures(), da.Options(results=resident, progress="none")).records
+    first = da.study(of_images(), da.Options(results=resident, progress="none")).records
     monkeypatch.setattr(execute, "Resident", None)  # would fail if called
     settings = {"resident_gib": 0.0, "workers": 1, "progress": "none"}
-    second = da.study(of_pictures(), da.Options(results=streamed, **settings)).records
+    second = da.study(of_images(), da.Options(results=streamed, **settings)).records
     assert [one.id for one in first] == [one.id for one in second]
     for mine, yours in zip(first, second, strict=True):
         assert mine.result["rules"] == yours.result["rules"]
@@ -368,35 +368,35 @@ def test_streamed_records_are_the_resident_ones(picture_data, tmp_path, monkeypa
             np.testing.assert_allclose(curve, yours.curves["metrics"][name], rtol=1e-5)
 
 
-def test_what_fits_is_decided_by_bytes(picture_data):
-    task, experiment = pictures(PICTURES), of_pictures()[0]
+def test_what_fits_is_decided_by_bytes(image_data):
+    task, experiment = images(IMAGES), of_images()[0]
     data = execute._data(experiment, task)
     mixed = len(task.target.validation.labels)
-    # each picture once, though it trains and is scored; and the mixtures that are probes
+    # each image once, though it trains and is scored; and the mixtures that are probes
     assert data.inputs.nbytes == (2 * 40 + mixed) * 12 * 12 * 3
     gib = data.inputs.nbytes / 2**30
     assert execute._fits(data, da.Options(resident_gib=gib))
     assert not execute._fits(data, da.Options(resident_gib=gib * 0.999))
 
 
-def test_another_view_is_another_program_and_another_result(picture_data, options, monkeypatch):
+def test_another_view_is_another_program_and_another_result(image_data, options, monkeypatch):
     built = compiled(monkeypatch)
-    records = da.study([*of_pictures(1), *of_pictures(1, augment="none")], options).records
+    records = da.study([*of_images(1), *of_images(1, augment="none")], options).records
     assert len(built) == 2
     assert records[0].curves["metrics"] != records[1].curves["metrics"]
 
 
-def test_streaming_without_its_package_is_refused_before_anything_is_made(picture_data, tmp_path, monkeypatch):
+def test_streaming_without_its_package_is_refused_before_anything_is_made(image_data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     monkeypatch.setattr(stream, "build", None)
     options = da.Options(results=tmp_path / "results", resident_gib=0.0, progress="none")
     with pytest.raises(UserError, match="pip install"):
-        da.study(of_pictures(1), options)
+        da.study(of_images(1), options)
     assert not options.results.exists()
 
 
-def test_a_view_that_is_larger_than_the_pictures_is_refused_as_such(picture_data, options):
-    wide = [dataclasses.replace(one, view=View(pixels=13)) for one in of_pictures(1)]
+def test_a_view_that_is_larger_than_the_images_is_refused_as_such(image_data, options):
+    wide = [dataclasses.replace(one, view=View(pixels=13)) for one in of_images(1)]
     with pytest.raises(UserError, match=r"View\.pixels = 13"):
         da.study(wide, options)
 
@@ -435,7 +435,7 @@ def own_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])
-def test_a_folder_of_pictures_that_no_family_knows(protocol, own_files):
+def test_a_folder_of_images_that_no_family_knows(protocol, own_files):
     folder(own_files.data_root / "zoo")
     ending = "" if protocol == "inductive" else f"@{protocol}"
     record = made(f"zoo/photos-to-sketches{ending}", own_files, view=View(pixels=8))

@@ -142,7 +142,7 @@ def test_the_data_of_a_run_are_held_once(rng):
 
 
 def test_a_step_sees_rows_augmented_by_step_and_row_alone(rng):
-    """Equal (key, step, row): equal pictures, in whatever place; another step or domain: another crop."""
+    """Equal (key, step, row): equal images, in whatever place; another step or domain: another crop."""
     grey, view = np.repeat(rng.integers(0, 256, (1, 12, 12, 3)).astype(np.uint8), 4, axis=0), View(pixels=8)
     stored = Batch(grey, np.zeros(4, int), grey, np.arange(4))
 
@@ -186,9 +186,9 @@ def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng
     np.testing.assert_allclose(found.logits, plain.logits, atol=1e-6)
 
 
-def test_large_pictures_are_predicted_a_few_at_a_time():
-    pictures = np.broadcast_to(np.uint8(0), (2000, 256, 256, 3))
-    assert train.evaluation_chunk(pictures, View()) == 2**22 // (3 * 224**2) == 27
+def test_large_images_are_predicted_a_few_at_a_time():
+    images = np.broadcast_to(np.uint8(0), (2000, 256, 256, 3))
+    assert train.evaluation_chunk(images, View()) == 2**22 // (3 * 224**2) == 27
     assert train.evaluation_chunk(np.zeros((5, 28, 28, 1))) == 32
 
 

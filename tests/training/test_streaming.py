@@ -103,8 +103,8 @@ def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch, tmp_path):
 
     def watched(chunk):
         placed = put(chunk)
-        pictures = [array for array in jax.live_arrays() if array.dtype == np.uint8 and id(array) not in before]
-        held.append(sum(array.nbytes for array in pictures))
+        images = [array for array in jax.live_arrays() if array.dtype == np.uint8 and id(array) not in before]
+        held.append(sum(array.nbytes for array in images))
         return placed
 
     monkeypatch.setattr(jax, "device_put", watched)

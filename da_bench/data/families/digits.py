@@ -1,4 +1,4 @@
-"""Digits, 0 to 9, that need no files: printed and handwritten 8x8 pictures."""
+"""Digits, 0 to 9, that need no files: printed and handwritten 8x8 images."""
 
 from pathlib import Path
 

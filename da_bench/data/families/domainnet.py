@@ -63,7 +63,7 @@ COUNTS_126 = {
     "sketch": {WHOLE: 24582},
 }
 PAPER = "Peng, Bai, Xia, Huang, Saenko and Wang, Moment matching for multi-source domain adaptation, ICCV 2019"
-TERMS = "non-commercial research; pictures under copyright, fair use"
+TERMS = "non-commercial research; images under copyright, fair use"
 PAGE = "http://ai.bu.edu/M3SDA/ (the cleaned version: <domain>.zip and both lists)"
 
 
@@ -74,24 +74,24 @@ def read(place: Path, domain: str) -> Parts:
 
     Raises:
         UserError: a list that is missing or damaged, or whose labels are not those of the folders that it names; listed
-            pictures that are missing.
+            images that are missing.
     """
-    return {part: _pictures(place, f"{domain}_{part}.txt", LABELS) for part in ("train", "test")}
+    return {part: _images(place, f"{domain}_{part}.txt", LABELS) for part in ("train", "test")}
 
 
 def read_126(place: Path, domain: str) -> Parts:
-    """The pictures of place/labeled_source_images_<domain>.txt, MME's list of a whole domain; no official split.
+    """The images of place/labeled_source_images_<domain>.txt, MME's list of a whole domain; no official split.
 
     Papers on source-free adaptation use other lists, <domain>_list.txt of Chen et al. (AdaContrast, CVPR 2022): the
-    same classes, without the pictures that the cleaned version of DomainNet leaves out, so up to 5 % fewer.
+    same classes, without the images that the cleaned version of DomainNet leaves out, so up to 5 % fewer.
 
     Raises:
         UserError: as of `read`.
     """
-    return {WHOLE: _pictures(place, f"labeled_source_images_{domain}.txt", LABELS_126)}
+    return {WHOLE: _images(place, f"labeled_source_images_{domain}.txt", LABELS_126)}
 
 
-def _pictures(place: Path, name: str, labels: tuple[str, ...]) -> Listing:
+def _images(place: Path, name: str, labels: tuple[str, ...]) -> Listing:
     names = read_list(place / name, labels)
     for file, label in names.items():
         if file.split("/")[1:2] != [label]:
@@ -109,7 +109,7 @@ FAMILY = Family(
     how_to_get=PAGE,
     folder="domainnet",
     files=lambda domain: (f"{domain}_train.txt", f"{domain}_test.txt", domain),
-    pictures=True,
+    images=True,
     model="convnet",
 )
 FAMILY_126 = Family(
@@ -124,7 +124,7 @@ FAMILY_126 = Family(
     "(data/txt/multi)",
     folder="domainnet",
     files=lambda domain: (f"labeled_source_images_{domain}.txt", domain),
-    pictures=True,
+    images=True,
     model="convnet",
 )
 

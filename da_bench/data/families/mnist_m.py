@@ -16,7 +16,7 @@ from da_bench.data.files import either, expect, read_arrays, read_idx
 
 COUNTS = {"train": 59001, "test": 9001}
 SIDE = 32
-SHA256 = {  # of the pictures of the original, uint8 [n, 32, 32, 3]
+SHA256 = {  # of the images of the original, uint8 [n, 32, 32, 3]
     "train": "3c689850ded80df111260294d02c79ee0a6e602a9fd634c4e08e1339628f8d33",
     "test": "47415b066fe8a39de3f0e86f65a72d4c4078f1e2557a388ca0a7cfd8dfe90b14",
 }
@@ -27,10 +27,10 @@ INGREDIENTS = (OFFSETS, PHOTOS, *(f"mnist/{name}" for name in mnist.FILES))
 
 
 def read(place: Path, _domain: str = "mnist_m") -> Parts:
-    """RGB pictures [n, 32, 32, 3] uint8 of the train and test parts; `place` is the data root.
+    """RGB images [n, 32, 32, 3] uint8 of the train and test parts; `place` is the data root.
 
     Raises:
-        UserError: a file that is missing, corrupt, or not of the published counts; ingredients of other pictures.
+        UserError: a file that is missing, corrupt, or not of the published counts; ingredients of other images.
     """
     if all((place / name).exists() for name in ORIGINAL) or not (place / OFFSETS).exists():
         return {part: _original(place / f"mnist_m/mnist_m_{part}", count) for part, count in COUNTS.items()}
@@ -42,8 +42,8 @@ def _original(folder: Path, count: int) -> Examples:
     path = folder.with_name(f"{folder.name}_labels.txt")
     names, labels = _label_lines(path)
     expect(path, len(names), count)
-    pictures = np.stack([_decode(folder / name, (SIDE, SIDE)) for name in names])
-    return Examples(pictures, mnist.digits(path, labels), mnist.DIGITS)
+    images = np.stack([_decode(folder / name, (SIDE, SIDE)) for name in names])
+    return Examples(images, mnist.digits(path, labels), mnist.DIGITS)
 
 
 def _label_lines(path: Path) -> tuple[list[str], np.ndarray]:
@@ -57,13 +57,13 @@ def _label_lines(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """RGB [h, w, 3] uint8 of a picture file; UserError where it is none, or not of `size`."""
+    """RGB [h, w, 3] uint8 of an image file; UserError where it is none, or not of `size`."""
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            expect(path, (picture.mode, size and picture.size), ("RGB", size))
-            return np.asarray(picture)
+        with Image.open(path) as image:
+            expect(path, (image.mode, size and image.size), ("RGB", size))
+            return np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: of a broken PNG
         raise UserError(f"cannot read '{path}': {error}; get a fresh copy of it") from None
 
@@ -81,17 +81,17 @@ def _photos(place: Path) -> list[np.ndarray]:
 
 def _blended(place: Path, part: str, photos: list[np.ndarray]) -> Examples:
     offsets = _offsets(place / OFFSETS, part, photos)
-    images, labels = _digits(place / "mnist", part, len(offsets))
-    pictures = _patches(photos, offsets)
-    pictures ^= np.where(np.pad(images, ((0, 0), (2, 2), (2, 2))) > 0, 255, 0).astype(np.uint8)[..., None]  # 255 - p
-    found = hashlib.sha256(pictures.data).hexdigest()
+    digits, labels = _digits(place / "mnist", part, len(offsets))
+    images = _patches(photos, offsets)
+    images ^= np.where(np.pad(digits, ((0, 0), (2, 2), (2, 2))) > 0, 255, 0).astype(np.uint8)[..., None]  # 255 - p
+    found = hashlib.sha256(images.data).hexdigest()
     if found != SHA256[part]:
         raise UserError(
             f"the photographs of '{place / PHOTOS}' with '{place / OFFSETS}' give another {part} part than MNIST-M's "
             f"(sha256 {found[:16]}): get the original BSDS500 photographs, and Pillow as pypi.org has it: other "
             "JPEG decoders differ in single grey values; or use the original folder mnist_m/"
         )
-    return Examples(pictures, labels, mnist.DIGITS)
+    return Examples(images, labels, mnist.DIGITS)
 
 
 def _offsets(path: Path, part: str, photos: list[np.ndarray]) -> np.ndarray:

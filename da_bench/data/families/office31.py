@@ -22,7 +22,7 @@ UNKNOWN = tuple(name for name in CLASSES if name not in SHARED)[10:]
 
 
 def read(place: Path, domain: str) -> Parts:
-    """All pictures of place/<domain>/images/<class>/; there is no official split.
+    """All images of place/<domain>/images/<class>/; there is no official split.
 
     Raises:
         UserError: folders that are missing, or not of the published classes.
@@ -44,7 +44,7 @@ FAMILY = Family(
     "mirrors: https://people.eecs.berkeley.edu/~jhoffman/domainadapt/, Transfer-Learning-Library (thuml)",
     folder="office31",
     files=lambda domain: (f"{domain}/images",),
-    pictures=True,
+    images=True,
     subsets={"partial": (CLASSES, SHARED), "open": (SHARED, tuple(sorted(SHARED + UNKNOWN)))},
     model="convnet",
 )

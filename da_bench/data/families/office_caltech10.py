@@ -13,17 +13,17 @@ CLASSES = tuple(sorted(NAMES.values()))
 
 
 def read(place: Path, domain: str) -> Parts:
-    """All pictures of one domain: Caltech's own, and of the others the ten classes of office31/ under the data root.
+    """All images of one domain: Caltech's own, and of the others the ten classes of office31/ under the data root.
 
     There is no official split.
 
     Raises:
         UserError: folders that are missing, or not of the published classes.
     """
-    pictures = list_classes(place / folder(domain))
+    images = list_classes(place / folder(domain))
     if domain == "caltech10":
-        return {WHOLE: published(pictures, CLASSES)}
-    return {WHOLE: _common(published(pictures, office31.CLASSES))}
+        return {WHOLE: published(images, CLASSES)}
+    return {WHOLE: _common(published(images, office31.CLASSES))}
 
 
 def folder(domain: str) -> str:
@@ -31,10 +31,10 @@ def folder(domain: str) -> str:
     return "office_caltech10/caltech10" if domain == "caltech10" else f"office31/{domain}/images"
 
 
-def _common(pictures: Listing) -> Listing:
-    pairs = zip(pictures.files, pictures.labels, strict=True)
+def _common(images: Listing) -> Listing:
+    pairs = zip(images.files, images.labels, strict=True)
     files, labels = zip(*((file, NAMES[label]) for file, label in pairs if label in NAMES), strict=True)
-    return Listing(pictures.place, files, labels)
+    return Listing(images.place, files, labels)
 
 
 FAMILY = Family(
@@ -55,7 +55,7 @@ FAMILY = Family(
     "https://github.com/pykale/data (rename those that are called as in Office-31)",
     folder=".",
     files=lambda domain: (folder(domain),),
-    pictures=True,
+    images=True,
     model="convnet",
 )
 

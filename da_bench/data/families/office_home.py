@@ -19,7 +19,7 @@ REAL_WORLD = ("Real World", "Real_World", "RealWorld")  # as in the archive, and
 
 
 def read(place: Path, domain: str) -> Parts:
-    """All pictures of place/<domain>/<class>/; there is no official split.
+    """All images of place/<domain>/<class>/; there is no official split.
 
     Raises:
         UserError: folders that are missing, or not of the published classes.
@@ -45,12 +45,12 @@ FAMILY = Family(
     citation="Venkateswara, Eusebio, Chakraborty and Panchanathan, Deep hashing network for unsupervised domain "
     "adaptation, CVPR 2017. Partial: Cao et al., Learning to transfer examples for partial domain adaptation, CVPR "
     "2019. Open: Liu et al., Separate to adapt: open set domain adaptation via progressive separation, CVPR 2019",
-    terms="non-commercial research; pictures under copyright, fair use",
+    terms="non-commercial research; images under copyright, fair use",
     how_to_get="the authors' page https://www.hemanthdv.org/officeHomeDataset.html; mirrors: "
     "Transfer-Learning-Library (thuml), DomainBed (facebookresearch)",
     folder="office_home",
     files=lambda domain: ("|".join(REAL_WORLD) if domain == "Real_World" else domain,),
-    pictures=True,
+    images=True,
     subsets={"partial": (CLASSES, FIRST), "open": (FIRST, CLASSES)},
     model="convnet",
 )

@@ -11,7 +11,7 @@ ABOVE = (".", "kfold", "PACS", "PACS/kfold")  # where, in pacs/, archives and mi
 
 
 def read(place: Path, domain: str) -> Parts:
-    """All pictures of place/<domain>/<class>/, also where that lies in kfold/, PACS/ or PACS/kfold/.
+    """All images of place/<domain>/<class>/, also where that lies in kfold/, PACS/ or PACS/kfold/.
 
     The lists *_train_kfold.txt and *_crossval_kfold.txt cut a domain in about nine to one, for generalising from three
     domains to a fourth; *_test_kfold.txt is that fourth whole, so no part that is apart from the other two. Domain
@@ -40,7 +40,7 @@ FAMILY = Family(
     "(thuml), DomainBed (facebookresearch), Dassl.pytorch (KaiyangZhou)",
     folder="pacs",
     files=lambda domain: ("|".join(f"{above}/{domain}" for above in ABOVE),),
-    pictures=True,
+    images=True,
     model="convnet",
 )
 

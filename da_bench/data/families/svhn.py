@@ -13,7 +13,7 @@ COUNTS = {"train": 73257, "test": 26032}
 
 
 def read(place: Path, _domain: str = "svhn") -> Parts:
-    """RGB pictures [n, 32, 32, 3] uint8 of the train and test parts; the "extra" part is not used, as is customary.
+    """RGB images [n, 32, 32, 3] uint8 of the train and test parts; the "extra" part is not used, as is customary.
 
     Raises:
         UserError: a file that is corrupt, or not of the published shapes and labels.
@@ -22,13 +22,13 @@ def read(place: Path, _domain: str = "svhn") -> Parts:
 
 
 def _examples(path: Path, count: int) -> Examples:
-    pictures, labels = read_arrays(path, ["X", "y"])
-    expect(path, (pictures.shape, pictures.dtype.name), ((32, 32, 3, count), "uint8"))
+    images, labels = read_arrays(path, ["X", "y"])
+    expect(path, (images.shape, images.dtype.name), ((32, 32, 3, count), "uint8"))
     expect(path, labels.shape, (count, 1))
     if not np.isin(labels, np.arange(1, 11)).all():
         raise UserError(f"'{path}' has labels that are not in 1..10; get a fresh copy of it")
     digits = labels[:, 0].astype(np.int32) % 10  # 10 stands for the digit 0
-    return Examples(np.ascontiguousarray(pictures.transpose(3, 0, 1, 2)), digits, DIGITS)
+    return Examples(np.ascontiguousarray(images.transpose(3, 0, 1, 2)), digits, DIGITS)
 
 
 register(

@@ -16,13 +16,13 @@ TEST_LABELS = f"{PAGE}/blob/master/classification/data/image_list.txt"
 
 
 def read(place: Path, domain: str) -> Parts:
-    """The pictures that place/<domain>/image_list.txt lists, relative to its own folder; there is no official split.
+    """The images that place/<domain>/image_list.txt lists, relative to its own folder; there is no official split.
 
-    "train" are the synthetic pictures, "validation" the real ones that nearly all papers mean by the target, "test"
+    "train" are the synthetic images, "validation" the real ones that nearly all papers mean by the target, "test"
     other real ones, whose labels were published after the challenge.
 
     Raises:
-        UserError: a list that is missing, damaged or without labels; listed pictures that are missing.
+        UserError: a list that is missing, damaged or without labels; listed images that are missing.
     """
     return {WHOLE: listing(place / domain, _names(place / domain / "image_list.txt", domain))}
 
@@ -49,7 +49,7 @@ FAMILY = Family(
     f"{PAGE}/tree/master/classification; the labels of test: {TEST_LABELS}",
     folder="visda2017",
     files=lambda domain: (f"{domain}/image_list.txt",),
-    pictures=True,
+    images=True,
     pairs=(("train", "validation"), ("train", "test")),
     subsets={"partial": (CLASSES, CLASSES[:6]), "open": (KNOWN, CLASSES)},
     model="convnet",

@@ -124,7 +124,7 @@ def recompute_all(runs: Iterable[Run], there: Mapping[str, Task]) -> tuple[list[
 
 
 def _data_of(run: Run) -> str:
-    """What a run's inputs are: its task, how pictures are seen, whose features of them, and what is made of those."""
+    """What a run's inputs are: its task, how images are seen, whose features of them, and what is made of those."""
     return canonical([run.record.config.get(part) for part in ("task", "view", "features", "msda")])
 
 

@@ -36,7 +36,7 @@ class Style(NamedTuple):
     linestyle: Any
 
 
-def picture(figure: "Figure", kind: str) -> bytes:
+def render_figure(figure: "Figure", kind: str) -> bytes:
     """`figure` as a "png" of 150 dots an inch, or an "svg" without date and random ids."""
     import matplotlib as mpl
 

@@ -103,7 +103,7 @@ def plot_critical_difference(records: Sequence[Record], rule: str = "last") -> "
     Differ: Wilcoxon's signed-rank test over pairs, Holm over all pairs of methods. None below six pairs, where nothing
     could be claimed, or with fewer than two methods on every pair.
 
-    References: the picture is that of Demšar, JMLR 2006; the test that of Benavoli, Corani and Mangili, JMLR 2016.
+    References: the figure is that of Demšar, JMLR 2006; the test that of Benavoli, Corani and Mangili, JMLR 2016.
 
     Raises:
         UserError: as `plot_heat_map`.

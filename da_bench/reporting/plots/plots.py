@@ -20,8 +20,8 @@ from da_bench.reporting.plots.canvas import (
     grid,
     inside,
     label_of,
-    picture,
     plain,
+    render_figure,
     sheet,
     styles_of,
 )
@@ -255,13 +255,13 @@ def write_plots(records: Sequence[Record], folder: Path, rule: str = "last") -> 
         "search": plot_search(records, rule),
         "selection": plot_selection(records, rule),
     }
-    return write_pictures({name: figure for name, figure in made.items() if figure is not None}, folder)
+    return write_figures({name: figure for name, figure in made.items() if figure is not None}, folder)
 
 
-def write_pictures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
+def write_figures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
     """Write each figure as `folder`/<its name>.png and .svg; returns their paths."""
     return [
-        write_atomic(folder / f"{name}.{kind}", picture(figure, kind))
+        write_atomic(folder / f"{name}.{kind}", render_figure(figure, kind))
         for name, figure in figures.items()
         for kind in ("png", "svg")
     ]

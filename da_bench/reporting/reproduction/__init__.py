@@ -1,7 +1,7 @@
 """Reproductions: files of experiments that say what a paper printed, made and compared by one command.
 
-Such a file defines, beside EXPERIMENTS, PAPER, a `Paper`; for a check of minutes, QUICK, a `Quick`; and, where pictures
-are part of it, pictures(results, records, data_root), which returns figures by name.
+Such a file defines, beside EXPERIMENTS, PAPER, a `Paper`; for a check of minutes, QUICK, a `Quick`; and, where figures
+are part of it, figures(results, records, data_root), which returns figures by name.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from da_bench.core.config import UserError, did_you_mean, first_line
 from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import LAST, VALIDATORS
 from da_bench.methods import load_plugins
-from da_bench.reporting.plots.plots import write_pictures
+from da_bench.reporting.plots.plots import write_figures
 from da_bench.reporting.reproduction.card import (
     Card,
     CellKey,
@@ -66,7 +66,7 @@ class Reproduction(NamedTuple):
     paper: Paper
     experiments: list[Experiment]
     quick: Quick | None
-    pictures: Callable[..., Mapping[str, Any]] | None
+    figures: Callable[..., Mapping[str, Any]] | None
 
 
 def names() -> list[str]:
@@ -93,7 +93,7 @@ def find(name: str) -> Reproduction:
     question = first_line(ValueError(found["__doc__"] or name))
     experiments = experiments_in(path, found)
     _check_settings(paper, experiments)
-    return Reproduction(name, question, paper, experiments, quick, found.get("pictures"))
+    return Reproduction(name, question, paper, experiments, quick, found.get("figures"))
 
 
 def _check_settings(paper: Paper, experiments: Sequence[Experiment]) -> None:
@@ -135,7 +135,7 @@ def _needs(rule: str) -> tuple[str, ...]:
 
 
 def write_reproduction(one: Reproduction, results: Results, options: Options, honest: str) -> tuple[Card, list[Path]]:
-    """(its card, the files written into results/NAME): card.md and .json, tables, plots, pictures and the records.
+    """(its card, the files written into results/NAME): card.md and .json, tables, plots, figures and the records.
 
     Raises:
         UserError: as `card`; data that are missing or not those of the records.
@@ -145,8 +145,8 @@ def write_reproduction(one: Reproduction, results: Results, options: Options, ho
     records = archive.unpack(folder / archive.NAME).records  # as they are kept, so that the card can be made again
     discords = count_disagreements(one.paper, records, options)
     found = build_card(one.paper, one.question, records, discords, honest, seeds_of(one.experiments))
-    pictures = one.pictures(options.results, records, options.data_root) if one.pictures else {}
-    return found, [*write_card(found, discords, folder), *write_pictures(pictures, folder), *written]
+    figures = one.figures(options.results, records, options.data_root) if one.figures else {}
+    return found, [*write_card(found, discords, folder), *write_figures(figures, folder), *written]
 
 
 def write_card(found: Card, discords: Sequence[Disagreement], folder: Path) -> list[Path]:

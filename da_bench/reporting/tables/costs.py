@@ -10,7 +10,7 @@ from da_bench.studies.records import Record
 
 NOTE = (
     "Seconds: wall time of a run divided by the runs that ran together, evaluations included; compiling is apart, paid "
-    "once for those. Inputs per second: steps per second times the rows of the labelled domain in a step, pictures "
+    "once for those. Inputs per second: steps per second times the rows of the labelled domain in a step, images "
     "where the inputs are; a method that adapts passes as many of the target besides. Memory: the most that the "
     "process, and apart from it the accelerator, had held by the end of a run; with --isolate it is the run's own."
 )

@@ -4,7 +4,7 @@ from PIL import Image
 from da_bench.core.config import UserError
 from da_bench.data.families.domainnet import FAMILY, FAMILY_126, LABELS, LABELS_126
 
-# Pictures are called <domain>_<number of the class from 1>_<number>; the labels of the lists are that less 1. All of
+# Images are called <domain>_<number of the class from 1>_<number>; the labels of the lists are that less 1. All of
 # these are lines of the published lists.
 REAL = {
     "train": ["real/zebra/real_344_000541.jpg 343", "real/The_Eiffel_Tower/real_309_000491.jpg 308"],
@@ -20,7 +20,7 @@ REAL_126 = [
 
 
 def miniature(place, lists):
-    """The list files, and the pictures that they name, in folders of classes beside them."""
+    """The list files, and the images that they name, in folders of classes beside them."""
     place.mkdir(exist_ok=True)
     for name, lines in lists.items():
         (place / name).write_text("\n".join(lines) + "\n")
@@ -56,7 +56,7 @@ def test_the_126_are_in_the_order_of_the_345():
     assert LABELS.index("t-shirt") == 327  # as others note, who miss it in painting's train part
 
 
-def test_labels_are_the_numbers_in_the_names_of_the_pictures():
+def test_labels_are_the_numbers_in_the_names_of_the_images():
     for line in [*REAL["train"], *REAL["test"], *REAL_126]:
         _, name, file = line.split()[0].split("/")
         assert LABELS[int(file.split("_")[1]) - 1] == name
@@ -67,15 +67,15 @@ def test_a_miniature_is_read(tmp_path):
     assert list(parts) == ["train", "test"]
     assert parts["train"].labels == ("The_Eiffel_Tower", "zebra")
     assert parts["test"].labels == ("cell_phone", "teddy-bear")
-    for pictures in parts.values():
-        assert list(pictures.files) == sorted(pictures.files)
-        assert all((pictures.place / file).is_file() for file in pictures.files)
+    for images in parts.values():
+        assert list(images.files) == sorted(images.files)
+        assert all((images.place / file).is_file() for file in images.files)
     assert all((tmp_path / name).exists() for name in FAMILY.files("real"))
 
 
 def test_the_126_have_labels_of_their_own(tmp_path):
-    pictures = FAMILY_126.read(of_mme(tmp_path), "real")["all"]
-    assert pictures.labels == ("The_Eiffel_Tower", "cell_phone", "cello", "toe", "zebra")
+    images = FAMILY_126.read(of_mme(tmp_path), "real")["all"]
+    assert images.labels == ("The_Eiffel_Tower", "cell_phone", "cello", "toe", "zebra")
     assert all((tmp_path / name).exists() for name in FAMILY_126.files("real"))
 
 
@@ -96,10 +96,10 @@ def test_a_list_of_other_labels_is_refused(tmp_path):
         FAMILY.read(tmp_path, "real")
 
 
-def test_missing_pictures_and_lists_are_named(tmp_path):
+def test_missing_images_and_lists_are_named(tmp_path):
     official(tmp_path)
     (tmp_path / "real/zebra/real_344_000541.jpg").unlink()
-    with pytest.raises(UserError, match=r"1 of 2 listed pictures are not in .*: real/zebra/real_344_0005.*; unpack"):
+    with pytest.raises(UserError, match=r"1 of 2 listed images are not in .*: real/zebra/real_344_0005.*; unpack"):
         FAMILY.read(tmp_path, "real")
     with pytest.raises(UserError, match=r"cannot read the list '.*/labeled_source_images_real.txt'"):
         FAMILY_126.read(tmp_path, "real")

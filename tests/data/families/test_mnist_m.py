@@ -26,14 +26,14 @@ def ingredients(root, rng):
     for name, photo in zip(PHOTOS, made["photos"], strict=True):
         Image.fromarray(photo).save(root / "bsds500/train" / name, format="PNG")  # exact, unlike JPEG
     for (part, count), names in zip(COUNTS.items(), (mnist.FILES[:2], mnist.FILES[2:]), strict=True):
-        images = rng.integers(0, 256, (count + 1, 28, 28), np.uint8) * rng.integers(0, 2, (count + 1, 28, 28), np.uint8)
+        digits = rng.integers(0, 256, (count + 1, 28, 28), np.uint8) * rng.integers(0, 2, (count + 1, 28, 28), np.uint8)
         labels = rng.integers(0, 10, count + 1).astype(np.uint8)
-        for name, array in zip(names, (images, labels), strict=True):
+        for name, array in zip(names, (digits, labels), strict=True):
             (root / "mnist" / name.removesuffix(".gz")).write_bytes(idx(array))
         photo = np.arange(count) % 2
         corner = np.array([(40 - 32, 50 - 32), (60 - 32, 33 - 32)])[photo]
         made[part] = (
-            images,
+            digits,
             labels,
             np.c_[photo, np.where(np.arange(count)[:, None] == 2, 0, corner)].astype(np.int16),
         )
@@ -43,15 +43,15 @@ def ingredients(root, rng):
 
 def by_hand(made, part):
     """Pixel by pixel: the photograph where the digit is black, its negative where it is not."""
-    images, _, places = made[part]
-    pictures = np.zeros((len(places), 32, 32, 3), int)
+    digits, _, places = made[part]
+    images = np.zeros((len(places), 32, 32, 3), int)
     for i, (k, top, left) in enumerate(places):
         for y in range(32):
             for x in range(32):
-                digit = images[i, y - 2, x - 2] if 2 <= y < 30 and 2 <= x < 30 else 0
+                digit = digits[i, y - 2, x - 2] if 2 <= y < 30 and 2 <= x < 30 else 0
                 patch = made["photos"][k][top + y, left + x].astype(int)
-                pictures[i, y, x] = 255 - patch if digit > 0 else patch
-    return pictures.astype(np.uint8)
+                images[i, y, x] = 255 - patch if digit > 0 else patch
+    return images.astype(np.uint8)
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def write_original(root, made):
         folder = root / f"mnist_m/mnist_m_{part}"
         folder.mkdir()
         lines = []
-        for i, picture in enumerate(by_hand(made, part)):
-            Image.fromarray(picture).save(folder / f"{i:08d}.png")
+        for i, image in enumerate(by_hand(made, part)):
+            Image.fromarray(image).save(folder / f"{i:08d}.png")
             lines.insert(0, f"{i:08d}.png {made[part][1][i]}\n")
         (root / f"mnist_m/mnist_m_{part}_labels.txt").write_text("".join(lines))
 
@@ -126,7 +126,7 @@ def test_one_missing_piece_of_a_form_is_told(tmp_path, made, form):
         (lambda path: Image.new("L", (32, 32)).save(path), r"\('L', .* where \('RGB'"),
     ],
 )
-def test_bad_pictures_of_the_original_are_refused(tmp_path, made, edit, fault):
+def test_bad_images_of_the_original_are_refused(tmp_path, made, edit, fault):
     write_original(tmp_path, made)
     edit(tmp_path / "mnist_m/mnist_m_test/00000001.png")
     with pytest.raises(UserError, match=rf"mnist_m_test/00000001\.png'.*{fault}"):
@@ -208,7 +208,7 @@ def test_the_published_one():
     if not given or not Path(given, "mnist_m").is_dir():
         pytest.skip("needs the real MNIST-M: set DA_BENCH_DATA to a folder that has mnist_m/")
     parts = mnist_m.read(Path(given))
-    # Ganin et al. 2016: 59001 and 9001 images; the digests are those of the original's pictures.
+    # Ganin et al. 2016: 59001 and 9001 images; the digests are those of the original's images.
     assert {part: one.inputs.shape for part, one in parts.items()} == {
         "train": (59001, 32, 32, 3),
         "test": (9001, 32, 32, 3),

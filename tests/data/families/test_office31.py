@@ -11,7 +11,7 @@ from da_bench.data.families.office31 import FAMILY
 
 
 def miniature(root, per_class=1):
-    """The original layout with a few pictures of each class in each domain."""
+    """The original layout with a few images of each class in each domain."""
     for domain in FAMILY.domains:
         for name in FAMILY.classes:
             folder = root / domain / "images" / name
@@ -54,7 +54,7 @@ def test_a_miniature_is_read(tmp_path, domain):
 
 def test_other_layouts_are_refused(tmp_path):
     miniature(tmp_path)
-    (tmp_path / "dslr" / "images").rename(tmp_path / "dslr" / "pictures")
+    (tmp_path / "dslr" / "images").rename(tmp_path / "dslr" / "photos")
     with pytest.raises(UserError, match=r"dslr/images': No such file"):
         FAMILY.read(tmp_path, "dslr")
     (tmp_path / "webcam" / "images" / "mug").rename(tmp_path / "webcam" / "images" / "cup")
@@ -74,7 +74,7 @@ PER_CLASS = {
 def test_the_originals(domain):
     root = os.environ.get("DA_BENCH_DATA")
     if not root or not Path(root, "office31").is_dir():
-        pytest.skip("needs the real office31 pictures: set DA_BENCH_DATA to a folder that has office31/")
+        pytest.skip("needs the real office31 images: set DA_BENCH_DATA to a folder that has office31/")
     parts = FAMILY.read(Path(root, "office31"), domain)
     assert {part: len(one.files) for part, one in parts.items()} == FAMILY.domains[domain]
     counts = Counter(parts["all"].labels)

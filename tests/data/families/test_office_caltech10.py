@@ -35,16 +35,16 @@ def test_the_declaration():
 
 @pytest.mark.parametrize("domain", FAMILY.domains)
 def test_a_miniature_is_read(tmp_path, domain):
-    pictures = FAMILY.read(miniature(tmp_path) / FAMILY.folder, domain)["all"]
-    assert Counter(pictures.labels) == dict.fromkeys(FAMILY.classes, 1)
-    assert list(pictures.files) == sorted(pictures.files)
-    assert all((pictures.place / file).is_file() for file in pictures.files)
+    images = FAMILY.read(miniature(tmp_path) / FAMILY.folder, domain)["all"]
+    assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
+    assert list(images.files) == sorted(images.files)
+    assert all((images.place / file).is_file() for file in images.files)
     assert all((tmp_path / FAMILY.folder / name).is_dir() for name in FAMILY.files(domain))
 
 
 def test_names_of_office31_become_those_of_caltech(tmp_path):
-    pictures = FAMILY.read(miniature(tmp_path), "dslr")["all"]
-    named = dict(zip(pictures.files, pictures.labels, strict=True))
+    images = FAMILY.read(miniature(tmp_path), "dslr")["all"]
+    named = dict(zip(images.files, images.labels, strict=True))
     assert named["back_pack/0001.jpg"] == "backpack"
     assert named["laptop_computer/0001.jpg"] == "laptop"
     assert named["mug/0001.jpg"] == "mug"
@@ -65,15 +65,13 @@ def test_other_layouts_are_refused(tmp_path):
 
 @pytest.mark.parametrize("domain", FAMILY.domains)
 def test_the_originals_have_the_classes_of_the_published_features(domain):
-    # An oracle: Gong et al. published SURF features of the same pictures, labelled 1..10 in alphabetical order.
+    # An oracle: Gong et al. published SURF features of the same images, labelled 1..10 in alphabetical order.
     loadmat = pytest.importorskip("scipy.io").loadmat
     root = os.environ.get("DA_BENCH_DATA")
     if not root or not Path(root, "office_caltech10", "surf").is_dir() or not Path(root, "office31").is_dir():
-        pytest.skip(
-            "needs the real pictures and features: set DA_BENCH_DATA to a folder with them in office_caltech10/"
-        )
-    pictures = FAMILY.read(Path(root, FAMILY.folder), domain)["all"]
-    assert {"all": len(pictures.files)} == FAMILY.domains[domain]
+        pytest.skip("needs the real images and features: set DA_BENCH_DATA to a folder with them in office_caltech10/")
+    images = FAMILY.read(Path(root, FAMILY.folder), domain)["all"]
+    assert {"all": len(images.files)} == FAMILY.domains[domain]
     labels = loadmat(Path(root, "office_caltech10", "surf", f"{domain}.mat"))["labels"].ravel()
-    counts = Counter(pictures.labels)
+    counts = Counter(images.labels)
     np.testing.assert_array_equal(np.bincount(labels, minlength=11)[1:], [counts[name] for name in FAMILY.classes])

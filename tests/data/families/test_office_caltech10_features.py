@@ -104,12 +104,12 @@ def test_the_published_surf_is_of_raw_counts(domain):
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_surf_labels_are_the_classes_in_alphabetical_order(domain):
-    """Each class has as many SURF rows as pictures; in Caltech all ten counts differ, so only one order will do."""
+    """Each class has as many SURF rows as images; in Caltech all ten counts differ, so only one order will do."""
     given = root("office_caltech10/surf", "office_caltech10/caltech10", "office31")
     examples = FAMILIES["office_caltech10_surf"].read(given / "office_caltech10", domain)["all"]
     folder = given / "office_caltech10/caltech10" if domain == "caltech10" else given / "office31" / domain / "images"
     in_office31 = {"backpack": "back_pack", "laptop": "laptop_computer"}
     names = CLASSES if domain == "caltech10" else [in_office31.get(name, name) for name in CLASSES]
-    pictures = [len(list((folder / name).iterdir())) for name in names]
-    assert np.bincount(examples.labels).tolist() == pictures
-    assert domain != "caltech10" or len(set(pictures)) == 10
+    images = [len(list((folder / name).iterdir())) for name in names]
+    assert np.bincount(examples.labels).tolist() == images
+    assert domain != "caltech10" or len(set(images)) == 10

@@ -33,18 +33,18 @@ def test_partial_and_open_protocols():
 @pytest.mark.parametrize("domain", ["Art", "Clipart", "Product"])
 def test_a_miniature_is_read(tmp_path, domain):
     miniature(tmp_path / domain)
-    pictures = FAMILY.read(tmp_path, domain)["all"]
-    assert Counter(pictures.labels) == dict.fromkeys(FAMILY.classes, 1)
-    assert pictures.files[0] == "Alarm_Clock/00000.jpg"
+    images = FAMILY.read(tmp_path, domain)["all"]
+    assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
+    assert images.files[0] == "Alarm_Clock/00000.jpg"
     assert all((tmp_path / name).is_dir() for name in FAMILY.files(domain))
 
 
 @pytest.mark.parametrize("spelling", REAL_WORLD)
 def test_the_real_world_in_each_spelling(tmp_path, spelling):
     miniature(tmp_path / spelling)
-    pictures = FAMILY.read(tmp_path, "Real_World")["all"]
-    assert pictures.place == tmp_path / spelling
-    assert Counter(pictures.labels) == dict.fromkeys(FAMILY.classes, 1)
+    images = FAMILY.read(tmp_path, "Real_World")["all"]
+    assert images.place == tmp_path / spelling
+    assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
 
 
 def test_the_original_spelling_is_what_is_asked_for(tmp_path):

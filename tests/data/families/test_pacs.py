@@ -8,7 +8,7 @@ from da_bench.data.families.pacs import FAMILY
 
 
 def miniature(place):
-    """All domains: pictures of one domain are .jpg, of another .png, and the lists lie beside, labels from 1."""
+    """All domains: images of one domain are .jpg, of another .png, and the lists lie beside, labels from 1."""
     for domain in FAMILY.domains:
         suffix = "png" if domain == "sketch" else "jpg"
         for name in FAMILY.classes:
@@ -27,10 +27,10 @@ def test_the_declaration():
 @pytest.mark.parametrize("domain", ["photo", "sketch"])
 def test_a_miniature_is_read_wherever_the_archive_has_it(tmp_path, above, domain):
     miniature(tmp_path / above)
-    pictures = FAMILY.read(tmp_path, domain)["all"]
-    assert Counter(pictures.labels) == dict.fromkeys(FAMILY.classes, 1)
-    assert pictures.files[0] == ("dog/pic_001.png" if domain == "sketch" else "dog/pic_001.jpg")
-    assert all((pictures.place / file).is_file() for file in pictures.files)
+    images = FAMILY.read(tmp_path, domain)["all"]
+    assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
+    assert images.files[0] == ("dog/pic_001.png" if domain == "sketch" else "dog/pic_001.jpg")
+    assert all((images.place / file).is_file() for file in images.files)
 
 
 def test_other_layouts_are_refused(tmp_path):

@@ -12,7 +12,7 @@ LINES = {
 
 
 def miniature(place, domain):
-    """One domain as unpacked: its list, in an order of its own, and the pictures."""
+    """One domain as unpacked: its list, in an order of its own, and the images."""
     for line in LINES[domain]:
         path = place / domain / line.split()[0]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,16 +35,16 @@ def test_partial_and_open_protocols():
 
 @pytest.mark.parametrize("domain", ["train", "validation"])
 def test_a_miniature_is_read(tmp_path, domain):
-    pictures = FAMILY.read(miniature(tmp_path, domain), domain)["all"]
-    assert pictures.place == tmp_path / domain
-    assert list(pictures.files) == sorted(line.split()[0] for line in LINES[domain])
-    assert list(pictures.labels) == [file.split("/")[0] for file in pictures.files]  # the folders say the class, too
+    images = FAMILY.read(miniature(tmp_path, domain), domain)["all"]
+    assert images.place == tmp_path / domain
+    assert list(images.files) == sorted(line.split()[0] for line in LINES[domain])
+    assert list(images.labels) == [file.split("/")[0] for file in images.files]  # the folders say the class, too
     assert all((tmp_path / name).is_file() for name in FAMILY.files(domain))
 
 
 def test_the_test_domain_has_its_classes_from_the_list_only(tmp_path):
-    pictures = FAMILY.read(miniature(tmp_path, "test"), "test")["all"]
-    assert dict(zip(pictures.files, pictures.labels, strict=True)) == {
+    images = FAMILY.read(miniature(tmp_path, "test"), "test")["all"]
+    assert dict(zip(images.files, images.labels, strict=True)) == {
         "trunk01/18ea52.jpg": "truck",
         "trunk01/9e6997.jpg": "horse",
         "trunk02/08d091.jpg": "bus",
@@ -61,7 +61,7 @@ def test_the_test_list_of_the_challenge_has_no_labels(tmp_path):
 def test_faults_of_other_lists_are_told_as_they_are(tmp_path):
     miniature(tmp_path, "validation")
     (tmp_path / "validation" / "horse" / "val_1.jpg").unlink()
-    with pytest.raises(UserError, match=r"1 of 3 listed pictures are not in '.*/validation': horse/val_1.jpg; unpack"):
+    with pytest.raises(UserError, match=r"1 of 3 listed images are not in '.*/validation': horse/val_1.jpg; unpack"):
         FAMILY.read(tmp_path, "validation")
     (tmp_path / "validation" / "image_list.txt").write_text("horse/val_1.jpg 12\n")
     with pytest.raises(UserError, match=r"line 1 .*not in 0\.\.11; get a fresh copy of the list$"):

@@ -5,7 +5,7 @@ import pytest
 from matplotlib import image
 
 from da_bench.core.config import UserError
-from da_bench.reporting.plots.canvas import lowest, picture
+from da_bench.reporting.plots.canvas import lowest, render_figure
 from da_bench.reporting.plots.labels import plot_shots
 from da_bench.reporting.plots.over_pairs import front, plot_cost, plot_critical_difference, plot_heat_map
 from da_bench.reporting.plots.scores import plot_validators
@@ -156,7 +156,7 @@ def test_validators_are_scattered_with_their_rank_correlation():
 def test_hostile_names_are_drawn_as_they_are(name):
     records = study({name: STEPS[:6]}, TWELVE[:6])
     for plot in PLOTS:
-        assert image.imread(io.BytesIO(picture(plot(records), "png"))).ndim == 3
+        assert image.imread(io.BytesIO(render_figure(plot(records), "png"))).ndim == 3
 
 
 def test_one_pair_has_no_such_plot_and_errors_are_one_message():

@@ -5,7 +5,7 @@ import pytest
 from matplotlib import image
 
 from da_bench.core.config import UserError
-from da_bench.reporting.plots.canvas import picture
+from da_bench.reporting.plots.canvas import render_figure
 from da_bench.reporting.plots.plots import plot_accuracy, plot_curves, plot_sweep, row_curves, write_plots
 from da_bench.reporting.tables.rows import build_rows
 from tests.helpers import fake
@@ -108,7 +108,7 @@ def test_a_sweep_of_training_has_no_single_reference():
     assert all(len(axes.get_legend().get_texts()) == 1 for axes in figure.axes)
 
 
-def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
+def test_images_are_written_whole_and_the_same_each_time(tmp_path):
     every = fake.suite(seeds=2) + fake.sweep(seeds=2)
     records = [one for one in every if one.config["method"]["name"] in ("source_only", "dann")]
     first, second = (write_plots(records, tmp_path / name) for name in "ab")
@@ -127,8 +127,8 @@ def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
 def test_hostile_names_are_drawn_as_they_are(name):
     records = fake.runs([0.5, 0.6], method=name) + fake.runs([0.5, 0.6], method="source_only")
     for figure in (plot_accuracy(records), plot_curves(records)):
-        assert image.imread(io.BytesIO(picture(figure, "png"))).ndim == 3
-        picture(figure, "svg")
+        assert image.imread(io.BytesIO(render_figure(figure, "png"))).ndim == 3
+        render_figure(figure, "svg")
     assert len(plot_curves(records).axes[1].get_legend().get_texts()) == 2
 
 

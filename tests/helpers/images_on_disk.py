@@ -1,10 +1,10 @@
-"""Folders of small pictures for tests: a domain a folder, a class a folder in it."""
+"""Folders of small images for tests: a domain a folder, a class a folder in it."""
 
 import numpy as np
 from PIL import Image
 
 
-def picture(seed, side=24):
+def image(seed, side=24):
     """Noise in large blocks, so that JPEG and resizing keep it apart from any other."""
     blocks = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
     return Image.fromarray(blocks).resize((side, side), Image.Resampling.NEAREST)
@@ -16,5 +16,5 @@ def folder(place, domains=("photos", "sketches"), classes=("ant", "bee", "cow"),
         for c, name in enumerate(classes):
             (place / domain / name).mkdir(parents=True)
             for i in range(per_class):
-                picture([d, c, i], side).save(place / domain / name / f"{i}.png")
+                image([d, c, i], side).save(place / domain / name / f"{i}.png")
     return place
