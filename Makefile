@@ -46,7 +46,7 @@ benchmark: $(READY) $(PEERS)/.ready
 
 # under five minutes on two cores; the tiers below hold the longer tests, and CI runs them all
 test: $(READY)
-	$(BIN)/python -m pytest -m "not (conformance or processes or artefacts or slow)" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # every method against every check of `da-bench check`, and over devices, stops and permuted labels
 conformance: $(READY)
