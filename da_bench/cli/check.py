@@ -1,15 +1,18 @@
-"""`da-bench check`: a method against everything that every method is held to."""
+"""`da-bench check`: a method against everything that every method must satisfy."""
 
 import dataclasses
 import json
 import os
 import runpy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
-import tyro
+import jax
+from tyro.conf import Positional
 
+from da_bench.cli.parse import Words, read
 from da_bench.core.config import UserError
+from da_bench.methods import METHODS, load_plugins
 
 
 class CheckError(UserError):
@@ -20,55 +23,63 @@ class CheckError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """Hold methods to the conformance suite; exit code 1 where a check fails.
+    """Run the conformance suite on methods; exit code 1 if a check fails.
 
-    A line a check: ok; FAIL, with what was found; known, a failure that the method declares, with its reason; skip.
+    One line a check: ok; FAIL, with the reason; known, a failure that the method declares, with its reason; skip.
     """
 
-    what: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Files that register methods, my_method.py, or names of registered ones; default: all of them."""
+    EXAMPLES: ClassVar[str] = """  $ da-bench check my_method.py
+  $ da-bench check dann coral --only takes_a_step refuses_bad_fields"""
+
+    methods: Positional[tuple[str, ...]] = ()
+    """Files that register methods, or names of registered methods; default: all registered methods."""
     only: tuple[str, ...] = ()
     """Only these checks."""
     json: bool = False
-    """A line of JSON a check, for programs."""
+    """Print a line of JSON a check."""
+
+    def run(self) -> None:
+        """Print the outcome of every check.
+
+        Raises:
+            CheckError: some fail.
+        """
+        jax.config.update("jax_num_cpu_devices", max(4, len(os.sched_getaffinity(0))))
+        load_plugins()
+        failures = [name for cls in _classes(self.methods) for name in self._failures(cls)]
+        if failures:
+            raise CheckError(f"{len(failures)} checks fail: {', '.join(failures)}")
+
+    def _failures(self, cls: Any) -> list[str]:
+        """Print the outcome of each check of one method; return METHOD/CHECK of those that fail."""
+        from da_bench.testing import line, results
+
+        failures = []
+        if not self.json:
+            print(f"{cls.name}:")
+        for result in results(cls, self.only):
+            facts = {"method": cls.name, **result._asdict()}
+            print(json.dumps(facts) if self.json else f"  {line(result)}", flush=True)
+            if not result.ok:
+                failures.append(f"{cls.name}/{result.check}")
+        return failures
 
 
-def check(arguments: list[str]) -> None:
-    """`da-bench check`."""
-    asked = tyro.cli(Check, args=arguments, prog="da-bench check")
-    import jax
-
-    jax.config.update("jax_num_cpu_devices", max(4, len(os.sched_getaffinity(0))))
-    failures = [name for cls in _classes(asked.what) for name in _failures(cls, asked)]
-    if failures:
-        raise CheckError(f"{len(failures)} checks fail: {', '.join(failures)}")
-
-
-def _failures(cls: Any, asked: Check) -> list[str]:
-    from da_bench.testing import line, results
-
-    failures = []
-    if not asked.json:
-        print(f"{cls.name}:")
-    for one in results(cls, asked.only):
-        print(json.dumps({"method": cls.name, **one._asdict()}) if asked.json else f"  {line(one)}", flush=True)
-        failures += [] if one.ok else [f"{cls.name}/{one.check}"]
-    return failures
-
-
-def _classes(what: tuple[str, ...]) -> list[Any]:
-    """The methods that files register, and those of the names that are given."""
-    from da_bench.methods import METHODS, load_plugins
-
-    load_plugins()
-    if not what:
+def _classes(methods: tuple[str, ...]) -> list[Any]:
+    """The methods of the given files and names; all registered methods if nothing is given."""
+    if not methods:
         return list(METHODS.values())
-    return [cls for each in what for cls in (_registered_by(Path(each)) if each.endswith(".py") else [METHODS[each]])]
+    return [
+        cls for name in methods for cls in (_registered_by(Path(name)) if name.endswith(".py") else [METHODS[name]])
+    ]
 
 
 def _registered_by(path: Path) -> list[Any]:
-    from da_bench.methods import METHODS
+    """The methods that a file registers.
 
+    Raises:
+        UserError: no such file, it cannot be loaded, or it registers none.
+    """
     if not path.is_file():
         raise UserError(f"no such file: {path}")
     before = set(METHODS)
@@ -79,3 +90,8 @@ def _registered_by(path: Path) -> list[Any]:
     if not set(METHODS) - before:
         raise UserError(f"{path} registers no method: put @da.methods.register above its class")
     return [cls for name, cls in METHODS.items() if name not in before]
+
+
+def main(words: Words) -> None:
+    """Check the methods that are named."""
+    read(Check, words).run()

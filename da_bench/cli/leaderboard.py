@@ -1,52 +1,49 @@
-"""`da-bench leaderboard`: the static site of all that is on record."""
+"""`da-bench leaderboard`: the static site of all records and submissions."""
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
-import tyro
+from da_bench.cli.options import DataRoot
+from da_bench.cli.parse import Words, run_group
+from da_bench.leaderboard.site.build import build, gather
+from da_bench.reporting.tables.rules import check_rule
 
-from da_bench.core.config import UserError, did_you_mean
+DESCRIPTION = """A static site of the records of results folders, and of submissions.
 
-HELP = """usage: da-bench leaderboard build [OPTIONS]
-
-A static site of the records of results folders, and of submissions, from numbers computed from their predictions.
-
-da-bench leaderboard build --help says more.
+Every accuracy on it is computed from predictions.
 """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Build:
-    """Write the site: pages that open from a disk, need no network, and load nothing from elsewhere."""
+    """Write the site: pages that open from a disk, need no network and load nothing from elsewhere."""
+
+    EXAMPLES: ClassVar[str] = """  $ da-bench leaderboard build --results results --out site
+  $ da-bench leaderboard build --submissions submissions --verdicts verdicts"""
 
     results: tuple[Path, ...] = (Path("results"),)
     """Folders whose runs/ hold records."""
     submissions: Path | None = None
-    """A folder of submissions, each a folder or a zip archive; each is checked first, and refused ones are left out."""
+    """Folder of submissions, each a folder or a zip archive. Each is checked first; refused ones are left out."""
     verdicts: Path | None = None
-    """A folder of what `da-bench submit check --verdict` wrote: what was made again, and audited."""
-    data_root: Path | None = None
-    """Folder of your data sets; default: the variable DA_BENCH_DATA."""
+    """Folder of files that `da-bench submit check --verdict` wrote; they say which runs were repeated and audited."""
+    data_root: DataRoot = None
     rule: str = "last"
-    """The selection rule that is shown first."""
+    """Selection rule that is shown first."""
     out: Path = Path("results/leaderboard")
-    """The folder to write."""
+    """Folder to write."""
+
+    def run(self) -> None:
+        """Write the pages and name the submissions that are left out."""
+        check_rule(self.rule)
+        gathered = gather(self.results, self.submissions, self.verdicts, self.data_root)
+        for reason in gathered.left_out:
+            print(f"left out: {reason}")
+        written = build(gathered, self.out, self.rule)
+        print(f"{len(written)} files in {self.out}; open {self.out / 'index.html'}")
 
 
-def leaderboard(arguments: list[str]) -> None:
-    """`da-bench leaderboard`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP, end="")
-        return
-    if arguments[0] != "build":
-        raise UserError(f"unknown '{arguments[0]}'{did_you_mean(arguments[0], ['build'])}")
-    asked = tyro.cli(Build, args=arguments[1:], prog="da-bench leaderboard build")
-    from da_bench.leaderboard.site.build import build, gather
-    from da_bench.reporting.tables.rules import check_rule
-
-    check_rule(asked.rule)
-    gathered = gather(asked.results, asked.submissions, asked.verdicts, asked.data_root)
-    for one in gathered.left_out:
-        print(f"left out: {one}")
-    written = build(gathered, asked.out, asked.rule)
-    print(f"{len(written)} files in {asked.out}; open {asked.out / 'index.html'}")
+def main(words: Words) -> None:
+    """Run `da-bench leaderboard build`, its only command."""
+    run_group({"build": Build}, words, DESCRIPTION)

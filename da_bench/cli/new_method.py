@@ -1,14 +1,16 @@
-"""`da-bench new-method`: a file that is a method already, to be made into another."""
+"""`da-bench new-method`: a file with a working method, ready to be changed into another."""
 
 import dataclasses
 import keyword
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-import tyro
+from tyro.conf import Positional
 
-from da_bench.core.config import UserError
+from da_bench.cli.parse import Words, read
+from da_bench.core.config import UserError, snake_case
+from da_bench.methods import METHODS, load_plugins
 
 TEMPLATE = '''"""{title}."""
 
@@ -50,32 +52,40 @@ EXPERIMENTS = da.over_seeds(
 
 @dataclasses.dataclass(frozen=True)
 class NewMethod:
-    """Write a file with a method that works, its paper and its experiment, to be changed into your own."""
+    """Write a file with a working method, its paper and its experiment, ready to be changed into another."""
 
-    name: Annotated[str, tyro.conf.Positional]
-    """Of its class, as in MeanGap; the file is mean_gap.py."""
+    EXAMPLES: ClassVar[str] = """  $ da-bench new-method MeanGap
+  $ da-bench check mean_gap.py
+  $ da-bench run mean_gap.py"""
+
+    name: Positional[str]
+    """Name of the class, such as MeanGap; the file is mean_gap.py."""
     folder: Path = Path()
-    """Where to put it."""
+    """Folder of the file."""
+
+    def run(self) -> None:
+        """Write the file and print the next commands.
+
+        Raises:
+            UserError: the name is no class name or is taken, the file exists, or it cannot be written.
+        """
+        load_plugins()
+        if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", self.name) or keyword.iskeyword(self.name):
+            raise UserError(f"'{self.name}' cannot be the name of a class; write it like MeanGap")
+        name = snake_case(self.name)
+        if name in METHODS:
+            raise UserError(f"there is a method '{name}' already; choose another name")
+        path = self.folder / f"{name}.py"
+        try:
+            with path.open("x", encoding="utf-8") as file:  # never overwrites
+                file.write(TEMPLATE.format(name=self.name, title=name.replace("_", " ").capitalize()))
+        except FileExistsError:
+            raise UserError(f"{path} exists already; remove it, or choose another name") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}") from error
+        print(f"written: {path}\n  da-bench check {path}\n  da-bench run {path}")
 
 
-def new_method(arguments: list[str]) -> None:
-    """`da-bench new-method`."""
-    asked = tyro.cli(NewMethod, args=arguments, prog="da-bench new-method")
-    from da_bench.core.config import snake_case
-    from da_bench.methods import METHODS, load_plugins
-
-    load_plugins()
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", asked.name) or keyword.iskeyword(asked.name):
-        raise UserError(f"'{asked.name}' cannot be the name of a class; write it as in MeanGap")
-    short = snake_case(asked.name)
-    if short in METHODS:
-        raise UserError(f"there is a method '{short}' already; choose another name")
-    path = asked.folder / f"{short}.py"
-    try:
-        with path.open("x", encoding="utf-8") as file:  # never over what is there
-            file.write(TEMPLATE.format(name=asked.name, title=short.replace("_", " ").capitalize()))
-    except FileExistsError:
-        raise UserError(f"{path} is there already; remove it, or choose another name") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
-    print(f"written: {path}\n  da-bench check {path}\n  da-bench run {path}")
+def main(words: Words) -> None:
+    """Write the file."""
+    read(NewMethod, words).run()

@@ -1,32 +1,36 @@
-"""`da-bench submit`: runs as a submission of predictions, and whether one is what it says."""
+"""`da-bench submit`: pack runs as a submission of predictions, or check a submission."""
 
 import dataclasses
 import runpy
 import sys
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
-import tyro
+from tyro.conf import Positional
 
-from da_bench.core.config import UserError, did_you_mean
+from da_bench.cli.options import DataRoot, use_devices
+from da_bench.cli.parse import Words, run_group
+from da_bench.core.config import UserError
+from da_bench.core.storage import write_atomic
 from da_bench.core.strict_json import StrictError
+from da_bench.leaderboard.submission import check as checks
+from da_bench.leaderboard.submission.pack import pack, runs
+from da_bench.leaderboard.submission.package import read
 
-HELP = """usage: da-bench submit WHAT [OPTIONS]
-
-  pack    the runs of a results folder as a submission: predictions, configs, environments, and their hashes
-  check   a submission: read strictly, its numbers computed again, compared with what is known, runs made again
-
-da-bench submit WHAT --help says more.
-"""
+DESCRIPTION = """Submissions to the leaderboard: predictions and their provenance, never numbers."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pack:
-    """Pack the finished runs of a results folder."""
+    """Pack finished runs: predictions, configs, environments and their hashes."""
+
+    EXAMPLES: ClassVar[str] = (
+        """  $ da-bench submit pack --name "My method" --authors "A. Author" --methods my_method --out mine.zip"""
+    )
 
     name: str
-    """What the leaderboard calls it: letters, digits, space and ._+()-, at most 60."""
+    """Name on the leaderboard: letters, digits, space and ._+()-, at most 60 characters."""
     authors: tuple[str, ...]
     """Who submits it."""
     results: Path = Path("results")
@@ -34,111 +38,102 @@ class Pack:
     methods: tuple[str, ...] = ()
     """Only the runs of these methods; default: all. The upper bound is never packed."""
     rule: str = "last"
-    """The selection rule declared for the comparison: last, or one of `da-bench list validators`."""
+    """Selection rule that the comparison declares: last, or one of `da-bench list validators`."""
     link: str | None = None
-    """A page that says more: https://..."""
+    """Page with more information: https://..."""
     citation: Path | None = None
-    """A file of BibTeX entries."""
+    """File of BibTeX entries."""
     code: Path | None = None
-    """The file that registers the method, where it is not one of da_bench's."""
+    """File that registers the method, if it is not part of da_bench."""
     out: Path = Path("submission.zip")
-    """A zip archive, or a folder where the name does not end so."""
+    """A zip archive, or a folder if the name does not end in .zip."""
+
+    def run(self) -> None:
+        """Write the submission."""
+        citation = _read_text(self.citation) if self.citation else ""
+        if self.code:
+            _read_text(self.code)  # refuses a file that cannot be read before the runs are packed
+        about = {
+            "name": self.name,
+            "authors": list(self.authors),
+            "link": self.link,
+            "rule": self.rule,
+            "citation": citation,
+        }
+        packed = pack(self.results, self.out, about, self.methods, self.code)
+        print(f"{self.out}: {len(packed.runs)} runs; check it with `da-bench submit check {self.out}`")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Check:
-    """Check a submission; exit code 1 where it is refused.
-
-    Refused is what is false, flagged what is improbable, noted what cannot be known. Nothing of a submission is run
-    unless --rerun, --audit or --run-code say so.
-    """
-
-    what: Annotated[Path, tyro.conf.Positional]
-    """The folder or zip archive."""
-    against: tuple[Path, ...] = ()
-    """Results folders whose records it is compared with: copies, upper bounds, where others err."""
-    data_root: Path | None = None
-    """Folder of your data sets; default: the variable DA_BENCH_DATA."""
-    rerun: int = 0
-    """Make so many of its runs, drawn at random, again, each with the other seeds of its setting."""
-    audit: bool = False
-    """Hold its methods to the check that target labels cannot reach them."""
-    run_code: bool = False
-    """Load the code that it brings. It can do all that you can: look at it first, or do it where nothing is to lose."""
-    verdict: Path | None = None
-    """Write what was found to this file, for `da-bench leaderboard build --verdicts`."""
-    json: bool = False
-    """What was found as a line of JSON, for programs."""
-
-
-def submit(arguments: list[str]) -> None:
-    """`da-bench submit`."""
-    whats: dict[str, Callable[[list[str]], None]] = {"pack": pack, "check": check}
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP, end="")
-        return
-    if arguments[0] not in whats:
-        raise UserError(f"unknown '{arguments[0]}'{did_you_mean(arguments[0], whats)}")
-    whats[arguments[0]](arguments[1:])
-
-
-def pack(arguments: list[str]) -> None:
-    """`da-bench submit pack`."""
-    asked = tyro.cli(Pack, args=arguments, prog="da-bench submit pack")
-    from da_bench.leaderboard.submission.pack import pack as pack_runs
-
-    about = {"name": asked.name, "authors": list(asked.authors), "link": asked.link, "rule": asked.rule}
-    citation = "" if asked.citation is None else _text(asked.citation)
-    for given in (asked.code,) if asked.code else ():
-        _text(given)
-    made = pack_runs(asked.results, asked.out, {**about, "citation": citation}, asked.methods, asked.code)
-    print(f"{asked.out}: {len(made.runs)} runs; look at it with `da-bench submit check {asked.out}`")
-
-
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
-def check(arguments: list[str]) -> None:
-    """`da-bench submit check`."""
-    asked = tyro.cli(Check, args=arguments, prog="da-bench submit check")
-    from da_bench.leaderboard.submission import check as checks
-    from da_bench.leaderboard.submission.pack import runs
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """Check a submission: read it strictly and compute its numbers again; exit code 1 if it is refused.
 
-    others = [run for folder in asked.against for run in runs(folder)]
-    if asked.run_code:
-        _load_code(asked.what)
-    report = checks.check(asked.what, others, asked.data_root)
-    if report.verdict != "refused" and asked.rerun:
-        report = checks.again(report, asked.rerun, asked.data_root)
-    if report.verdict != "refused" and asked.audit:
-        report = checks.audit(report)
-    _show(report, asked)
+    False statements are refused, improbable ones flagged, and those that cannot be verified noted. No code of a
+    submission runs without --rerun, --audit or --run-code.
+    """
+
+    EXAMPLES: ClassVar[str] = """  $ da-bench submit check mine.zip --against results
+  $ da-bench submit check mine.zip --rerun 1 --audit --verdict verdicts/mine.json"""
+
+    submission: Positional[Path]
+    """The folder or zip archive."""
+    against: tuple[Path, ...] = ()
+    """Results folders to compare it with: copies, upper bounds, errors in unlikely places."""
+    data_root: DataRoot = None
+    rerun: int = 0
+    """Number of its runs, drawn at random, to repeat, each with the other seeds of its setting."""
+    audit: bool = False
+    """Check that target labels cannot reach its methods."""
+    run_code: bool = False
+    """Load the code of the submission. It can do everything that you can: read it first, or use a throwaway machine."""
+    verdict: Path | None = None
+    """Write the findings to this file, for `da-bench leaderboard build --verdicts`."""
+    json: bool = False
+    """Print the findings as a line of JSON."""
+
+    def run(self) -> None:
+        """Print the findings.
+
+        Raises:
+            StrictError: the submission is refused.
+        """
+        if self.rerun:
+            use_devices()
+        others = [run for folder in self.against for run in runs(folder)]
+        if self.run_code:
+            _load_code(self.submission)
+        report = checks.check(self.submission, others, self.data_root)
+        if report.verdict != "refused" and self.rerun:
+            report = checks.again(report, self.rerun, self.data_root)
+        if report.verdict != "refused" and self.audit:
+            report = checks.audit(report)
+        self._show(report)
+
+    def _show(self, report: Any) -> None:
+        if self.verdict is not None:
+            write_atomic(self.verdict, checks.as_json(report))
+        print(checks.as_json(report) if self.json else "\n".join(checks.lines(report)))
+        sys.stdout.flush()
+        if report.verdict == "refused":
+            raise StrictError(f"{self.submission} is refused")
 
 
-def _load_code(what: Path) -> None:
-    """Run the files of code/ of a submission, from copies in a folder of their own."""
-    import tempfile
-
-    from da_bench.leaderboard.submission.package import read
-
-    for name, content in read(what).code.items():
+def _load_code(submission: Path) -> None:
+    """Run the files in code/ of a submission, from copies in a temporary folder."""
+    for name, content in read(submission).code.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(name).name
             path.write_bytes(content)
             runpy.run_path(str(path))
 
 
-def _show(report: Any, asked: Check) -> None:
-    from da_bench.core.storage import write_atomic
-    from da_bench.leaderboard.submission.check import as_json, lines
-
-    if asked.verdict is not None:
-        write_atomic(asked.verdict, as_json(report))
-    print(as_json(report) if asked.json else "\n".join(lines(report)))
-    sys.stdout.flush()
-    if report.verdict == "refused":
-        raise StrictError(f"{asked.what} is refused")
+def main(words: Words) -> None:
+    """Run `da-bench submit pack` or `da-bench submit check`."""
+    run_group({"pack": Pack, "check": Check}, words, DESCRIPTION)

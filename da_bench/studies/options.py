@@ -28,23 +28,35 @@ APART_TOGETHER = (
 
 @setting
 class Options:
-    """Where and how a study runs; nothing of it changes a result, but for the rounding of sums over several devices.
+    """Where and how a study runs.
 
-    results: folder of the records; data_root: folder of the user's data sets (default: $DA_BENCH_DATA);
-    at_once: runs computed side by side on a device, None: what suits the network and the device; devices_per_run: over
-    which the rows of a run's batches are spread, for networks that are too large for one; resident_gib: GiB of
-    stored inputs up to which a task's data are held on every device, larger ones are streamed from disk, run by run
-    (`pip install "da-bench[stream]"`); workers: threads that read ahead of a streamed run, 0: none; wandb: mirror each
-    record ("offline" or "online"); progress: a live line, JSON lines on the standard output, or nothing;
-    checkpoint_seconds: time between two checkpoints of what is being made, at least; shard: (i, n), make only the
-    i-th of n equal shares, i from 1; isolate: every run in a process of its own, so that what kills it is recorded and
-    the rest goes on; timeout: seconds that such a process may take; retry: make failed runs again; executor: "ray",
-    every run isolated so on a node of the Ray cluster that there is (`pip install "da-bench[ray]"`), all nodes having
-    the folders of results and data at the same path; run_cpus, run_gpus: what a run then asks of a node; validators:
-    "quick", those that need no more than predictions, or "all", for which some rows' features are kept at every
-    evaluation, with the measures of transferability: about half a second a run; reverse: train the reverse learner of
-    every run without target labels, too, for the rule `reverse_validation`: as long again; or the names of the methods
-    of whose runs alone. A run on record is not judged again.
+    No option changes a result, except for the rounding of sums over several devices.
+
+    Args:
+        results: folder of records, tables and plots.
+        data_root: folder of the user's data sets; default: the variable DA_BENCH_DATA.
+        at_once: number of runs computed side by side on a device; default: what suits the network and the device.
+        devices_per_run: number of devices over which the rows of a run's batches are spread, for networks that are too
+            large for one device.
+        resident_gib: GiB of stored inputs up to which a task's data stay in the memory of every device. Larger data
+            are streamed from disk, run by run; pip install "da-bench[stream]".
+        workers: threads that read ahead of a streamed run; 0: none.
+        wandb: mirror each record to Weights & Biases.
+        progress: "line" shows a live line, "json" prints JSON lines, "none" prints nothing.
+        checkpoint_seconds: least time between two checkpoints of unfinished runs, in seconds.
+        shard: (i, n) makes only the i-th of n equal shares of the runs; i is from 1 to n.
+        isolate: make every run in a process of its own, so that a crash is recorded and the other runs go on.
+        timeout: seconds that an isolated run may take; default: no limit.
+        retry: repeat failed runs.
+        executor: "here", in this process; or "ray", every run isolated on a node of the running Ray cluster, whose
+            nodes all see the folders of results and data at the same path; pip install "da-bench[ray]".
+        run_cpus: CPUs that a run reserves on a node of the Ray cluster.
+        run_gpus: GPUs that a run reserves on a node of the Ray cluster; 0.5 for two runs on each.
+        validators: "quick", those that need only predictions; or "all", also those that compare features, and the
+            measures of transferability. The features of some rows are then kept at every evaluation, about half a
+            second a run. A run on record is not scored again.
+        reverse: train each run's reverse model as well, without target labels, for the rule `reverse_validation`: as
+            long again. A tuple names the methods whose runs are reversed.
     """
 
     results: Path = Path("results")
