@@ -11,7 +11,8 @@ from da_bench.cli.parse import Words, print_commands, take
 
 DESCRIPTION = """Domain adaptation benchmarks in JAX.
 
-Every run leaves a record, and a recorded run is not repeated. `da-bench COMMAND --help` explains a command.
+Every run leaves a record, and a recorded run is not repeated. `da-bench COMMAND --help` explains a command;
+`da-bench --version` prints the version.
 
 Examples:
   $ da-bench list methods

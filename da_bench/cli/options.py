@@ -1,19 +1,17 @@
 """Options that several commands share; those of a study are the fields of `studies.Options`."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-import jax
 from tyro.conf import arg
 
+from da_bench.cli import devices
 from da_bench.core.config import UserError
-from da_bench.core.storage import cache_folder
 from da_bench.data.transforms import View
 from da_bench.reporting.tables.rules import check_rule
 from da_bench.studies.experiment import Experiment
-from da_bench.studies.options import APART_TOGETHER, Options
+from da_bench.studies.options import Options
 from da_bench.training.step import Training
 
 LabelsFrom = Literal["source", "target", "both"]
@@ -67,9 +65,9 @@ class StudyCommand:
         progress = "none" if self.quiet else "json" if self.json else "line"
         return Options(**{**values, "shard": read_shard(self.study.shard), "progress": progress})
 
-    def use_devices(self) -> None:
-        """Prepare the devices for the runs; see the function of this name."""
-        use_devices(self.study.isolate or self.study.executor == "ray", self.distributed)
+    def set_up_devices(self) -> None:
+        """Prepare JAX for the runs; see `devices.set_up`."""
+        devices.set_up(self.study.isolate or self.study.executor == "ray", self.distributed)
 
 
 def read_shard(text: str) -> tuple[int, int]:
@@ -85,34 +83,6 @@ def read_shard(text: str) -> tuple[int, int]:
     if not (slash and i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
         raise UserError(f"--shard {text}: give the number of a share and of all shares, such as 1/8 or 8/8")
     return int(i), int(n)
-
-
-def use_devices(isolate: bool = False, distributed: bool = False) -> None:
-    """Use one CPU device a core, as runs are spread over devices, and keep compiled programs in the cache folder.
-
-    Must be called before JAX is first used.
-
-    Args:
-        isolate: leave accelerators to the processes of the runs, since this one would reserve most of their memory.
-        distributed: connect to the other processes.
-
-    Raises:
-        UserError: both.
-    """
-    if isolate and distributed:  # before it waits for the other processes
-        raise UserError(APART_TOGETHER)
-    if isolate:
-        jax.config.update("jax_platforms", "cpu")
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder("programs")))
-    if distributed:
-        variables = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
-        numbers: Any = {
-            name: int(os.environ[variable]) for name, variable in variables.items() if variable in os.environ
-        }
-        jax.distributed.initialize(**numbers)  # the cluster's scheduler provides the others
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import contextlib
 import difflib
 import inspect
 import io
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -117,14 +118,15 @@ def read(command: Any, words: Words) -> Any:
         UserError: an unknown, missing or malformed option.
         SystemExit: with code 0, after printing help.
     """
-    box = io.StringIO()
+    printed = io.StringIO()
+    quiet = contextlib.nullcontext() if {"-h", "--help"} & set(words.rest) else contextlib.redirect_stdout(printed)
     try:
-        with contextlib.redirect_stderr(box):
+        with quiet, contextlib.redirect_stderr(printed):  # without a terminal, tyro prints no frames and colours
             options, unknown = tyro.cli(command, **_arguments(command, words), return_unknown_args=True)
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise _error(_message(box.getvalue(), words), words) from None
+        raise _error(_message(printed.getvalue()), words) from None
     if unknown:
         raise _error(_unknown(unknown[0], command, words), words)
     return options
@@ -143,15 +145,15 @@ def _arguments(command: Any, words: Words) -> dict[str, Any]:
     return {"args": words.rest, "prog": words.program, "description": description, "config": MARKERS}
 
 
-def _message(box: str, words: Words) -> str:
-    """The first paragraph of a box of tyro's as one line."""
+def _message(box: str) -> str:
+    """The first paragraph of tyro's report, a title over a rule and indented lines, as one line."""
     from da_bench.core.config import did_you_mean
 
-    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
-    if lines[0] == "Required options":  # the names are indented by four, their help by eight
-        names = re.findall(r"^│ {5}(\S.*?) *│$", box, re.MULTILINE)
-        return "missing: " + ", ".join(name for name in names if not name.startswith(words.program))
-    text = " ".join(lines[1 : lines.index("", 1)])
+    title, _, *lines = box.splitlines()
+    paragraph = list(itertools.takewhile(lambda line: line.strip(" -"), lines))  # up to a rule or an empty line
+    if title.strip() == "Required options":  # the names are indented by six, their help by more
+        return "missing: " + ", ".join(line.strip() for line in paragraph if re.match(r" {6}\S", line))
+    text = " ".join(line.strip() for line in paragraph)
     if wrong := re.match(r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\)\.", text):
         value, option, choices = wrong.groups()
         known = re.findall(r"'([^']*)'", choices)

@@ -4,7 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from da_bench.cli.options import DataRoot, use_devices
+from da_bench.cli import devices
+from da_bench.cli.options import DataRoot
 from da_bench.cli.parse import Words, read
 from da_bench.cli.report import ReportCommand
 from da_bench.reporting import inspect
@@ -40,7 +41,7 @@ class Plot(ReportCommand):
         print(*paths, sep="\n")
 
     def _write_single_runs(self) -> list[Path]:
-        use_devices()
+        devices.set_up()
         figures = {}
         if self.confusion:
             figure = inspect.confusion(self.results, self.confusion, self.data_root, self.rule)

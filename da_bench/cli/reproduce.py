@@ -36,7 +36,7 @@ class Reproduce(StudyCommand):
         """List the reproductions, check one quickly, or make one and write its card."""
         if self.quick and not name:
             raise UserError("--quick checks one reproduction: da-bench reproduce NAME --quick")
-        self.use_devices()
+        self.set_up_devices()
         if not name:
             _print_list()
         elif self.quick:

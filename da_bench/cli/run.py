@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from tyro.conf import Positional, arg
 
-from da_bench.cli.options import ExperimentCommand, StudyCommand, StudyOptions, use_devices
+from da_bench.cli import devices
+from da_bench.cli.options import ExperimentCommand, StudyCommand, StudyOptions
 from da_bench.cli.parse import Words, read
 from da_bench.core.config import UserError
 from da_bench.core.distributed import is_primary
@@ -36,7 +37,7 @@ class RunFile(StudyCommand):
 
     def run(self, path: Path) -> None:
         """Make the missing runs of a file, then print and write the tables."""
-        self.use_devices()
+        self.set_up_devices()
         check_name(path.stem)
         results = study(from_file(path), self.options())
         complete = path.suffix == ".py" and self.study.shard == "1/1" and is_primary()
@@ -83,7 +84,7 @@ def main(words: Words) -> None:
         read(RunFile, words).run(Path(what))
         return
     isolate = not {"--isolate", "ray", "--executor=ray"}.isdisjoint(words.rest)
-    use_devices(isolate, "--distributed" in words.rest)  # before plug-ins are imported, which may use JAX
+    devices.set_up(isolate, "--distributed" in words.rest)  # before plug-ins are imported, which may use JAX
     load_plugins()
     read(method_command(METHODS[what]), words).run()
 

@@ -45,7 +45,7 @@ class Search(ExperimentCommand):
 
     def run(self, names: list[str]) -> None:
         """Make the missing runs of the named methods and print the tables."""
-        self.use_devices()
+        self.set_up_devices()
         load_plugins()
         methods = [METHODS[name]() for name in dict.fromkeys(["source_only", *names])]
         show(self._results([self.experiment(method) for method in methods]), self)

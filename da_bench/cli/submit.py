@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from tyro.conf import Positional
 
-from da_bench.cli.options import DataRoot, use_devices
+from da_bench.cli import devices
+from da_bench.cli.options import DataRoot
 from da_bench.cli.parse import Words, run_group
 from da_bench.core.config import UserError
 from da_bench.core.storage import write_atomic
@@ -105,7 +106,7 @@ class Check:
             StrictError: the submission is refused.
         """
         if self.rerun:
-            use_devices()
+            devices.set_up()
         others = [run for folder in self.against for run in runs(folder)]
         if self.run_code:
             _load_code(self.submission)

@@ -8,9 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-import tyro
 
 from da_bench import cli
+from da_bench.cli.parse import Words, read
+from da_bench.cli.run import method_command
 from da_bench.core.config import Positive, UserError, setting
 from da_bench.data import tasks
 from da_bench.evaluation.validators import VALIDATORS
@@ -20,7 +21,8 @@ from da_bench.studies import study as execute
 
 FILE = """
 import da_bench as da
-from baselines import LogisticRegression, target_only
+from baselines import target_only
+from da_bench.classical import LogisticRegression
 
 TRAINING = da.Training(steps=10, evaluations=2, batch_size=16)
 methods = [da.methods.SourceOnly(), da.methods.Dann(widths=(4,))]
@@ -34,7 +36,7 @@ EXPERIMENTS = [*da.over_seeds([*runs, target_only(runs[0])], 2), SHALLOW]
 def here(tmp_path, monkeypatch):
     """In an empty folder, with the devices that the tests have already set up."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_use_devices", lambda *_: None)
+    monkeypatch.setattr("da_bench.cli.devices.set_up", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def study(tmp_path_factory):
     (folder / "small.py").write_text(FILE)
     patch = pytest.MonkeyPatch()
     with patch.context() as context:
-        context.setattr(cli, "_use_devices", lambda *_: None)
+        context.setattr("da_bench.cli.devices.set_up", lambda *_: None)
         assert cli.main(["run", str(folder / "small.py"), "--results", str(folder / "results")]) == 0
     return folder
 
@@ -81,8 +83,8 @@ def test_a_reader_that_has_gone_is_no_fault():
 def test_help_imports_nothing_heavy():
     script = "import sys; from da_bench.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert {"jax", "flax", "numpy", "tyro", "pydantic", "wandb", "matplotlib"}.isdisjoint(done.stderr.split())
-    assert "da-bench VERB" in done.stdout
+    assert {"jax", "flax", "numpy", "pydantic", "wandb", "matplotlib"}.isdisjoint(done.stderr.split())
+    assert "da-bench COMMAND" in done.stdout
 
 
 @pytest.mark.parametrize("verb", ["run", "search", "table", "plot", "list"])
@@ -95,11 +97,21 @@ def test_every_verb_explains_itself(verb, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["rnu"], "unknown verb 'rnu'; did you mean 'run'?"),
+        (["rnu"], "unknown command 'da-bench rnu'; did you mean 'run'?"),
+        (["run", "--task", "moons/35"], "before '--task'"),
+        (["run", "dann"], "missing: --task"),
+        (["run", "dann", "--task"], "--task needs a value"),
+        (["run", "dann", "--task", "moons/35", "--seeds", "x"], "--seeds: 'x' is not a whole number"),
+        (["run", "dann", "--task", "moons/35", "--weight", "x"], "--weight: 'x' is not a number"),
+        (["run", "dann", "--task", "moons/35", "extra"], "unexpected argument 'extra'"),
+        (["run", "dann", "--task", "moons/35", "--wandb", "onlien"], "did you mean 'online'?"),
+        (["run", "dann", "--task", "moons/35", "--shard", "3/2"], "--shard 3/2"),
+        (["run", "dann", "--task", "moons/35", "--training.stepss", "2"], "did you mean '--training.steps'?"),
+        (["list"], "missing: KIND"),
         (["run", "dannn", "--task", "moons/35"], "unknown method 'dannn'; did you mean 'dann'?"),
         (["run", "dann", "--task", "moon/35"], "unknown task 'moon/35'; did you mean 'moons/35'?"),
         (["run", "dann", "--task", "moons/35", "--model", "mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
-        (["run", "dann", "--task", "moons/35", "--weigth", "2"], "--weight FLOAT"),
+        (["run", "dann", "--task", "moons/35", "--weigth", "2"], "unknown option '--weigth'; did you mean '--weight'?"),
         (["run", "dann", "--task", "moons/35", "--weight", "-2"], "Dann.weight = -2.0"),
         (["run", "dann", "--task", "moons/35", "--weight", "nan"], "Dann.weight = nan"),
         (["run", "dann", "--task", "moons/35", "--training.learning-rate", "nan"], "Training.learning_rate = nan"),
@@ -114,7 +126,7 @@ def test_every_verb_explains_itself(verb, capsys):
         (["table", "--rule", "lats"], "unknown rule 'lats'; did you mean 'last'?"),
         (["table", "--others", "sdn"], "unknown rule 'sdn'; did you mean 'snd'?"),
         (["run", "dann", "--task", "moons/35", "--rule", "orcale"], "did you mean 'oracle'?"),
-        (["list", "mehtods"], "mehtods"),
+        (["list", "mehtods"], "did you mean 'methods'?"),
         (["search", "dannn", "--task", "moons/35"], "unknown method 'dannn'; did you mean 'dann'?"),
         (["search", "dann", "--task", "moons/35", "--trials", "0"], "trials = 0: at least 1 is needed"),
         (["search", "dann", "--task", "moons/35", "--seeds", "0"], "seeds = 0"),
@@ -131,15 +143,16 @@ def test_every_verb_explains_itself(verb, capsys):
 )
 def test_a_wrong_word_is_one_message_and_leaves_nothing(arguments, says, capsys, tmp_path):
     code, out, err = said(capsys, *arguments)
-    assert code == 2
-    assert says in " ".join((out + err).replace("│", " ").split())
-    assert "Traceback" not in out + err
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.startswith("da-bench: ")
+    assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_on_the_command_line(name):
-    asked = tyro.cli(cli._one_method(METHODS[name]), args=["--task", "moons/35"])
+    asked = read(method_command(METHODS[name]), Words("da-bench run", ["--task", "moons/35"]))
     assert asked.method == METHODS[name]()
 
 
@@ -149,7 +162,7 @@ def test_a_field_that_is_called_like_an_option_is_refused():
         shard: Positive = 1.0
 
     with pytest.raises(UserError, match=r"Crowded.shard: `da-bench run` has an option of this name; rename the field"):
-        cli._one_method(Crowded)
+        method_command(Crowded)
 
 
 def test_a_file_without_experiments(capsys, tmp_path):
@@ -313,4 +326,4 @@ def test_a_search_is_a_program_a_method_with_source_only_beside_it_and_has_a_tab
 def test_a_table_of_searches_where_there_are_none(study, capsys):
     code, _, err = said(capsys, "table", "--of", "search", "--results", str(study / "results"))
     assert code == 2
-    assert "no search among these records: no method at several learning rates; see `da-bench search`" in err
+    assert "`da-bench search`" in err

@@ -30,9 +30,9 @@ def said(capsys, *arguments):
 def test_help_names_every_verb(capsys):
     code, out, _ = said(capsys)
     assert code == 0
-    assert all(f"  {verb} " in out for verb in ("sources", "import", "list", "show", "verify", "classify"))
+    assert all(f"• {verb} " in out for verb in ("sources", "import", "list", "show", "verify", "classify"))
     assert said(capsys, "--help")[1] == out
-    assert said(capsys, "lisst")[2] == "da-bench: da-bench weights has no 'lisst'; did you mean 'list'?\n"
+    assert said(capsys, "lisst")[2] == "da-bench: unknown command 'da-bench weights lisst'; did you mean 'list'?\n"
 
 
 def test_from_a_file_to_weights_that_are_listed_shown_and_verified(capsys, file):
@@ -71,6 +71,6 @@ def test_sources_say_where_and_on_what_terms(capsys):
 
 
 def test_a_run_may_name_its_weights(capsys, file, monkeypatch):
-    monkeypatch.setattr("da_bench.cli._use_devices", lambda *_: None)
+    monkeypatch.setattr("da_bench.cli.devices.set_up", lambda *_: None)
     assert main(["run", "source_only", "--task", "moons/35", "--weights", "none"]) == 2
     assert "none are imported" in capsys.readouterr().err

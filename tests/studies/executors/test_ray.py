@@ -241,7 +241,7 @@ def test_a_task_waits_for_what_a_dead_worker_left(tmp_path, monkeypatch):
 
 def test_the_command_line_says_where(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_use_devices", lambda *_: None)
+    monkeypatch.setattr("da_bench.cli.devices.set_up", lambda *_: None)
     monkeypatch.setitem(sys.modules, "ray", None)
     assert cli.main(["run", "dann", "--task", "moons/35", "--seeds", "1", "--executor", "ray", "--run-gpus", "1"]) == 2
     assert "da-bench[ray]" in capsys.readouterr().err
