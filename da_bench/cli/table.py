@@ -11,11 +11,11 @@ from da_bench.reporting.tables.costs import cost_tables
 from da_bench.reporting.tables.published_tables import published_tables
 from da_bench.reporting.tables.result_tables import result_tables, tables_over_pairs
 from da_bench.reporting.tables.rules import shown_rules
-from da_bench.reporting.tables.write import print_tables
 from da_bench.reporting.tables.search_tables import search_tables
 from da_bench.reporting.tables.selection_tables import selection_tables
 from da_bench.reporting.tables.transferability import transferability_tables
 from da_bench.reporting.tables.validators import validator_tables
+from da_bench.reporting.tables.write import print_tables
 
 Kind = Literal[
     "results",
