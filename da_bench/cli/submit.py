@@ -5,7 +5,7 @@ import runpy
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tyro.conf import Positional
 
@@ -15,9 +15,10 @@ from da_bench.cli.parse import Words, run_group
 from da_bench.core.config import UserError
 from da_bench.core.storage import write_atomic
 from da_bench.core.strict_json import StrictError
-from da_bench.leaderboard.submission import check as checks
-from da_bench.leaderboard.submission.pack import pack, runs
-from da_bench.leaderboard.submission.package import read
+from da_bench.leaderboard.submission.check import Report, audit_methods, check_submission, rerun_sample
+from da_bench.leaderboard.submission.reader import read_submission
+from da_bench.leaderboard.submission.verdict import as_json, report_lines
+from da_bench.leaderboard.submission.writer import finished_runs, pack
 
 DESCRIPTION = """Submissions to the leaderboard: predictions and their provenance, never numbers."""
 
@@ -107,20 +108,20 @@ class Check:
         """
         if self.rerun:
             devices.set_up()
-        others = [run for folder in self.against for run in runs(folder)]
+        others = [run for folder in self.against for run in finished_runs(folder)]
         if self.run_code:
             _load_code(self.submission)
-        report = checks.check(self.submission, others, self.data_root)
+        report = check_submission(self.submission, others, self.data_root)
         if report.verdict != "refused" and self.rerun:
-            report = checks.again(report, self.rerun, self.data_root)
+            report = rerun_sample(report, self.rerun, self.data_root)
         if report.verdict != "refused" and self.audit:
-            report = checks.audit(report)
+            report = audit_methods(report)
         self._show(report)
 
-    def _show(self, report: Any) -> None:
+    def _show(self, report: Report) -> None:
         if self.verdict is not None:
-            write_atomic(self.verdict, checks.as_json(report))
-        print(checks.as_json(report) if self.json else "\n".join(checks.lines(report)))
+            write_atomic(self.verdict, as_json(report))
+        print(as_json(report) if self.json else "\n".join(report_lines(report)))
         sys.stdout.flush()
         if report.verdict == "refused":
             raise StrictError(f"{self.submission} is refused")
@@ -128,7 +129,7 @@ class Check:
 
 def _load_code(submission: Path) -> None:
     """Run the files in code/ of a submission, from copies in a temporary folder."""
-    for name, content in read(submission).code.items():
+    for name, content in read_submission(submission).code.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(name).name
             path.write_bytes(content)

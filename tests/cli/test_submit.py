@@ -5,12 +5,12 @@ import json
 import pytest
 
 from da_bench import cli
-from tests.helpers.made import contents_of, places, results, write
+from tests.helpers.synthetic_runs import contents_of, paths_of, results_folder, write_submission
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    return results(tmp_path_factory.mktemp("here"), ("source_only", "coral"), 5)
+    return results_folder(tmp_path_factory.mktemp("here"), ("source_only", "coral"), 5)
 
 
 def said(capsys, *arguments):
@@ -44,10 +44,10 @@ def test_pack_check_and_build(here, tmp_path, capsys):
 def test_a_refused_submission_ends_with_one_message_and_stays_off_the_board(here, tmp_path, capsys):
     said(capsys, *PACK, "--results", here, "--out", tmp_path / "it")
     contents = contents_of(tmp_path / "it")
-    name = places(contents)[0]
+    name = paths_of(contents)[0]
     forged = contents[name].replace(b'"target_accuracy": 0.7', b'"target_accuracy": 0.8')
     assert forged != contents[name]
-    write({**contents, name: forged}, tmp_path / "submissions" / "forged")
+    write_submission({**contents, name: forged}, tmp_path / "submissions" / "forged")
     code, out, err = said(capsys, "submit", "check", tmp_path / "submissions" / "forged", "--json")
     assert code == 1
     assert json.loads(out)["verdict"] == "refused"

@@ -12,8 +12,8 @@ from da_bench.classical import Svm
 from da_bench.core.config import UserError
 from da_bench.core.storage import cache_folder
 from da_bench.core.types import Domain, Splits, Task
-from da_bench.leaderboard.submission.check import tasks_of
-from da_bench.leaderboard.submission.package import Run
+from da_bench.leaderboard.submission.check import load_tasks
+from da_bench.leaderboard.submission.reader import PredictedRun
 from da_bench.methods import Dann
 from da_bench.models import Mlp
 from da_bench.pretrained import representations as msda
@@ -128,7 +128,7 @@ def test_runs_on_it_are_on_record_as_such(tmp_path, monkeypatch):
     assert [one.environment["data"] == task().fingerprint for one in records] == [False, False, True, True]
     assert job.marked_task(runs[0], None).fingerprint == records[0].environment["data"]
     monkeypatch.setattr("da_bench.data.tasks.load", task)
-    (data,) = tasks_of([Run(records[0], {})], None).values()
+    (data,) = load_tasks([PredictedRun(records[0], {})], None).values()
     assert data.fingerprint == records[0].environment["data"]
 
 

@@ -1,7 +1,7 @@
-"""Results folders and submissions -> a folder of pages."""
+"""From results folders and submissions to a folder of pages."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,19 +10,27 @@ from da_bench.core.config import UserError
 from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import RULES
 from da_bench.leaderboard.site import downloads, pages
-from da_bench.leaderboard.site.entries import Entry, Source, entries_of, ranks
-from da_bench.leaderboard.submission.check import check, read_verdict, recompute_all, tasks_of
-from da_bench.leaderboard.submission.pack import runs as runs_of
-from da_bench.leaderboard.submission.package import Run
+from da_bench.leaderboard.site.entries import Source, entries_of, ranks
+from da_bench.leaderboard.submission.check import check_submission, load_tasks, recompute_runs
+from da_bench.leaderboard.submission.reader import PredictedRun
+from da_bench.leaderboard.submission.verdict import read_verdict
+from da_bench.leaderboard.submission.writer import finished_runs, is_finished
 from da_bench.methods import load_plugins
+from da_bench.studies.archive import archive_in, unpack
 from da_bench.studies.experiment import canonical
+from da_bench.studies.records import Record
 
-ASSETS = ("style.css", "script.js")
-OURS = re.compile(r"(?:task|method)_[a-z0-9_.-]+\.html|config_[a-z0-9_.-]+\.json")  # an earlier build may have left it
+STATIC = ("style.css", "script.js")
+GENERATED = re.compile(r"(?:task|method)_[a-z0-9_.-]+\.html|config_[a-z0-9_.-]+\.json")
 
 
 class Gathered(NamedTuple):
-    """What the site is built from, and what was left out of it, with the reason."""
+    """What the site is built from.
+
+    Attributes:
+        sources: records and what was checked about them.
+        left_out: the records and submissions that are not shown, each with the reason.
+    """
 
     sources: list[Source]
     left_out: list[str]
@@ -31,89 +39,118 @@ class Gathered(NamedTuple):
 def gather(
     results: Sequence[Path], submissions: Path | None, verdicts: Path | None, data_root: Path | None = None
 ) -> Gathered:
-    """The records of results folders, recomputed where their data are here, and the submissions that are not refused.
+    """Read and check everything that the site shows.
 
-    A record whose numbers do not follow from its predictions is left out. verdicts: a folder of `Verdict` files.
+    Numbers are recomputed from predictions where the data are available; a record whose numbers do not follow from
+    its predictions is left out, and so is a refused submission.
+
+    Args:
+        results: results folders with published runs, or study folders with an archive of records. A run that is in
+            both is taken with its predictions.
+        submissions: folder of submissions, each a folder or a zip archive.
+        verdicts: folder of files that `da-bench submit check --verdict` wrote.
+        data_root: folder of data sets; None for the variable DA_BENCH_DATA.
 
     Raises:
         UserError: a folder or a verdict cannot be read, or there is nothing to show.
     """
     load_plugins()
-    known = {run.record.id: run for folder in results for run in runs_of(folder)}
-    said = [read_verdict(path) for path in sorted(verdicts.glob("*.json"))] if verdicts else []
-    ours = _own(list(known.values()), said, data_root)
-    theirs = [_submitted(place, list(known.values()), said, data_root) for place in _places(submissions)]
-    sources = [one for found in (ours, *theirs) for one in found.sources if one.records]
+    runs = {run.record.id: run for folder in results for run in finished_runs(folder)}
+    archives = [path for folder in results if (path := archive_in(folder))]
+    archived = {record.id: record for path in archives for record in unpack(path).records if is_finished(record)}
+    verdict_files = [read_verdict(path) for path in sorted(verdicts.glob("*.json"))] if verdicts else []
+    parts = [_from_results(list(runs.values()), list(archived.values()), verdict_files, data_root)]
+    parts += [
+        _from_submission(path, list(runs.values()), verdict_files, data_root) for path in _submissions_in(submissions)
+    ]
+    sources = [source for part in parts for source in part.sources if source.records]
     if not sources:
         raise UserError(f"no finished runs in {', '.join(map(str, results))}; make some with `da-bench run`")
-    return Gathered(sources, [reason for found in (ours, *theirs) for reason in found.left_out])
+    return Gathered(sources, [reason for part in parts for reason in part.left_out])
 
 
-def _places(submissions: Path | None) -> list[Path]:
-    if submissions is None:
+def _submissions_in(folder: Path | None) -> list[Path]:
+    if folder is None:
         return []
-    if not submissions.is_dir():
-        raise UserError(f"no folder of submissions: {submissions}")
-    return sorted(one for one in submissions.iterdir() if not one.name.startswith("."))
+    if not folder.is_dir():
+        raise UserError(f"--submissions {folder}: there is no such folder")
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _own(known: Sequence[Run], said: Sequence[Any], data_root: Path | None) -> Gathered:
-    runs, ids, findings = recompute_all(known, tasks_of(known, data_root))
-    wrong = {one.where: f"{one.where}: {one.what}" for one in findings if one.level == "refused"}
-    kept = [run for run in runs if run.record.id not in wrong]
-    return Gathered([_source(None, kept, ids, said)], list(wrong.values()))
+def _from_results(
+    runs: Sequence[PredictedRun], archived: Sequence[Record], verdicts: Sequence[Any], data_root: Path | None
+) -> Gathered:
+    recomputed = recompute_runs(runs, load_tasks(runs, data_root))
+    refused = {
+        finding.where: f"{finding.where}: {finding.what}"
+        for finding in recomputed.findings
+        if finding.level == "refused"
+    }
+    correct = [run for run in recomputed.runs if run.record.id not in refused]
+    source = _source(None, correct, recomputed.ids, verdicts)
+    with_predictions = {run.record.id for run in runs}
+    rest = [record for record in archived if record.id not in with_predictions]
+    source = source._replace(records=[*source.records, *rest], archived=frozenset(record.id for record in rest))
+    return Gathered([source], list(refused.values()))
 
 
-def _submitted(place: Path, known: Sequence[Run], said: Sequence[Any], data_root: Path | None) -> Gathered:
-    report = check(place, known, data_root)
-    theirs = [one for one in said if report.submission and one["submission"] == report.submission.digest]
-    refused = [one.what for one in report.findings if one.level == "refused"]
-    refused += ["its verdict says so" for one in theirs if one["verdict"] == "refused"]
+def _from_submission(
+    path: Path, known: Sequence[PredictedRun], verdicts: Sequence[Any], data_root: Path | None
+) -> Gathered:
+    report = check_submission(path, known, data_root)
+    own_verdicts = [one for one in verdicts if report.submission and one["submission"] == report.submission.digest]
+    refused = [finding.what for finding in report.findings if finding.level == "refused"]
+    refused += ["refused by its verdict file" for one in own_verdicts if one["verdict"] == "refused"]
     if report.submission is None or refused:
-        return Gathered([], [f"{place}: {refused[0]}"])
-    source = _source(report.submission.manifest, report.runs, report.recomputed, said)
-    flags = [one for one in report.findings if one.level == "flagged" and one.where not in source.rerun]
+        return Gathered([], [f"{path}: {refused[0]}"])
+    source = _source(report.submission.manifest, report.runs, report.recomputed, verdicts)
+    flags = [finding for finding in report.findings if finding.level == "flagged" and finding.where not in source.rerun]
     return Gathered([source._replace(flags=tuple(flags))], [])
 
 
-def _source(manifest: Any, runs: Sequence[Run], ids: frozenset[str], said: Sequence[Any]) -> Source:
-    again = {digest for one in said for digest in one["rerun"]}
-    rerun = frozenset(run.record.id for run in runs if run.digest in again)
-    audited = frozenset(name for one in said for name in one["audited"])
-    return Source(manifest, [run.record for run in runs], ids, rerun, audited)
+def _source(manifest: Any, runs: Sequence[PredictedRun], recomputed: frozenset[str], verdicts: Sequence[Any]) -> Source:
+    repeated = {digest for verdict in verdicts for digest in verdict["rerun"]}
+    rerun = frozenset(run.record.id for run in runs if run.digest in repeated)
+    audited = frozenset(name for verdict in verdicts for name in verdict["audited"])
+    return Source(manifest, [run.record for run in runs], recomputed, rerun, audited)
 
 
 def build(gathered: Gathered, out: Path, rule: str) -> list[Path]:
-    """Write the site into `out` and remove pages there that it no longer has; returns the paths, index.html last."""
+    """Write the site into `out` and delete pages of an earlier build that it no longer has.
+
+    Args:
+        gathered: what `gather` returns.
+        out: folder to write.
+        rule: the selection rule that is shown first.
+
+    Returns:
+        The written paths, index.html last.
+    """
     entries = entries_of(gathered.sources)
-    made = dict(_files(entries, rule))
-    written = [write_atomic(out / name, text) for name, text in made.items()]
-    for stale in out.iterdir():
-        if stale.name not in made and OURS.fullmatch(stale.name):
-            stale.unlink()
+    board = pages.Board(entries, {name: ranks(entries, name) for name in RULES}, rule)
+    contents = dict(_contents(board))
+    written = [write_atomic(out / name, text) for name, text in contents.items()]
+    for path in out.iterdir():
+        if path.name not in contents and GENERATED.fullmatch(path.name):
+            path.unlink()
     return written
 
 
-def _files(entries: Sequence[Entry], rule: str) -> Iterator[tuple[str, str]]:
-    """(name, content) of every file of the site."""
-    placed = {one: ranks(entries, one) for one in RULES}
-    for name in ASSETS:
-        yield name, (files("da_bench.leaderboard.site") / name).read_text(encoding="utf-8")
-    for name in _names(one.task for one in entries):
-        yield pages.task_page(name), pages.task(name, entries, placed, rule)
-    for name in _names(one.method for one in entries):
-        first = next(one for one in entries if one.method == name)
-        yield first.page, pages.method(name, entries, placed, rule)
-    for entry in entries:
+def _contents(board: pages.Board) -> Iterator[tuple[str, str]]:
+    """(file name, content) of every file of the site."""
+    for name in STATIC:
+        yield name, (files("da_bench.leaderboard.site") / "static" / name).read_text(encoding="utf-8")
+    for task in sorted({entry.task for entry in board.entries}):
+        yield pages.task_file(task), pages.task_page(board, task)
+    files_of_methods = {entry.method: pages.method_file(entry) for entry in board.entries}
+    for method, file in sorted(files_of_methods.items()):
+        yield file, pages.method_page(board, method)
+    for entry in board.entries:
         yield pages.config_file(entry), canonical(entry.record.config) + "\n"
-    yield "leaderboard.csv", downloads.as_csv(entries, placed)
-    yield "leaderboard.json", downloads.as_json(entries, placed)
-    yield "leaderboard.bib", downloads.as_bibtex(entries)
-    yield "tasks.html", pages.listing("tasks", entries)
-    yield "methods.html", pages.listing("methods", entries)
-    yield "about.html", pages.about(rule)
-    yield "index.html", pages.index(entries, placed, rule)
-
-
-def _names(values: Iterable[str]) -> list[str]:
-    return sorted(set(values))
+    yield "leaderboard.csv", downloads.as_csv(board)
+    yield "leaderboard.json", downloads.as_json(board)
+    yield "leaderboard.bib", downloads.as_bibtex(board.entries)
+    yield "tasks.html", pages.tasks_page(board)
+    yield "methods.html", pages.methods_page(board)
+    yield "about.html", pages.about_page(board.rule)
+    yield "index.html", pages.index_page(board)

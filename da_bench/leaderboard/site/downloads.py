@@ -1,4 +1,4 @@
-"""The board as CSV, JSON and BibTeX."""
+"""The leaderboard as CSV, JSON and BibTeX."""
 
 import csv
 import io
@@ -6,10 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from da_bench.core.config import UserError
-from da_bench.data import tasks
 from da_bench.leaderboard.site.entries import Entry, documentation, interval, slug
-from da_bench.leaderboard.site.pages import Ranks, references
+from da_bench.leaderboard.site.pages import Board, known_task, references
 from da_bench.reporting.tables.escape import escape_csv, escape_latex
 from da_bench.reporting.tables.text import single_line
 
@@ -19,56 +17,51 @@ FIELDS = (
 )  # fmt: skip
 
 
-def lines(entries: Sequence[Entry], ranks: Ranks) -> list[dict[str, Any]]:
-    """One dict of FIELDS for each entry and rule; accuracies in [0, 1]."""
-    return [_line(i, entry, rule, ranks) for i, entry in enumerate(entries) for rule in entry.rules()]
+def table(board: Board) -> list[dict[str, Any]]:
+    """One row for each entry and rule, with the keys FIELDS; accuracies in [0, 1]."""
+    return [_row(board, i, rule) for i, entry in enumerate(board.entries) for rule in entry.rules()]
 
 
-def _line(i: int, entry: Entry, rule: str, ranks: Ranks) -> dict[str, Any]:
-    mean, half, seeds = interval(entry, rule)
-    rank = ranks[rule].get(i)
-    where = entry.record.environment
+def _row(board: Board, i: int, rule: str) -> dict[str, Any]:
+    entry = board.entries[i]
+    mean, half_width, seeds = interval(entry, rule)
+    rank = board.ranks[rule].get(i)
+    environment = entry.record.environment
     values = (
-        entry.task, entry.record.result["protocol"], entry.method, entry.title, entry.backbone, rule, mean, half, seeds,
-        rank and rank.best, rank and rank.worst, " ".join(slug(one) for one in entry.badges), where.get("commit"),
-        where.get("data"),
+        entry.task, entry.protocol, entry.method, entry.title, entry.backbone, rule, mean, half_width, seeds,
+        rank and rank.best, rank and rank.worst, " ".join(map(slug, entry.badges)), environment.get("commit"),
+        environment.get("data"),
     )  # fmt: skip
-    return dict(zip(FIELDS, (single_line(one) if isinstance(one, str) else one for one in values), strict=True))
+    return dict(zip(FIELDS, (single_line(value) if isinstance(value, str) else value for value in values), strict=True))
 
 
-def as_csv(entries: Sequence[Entry], ranks: Ranks) -> str:
-    """A line an entry and rule; no cell is a formula to a spreadsheet."""
+def as_csv(board: Board) -> str:
+    """The table as CSV. No cell is a formula to a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FIELDS)
-    writer.writerows([escape_csv(one[field]) for field in FIELDS] for one in lines(entries, ranks))
+    writer.writerows([escape_csv(row[field]) for field in FIELDS] for row in table(board))
     return text.getvalue()
 
 
-def as_json(entries: Sequence[Entry], ranks: Ranks) -> str:
-    """The same as a list of objects."""
-    return json.dumps(lines(entries, ranks), ensure_ascii=True, allow_nan=False, indent=0) + "\n"
+def as_json(board: Board) -> str:
+    """The table as a list of objects."""
+    return json.dumps(table(board), ensure_ascii=True, allow_nan=False, indent=0) + "\n"
 
 
 def as_bibtex(entries: Sequence[Entry]) -> str:
-    """What to cite: of our methods and tasks the reference as a note, of submissions their own entries."""
+    """References of our tasks and methods as notes, followed by the BibTeX entries of submissions."""
     notes: dict[str, tuple[str, str]] = {}
     for entry in entries:
-        notes.setdefault(f"task_{slug(entry.task)}", (entry.task, _citation(entry.task)))
+        task = known_task(entry.task)
+        notes.setdefault(f"task_{slug(entry.task)}", (entry.task, task.citation if task else ""))
         if entry.source.manifest is None:
             name = entry.record.config["method"]["name"]
             note = references(documentation(entry)).removeprefix("References: ")
             notes.setdefault(f"method_{slug(name)}", (name, note))
-    own = [_misc(key, *note) for key, note in sorted(notes.items()) if note[1]]
-    theirs = {one.source.manifest["citation"] for one in entries if one.source.manifest}
-    return "\n\n".join([*own, *sorted(one for one in theirs if one)]) + "\n"
-
-
-def _citation(task: str) -> str:
-    try:
-        return tasks.spec(task).citation
-    except UserError:  # of a submission from elsewhere
-        return ""
+    own = [_misc(key, title, note) for key, (title, note) in sorted(notes.items()) if note]
+    submitted = {entry.source.manifest["citation"] for entry in entries if entry.source.manifest}
+    return "\n\n".join([*own, *sorted(filter(None, submitted))]) + "\n"
 
 
 def _misc(key: str, title: str, note: str) -> str:

@@ -1,4 +1,4 @@
-"""Records and submissions -> entries: one a setting and task, with what was checked of it, and its rank."""
+"""Records and submissions as leaderboard entries: one for each setting and task, with its badges and rank."""
 
 import hashlib
 import inspect
@@ -21,20 +21,30 @@ from da_bench.reporting.tables.rows import Row, align_seeds, build_rows, group_b
 from da_bench.studies.records import Record
 
 BADGES = {
-    "recomputed": "every accuracy was computed again from the stored predictions and the task's labels",
-    "re-run": "a run of it was made again from its config, to the same bits",
-    "audited": "shown wrong target labels, which no study shows, its start and its step are the same",
-    "claimed": "the data were not at hand: the numbers are the record's own, and have no rank",
-    "flagged": "something of it is improbable and waits for a person; it has no rank",
+    "recomputed": "every accuracy was recomputed from the stored predictions and the labels of the task",
+    "re-run": "at least one run was repeated from its config and gave the same bits",
+    "audited": "given permuted target labels, which no study does, it starts and steps exactly as before",
+    "archived": "from a study's archive of records, which keeps no predictions: the numbers are those of the records",
+    "claimed": "the data were not available: the numbers are the submitter's own and have no rank",
+    "flagged": "something about it is improbable and awaits a person's decision; it has no rank",
     "preliminary": "fewer than five seeds",
-    "upper bound": "trained on target labels; no method, and without a rank",
+    "upper bound": "trained on target labels; not a method, and without a rank",
 }
+UNRANKED = frozenset({"claimed", "flagged", "upper bound"})
 ENOUGH_SEEDS = 5
 
 
 class Source(NamedTuple):
-    """Where records come from. manifest: of a submission, None of a results folder; recomputed: ids of records whose
-    numbers are; rerun: ids of those made again; audited: names of methods; flags: what is improbable.
+    """Where records come from, and what was checked about them.
+
+    Attributes:
+        manifest: manifest of a submission; None for results folders of one's own.
+        records: finished runs.
+        recomputed: ids of the records whose numbers were recomputed from their predictions.
+        rerun: ids of the records whose runs were repeated with the same result.
+        audited: names of methods that passed the check against label leakage.
+        flags: findings that a person must look at.
+        archived: ids of the records from a study's archive, without predictions.
     """
 
     manifest: Mapping[str, Any] | None
@@ -43,10 +53,18 @@ class Source(NamedTuple):
     rerun: frozenset[str]
     audited: frozenset[str]
     flags: tuple[Finding, ...] = ()
+    archived: frozenset[str] = frozenset()
 
 
 class Entry(NamedTuple):
-    """row: of `rows`, which are all of its task, whatever their source; backbone: what the board calls its network."""
+    """One row of the leaderboard.
+
+    Attributes:
+        row: runs of one setting on one task.
+        rows: all rows of the task from every source; the reference of a gain is among them.
+        source: where the records come from.
+        backbone: the name of its network on the leaderboard.
+    """
 
     row: Row
     rows: list[Row]
@@ -55,61 +73,62 @@ class Entry(NamedTuple):
 
     @property
     def record(self) -> Record:
-        """One of its records."""
+        """The first of its records; all have the same setting."""
         return self.row.first
 
     @property
     def task(self) -> str:
-        """The task's name."""
+        """Name of the task."""
         return str(self.record.config["task"])
 
     @property
+    def protocol(self) -> str:
+        """Protocol of the task, "inductive" or "transductive"."""
+        return str(self.record.result["protocol"])
+
+    @property
     def method(self) -> str:
-        """The registered name of the method, or of the submission."""
+        """Registered name of the method, preceded by that of the submission if it is from one."""
         if self.row.is_bound:
             return "target_only"
-        own = str(self.record.config["method"]["name"])
-        return f"{self.source.manifest['name']} ({own})" if self.source.manifest else own
+        name = str(self.record.config["method"]["name"])
+        return f"{self.source.manifest['name']} ({name})" if self.source.manifest else name
 
     @property
     def title(self) -> str:
-        """The row's name, after the submission's where it is of one."""
+        """Name of the row, preceded by that of the submission if it is from one."""
         return f"{self.source.manifest['name']}: {self.row.name}" if self.source.manifest else self.row.name
 
     @property
-    def page(self) -> str:
-        """The file of its method's page."""
-        return f"method_{slug(self.method)}.html"
-
-    @property
     def badges(self) -> tuple[str, ...]:
-        """Which of BADGES it has."""
+        """The names among `BADGES` that apply."""
         ids = {run.id for run in self.row.runs}
-        has = {
+        applies = {
             "recomputed": ids <= self.source.recomputed,
             "re-run": bool(ids & self.source.rerun),
             "audited": self.record.config["method"]["name"] in self.source.audited,
-            "claimed": not ids <= self.source.recomputed,
-            "flagged": any(one.where in ids for one in self.source.flags),
+            "archived": bool(ids & self.source.archived),
+            "claimed": not ids <= self.source.recomputed | self.source.archived,
+            "flagged": any(flag.where in ids for flag in self.source.flags),
             "preliminary": len(ids) < ENOUGH_SEEDS and self.record.config["model"] is not None,
             "upper bound": self.row.is_bound,
         }
-        return tuple(name for name, holds in has.items() if holds)
+        return tuple(name for name in BADGES if applies[name])
 
     @property
-    def ranked(self) -> bool:
-        """Whether it competes."""
-        return not {"claimed", "flagged", "upper bound"} & set(self.badges)
+    def is_ranked(self) -> bool:
+        """Whether it has a rank."""
+        return not UNRANKED & set(self.badges)
 
     def rules(self) -> list[str]:
-        """The selection rules that it has, in the order of RULES."""
+        """The selection rules that it has scores for, in the order of RULES."""
         return [rule for rule in RULES if self.row.scores(rule)]
 
 
 def entries_of(sources: Iterable[Source]) -> list[Entry]:
-    """Entries by task, each task's in the order of its rows."""
+    """Entries of all sources, sorted by task; within a task in the order of the rows."""
     sources = list(sources)
-    names = backbones([record for source in sources for record in source.records])
+    names = backbone_names([record for source in sources for record in source.records])
     pairs = [
         (source, row)
         for source in sources
@@ -120,82 +139,95 @@ def entries_of(sources: Iterable[Source]) -> list[Entry]:
     rows: dict[str, list[Row]] = defaultdict(list)
     for _, row in pairs:
         rows[row.first.config["task"]].append(row)
-    found = [Entry(row, rows[row.first.config["task"]], source, names[network(row.first)]) for source, row in pairs]
-    return sorted(found, key=lambda one: one.task)
+    entries = [
+        Entry(row, rows[row.first.config["task"]], source, names[network_key(row.first)]) for source, row in pairs
+    ]
+    return sorted(entries, key=lambda entry: entry.task)
 
 
-def network(record: Record) -> str:
-    """What makes two networks the same: what is trained, and whose features it is trained on."""
+def network_key(record: Record) -> str:
+    """Equal for records that train the same network on the same features."""
     return json.dumps([record.config["model"], record.config.get("features")], sort_keys=True)
 
 
-def backbones(records: Iterable[Record]) -> dict[str, str]:
-    """Network -> its name, with the fields in which networks of that name differ: "mlp (hidden=[64])"."""
-    configs = {network(one): one.config for one in records}
-    named: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def backbone_names(records: Iterable[Record]) -> dict[str, str]:
+    """Network key -> name, with the fields in which networks of that name differ: "mlp (hidden=[64])"."""
+    configs = {network_key(record): record.config for record in records}
+    models_by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for config in configs.values():
-        named[_kind(config)].append(config["model"] or {})
-    found = {}
+        models_by_name[_plain_name(config)].append(config["model"] or {})
+    names = {}
     for key, config in configs.items():
-        model, name = config["model"] or {}, _kind(config)
-        differ = [field for field in model if len({json.dumps(one.get(field)) for one in named[name]}) > 1]
-        values = ", ".join(f"{field}={format_setting(model[field])}" for field in differ)
-        found[key] = f"{name} ({values})" if differ else name
-    return found
+        model, name = config["model"] or {}, _plain_name(config)
+        different = [
+            field for field in model if len({json.dumps(other.get(field)) for other in models_by_name[name]}) > 1
+        ]
+        values = ", ".join(f"{field}={format_setting(model[field])}" for field in different)
+        names[key] = f"{name} ({values})" if different else name
+    return names
 
 
-def _kind(config: Mapping[str, Any]) -> str:
-    """Its name, with that of the weights on whose features it stands: "bottleneck on resnet50-timm-0123456789ab"."""
-    name = config["model"]["name"] if config["model"] else "none (shallow)"
+def _plain_name(config: Mapping[str, Any]) -> str:
+    """The network's name with its pretrained features: "bottleneck on resnet50-timm-0123456789ab"."""
+    name = config["model"]["name"] if config["model"] else "none (classical)"
     return f"{name} on {config['features']}" if config.get("features") else name
 
 
 class Rank(NamedTuple):
-    """The places, from 1, that the tests leave open."""
+    """The best and the worst rank, counted from 1, that the tests leave open."""
 
     best: int
     worst: int
 
 
 def ranks(entries: Sequence[Entry], rule: str) -> dict[int, Rank]:
-    """Index of an entry -> its rank among those of its task and backbone. The oracle has none.
+    """Ranks by a selection rule among the entries of one task and backbone.
 
-    Better and worse are those told apart from it by paired t tests over common seeds, p < .05 after Holm's correction
-    for its comparisons; whoever cannot be told apart may be on either side.
+    An entry is better or worse than another if paired t tests over their common seeds say so, p < .05 after
+    Holm's correction for all comparisons of that entry. Entries that cannot be told apart share the ranks between them.
+
+    Args:
+        entries: all entries of the leaderboard.
+        rule: name of a selection rule. The oracle gives no ranks.
+
+    Returns:
+        Index of an entry -> its rank; entries without a rank are missing.
     """
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for i, one in enumerate(entries):
-        if one.ranked and rule != ORACLE and one.row.scores(rule):
-            groups[one.task, one.backbone].append(i)
+    for i, entry in enumerate(entries):
+        if entry.is_ranked and rule != ORACLE and entry.row.scores(rule):
+            groups[entry.task, entry.backbone].append(i)
     return {i: _rank(i, group, entries, rule) for group in groups.values() for i in group}
 
 
 def _rank(i: int, group: Sequence[int], entries: Sequence[Entry], rule: str) -> Rank:
-    mine, gains, ps = entries[i].row.scores(rule), [], []
+    scores, gains, p_values = entries[i].row.scores(rule), [], []
     for j in group:
-        ours, theirs = align_seeds(mine, entries[j].row.scores(rule)) if j != i else ([], [])
-        found = paired_t_test(ours, theirs) if ours else None
-        gains.append(found.mean if found else 0.0)
-        ps.append(found.p if found and np.isfinite(found.p) else 1.0)
-    apart = holm(np.array([p for j, p in zip(group, ps, strict=True) if j != i])) < 1 - CONFIDENCE
-    signs = np.array([gain for j, gain in zip(group, gains, strict=True) if j != i])
-    return Rank(1 + int((apart & (signs < 0)).sum()), len(group) - int((apart & (signs > 0)).sum()))
+        if j == i:
+            continue
+        own, others = align_seeds(scores, entries[j].row.scores(rule))
+        test = paired_t_test(own, others) if own else None
+        gains.append(test.mean if test else 0.0)
+        p_values.append(test.p if test and np.isfinite(test.p) else 1.0)
+    differs = holm(np.array(p_values)) < 1 - CONFIDENCE
+    better, worse = np.array(gains) > 0, np.array(gains) < 0
+    return Rank(1 + int((differs & worse).sum()), len(group) - int((differs & better).sum()))
 
 
 def documentation(entry: Entry) -> str:
-    """The docstring of an entry's method; nothing of a method that is not known here."""
+    """Docstring of the entry's method; empty for a method that is not registered here."""
     name = entry.record.config["method"]["name"]
     return inspect.cleandoc(METHODS[name].__doc__ or "") if name in METHODS else ""
 
 
 def interval(entry: Entry, rule: str) -> tuple[float, float | None, int]:
-    """Mean target accuracy, half width of its 95 % t interval (None for one seed) and seeds."""
-    found = t_interval(list(entry.row.scores(rule).values()))
-    return found.mean, None if np.isnan(found.half_width) else found.half_width, found.n
+    """Mean target accuracy in [0, 1], half width of its 95 % t interval (None for one seed), number of seeds."""
+    estimate = t_interval(list(entry.row.scores(rule).values()))
+    return estimate.mean, None if np.isnan(estimate.half_width) else estimate.half_width, estimate.n
 
 
 def slug(name: str) -> str:
-    """A file name of its own for any name: itself where it is plain, else its letters and a checksum."""
+    """A file name for any text: the text itself if it is plain, else its letters and a checksum."""
     if re.fullmatch(r"[a-z0-9_]{1,60}", name):
         return name
     letters = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]

@@ -1,12 +1,21 @@
-"""What a check finds: refused is what is false, flagged what is improbable, noted what cannot be known."""
+"""Findings of a check. "refused": something is false; "flagged": improbable; "noted": cannot be known."""
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 Level = Literal["refused", "flagged", "noted"]
+Verdict = Literal["refused", "flagged", "accepted"]
 
 
 class Finding(NamedTuple):
-    """check: its name; where: the run, setting or file; what: a sentence for people."""
+    """A finding.
+
+    Attributes:
+        level: how serious it is.
+        check: name of the check.
+        where: the run id, setting, task or file concerned.
+        what: a sentence for people.
+    """
 
     level: Level
     check: str
@@ -14,7 +23,7 @@ class Finding(NamedTuple):
     what: str
 
 
-def verdict(findings: list[Finding]) -> str:
-    """The worst of the levels, "refused" or "flagged"; "accepted" where nothing is."""
-    levels = {one.level for one in findings}
+def verdict_of(findings: Iterable[Finding]) -> Verdict:
+    """The more serious of the levels "refused" and "flagged"; "accepted" if there is neither."""
+    levels = {finding.level for finding in findings}
     return "refused" if "refused" in levels else "flagged" if "flagged" in levels else "accepted"

@@ -1,94 +1,97 @@
-"""Every number of a record that predictions decide, computed from them again."""
+"""Recomputes every number of a record that follows from its predictions."""
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from da_bench.core.types import Task
+from da_bench.core.types import Array, Task
 from da_bench.evaluation.metrics import Accuracies, accuracies_of_classes
 from da_bench.evaluation.validators import LAST, ORACLE, RULES, VALIDATORS, last_argmax
 from da_bench.leaderboard.submission.findings import Finding
-from da_bench.leaderboard.submission.package import TESTS, Run
+from da_bench.leaderboard.submission.reader import TEST_SPLITS, PredictedRun
 from da_bench.reporting.tables.text import single_line
 from da_bench.studies.records import Record
 
-EQUAL = 1e-9  # what sums in another order may move
-NUMBERS = ("source_accuracy", "target_accuracy", "source_macro", "target_macro")
+TOLERANCE = 1e-9  # for sums in another order
+CURVES = ("source_accuracy", "target_accuracy", "source_macro", "target_macro")
 
 
-def recomputed(run: Run, task: Task) -> tuple[Record, list[Finding]]:
-    """The record with accuracies from its predictions and the task's labels, and in what the given one differs.
+def recompute(run: PredictedRun, task: Task) -> tuple[Record, list[Finding]]:
+    """Recompute accuracies from the predictions and the task's labels.
 
-    Which evaluation a validator chose follows from the scores that the record has of it; those rest on logits that no
-    record keeps, so they are taken as they are. An evaluation of a diverged run that counted as guessing still does.
+    Which evaluation a validator selects follows from its recorded scores. These depend on logits, which no record
+    keeps, so they are taken as they are. An evaluation of a diverged run that counted as guessing still does.
+
+    Args:
+        run: the run.
+        task: its task, with labels.
+
+    Returns:
+        The record with recomputed numbers, and a finding if the given record differs from it. A record that cannot
+        be of this task is returned as it is.
     """
-    if misfit := _misfit(run, task):
-        return run.record, [Finding("refused", "rows", run.record.id, misfit)]
-    tests = dict(zip(TESTS, (task.source.test, task.target.test), strict=True))
-    source, target = (_scores(run, name, tests[name].labels, len(task.classes)) for name in TESTS)
-    curves = {**run.record.curves, **_curves(source, target)}
-    rules = {name: _chosen(name, run.record, source, target) for name in _rules(run.record)}
-    again = dataclasses.replace(run.record, curves=curves, result={**run.record.result, "rules": rules})
-    return again, _differences(run.record, again)
-
-
-def _misfit(run: Run, task: Task) -> str | None:
-    """Why the record cannot be of this task; None where it can."""
-    if run.record.environment["data"] != task.fingerprint:
-        return f"made of other data than '{task.name}' is here: the fingerprints differ"
-    if list(run.record.result["classes"]) != list(task.classes) or run.record.result["protocol"] != task.protocol:
-        return f"its classes or its protocol are not those of '{task.name}'"
-    tests = zip(TESTS, (task.source.test, task.target.test), strict=True)
-    return _uneven(run) or next(
-        (said for name, test in tests if (said := _misplaced(run, name, len(test.labels), len(task.classes)))), None
-    )
-
-
-def _uneven(run: Run) -> str | None:
-    """Which curve has not one value an evaluation, or is of no known validator."""
-    curves, evaluations = run.record.curves, len(run.predictions[TESTS[0]])
-    lists = {**{name: curves[name] for name in ("step", *NUMBERS)}, **curves["validators"], **curves["metrics"]}
-    if unequal := [name for name, values in lists.items() if len(values) != evaluations]:
-        return f"curve '{single_line(unequal[0])}' has not one value for each of {evaluations} evaluations"
-    unknown = curves["validators"].keys() - VALIDATORS.keys()
-    return f"validator '{single_line(min(unknown))}' is none of `da-bench list validators`" if unknown else None
-
-
-def _misplaced(run: Run, name: str, rows: int, classes: int) -> str | None:
-    """Why predictions are not of a test set of so many rows and classes."""
-    found = run.predictions[name]
-    if found.shape[1] != rows:
-        return f"{name} has {found.shape[1]} predictions for {rows} rows"
-    return f"{name} holds class {found.max()}, and there are {classes} from 0" if found.max() >= classes else None
-
-
-def _scores(run: Run, name: str, labels: Any, classes: int) -> Accuracies:
-    micro, macro = (run.record.curves[f"{name.removesuffix('_test')}_{one}"] for one in ("accuracy", "macro"))
-    guesses = np.isclose([micro, macro], 1 / classes, rtol=0, atol=EQUAL).all(axis=0)
-    healthy = ~(guesses & (run.record.result["status"] == "diverged"))
-    return accuracies_of_classes(run.predictions[name], labels, classes, healthy)
-
-
-def _curves(source: Accuracies, target: Accuracies) -> dict[str, list[float]]:
-    return {
+    if mismatch := _mismatch(run, task):
+        return run.record, [Finding("refused", "rows", run.record.id, mismatch)]
+    splits = dict(zip(TEST_SPLITS, (task.source.test, task.target.test), strict=True))
+    source, target = (_scores(run, name, splits[name].labels, len(task.classes)) for name in TEST_SPLITS)
+    curves = {
         "source_accuracy": source.micro.tolist(),
         "target_accuracy": target.micro.tolist(),
         "source_macro": source.macro.tolist(),
         "target_macro": target.macro.tolist(),
     }
+    reported = {LAST, ORACLE, *run.record.curves["validators"]}
+    rules = {rule: _selected(rule, run.record, source, target) for rule in RULES if rule in reported}
+    result = {**run.record.result, "rules": rules}
+    recomputed = dataclasses.replace(run.record, curves={**run.record.curves, **curves}, result=result)
+    return recomputed, _differences(run.record, recomputed)
 
 
-def _rules(record: Record) -> list[str]:
-    """The rules that a record reports: those of its validators, and last and oracle always."""
-    known = {LAST, ORACLE, *record.curves["validators"]}
-    return [name for name in RULES if name in known]
+def _mismatch(run: PredictedRun, task: Task) -> str | None:
+    """Why the record cannot be of this task; None if it can."""
+    if run.record.environment["data"] != task.fingerprint:
+        return f"its data fingerprint is not that of '{task.name}' here: it was run on other data"
+    if list(run.record.result["classes"]) != list(task.classes) or run.record.result["protocol"] != task.protocol:
+        return f"its classes or its protocol are not those of '{task.name}'"
+    if problem := _curve_problem(run.record, len(run.predictions[TEST_SPLITS[0]])):
+        return problem
+    for name, split in zip(TEST_SPLITS, (task.source.test, task.target.test), strict=True):
+        predictions = run.predictions[name]
+        if predictions.shape[1] != len(split.labels):
+            return f"{name} has {predictions.shape[1]} predictions for {len(split.labels)} rows"
+        if predictions.max() >= len(task.classes):
+            return f"{name} predicts class {predictions.max()}, but classes are 0 to {len(task.classes) - 1}"
+    return None
 
 
-def _chosen(rule: str, record: Record, source: Accuracies, target: Accuracies) -> dict[str, Any]:
-    i = _evaluation(rule, record, target)
-    per_class = [float(one) if math.isfinite(one) else None for one in target.per_class[i]]
+def _curve_problem(record: Record, evaluations: int) -> str | None:
+    """Which curve does not have one value for each evaluation, or belongs to no known validator."""
+    curves = record.curves
+    named = {**{name: curves[name] for name in ("step", *CURVES)}, **curves["validators"], **curves["metrics"]}
+    if wrong := [name for name, values in named.items() if len(values) != evaluations]:
+        return f"curve '{single_line(wrong[0])}' does not have one value for each of {evaluations} evaluations"
+    unknown = curves["validators"].keys() - VALIDATORS.keys()
+    return f"validator '{single_line(min(unknown))}' is not among `da-bench list validators`" if unknown else None
+
+
+def _scores(run: PredictedRun, name: str, labels: Array, classes: int) -> Accuracies:
+    micro, macro = (run.record.curves[f"{name.removesuffix('_test')}_{kind}"] for kind in ("accuracy", "macro"))
+    is_guess = np.isclose([micro, macro], 1 / classes, rtol=0, atol=TOLERANCE).all(axis=0)
+    is_finite = ~(is_guess & (run.record.result["status"] == "diverged"))
+    return accuracies_of_classes(run.predictions[name], labels, classes, is_finite)
+
+
+def _selected(rule: str, record: Record, source: Accuracies, target: Accuracies) -> dict[str, Any]:
+    """The scores at the evaluation that a rule selects, as result.json holds them."""
+    if rule == LAST:
+        i = len(target.micro) - 1
+    elif rule == ORACLE:
+        i = last_argmax(target.micro)
+    else:
+        i = last_argmax(np.array(record.curves["validators"][rule], np.float64))
     return {
         "evaluation": i,
         "step": record.curves["step"][i],
@@ -96,33 +99,34 @@ def _chosen(rule: str, record: Record, source: Accuracies, target: Accuracies) -
         "source_macro": float(source.macro[i]),
         "target_accuracy": float(target.micro[i]),
         "target_macro": float(target.macro[i]),
-        "target_per_class": per_class,
+        "target_per_class": [float(value) if math.isfinite(value) else None for value in target.per_class[i]],
     }
 
 
-def _evaluation(rule: str, record: Record, target: Accuracies) -> int:
-    if rule == LAST:
-        return len(target.micro) - 1
-    if rule == ORACLE:
-        return last_argmax(target.micro)
-    return last_argmax(np.array(record.curves["validators"][rule], np.float64))
+def _differences(record: Record, recomputed: Record) -> list[Finding]:
+    """A finding if a number or a selected evaluation does not follow from the predictions."""
+    given, expected = _flat(record), _flat(recomputed)
+    wrong = [name for name, value in expected.items() if not _is_close(given.get(name), value)]
+    extra = record.result["rules"].keys() - recomputed.result["rules"].keys()
+    wrong += [f"rules.{rule}" for rule in extra]
+    what = f"{len(wrong)} numbers do not follow from the predictions, the first is {wrong[0]}" if wrong else ""
+    return [Finding("refused", "metrics", record.id, what)] if wrong else []
 
 
-def _differences(given: Record, again: Record) -> list[Finding]:
-    """Where a number, or a choice, is not what follows from the predictions."""
-    claimed, found = given.result["rules"], again.result["rules"]
-    places = [(f"curves.{name}", given.curves[name], again.curves[name]) for name in NUMBERS]
-    for rule, one in found.items():
-        places += [(f"rules.{rule}.{name}", claimed.get(rule, {}).get(name), one[name]) for name in one]
-    wrong = [place for place, ours, theirs in places if not _equal(ours, theirs)]
-    wrong += [f"rules.{rule}" for rule in claimed.keys() - found.keys()]
-    what = f"{len(wrong)} numbers are not what its predictions give, the first of them {wrong[0]}" if wrong else ""
-    return [Finding("refused", "metrics", given.id, what)] if wrong else []
+def _flat(record: Record) -> dict[str, Any]:
+    """Path -> value of all numbers that predictions determine."""
+    curves: Mapping[str, Any] = {f"curves.{name}": record.curves[name] for name in CURVES}
+    rules = {
+        f"rules.{rule}.{name}": value
+        for rule, values in record.result["rules"].items()
+        for name, value in values.items()
+    }
+    return {**curves, **rules}
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=0, abs_tol=EQUAL)
+def _is_close(value: Any, other: Any) -> bool:
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(_is_close, value, other))
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=0, abs_tol=TOLERANCE)

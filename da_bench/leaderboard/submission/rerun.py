@@ -1,4 +1,4 @@
-"""Making a submitted run again, and holding its method to the conformance suite."""
+"""Repeats a submitted run from its config."""
 
 import tempfile
 from pathlib import Path
@@ -6,58 +6,68 @@ from pathlib import Path
 import numpy as np
 
 from da_bench.leaderboard.submission.findings import Finding
-from da_bench.leaderboard.submission.pack import runs as runs_of
-from da_bench.leaderboard.submission.package import Run
-from da_bench.leaderboard.submission.suspicion import setting
+from da_bench.leaderboard.submission.reader import PredictedRun
+from da_bench.leaderboard.submission.suspicion import setting_key
+from da_bench.leaderboard.submission.writer import finished_runs
 from da_bench.studies.experiment import from_config
 from da_bench.studies.options import Options
 from da_bench.studies.records import Records
 from da_bench.studies.study import study
 
-NEAR = 0.5  # of the difference to the nearest other seed: what rounding, grown over a training, may explain
-ALONE = 0.02  # stands for that difference where no other seed was submitted
+ROUNDING_SHARE = 0.5  # of the difference to the nearest other seed: what rounding may grow to during training
+TYPICAL_DIFFERENCE = 0.02  # in the place of that difference if no other seed was submitted
 
 
-def rerun(run: Run, submitted: list[Run], data_root: Path | None) -> Finding | None:
-    """Make a run again from its config; None where its predictions are what they were, bit for bit.
+def rerun(run: PredictedRun, submitted: list[PredictedRun], data_root: Path | None) -> Finding | None:
+    """Repeat a run and compare the predictions with the submitted ones.
 
-    All seeds of its setting are made, for runs that are one program round as they were made together. Other bits are
-    noted where they are nearer to the run than NEAR of the way to another seed's; else flagged; and refused where
-    another seed is as near, on the same kind and number of devices with the same packages.
+    All seeds of its setting are run, because the rounding of a run depends on the runs that are compiled with it.
+    Predictions that differ are "noted" if they are much nearer to the submitted run than to any other seed; else
+    "flagged"; and "refused" if another seed is as near although the machine, devices and packages are the same.
+
+    Args:
+        run: the run to repeat.
+        submitted: all runs of the submission.
+        data_root: folder of data sets; None for the variable DA_BENCH_DATA.
+
+    Returns:
+        A finding; None if the predictions are equal bit for bit.
 
     Raises:
-        UserError: the config cannot be run here: an unknown method, missing data.
+        UserError: the config cannot be run here: an unknown method, or missing data.
     """
-    seeds = [one for one in submitted if setting(one.record) == setting(run.record)]
+    seeds = [other for other in submitted if setting_key(other.record) == setting_key(run.record)]
+    run_id = run.record.id
     with tempfile.TemporaryDirectory() as folder:
         options = Options(results=Path(folder), data_root=data_root, progress="none")
-        study([from_config(one.record.config) for one in seeds], options)
-        if not Records(Path(folder)).has(run.record.id):
-            return Finding("refused", "rerun", run.record.id, "its config, read and written again, is another run's")
-        again = [one for one in runs_of(Path(folder)) if one.record.id == run.record.id]
-    if not again:
-        return Finding("refused", "rerun", run.record.id, "made again, it leaves no result")
-    return _compared(run, again[0], [one for one in seeds if one.record.id != run.record.id])
+        study([from_config(other.record.config) for other in seeds], options)
+        if not Records(Path(folder)).has(run_id):
+            return Finding("refused", "rerun", run_id, "the resolved config has another id")
+        repeated = [other for other in finished_runs(Path(folder)) if other.record.id == run_id]
+    if not repeated:
+        return Finding("refused", "rerun", run_id, "repeated, the run leaves no result")
+    return _compare(run, repeated[0], [other for other in seeds if other.record.id != run_id])
 
 
-def _compared(run: Run, again: Run, rivals: list[Run]) -> Finding | None:
-    if again.digest == run.digest:
+def _compare(run: PredictedRun, repeated: PredictedRun, other_seeds: list[PredictedRun]) -> Finding | None:
+    if repeated.digest == run.digest:
         return None
-    gap, other = _gap(run, again), min((_gap(one, again) for one in rivals), default=ALONE)
-    what = f"made again, {gap:.2%} of its predictions differ, and {other:.2%} from the nearest other seed's"
-    if gap < NEAR * other:
+    own = _difference(run, repeated)
+    nearest = min((_difference(other, repeated) for other in other_seeds), default=TYPICAL_DIFFERENCE)
+    what = f"a rerun differs in {own:.2%} of the predictions; the nearest other seed in {nearest:.2%}"
+    if own < ROUNDING_SHARE * nearest:
         return Finding("noted", "rerun", run.record.id, what)
-    false = gap >= other and place(run) == place(again)
-    return Finding("refused" if false else "flagged", "rerun", run.record.id, what)
+    is_false = own >= nearest and machine(run) == machine(repeated)
+    return Finding("refused" if is_false else "flagged", "rerun", run.record.id, what)
 
 
-def place(run: Run) -> dict[str, object]:
-    """On what a run was made, as far as it decides rounding."""
-    where = run.record.environment
-    return {name: where[name] for name in ("device", "device_count", "packages", "platform", "python")}
+def machine(run: PredictedRun) -> dict[str, object]:
+    """The part of a run's environment that its rounding depends on."""
+    environment = run.record.environment
+    return {name: environment[name] for name in ("device", "device_count", "packages", "platform", "python")}
 
 
-def _gap(one: Run, other: Run) -> float:
-    """The share of rows in which they differ over all evaluations: after the last, two seeds may be the same."""
-    ours, theirs = one.predictions["target_test"], other.predictions["target_test"]
-    return float(np.mean(ours != theirs)) if ours.shape == theirs.shape else 1.0
+def _difference(run: PredictedRun, other: PredictedRun) -> float:
+    """Share of differing target predictions over all evaluations: at the last one two seeds may be equal."""
+    predictions, others = run.predictions["target_test"], other.predictions["target_test"]
+    return float(np.mean(predictions != others)) if predictions.shape == others.shape else 1.0

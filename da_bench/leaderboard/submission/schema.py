@@ -1,11 +1,11 @@
-"""What the files of a submission hold, field by field; a field too many or too few is an error, and so is a kind."""
+"""Schema of the JSON files of a submission. An unknown, missing or wrongly typed field is an error."""
 
 import functools
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from da_bench.core.strict_json import StrictError
 from da_bench.data.splits import Protocol
@@ -14,20 +14,23 @@ from da_bench.reporting.tables.text import single_line
 
 CODE = r"code/[a-z_][a-z0-9_]{0,40}\.py"
 RUN = r"runs/[0-9a-f]{16}/(?:(?:config|result|curves|environment)\.json|predictions\.npz)"
+SHORT = 300  # letters of a short text
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _plain(text: str) -> str:
     if text != single_line(text):
-        raise ValueError("no control characters, and no space that is not single and between words")
+        raise ValueError("want words separated by single spaces, without control characters")
     return text
 
 
 def _bibtex(text: str) -> str:
-    """Printable, an entry or several, and closed: what follows it in a file is not swallowed."""
+    """Printable BibTeX entries with closed braces, which cannot swallow what follows them in a file."""
     lines = [line.strip() for line in text.splitlines()]
-    closed = text.count("{") == text.count("}")
-    if text and not (re.match(r"@[A-Za-z]+\{", text) and closed and all(line == single_line(line) for line in lines)):
+    is_closed = text.count("{") == text.count("}")
+    if text and not (
+        re.match(r"@[A-Za-z]+\{", text) and is_closed and all(line == single_line(line) for line in lines)
+    ):
         raise ValueError("want BibTeX entries, each @kind{...} with its braces closed")
     return text
 
@@ -40,16 +43,26 @@ def _rule(name: str) -> str:
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+()-]{0,59}$"), AfterValidator(_plain)]
 Author = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_plain)]
-Link = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(?:/[A-Za-z0-9._~/%+-]*)?$", max_length=300)]
+Link = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(?:/[A-Za-z0-9._~/%+-]*)?$", max_length=SHORT)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Evaluation = Annotated[int, Field(ge=0)]
-Word = Annotated[str, Field(max_length=300)]
+Count = Annotated[int, Field(ge=0)]
+ShortText = Annotated[str, Field(max_length=SHORT)]
 Numbers = list[float | None]
 
 
 @with_config(STRICT)
 class Manifest(TypedDict):
-    """Who submits what. rule: the selection rule declared for the comparison; files: path -> sha256."""
+    """A manifest.json.
+
+    Attributes:
+        schema: version of this format.
+        name: name of the submission on the leaderboard.
+        authors: 1 to 50 names.
+        link: https address of a page with more about it.
+        citation: BibTeX entries; may be empty.
+        rule: the selection rule declared for comparisons.
+        files: path of every other file -> its sha256.
+    """
 
     schema: Literal[1]
     name: Name
@@ -61,11 +74,11 @@ class Manifest(TypedDict):
 
 
 @with_config(STRICT)
-class Chosen(TypedDict):
-    """What one selection rule reports."""
+class Selected(TypedDict):
+    """What one selection rule reports: an evaluation (from 0), its step, and accuracies in [0, 1]."""
 
-    evaluation: Evaluation
-    step: Evaluation
+    evaluation: Count
+    step: Count
     source_accuracy: Share
     source_macro: Share
     target_accuracy: Share
@@ -75,7 +88,7 @@ class Chosen(TypedDict):
 
 @with_config(STRICT)
 class Seconds(TypedDict):
-    """Wall time."""
+    """Wall time in seconds, and the number of runs that shared it."""
 
     compile: float
     run: float
@@ -84,68 +97,68 @@ class Seconds(TypedDict):
 
 @with_config(STRICT)
 class Result(TypedDict):
-    """A result.json, as `da_bench.studies.judge` writes it of a run that was made."""
+    """The result.json of a finished run."""
 
     status: Literal["ok", "diverged"]
     adapts: bool
-    expected_failed_checks: dict[Word, Word]
+    expected_failed_checks: dict[ShortText, ShortText]
     protocol: Protocol
-    split: Word
-    classes: list[Word]
-    rules: dict[Word, Chosen]
+    split: ShortText
+    classes: list[ShortText]
+    rules: dict[ShortText, Selected]
     proxy_a_distance: float | None
-    transferability: dict[Word, float | None] | None
+    transferability: dict[ShortText, float | None] | None
     seconds: Seconds
-    peak_bytes: dict[Word, Annotated[int, Field(ge=0)] | None]
+    peak_bytes: dict[ShortText, Count | None]
     state: Sha256 | None
 
 
 @with_config(STRICT)
 class Curves(TypedDict):
-    """A curves.json: one value an evaluation."""
+    """A curves.json: one value for each evaluation."""
 
-    step: Annotated[list[Evaluation], Field(min_length=1)]
+    step: Annotated[list[Count], Field(min_length=1)]
     source_accuracy: list[Share]
     target_accuracy: list[Share]
     source_macro: list[Share]
     target_macro: list[Share]
-    validators: dict[Word, Numbers]
-    metrics: dict[Word, Numbers]
+    validators: dict[ShortText, Numbers]
+    metrics: dict[ShortText, Numbers]
 
 
 @with_config(STRICT)
 class Environment(TypedDict):
     """An environment.json."""
 
-    commit: Word | None
+    commit: ShortText | None
     dirty: bool | None
-    command: Word
-    packages: dict[Word, Word]
-    python: Word
-    platform: Word
-    device: Word
+    command: ShortText
+    packages: dict[ShortText, ShortText]
+    python: ShortText
+    platform: ShortText
+    device: ShortText
     device_count: Annotated[int, Field(ge=1)]
     data: Sha256
-    seed: Evaluation
+    seed: Count
 
 
 @with_config({**STRICT, "extra": "allow"})
-class Named(TypedDict):
-    """A method or a model: a registered name, and fields of its own."""
+class Component(TypedDict):
+    """A method or a model: its registered name, and fields of its own."""
 
-    name: Word
+    name: ShortText
 
 
 @with_config(STRICT)
 class Config(TypedDict):
-    """A config.json; what its parts hold is for `da_bench.studies.experiment` to say."""
+    """A config.json. Whether the fields of its parts are valid is for `da_bench.studies.experiment` to decide."""
 
     schema: Literal[2]
-    task: Word
-    method: Named
-    model: Named | None
-    training: dict[Word, Any] | None
-    view: dict[Word, Any] | None
+    task: ShortText
+    method: Component
+    model: Component | None
+    training: dict[ShortText, Any] | None
+    view: dict[ShortText, Any] | None
     labels_from: Literal["source", "target"]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -153,22 +166,27 @@ class Config(TypedDict):
 PARTS = {"config": Config, "result": Result, "curves": Curves, "environment": Environment}
 
 
-def fits(kind: Any, value: Any, where: str) -> Any:
-    """`value`, if it is of this kind.
+def validate(schema: Any, value: Any, where: str) -> Any:
+    """`value`, if it fits a schema.
+
+    Args:
+        schema: one of the typed dictionaries above.
+        value: parsed JSON.
+        where: name of the file, for error messages.
 
     Raises:
-        StrictError: it is not; the message names the place in it.
+        StrictError: it does not fit; the message names the field.
     """
     try:
-        return _adapter(kind).validate_python(value)
+        return _adapter(schema).validate_python(value)
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(single_line(part)[:60] for part in fault["loc"]) or "it"
+        problem = error.errors()[0]
+        field = ".".join(single_line(part)[:60] for part in problem["loc"]) or "the value"
         raise StrictError(
-            f"{where}: {place}: {fault['msg'].lower()}; `da-bench submit pack` writes it as it has to be"
+            f"{where}: {field}: {problem['msg'].lower()}; `da-bench submit pack` writes valid files"
         ) from None
 
 
 @functools.cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _adapter(schema: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)

@@ -1,167 +1,193 @@
-"""Predictions that no honest run is likely to leave. All of it flags; a person decides.
+"""Finds predictions that an honest run is unlikely to leave. They are flagged; a person decides.
 
-Compared are predictions [n] of the target's test set after the last step, always of one task.
+Predictions [n] are those of the target's test split after the last step. Only runs of the same task are compared.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from da_bench.core.types import Array
 from da_bench.leaderboard.submission.findings import Finding
-from da_bench.leaderboard.submission.package import Run
+from da_bench.leaderboard.submission.reader import PredictedRun
 from da_bench.reporting.stats.intervals import t_interval
 from da_bench.studies.experiment import canonical
 from da_bench.studies.records import Record
 
-COPY = 0.5  # of the difference between two seeds: what differs less may be one run twice
-NOISE = 2.0  # standard deviations above which changes lie where seeds differ too
-FEW = 20  # errors, below which nothing can be said of where they lie
-NORMAL = 3.0  # standard deviations above which errors lie where others err
+COPY_SHARE = 0.5  # of the difference between two seeds: runs that differ less may be one run twice
+COPY_DEVIATIONS = 2.0  # standard deviations above which changes lie where seeds differ too
+FEWEST_ERRORS = 20  # below which nothing can be said about where they lie
+ERROR_DEVIATIONS = 3.0  # standard deviations above which errors lie where other runs err
 
 
-def setting(record: Record) -> str:
-    """What runs that differ in nothing but their seed have in common."""
+def setting_key(record: Record) -> str:
+    """Equal for runs that differ only in their seed."""
     return canonical({**record.config, "seed": None})
 
 
-def by_setting(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs of each setting and task."""
-    found: dict[str, list[Run]] = defaultdict(list)
+def by_setting(runs: Iterable[PredictedRun]) -> dict[str, list[PredictedRun]]:
+    """Setting key -> its runs, one for each seed."""
+    groups: dict[str, list[PredictedRun]] = defaultdict(list)
     for run in runs:
-        found[setting(run.record)].append(run)
-    return dict(found)
+        groups[setting_key(run.record)].append(run)
+    return dict(groups)
 
 
-def suspicions(runs: Sequence[Run], others: Sequence[Run], labels: dict[str, Array], rule: str) -> list[Finding]:
-    """What is improbable of a submission's runs beside the `others` known; labels: of the target's test sets."""
-    rest = [one for one in others if one.record.id not in {run.record.id for run in runs}]
-    found = [*equal_seeds(runs, labels), *copies(runs, rest), *too_good(runs, rest, rule)]
-    return [*found, *perfect(runs, rest, rule), *unrelated_errors(runs, rest, labels)]
+def suspicions(
+    runs: Sequence[PredictedRun], others: Sequence[PredictedRun], labels: Mapping[str, Array], rule: str
+) -> list[Finding]:
+    """All suspicious findings about the runs of a submission.
 
-
-def equal_seeds(runs: Iterable[Run], labels: dict[str, Array]) -> Iterator[Finding]:
-    """Runs of one submission that predict the same at every evaluation.
-
-    Not those that are right everywhere, which seeds may well agree on, or that predict one class, as collapsed ones do.
+    Args:
+        runs: runs of the submission.
+        others: known runs to compare with.
+        labels: task -> labels [n] of the target's test split, where the data are available.
+        rule: the selection rule that the submission declares.
     """
-    seen: dict[tuple[str, str], Run] = {}
+    ids = {run.record.id for run in runs}
+    others = [run for run in others if run.record.id not in ids]
+    return [
+        *equal_seeds(runs, labels),
+        *copies(runs, others),
+        *too_good(runs, others, rule),
+        *perfect(runs, others, rule),
+        *unrelated_errors(runs, others, labels),
+    ]
+
+
+def equal_seeds(runs: Iterable[PredictedRun], labels: Mapping[str, Array]) -> Iterator[Finding]:
+    """Runs of one submission with the same predictions at every evaluation.
+
+    Runs without an error are left out, as honest seeds may agree there, and so are runs that collapsed to one class.
+    """
+    first_runs: dict[tuple[str, str], PredictedRun] = {}
     for run in runs:
         task = run.record.config["task"]
-        first = seen.setdefault((task, run.digest), run)
-        right = task in labels and bool((run.last == labels[task]).all())
-        if first is not run and not right and np.ptp(run.last) > 0:
-            yield Finding("flagged", "copied", run.record.id, f"all its predictions are those of run {first.record.id}")
+        first = first_runs.setdefault((task, run.digest), run)
+        is_correct = task in labels and bool((run.last == labels[task]).all())
+        if first is not run and not is_correct and np.ptp(run.last) > 0:
+            yield Finding("flagged", "copied", run.record.id, f"it has the predictions of run {first.record.id}")
 
 
-def copies(runs: Iterable[Run], others: Sequence[Run]) -> Iterator[Finding]:
-    """Runs whose predictions are those of another method's run, or so nearly that it is no other run.
+def copies(runs: Iterable[PredictedRun], others: Sequence[PredictedRun]) -> Iterator[Finding]:
+    """Runs whose predictions are those of another method's run, or almost.
 
-    Nearly: they differ in less than COPY of what two seeds of either differ in. Runs of one seed begin with the same
-    parameters and see the same batches, so two honest methods may be that near; but then they differ in rows where
-    seeds differ too, and a copy with noise differs anywhere: it is flagged below NOISE standard deviations.
+    "Almost" means that they differ in less than COPY_SHARE of what two seeds of either differ in. Runs of one seed
+    begin with the same parameters and see the same batches, so two honest methods may be that similar. They then
+    differ in rows where seeds differ too, while a copy with noise differs anywhere: it is flagged below
+    COPY_DEVIATIONS standard deviations.
     """
-    theirs, ours = by_setting(others), by_setting(runs)
-    spread = {name: _spread(group) for name, group in (theirs | ours).items()}
-    for run in (one for group in ours.values() for one in group):
-        rivals = [one for one in others if _rivals(run, one)]
-        unsure = _unsure(rivals)
+    submitted = by_setting(runs)
+    differences = {key: _seed_difference(group) for key, group in (by_setting(others) | submitted).items()}
+    for run in (run for group in submitted.values() for run in group):
+        rivals = [other for other in others if _are_rivals(run, other)]
+        uncertainty = disagreement(rivals)
         for other in rivals:
-            floor = COPY * min(spread[setting(run.record)], spread[setting(other.record)])
-            if said := _copied(run, other, floor, unsure):
-                yield Finding("flagged", "copied", run.record.id, f"{said} of its predictions are {other.record.id}'s")
+            largest = COPY_SHARE * min(differences[setting_key(run.record)], differences[setting_key(other.record)])
+            if share := _copied_share(run, other, largest, uncertainty):
+                what = f"{share} of its predictions are those of run {other.record.id}"
+                yield Finding("flagged", "copied", run.record.id, what)
                 break
 
 
-def _copied(run: Run, other: Run, floor: float, unsure: np.ndarray) -> str | None:
-    """How much of `run` is `other`; None where it is a run of its own."""
+def _copied_share(run: PredictedRun, other: PredictedRun, largest: float, uncertainty: np.ndarray) -> str | None:
+    """The share of predictions that `run` has copied from `other`, as text; None if it is a run of its own."""
     if run.digest == other.digest:
         return "all"
-    ours, theirs = run.predictions["target_test"], other.predictions["target_test"]
-    changed = ours != theirs if ours.shape == theirs.shape else (run.last != other.last)[None]
-    if changed.mean() >= floor or not changed.any():
+    predictions, others = run.predictions["target_test"], other.predictions["target_test"]
+    changed = predictions != others if predictions.shape == others.shape else (run.last != other.last)[None]
+    if changed.mean() >= largest or not changed.any():
         return None
     same_seed = run.record.config["seed"] == other.record.config["seed"]
-    return None if same_seed and _excess(unsure, changed) >= NOISE else f"{1 - changed.mean():.1%}"
+    is_own = same_seed and excess(uncertainty, changed) >= COPY_DEVIATIONS
+    return None if is_own else f"{1 - changed.mean():.1%}"
 
 
-def _unsure(runs: Sequence[Run]) -> np.ndarray:
-    """[n] the share of runs that predict another class than most do; nothing [0] of no runs."""
+def disagreement(runs: Sequence[PredictedRun]) -> np.ndarray:
+    """The share [n] of runs that do not predict the most frequent class; empty without runs."""
     if not runs:
         return np.empty(0)
-    votes = np.stack([one.last for one in runs])
+    votes = np.stack([run.last for run in runs])
     counts = np.stack([(votes == value).sum(axis=0) for value in np.unique(votes)])
     return 1 - counts.max(axis=0) / len(votes)
 
 
-def _rivals(run: Run, other: Run) -> bool:
-    """Whether they are of one task and of two methods. One method at two values of a field may well agree."""
-    one, two = run.record.config, other.record.config
-    same_rows = run.last.shape == other.last.shape
-    return one["task"] == two["task"] and one["method"]["name"] != two["method"]["name"] and same_rows
+def _are_rivals(run: PredictedRun, other: PredictedRun) -> bool:
+    """Whether they are of one task and two methods. One method at two values of a field may well agree."""
+    config, other_config = run.record.config, other.record.config
+    same_task = config["task"] == other_config["task"] and run.last.shape == other.last.shape
+    return same_task and config["method"]["name"] != other_config["method"]["name"]
 
 
-def _spread(group: Sequence[Run]) -> float:
-    """The least share of rows in which two seeds of a setting differ; 0 where there is one."""
+def _seed_difference(group: Sequence[PredictedRun]) -> float:
+    """The smallest share of rows in which two seeds of a setting differ; 0 for one seed."""
     pairs = [(a, b) for i, a in enumerate(group) for b in group[:i] if a.last.shape == b.last.shape]
     return min((float(np.mean(a.last != b.last)) for a, b in pairs), default=0.0)
 
 
-def too_good(runs: Iterable[Run], others: Iterable[Run], rule: str) -> Iterator[Finding]:
-    """Settings whose mean lies above the 95 % interval of training on target labels."""
+def too_good(runs: Iterable[PredictedRun], others: Iterable[PredictedRun], rule: str) -> Iterator[Finding]:
+    """Settings whose mean is above the 95 % interval of training on target labels."""
+    others = list(others)
     for group in by_setting(runs).values():
         task = group[0].record.config["task"]
-        bound = [score(one, rule) for one in others if _is_bound(one) and one.record.config["task"] == task]
-        if not bound:
-            yield Finding("noted", "too good", task, "no upper bound is known there to hold it against")
+        bounds = [_accuracy(run, rule) for run in others if _is_bound(run) and run.record.config["task"] == task]
+        if not bounds:
+            yield Finding("noted", "too good", task, "no upper bound is known to compare with")
             continue
-        mean, interval = float(np.mean([score(one, rule) for one in group])), t_interval(bound)
-        if mean > interval.mean + np.nan_to_num(interval.half_width):
-            what = f"{mean:.3f} on '{task}' is above training on target labels, {interval.mean:.3f}, and its interval"
+        mean, bound = float(np.mean([_accuracy(run, rule) for run in group])), t_interval(bounds)
+        if mean > bound.mean + np.nan_to_num(bound.half_width):
+            what = f"{mean:.3f} on '{task}' is above the interval of training on target labels, {bound.mean:.3f}"
             yield Finding("flagged", "too good", group[0].record.id, what)
 
 
-def perfect(runs: Iterable[Run], others: Iterable[Run], rule: str) -> Iterator[Finding]:
-    """Runs that are right in every row, where training on target labels is not."""
-    reached = {one.record.config["task"] for one in others if _is_bound(one) and score(one, rule) == 1}
+def perfect(runs: Iterable[PredictedRun], others: Iterable[PredictedRun], rule: str) -> Iterator[Finding]:
+    """Runs without an error on tasks where training on target labels makes some."""
+    solved = {run.record.config["task"] for run in others if _is_bound(run) and _accuracy(run, rule) == 1}
     for run in runs:
         task = run.record.config["task"]
-        if score(run, rule) == 1 and task not in reached:
+        if _accuracy(run, rule) == 1 and task not in solved:
             yield Finding("flagged", "from labels", run.record.id, f"it makes no error on '{task}'")
 
 
-def unrelated_errors(runs: Iterable[Run], others: Sequence[Run], labels: dict[str, Array]) -> Iterator[Finding]:
-    """Runs above source only whose errors do not lie where other methods' runs err, as those of blurred labels do."""
+def unrelated_errors(
+    runs: Iterable[PredictedRun], others: Sequence[PredictedRun], labels: Mapping[str, Array]
+) -> Iterator[Finding]:
+    """Runs better than source only whose errors do not lie where other methods err, as with perturbed labels."""
     for run in runs:
         task = run.record.config["task"]
-        rivals = [one for one in others if _rivals(run, one) and not _is_bound(one)]
-        plain = [one for one in rivals if not one.record.result["adapts"]]
-        if task not in labels or not plain:
+        rivals = [other for other in others if _are_rivals(run, other) and not _is_bound(other)]
+        source_only = [other for other in rivals if not other.record.result["adapts"]]
+        if task not in labels or not source_only:
             continue
-        wrong, truth = run.last != labels[task], np.asarray(labels[task])
-        gains = wrong.mean() < np.mean([(one.last != truth).mean() for one in plain])
-        hardness = np.mean([one.last != truth for one in rivals], axis=0)
-        if gains and wrong.sum() >= FEW and (z := _excess(hardness, wrong)) < NORMAL:
-            what = f"its {wrong.sum()} errors on '{task}' do not lie where others err (z = {z:.1f})"
+        truth = np.asarray(labels[task])
+        wrong = run.last != truth
+        is_better = wrong.mean() < np.mean([(other.last != truth).mean() for other in source_only])
+        difficulty = np.mean([other.last != truth for other in rivals], axis=0)
+        if is_better and wrong.sum() >= FEWEST_ERRORS and (z := excess(difficulty, wrong)) < ERROR_DEVIATIONS:
+            what = f"its {wrong.sum()} errors on '{task}' do not lie where other methods err (z = {z:.1f})"
             yield Finding("flagged", "from labels", run.record.id, what)
 
 
-def _excess(hardness: np.ndarray, chosen: np.ndarray) -> float:
-    """Standard deviations by which the mean hardness [n] of chosen rows [..., n] is above that of as many random ones.
+def excess(difficulty: np.ndarray, selected: np.ndarray) -> float:
+    """Standard deviations by which selected rows are more difficult than as many rows drawn at random.
 
-    Of m draws without return out of N the mean has the variance of the hardness over m, times 1 - m / N.
+    The mean of m draws without replacement out of N has the variance of the difficulty over m, times 1 - m / N.
+
+    Args:
+        difficulty: [n], any scale.
+        selected: [..., n], bool; any leading axes are evaluations.
     """
-    every, m = np.broadcast_to(hardness, chosen.shape), int(chosen.sum())
-    variance = hardness.var(ddof=1) / m * (1 - m / chosen.size)
-    return float((every[chosen].mean() - hardness.mean()) / np.sqrt(variance)) if variance > 0 else np.inf
+    every, m = np.broadcast_to(difficulty, selected.shape), int(selected.sum())
+    variance = difficulty.var(ddof=1) / m * (1 - m / selected.size)
+    return float((every[selected].mean() - difficulty.mean()) / np.sqrt(variance)) if variance > 0 else np.inf
 
 
-def _is_bound(run: Run) -> bool:
+def _is_bound(run: PredictedRun) -> bool:
     return bool(run.record.config["labels_from"] == "target")
 
 
-def score(run: Run, rule: str) -> float:
-    """Target accuracy by a rule; by the last step where the record does not have it."""
+def _accuracy(run: PredictedRun, rule: str) -> float:
+    """Target accuracy by a rule; after the last step if the record does not have this rule."""
     rules = run.record.result["rules"]
     return float(rules.get(rule, rules["last"])["target_accuracy"])

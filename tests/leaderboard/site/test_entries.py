@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from da_bench.leaderboard.site.entries import BADGES, Rank, Source, backbones, entries_of, ranks, slug
+from da_bench.leaderboard.site.entries import BADGES, Rank, Source, backbone_names, entries_of, ranks, slug
 from da_bench.leaderboard.submission.findings import Finding
 from tests.helpers.fake import record, runs
 from tests.helpers.payloads import PAYLOADS
@@ -62,10 +62,10 @@ def test_networks_of_one_name_are_told_apart_by_what_differs():
     records[1].config["model"] = {"name": "small_cnn", "width": 64}
     records[2].config["model"] = None
     records[3].config["features"] = "resnet50-timm-0123456789ab"
-    assert set(backbones(records).values()) == {
+    assert set(backbone_names(records).values()) == {
         "small_cnn (width=32)",
         "small_cnn (width=64)",
-        "none (shallow)",
+        "none (classical)",
         "small_cnn on resnet50-timm-0123456789ab",
     }
 

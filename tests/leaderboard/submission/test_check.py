@@ -10,29 +10,40 @@ import numpy as np
 import pytest
 
 from da_bench.data.tasks import load
-from da_bench.leaderboard.submission.check import as_verdict, check, lines, read_verdict
-from da_bench.leaderboard.submission.pack import pack, runs
-from da_bench.leaderboard.submission.package import MANIFEST
+from da_bench.leaderboard.submission.check import check_submission
+from da_bench.leaderboard.submission.reader import MANIFEST
+from da_bench.leaderboard.submission.verdict import as_verdict, read_verdict, report_lines
+from da_bench.leaderboard.submission.writer import finished_runs, pack
 from da_bench.studies.experiment import canonical
 from da_bench.studies.records import Records
-from tests.helpers.made import ABOUT, TASK, contents_of, honest, places, republished, results, run_of, write
+from tests.helpers.synthetic_runs import (
+    ABOUT,
+    TASK,
+    contents_of,
+    files_with_predictions,
+    honest_run,
+    paths_of,
+    predicted_run,
+    results_folder,
+    write_submission,
+)
 
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
     """Source only, DANN and the upper bound, five seeds each: what a submission is held against."""
-    return results(tmp_path_factory.mktemp("known"), ("source_only", "dann"))
+    return results_folder(tmp_path_factory.mktemp("known"), ("source_only", "dann"))
 
 
 @pytest.fixture(scope="module")
 def others(known):
-    return runs(known)
+    return finished_runs(known)
 
 
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory):
     """The files of an honest submission of CORAL, five seeds."""
-    folder = results(tmp_path_factory.mktemp("ours"), ("coral",))
+    folder = results_folder(tmp_path_factory.mktemp("ours"), ("coral",))
     pack(folder, folder / "packed", ABOUT, ["coral"], None)
     return contents_of(folder / "packed")
 
@@ -41,7 +52,7 @@ def edit(part, change, seed=0):
     """A forgery: one JSON file of one run changed."""
 
     def forge(contents):
-        name = places(contents, part)[seed]
+        name = paths_of(contents, part)[seed]
         value = json.loads(contents[name])
         change(value)
         return {**contents, name: json.dumps(value).encode()}
@@ -53,7 +64,7 @@ def text(part, old, new, seed=0):
     """A forgery: letters of one file of one run changed."""
 
     def forge(contents):
-        name = places(contents, part)[seed]
+        name = paths_of(contents, part)[seed]
         assert old in contents[name]
         return {**contents, name: contents[name].replace(old, new, 1)}
 
@@ -65,12 +76,12 @@ def put(name, content):
 
 
 def drop(part, seed=1):
-    return lambda contents: {name: one for name, one in contents.items() if name != places(contents, part)[seed]}
+    return lambda contents: {name: one for name, one in contents.items() if name != paths_of(contents, part)[seed]}
 
 
 def no_seed(seed):
     def forge(contents):
-        folder = places(contents)[seed].rpartition("/")[0]
+        folder = paths_of(contents)[seed].rpartition("/")[0]
         return {name: content for name, content in contents.items() if not name.startswith(folder)}
 
     return forge
@@ -91,7 +102,7 @@ def swap(part):
     """Files of seeds 0 and 1 in each other's place."""
 
     def forge(contents):
-        one, other = places(contents, part)[:2]
+        one, other = paths_of(contents, part)[:2]
         return {**contents, one: contents[other], other: contents[one]}
 
     return forge
@@ -102,7 +113,7 @@ def config(**changes):
 
     def forge(contents):
         made = {MANIFEST: contents[MANIFEST]}
-        for name in places(contents, "config.json"):
+        for name in paths_of(contents, "config.json"):
             value = json.loads(contents[name])
             value.update({key: change(value[key]) if callable(change) else change for key, change in changes.items()})
             run_id = hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
@@ -121,8 +132,8 @@ def predicted(change):
     def forge(contents, tmp_path):
         made = {MANIFEST: contents[MANIFEST]}
         for seed in range(5):
-            run = run_of("coral", seed)
-            made |= republished(change(run, seed), run, tmp_path / f"store{seed}")
+            run = predicted_run("coral", seed)
+            made |= files_with_predictions(change(run, seed), run, tmp_path / f"store{seed}")
         return made
 
     return forge
@@ -149,14 +160,14 @@ def copied(share, method="dann", shift=0):
     """The predictions of another method's run of the same seed, or of another, with some rows flipped."""
 
     def change(_, seed):
-        _, classes = honest(method, (seed + shift) % 5)
+        _, classes = honest_run(method, (seed + shift) % 5)
         return {name: flipped(value, share, seed) for name, value in classes.items()}
 
     return change
 
 
 def one_for_all(_, __):
-    return run_of("coral", 0).predictions
+    return predicted_run("coral", 0).predictions
 
 
 def npz(**arrays):
@@ -167,7 +178,7 @@ def npz(**arrays):
 
 def predictions_file(content):
     def forge(contents):
-        return {**contents, places(contents, "predictions.npz")[0]: content}
+        return {**contents, paths_of(contents, "predictions.npz")[0]: content}
 
     return forge
 
@@ -264,16 +275,18 @@ def caught():
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_false_is_refused(name, contents, others, tmp_path):
     forged = REFUSED[name](contents)
-    report = check(write(forged, tmp_path / "it", rehash=forged[MANIFEST] == contents[MANIFEST]), others)
-    assert report.verdict == "refused", list(lines(report))
-    assert all(line.isprintable() for line in lines(report))
+    report = check_submission(
+        write_submission(forged, tmp_path / "it", rehash=forged[MANIFEST] == contents[MANIFEST]), others
+    )
+    assert report.verdict == "refused", list(report_lines(report))
+    assert all(line.isprintable() for line in report_lines(report))
     caught().add(name)
 
 
 @pytest.mark.parametrize("name", FLAGGED)
 def test_what_is_improbable_is_flagged(name, contents, others, tmp_path):
-    report = check(write(FLAGGED[name](contents, tmp_path), tmp_path / "it"), others)
-    assert report.verdict == "flagged", list(lines(report))
+    report = check_submission(write_submission(FLAGGED[name](contents, tmp_path), tmp_path / "it"), others)
+    assert report.verdict == "flagged", list(report_lines(report))
     caught().add(name)
 
 
@@ -284,37 +297,37 @@ def test_sixty_forgeries_are_caught():
 
 
 def test_an_honest_submission_is_accepted(contents, others, tmp_path):
-    report = check(write(contents, tmp_path / "it"), others)
-    assert report.verdict == "accepted", list(lines(report))
+    report = check_submission(write_submission(contents, tmp_path / "it"), others)
+    assert report.verdict == "accepted", list(report_lines(report))
     assert len(report.recomputed) == len(report.runs) == 5
 
 
 def test_honest_methods_are_not_taken_for_each_other(others, tmp_path):
     """Every method of the reference against the rest, at other random streams: no flag."""
     for method in ("source_only", "dann"):
-        folder = results(tmp_path / method, (method,))
+        folder = results_folder(tmp_path / method, (method,))
         pack(folder, folder / "it.zip", ABOUT, [method], None)
         rest = [one for one in others if one.record.config["method"]["name"] != method]
-        assert check(folder / "it.zip", rest).verdict == "accepted"
+        assert check_submission(folder / "it.zip", rest).verdict == "accepted"
 
 
 def test_without_the_data_numbers_are_claimed(contents, others, tmp_path, monkeypatch):
     monkeypatch.setattr("da_bench.leaderboard.submission.check.tasks.present", lambda *_: False)
-    report = check(write(REFUSED["a metric edited"](contents), tmp_path / "it"), others)
+    report = check_submission(write_submission(REFUSED["a metric edited"](contents), tmp_path / "it"), others)
     assert report.recomputed == frozenset()
     assert any("claimed, not recomputed" in one.what for one in report.findings)
 
 
 def test_a_method_that_is_not_known_here_is_noted(contents, others, tmp_path):
     forged = config(method={"name": "mine", "weight": 1.0})(contents)
-    report = check(write(forged, tmp_path / "it"), others)
+    report = check_submission(write_submission(forged, tmp_path / "it"), others)
     assert any(one.level == "noted" and "not known here" in one.what for one in report.findings)
 
 
 def test_no_code_of_a_submission_is_run(contents, others, tmp_path):
     marker = tmp_path / "ran"
     forged = {**contents, "code/evil.py": f"open({str(marker)!r}, 'w')".encode()}
-    check(write(forged, tmp_path / "it"), others)
+    check_submission(write_submission(forged, tmp_path / "it"), others)
     assert not marker.exists()
 
 
@@ -323,11 +336,11 @@ def test_archives_with_a_name_twice_are_refused(contents, others, tmp_path):
     with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
         for name, content in [*contents.items(), (MANIFEST, contents[MANIFEST])]:
             archive.writestr(name, content)
-    assert check(tmp_path / "it.zip", others).verdict == "refused"
+    assert check_submission(tmp_path / "it.zip", others).verdict == "refused"
 
 
 def test_a_verdict_is_read_as_it_was_written(contents, others, tmp_path):
-    report = check(write(contents, tmp_path / "it"), others)
+    report = check_submission(write_submission(contents, tmp_path / "it"), others)
     (tmp_path / "verdict.json").write_text(json.dumps(as_verdict(report)))
     assert read_verdict(tmp_path / "verdict.json") == as_verdict(report)
 

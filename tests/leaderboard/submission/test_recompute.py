@@ -8,19 +8,19 @@ import pytest
 
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.data.tasks import load
-from da_bench.leaderboard.submission.package import Run
-from da_bench.leaderboard.submission.recompute import recomputed
+from da_bench.leaderboard.submission.reader import PredictedRun
+from da_bench.leaderboard.submission.recompute import recompute
 from da_bench.studies.records import Record
-from tests.helpers.made import TASK, run_of
+from tests.helpers.synthetic_runs import TASK, predicted_run
 
 
 @pytest.fixture(scope="module")
 def run():
-    return run_of("coral", 0)
+    return predicted_run("coral", 0)
 
 
 def test_what_the_judge_wrote_is_what_its_predictions_give(run):
-    again, findings = recomputed(run, load(TASK))
+    again, findings = recompute(run, load(TASK))
     assert findings == []
     assert again == run.record
 
@@ -41,11 +41,11 @@ def by_hand():
     curves = {"step": [10, 20, 30], **empty, "validators": {"im": [0.1, 0.9, None]}, "metrics": {}}
     result = {"status": "ok", "classes": ["a", "b", "c"], "protocol": "inductive", "rules": {}}
     record = Record("id", {"task": "moons/35"}, result, curves, {"data": task.fingerprint})
-    return Run(record, {"source_test": source, "target_test": target}), task
+    return PredictedRun(record, {"source_test": source, "target_test": target}), task
 
 
 def test_accuracies_by_hand():
-    again, _ = recomputed(*by_hand())
+    again, _ = recompute(*by_hand())
     assert again.curves["target_accuracy"] == [0.25, 0.75, 0.75]
     np.testing.assert_allclose(again.curves["target_macro"], [1 / 3, (1 + 1 + 0.5) / 3, (1 + 0 + 1) / 3])
     assert again.curves["source_accuracy"] == [1.0, 0.75, 0.25]
@@ -61,7 +61,7 @@ def test_a_diverged_evaluation_stays_a_guess():
     guess = 1 / 3
     for name in ("source_accuracy", "target_accuracy", "source_macro", "target_macro"):
         run.record.curves[name][2] = guess
-    again, _ = recomputed(run, task)
+    again, _ = recompute(run, task)
     np.testing.assert_allclose(again.curves["target_accuracy"], [0.25, 0.75, guess])
 
 
@@ -100,7 +100,7 @@ def set_at(*path, value):
     ],
 )
 def test_every_false_number_is_found(run, parts, says):
-    _, findings = recomputed(changed(run, **parts), load(TASK))
+    _, findings = recompute(changed(run, **parts), load(TASK))
     assert [one.level for one in findings] == ["refused"]
     assert says in findings[0].what
 
@@ -109,10 +109,10 @@ def test_every_false_number_is_found(run, parts, says):
     ("change", "says"),
     [
         (lambda one: one[:, :-1], "predictions for"),
-        (lambda one: one + np.uint16(1), "holds class 2, and there are 2 from 0"),
+        (lambda one: one + np.uint16(1), "class 2, but classes are 0 to 1"),
     ],
 )
 def test_predictions_of_other_rows_or_classes_are_found(run, change, says):
     predictions = {**run.predictions, "target_test": change(run.predictions["target_test"])}
-    _, findings = recomputed(run._replace(predictions=predictions), load(TASK))
+    _, findings = recompute(run._replace(predictions=predictions), load(TASK))
     assert says in findings[0].what

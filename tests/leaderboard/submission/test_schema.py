@@ -6,28 +6,28 @@ import pytest
 
 from da_bench.core.strict_json import StrictError
 from da_bench.leaderboard.submission import schema
-from tests.helpers.made import run_of
+from tests.helpers.synthetic_runs import predicted_run
 
 
 @pytest.fixture(scope="module")
 def record():
-    return run_of("coral", 0).record
+    return predicted_run("coral", 0).record
 
 
 @pytest.mark.parametrize("part", schema.PARTS)
 def test_a_record_fits(record, part):
     value = getattr(record, part)
-    assert schema.fits(schema.PARTS[part], value, part) == value
+    assert schema.validate(schema.PARTS[part], value, part) == value
 
 
 @pytest.mark.parametrize("part", schema.PARTS)
 def test_a_field_too_many_or_too_few_does_not_fit(record, part):
     value = getattr(record, part)
     with pytest.raises(StrictError, match="more"):
-        schema.fits(schema.PARTS[part], {**value, "more": 1}, part)
+        schema.validate(schema.PARTS[part], {**value, "more": 1}, part)
     for name in value:
         with pytest.raises(StrictError, match=name):
-            schema.fits(schema.PARTS[part], {key: one for key, one in value.items() if key != name}, part)
+            schema.validate(schema.PARTS[part], {key: one for key, one in value.items() if key != name}, part)
 
 
 def leaves(tree, path=()):
@@ -54,6 +54,6 @@ def test_no_number_may_be_anything_else(record, value):
             inner = inner[key]
         inner[path[-1]] = value
         with pytest.raises(StrictError):
-            schema.fits(schema.Result, wrong, "result")
+            schema.validate(schema.Result, wrong, "result")
         tried += 1
     assert tried > 20

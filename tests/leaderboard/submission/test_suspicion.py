@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from da_bench.leaderboard.submission.suspicion import _excess, _unsure, copies, equal_seeds, perfect, too_good
-from tests.helpers.made import run_of
+from da_bench.leaderboard.submission.suspicion import copies, disagreement, equal_seeds, excess, perfect, too_good
+from tests.helpers.synthetic_runs import predicted_run
 
 
 def test_the_excess_is_a_standard_normal_where_rows_are_drawn_at_random(rng):
@@ -15,7 +15,7 @@ def test_the_excess_is_a_standard_normal_where_rows_are_drawn_at_random(rng):
     for _ in range(2000):
         chosen = np.zeros(400, bool)
         chosen[rng.choice(400, 60, replace=False)] = True
-        found.append(_excess(hardness, chosen))
+        found.append(excess(hardness, chosen))
     assert abs(np.mean(found)) < 0.1
     assert abs(np.std(found) - 1) < 0.06
     assert abs(np.mean(np.array(found) > 1) - norm.sf(1)) < 0.03
@@ -23,19 +23,19 @@ def test_the_excess_is_a_standard_normal_where_rows_are_drawn_at_random(rng):
 
 def test_the_excess_by_hand():
     """Rows 2, 3 of (0, 0, 1, 1): mean 1 against 1/2, variance (1/3) / 2 * (1 - 2/4) = 1/12."""
-    found = _excess(np.array([0.0, 0.0, 1.0, 1.0]), np.array([False, False, True, True]))
+    found = excess(np.array([0.0, 0.0, 1.0, 1.0]), np.array([False, False, True, True]))
     assert found == pytest.approx(0.5 * np.sqrt(12))
 
 
 def test_unsure_rows_are_those_that_runs_disagree_on():
-    runs = [run_of("coral", seed) for seed in range(3)]
+    runs = [predicted_run("coral", seed) for seed in range(3)]
     votes = np.stack([run.last for run in runs])
     agreed = (votes == votes[0]).all(axis=0)
-    np.testing.assert_allclose(_unsure(runs), np.where(agreed, 0, 1 / 3))
+    np.testing.assert_allclose(disagreement(runs), np.where(agreed, 0, 1 / 3))
 
 
 def test_collapsed_seeds_are_not_copies_of_each_other():
-    runs = [run_of("coral", seed) for seed in range(2)]
+    runs = [predicted_run("coral", seed) for seed in range(2)]
     flat = {name: np.zeros_like(value) for name, value in runs[0].predictions.items()}
     assert list(equal_seeds([run._replace(predictions=flat) for run in runs], {})) == []
     mixed = runs[0].predictions
@@ -43,12 +43,12 @@ def test_collapsed_seeds_are_not_copies_of_each_other():
 
 
 def test_one_method_at_two_values_is_no_copy():
-    run = run_of("coral", 0)
+    run = predicted_run("coral", 0)
     assert list(copies([run], [run])) == []
 
 
 def test_perfection_is_allowed_where_the_bound_has_it():
-    run, bound = run_of("coral", 0), run_of("source_only", 0, labels_from="target", skill=0.95)
+    run, bound = predicted_run("coral", 0), predicted_run("source_only", 0, labels_from="target", skill=0.95)
     for one in (run, bound):
         one.record.result["rules"]["last"]["target_accuracy"] = 1.0
     assert list(perfect([run], [bound], "last")) == []
