@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 
 import da_bench as da
 from da_bench.core.config import Fraction, Positive
@@ -15,7 +14,7 @@ from da_bench.methods.source_only import SourceOnly
 from da_bench.models import last_stage, stage_numbers
 
 
-@register
+@register(adapts=False)
 class StagedFineTuning(Method):
     """Cross-entropy on the source, the head first; then stage after stage of the trunk is unfrozen, from the top down.
 
@@ -31,18 +30,16 @@ class StagedFineTuning(Method):
     Learning with Python, Section 5.3.
     """
 
-    adapts = False
-
     head_first: Fraction = 0.2
     decay: Positive = 1.0
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         """One step of the stages that are unfrozen by now."""
-        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(trainer.step_key(state), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
             output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
-            return optax.softmax_cross_entropy_with_integer_labels(output.logits, batch.labels).mean(), stats
+            return trainer.cross_entropy(output, batch.labels), stats
 
         (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         rates = self.rates(trainer, state, state.params)

@@ -11,7 +11,7 @@ from da_bench.methods.source_only import SourceOnly
 def deep_methods() -> list[Method]:
     """Every deep method at its defaults but those that adapt batch statistics, which a head on features has none of."""
     load_plugins()
-    return [cls() for cls in METHODS.values() if issubclass(cls, Method) and not cls.needs_batch_norm]
+    return [cls() for cls in METHODS.values() if issubclass(cls, Method) and not cls.metadata.needs_batch_norm]
 
 
 def every_method(task: str, weights: str, training: "da.Training", seeds: int) -> list["da.Experiment"]:

@@ -30,12 +30,13 @@ from workloads import (
 )
 
 from da_bench import methods
-from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree
-from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.core.types import Array, Batch, Domain, Output, TrainState
+from da_bench.losses.adversarial import domain_cross_entropy, reverse_gradient
 from da_bench.losses.distances import squared_distances
 from da_bench.losses.moments import covariance_gap
 from da_bench.losses.transport import sinkhorn
-from da_bench.methods import Dann, Method, Trainer
+from da_bench.methods import Dann, LossContext, Method, MethodSpec, MethodState, Trainer
+from da_bench.methods.schedules import ramp
 from da_bench.models import Network, build
 from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
@@ -88,15 +89,17 @@ def _standardise(x: Array) -> Array:
 class NormDann(Dann):
     """DANN with that domain classifier, which sees source and target in one batch."""
 
-    def init(self, key: Array, output: Output) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The domain classifier's parameters."""
-        return NormDiscriminator().init(key, output.features)["params"]
+        return MethodState(params=NormDiscriminator().init(key, spec.output.features)["params"])
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """The domain classifier's loss, with the gradient reversed on its way to the features."""
-        both = reverse_gradient(jnp.concatenate([source.features, target.features]), self.weight * ramp(progress))
-        logits = NormDiscriminator().apply({"params": params}, both)
-        return domain_cross_entropy(logits[: len(labels)], logits[len(labels) :]) / 2
+        both = reverse_gradient(
+            jnp.concatenate([ctx.source.features, ctx.target.features]), self.weight * ramp(ctx.step, ctx.num_steps)
+        )
+        logits = NormDiscriminator().apply({"params": ctx.params}, both)
+        return domain_cross_entropy(logits[: len(ctx.labels)], logits[len(ctx.labels) :]) / 2
 
 
 CONTEST: dict[str, Method] = {

@@ -9,15 +9,13 @@ from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
 
 
-@register
+@register(adapts=False)
 class LogisticRegression(ClassicalMethod):
     """Multinomial logistic regression on the standardised source: `ShallowCoral` without the alignment.
 
     Args:
         c: inverse strength of the L2 penalty (scikit-learn's C), positive.
     """
-
-    adapts = False
 
     c: Positive = 1.0
 

@@ -9,7 +9,7 @@ from da_bench.methods import ClassicalMethod, register
 from da_bench.methods.base import Classifier
 
 
-@register
+@register(adapts=False)
 class NearestNeighbour(ClassicalMethod):
     """k-nearest-neighbour classifier of the source rows, without adaptation.
 
@@ -23,8 +23,6 @@ class NearestNeighbour(ClassicalMethod):
             its own, as tables of classical methods do even for what they call no adaptation; "none" does not
             standardise. Target inputs are used with "each" only.
     """
-
-    adapts = False
 
     k: Count = 1
     normalise: Normalise = field(default="none", since="0.1")

@@ -13,7 +13,7 @@ from da_bench.methods.base import Classifier
 MAX_HINGE_ROWS = 20_000  # their inner products take 3 GB
 
 
-@register
+@register(adapts=False)
 class Svm(ClassicalMethod):
     """One-vs-rest linear SVM on the source, without adaptation.
 
@@ -33,8 +33,7 @@ class Svm(ClassicalMethod):
         Chang and Lin, LIBSVM: A Library for Support Vector Machines, ACM TIST 2(3), 2011, Eq. 1.
     """
 
-    adapts = False
-    widest = 100_000  # it needs no matrix of columns
+    max_width = 100_000  # it needs no matrix of columns
 
     c: Positive = 1.0
     normalise: Normalise = field(default="none", since="0.1")

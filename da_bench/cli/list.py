@@ -46,7 +46,7 @@ def _methods() -> list[dict[str, Any]]:
 
 def _search_space(cls: Any) -> dict[str, str]:
     """Distributions of the searched fields as text; a classical method has none."""
-    return {field: str(space) for field, space in getattr(cls, "searched", {}).items()}
+    return {field: str(space) for field, space in cls.metadata.search.items()}
 
 
 def _tasks() -> list[dict[str, Any]]:

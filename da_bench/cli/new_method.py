@@ -31,12 +31,12 @@ class {name}(da.methods.Penalty):
 
     weight: NonNegative = 1.0
 
-    def loss(self, params, source, target, labels, progress, key):
-        """The added term, a scalar. source, target: .features [n, d] and .logits [n, c]; labels [n] of the source.
+    def loss(self, ctx):
+        """The added term, a scalar. `ctx` holds source and target (.features [n, d], .logits [n, c]) and labels [n].
 
-        params: what `init` makes, if you write it; progress: from 0 to 1 over the run; key: for random draws.
+        ctx.params: what `init` makes, if you write it; ctx.progress: from 0 to 1 over the run; ctx.key: for draws.
         """
-        gap = source.features.mean(axis=0) - target.features.mean(axis=0)
+        gap = ctx.source.features.mean(axis=0) - ctx.target.features.mean(axis=0)
         return self.weight * jnp.sum(gap**2)
 
 

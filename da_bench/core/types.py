@@ -90,12 +90,14 @@ class TrainState(NamedTuple):
     """All that a step changes.
 
     step: steps done so far; params: {"model": ..., "method": ...}, what gradients move; stats: batch statistics;
-    memory: teachers, centroids, queues, no gradient; opt_state: the optimizer's; key: the source of randomness.
+    constants: arrays of the method that no step changes; memory: teachers, centroids, queues, without a gradient;
+    opt_state: the optimizer's; key: the source of randomness.
     """
 
     step: Array
     params: Tree
     stats: Tree
+    constants: Tree
     memory: Tree
     opt_state: Tree
     key: Array

@@ -1,8 +1,7 @@
-"""Adversarial adaptation: gradient reversal, domain-classifier losses, weight schedules and CDAN's feature maps."""
+"""Adversarial adaptation: gradient reversal, domain-classifier losses and CDAN's feature maps."""
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +9,6 @@ import optax
 
 from da_bench.core.types import Array
 from da_bench.losses.distances import norm
-
-Schedule = Literal["ramp", "constant", "slow_ramp", "warm_start"]
-WARM_START = 1000  # steps in one unit of progress of the "warm_start" schedule
 
 
 @jax.custom_vjp
@@ -58,36 +54,6 @@ def domain_cross_entropy(source: Array, target: Array) -> Array:
     source_losses = optax.sigmoid_binary_cross_entropy(source, jnp.ones_like(source))
     target_losses = optax.sigmoid_binary_cross_entropy(target, jnp.zeros_like(target))
     return source_losses.mean() + target_losses.mean()
-
-
-def ramp(progress: Array, rate: float = 10.0) -> Array:
-    """Rise from 0 to almost 1 with `progress` p: 2 / (1 + exp(-rate p)) - 1.
-
-    Args:
-        progress: p in [0, 1], the fraction of the run that is done.
-        rate: how fast the ramp rises; the paper uses 10.
-
-    References: Ganin et al., JMLR 2016. arXiv:1505.07818, Section 5.2.2.
-    """
-    return 2.0 / (1.0 + jnp.exp(-rate * progress)) - 1.0
-
-
-def scheduled(weight: Array | float, schedule: Schedule, progress: Array) -> Array | float:
-    """Multiply `weight` by the value of a schedule.
-
-    Args:
-        weight: final value of the scheduled weight.
-        schedule: "constant": 1 throughout (pytorch-adapt, WILDS).
-            "ramp": 2 / (1 + exp(-10 p)) - 1 at progress p in [0, 1), as in the paper.
-            "slow_ramp": the same with exp(-p), which ends at 0.46 (DeepDA with gamma = 1).
-            "warm_start": the same with exp(-i / 1000) at step i, whatever the length of the run: 0.46 at step 1000,
-            0.995 at step 6000. This is TLlib's WarmStartGradientReverseLayer with alpha = 1 and max_iters = 1000, and
-            equals alpha = 10 over 10000 steps in the code of CDAN's authors.
-        progress: fraction of the run that is done, in [0, 1); for "warm_start" the step divided by `WARM_START`.
-    """
-    if schedule == "constant":
-        return weight
-    return weight * ramp(progress, 10.0 if schedule == "ramp" else 1.0)
 
 
 def domain_adversarial_loss(

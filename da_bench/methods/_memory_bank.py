@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree
 from da_bench.methods._two_phase import Phased
-from da_bench.methods.base import Metrics, Trainer
+from da_bench.methods.trainer import Metrics, Trainer
 
 
 class Bank(NamedTuple):

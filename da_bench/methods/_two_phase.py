@@ -3,12 +3,12 @@
 import abc
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
-from da_bench.methods.base import Method, Metrics, Trainer
+from da_bench.methods.base import Method
+from da_bench.methods.trainer import Metrics, Trainer
 
 
 class Phased(Method):
@@ -69,7 +69,7 @@ def source_step(
 
     Domain-specific statistics of the target are the source's. The method's own parameters stay.
     """
-    key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
+    key = named_key(trainer.step_key(state), "dropout")
 
     def objective(params: Tree) -> tuple[Array, Tree]:
         output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
@@ -78,7 +78,7 @@ def source_step(
     (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     moves = {"model": True, "method": False}
     after = trainer.apply_gradients(state, gradients, trainer.sync_target_stats(stats), moves)
-    return after, {"loss": task, "task": task, "alignment": jnp.zeros_like(task)}
+    return after, trainer.metrics(task, task)
 
 
 def smoothed_cross_entropy(output: Output, labels: Array, smoothing: Array | float) -> Array:

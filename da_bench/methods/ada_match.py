@@ -1,7 +1,5 @@
 """AdaMatch."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,10 +10,18 @@ from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import align_distribution, confident_cross_entropy
 from da_bench.methods._augment import Perturbation, perturbed
 from da_bench.methods._ema import averaged
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, MethodSpec, MethodState, register
+from da_bench.methods.schedules import cosine_rise
+from da_bench.methods.trainer import Metrics, Trainer
 
 
-@register
+@register(
+    expected_failures={
+        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
+        "weight_zero_is_source_only": "the source too is augmented and interpolated",
+        "lowers_what_it_says": "it seeks sure and stable predictions, not features that are alike",
+    }
+)
 class AdaMatch(Method):
     """FixMatch with source logits between two batch norms, pseudo-labels aligned to the source, a relative threshold.
 
@@ -37,21 +43,15 @@ class AdaMatch(Method):
     and Domain Adaptation, ICLR 2022. arXiv:2106.04732, Section 3.
     """
 
-    expected_failed_checks: ClassVar = {
-        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
-        "weight_zero_is_source_only": "the source too is augmented and interpolated",
-        "lowers_what_it_says": "it seeks sure and stable predictions, not features that are alike",
-    }
-
     weight: NonNegative = 1.0
     threshold: Fraction = 0.9
     decay: Fraction = 0.999
     perturbation: Perturbation = "noise"
     strength: NonNegative = 0.5
 
-    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The average of the network."""
-        return {"average": params["model"]}
+        return MethodState(memory={"average": spec.network_params})
 
     def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
         """The average of the network."""
@@ -59,8 +59,8 @@ class AdaMatch(Method):
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step, which the average follows."""
-        key = jax.random.fold_in(state.key, state.step)
-        strength = self.weight * warm_up(trainer.progress(state))
+        key = trainer.step_key(state)
+        strength = self.weight * cosine_rise(state.step, trainer.num_steps)
         seen = self._doubled(key, batch)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
@@ -70,7 +70,7 @@ class AdaMatch(Method):
             source = alone.logits + share * (both.logits - alone.logits)
             task = optax.softmax_cross_entropy_with_integer_labels(source, seen.labels).mean()
             gap = strength * self.loss(source[: len(batch.source)], *jnp.split(target.logits, 2))
-            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+            return task + gap, (stats, trainer.metrics(task + gap, task, gap))
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
         after = trainer.apply_gradients(state, gradients, stats)
@@ -94,8 +94,3 @@ class AdaMatch(Method):
     def discrepancy(self, source: Output, target: Output) -> Array:
         """The mean entropy of the target's predictions."""
         return conditional_entropy(target.logits)
-
-
-def warm_up(progress: Array) -> Array:
-    """mu: 0 at the start, 1 from the middle of the run, along a cosine."""
-    return 0.5 - jnp.cos(jnp.minimum(jnp.pi, 2 * jnp.pi * progress)) / 2

@@ -1,20 +1,24 @@
 """Adversarial discriminative domain adaptation."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Fraction, NonNegative, field
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
+from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
 from da_bench.losses.adversarial import domain_cross_entropy
 from da_bench.methods._two_phase import Phased
-from da_bench.methods.base import Metrics, Trainer, register
+from da_bench.methods.base import MethodSpec, MethodState, register
+from da_bench.methods.trainer import Metrics, Trainer
 from da_bench.models import Discriminator
 
 
-@register
+@register(
+    expected_failures={
+        "learns_the_source": "both domains are predicted by the target's encoder",
+        "gains_on_moved_domains": "at its default weight the half run in which it adapts is too short here",
+    }
+)
 class Adda(Phased):
     """A target encoder, begun as the source's, that learns to pass for it before a domain classifier.
 
@@ -34,23 +38,15 @@ class Adda(Phased):
     arXiv:1702.05464, Section 4, Eq. 9; Section 5.1.
     """
 
-    expected_failed_checks: ClassVar = {
-        "learns_the_source": "both domains are predicted by the target's encoder",
-        "gains_on_moved_domains": "at its default weight the half run in which it adapts is too short here",
-    }
-
     weight: NonNegative = 0.1
     pretrain: Fraction = 0.5
     restart: bool = field(default=False, since="0.1")
     widths: tuple[int, ...] = (500, 500)
 
-    def init(self, key: Array, output: Output) -> Tree:
-        """The domain classifier's parameters."""
-        return Discriminator(self.widths).init_params(key, output.features)
-
-    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
-        """The network that encodes the source."""
-        return {"source": params["model"]}
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
+        """The domain classifier's parameters, and the network that encodes the source."""
+        classifier = Discriminator(self.widths).init_params(key, spec.output.features)
+        return MethodState(params=classifier, memory={"source": spec.network_params})
 
     def learn(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step on the source, and its copy."""
@@ -59,7 +55,7 @@ class Adda(Phased):
 
     def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the target's encoder and of the domain classifier."""
-        key = jax.random.fold_in(state.key, state.step)
+        key = trainer.step_key(state)
         theirs = trainer.forward(state.memory["source"], state.stats, batch.source, named_key(key, "source"))[
             0
         ].features
@@ -69,10 +65,10 @@ class Adda(Phased):
             target, stats = trainer.forward(params["model"], state.stats, batch.target, dropout, "target")
             domain, alignment = self.losses(params["method"], theirs, target.features)
             loss = domain + alignment
-            return loss, (stats, {"loss": loss, "task": jnp.zeros_like(loss), "alignment": alignment})
+            return loss, (stats, trainer.metrics(loss, alignment=alignment))
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
-        encoder = jax.tree.map(lambda of_head: not of_head, trainer.head(state.params["model"], theirs))
+        encoder = trainer.encoder_mask(state.params["model"], theirs)
         return trainer.apply_gradients(state, gradients, stats, {"model": encoder, "method": True}), metrics
 
     def losses(self, params: Tree, source: Array, target: Array) -> tuple[Array, Array]:

@@ -1,19 +1,26 @@
 """Adaptive feature norm."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import NonNegative, Positive
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array, Output
 from da_bench.losses.distances import norm
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 from da_bench.methods.search_space import SMALL_WEIGHT, Uniform
 
 
-@register
+@register(
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "the norm that is aimed at carries no gradient",
+        "gains_on_moved_domains": "larger norms move no cluster",
+    },
+    # the reality check: a step between 0, which is none, and 2
+    search={"weight": SMALL_WEIGHT, "delta": Uniform(0.01, 2.0)},
+)
 class Afn(Penalty):
     """Adaptive feature norm (AFN): features of both domains are made longer, step by step or up to a radius.
 
@@ -27,14 +34,6 @@ class Afn(Penalty):
     Domain Adaptation, ICCV 2019. arXiv:1811.07456.
     """
 
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "the norm that is aimed at carries no gradient",
-        "gains_on_moved_domains": "larger norms move no cluster",
-    }
-
-    # the reality check: a step between 0, which is none, and 2
-    searched: ClassVar = {"weight": SMALL_WEIGHT, "delta": Uniform(0.01, 2.0)}
-
     weight: NonNegative = 0.05
     variant: Literal["stepwise", "hard"] = "stepwise"
     delta: Positive = 1.0
@@ -42,11 +41,11 @@ class Afn(Penalty):
     average: Literal["rows", "domains"] = "rows"
     entropy_weight: NonNegative = 0.0
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * the norms' term + entropy_weight * H(Y|X) of the target."""
-        ours, theirs = norm(source.features), norm(target.features)
+        ours, theirs = norm(ctx.source.features), norm(ctx.target.features)
         term = self._stepwise(ours, theirs) if self.variant == "stepwise" else self._hard(ours, theirs)
-        return self.weight * term + self.entropy_weight * conditional_entropy(target.logits)
+        return self.weight * term + self.entropy_weight * conditional_entropy(ctx.target.logits)
 
     def discrepancy(self, source: Output, target: Output) -> Array:
         """Minus the mean norm over both domains; of "hard", what is squared and summed."""

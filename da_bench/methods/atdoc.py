@@ -9,7 +9,8 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.clusters import nearest_neighbours
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods._memory_bank import Bank, empty, entries, written
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, MethodSpec, MethodState, register
+from da_bench.methods.trainer import Metrics, Trainer
 
 
 @register
@@ -35,21 +36,21 @@ class Atdoc(Method):
     weight: NonNegative = 1.0
     neighbours: Count = 5
 
-    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """Features and sharpened predictions of the target rows."""
-        return empty(output, targets)
+        return MethodState(memory=empty(spec.output, spec.num_targets))
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy + weight * p * the target's; then rows are remembered."""
-        key, strength = jax.random.fold_in(state.key, state.step), self.weight * trainer.progress(state)
+        key, strength = trainer.step_key(state), self.weight * trainer.progress(state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Output, Metrics]]:
             source, target, stats = trainer.forward_domains(
                 params["model"], state.stats, batch, named_key(key, "dropout")
             )
-            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            task = trainer.cross_entropy(source, batch.labels)
             gap = strength * self.loss(target, state.memory, batch.rows)
-            return task + gap, (stats, target, {"loss": task + gap, "task": task, "alignment": gap})
+            return task + gap, (stats, target, trainer.metrics(task + gap, task, gap))
 
         gradients, (stats, target, metrics) = jax.grad(objective, has_aux=True)(state.params)
         bank = written(state.memory, batch.rows, entries(target.features, sharpened(target.logits)))

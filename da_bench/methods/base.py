@@ -1,207 +1,131 @@
-"""What a method is: a frozen dataclass whose fields are its hyper-parameters, and one way to take a step."""
+"""What a method is: a frozen dataclass whose fields are its hyper-parameters, with one function that takes a step."""
 
 import abc
+import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from da_bench.core.config import Registry, UserError, did_you_mean, leaf_names, setting, snake_case
 from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree, named_key
-from da_bench.losses.adversarial import WARM_START
 from da_bench.losses.distances import squared_distances
 from da_bench.losses.mmd import mmd, multi_gaussian_kernel
 from da_bench.methods.search_space import Space, loss_weight
-from da_bench.models import Network, Precision, batch_norm_mask, forward, head_mask
+from da_bench.methods.trainer import Metrics, Trainer
 
 METHODS: Registry[type["BaseMethod"]] = Registry("method")
 Kind = TypeVar("Kind", bound="BaseMethod")
+PaperStatus = Literal["published", "unpublished"]
 
-Metrics = dict[str, Array]
-BatchNorm = Literal["joint", "split", "domain_specific"]
-DomainName = Literal["source", "target"]
-WIDEST = 10_000  # inputs a row of a shallow method
-MOST_SEARCHED = 4  # fields, beside the learning rate: the reality check's (arXiv:2111.15672) five in all
+MAX_WIDTH = 10_000  # inputs per row of a classical method
+MAX_SEARCHED = 4  # fields, beside the learning rate: the reality check's (arXiv:2111.15672) five in all
 
 
-class Trainer(NamedTuple):
-    """What a step is given besides its state: the network, the optimizer, and how many steps the run takes.
+@dataclasses.dataclass(frozen=True)
+class MethodMetadata:
+    """What `register` declares of a method. It belongs to the registered class alone: subclasses declare their own.
 
-    precision: of what the network computes, see `forward`; a method's own terms are always in full. batch_norm: see
-    `forward_domains`.
+    Args:
+        search: where `da-bench search` draws float fields from, by field.
+        check_overrides: fields that `da-bench check` sets to other values than the defaults, for its small problem.
+        expected_failures: checks that the method cannot pass, with the reasons.
+        adapts: False for a reference that uses no target input.
+        needs_batch_norm: whether the method adapts batch normalisation, and networks without it are refused.
+        paper: "unpublished" methods pass `da-bench check` without a reference.
     """
 
-    model: Network
-    optimizer: optax.GradientTransformation
-    steps: int
-    precision: Precision = "float32"
-    batch_norm: BatchNorm = "joint"
-
-    def progress(self, state: TrainState) -> Array:
-        """p of the papers: 0 at the first step, almost 1 at the last."""
-        return state.step / self.steps
-
-    def forward(
-        self, params: Tree, stats: Tree, inputs: Array, key: Array | None = None, domain: DomainName = "source"
-    ) -> tuple[Output, Tree]:
-        """One pass of the network over inputs of one domain: see `models.forward`; its own statistics are updated."""
-        if self.batch_norm != "domain_specific":
-            return forward(self.model, params, stats, inputs, key, self.precision)
-        output, own = forward(self.model, params, stats[domain], inputs, key, self.precision)
-        return output, {**stats, domain: own}
-
-    def predict(self, params: Tree, stats: Tree, inputs: Array, of_target: Array) -> Output:
-        """The output in evaluation mode for inputs [n, ...]; of_target [n], bool: of which domain each is."""
-        source, _ = self.forward(params, stats, inputs)
-        if self.batch_norm != "domain_specific":
-            return source
-        target, _ = self.forward(params, stats, inputs, domain="target")
-        return jax.tree.map(lambda ours, theirs: jnp.where(of_target[:, None], theirs, ours), source, target)
-
-    def separate(self, stats: Tree) -> Tree:
-        """A network's statistics as these settings hold them."""
-        return {"source": stats, "target": stats} if self.batch_norm == "domain_specific" else stats
-
-    def forward_domains(self, params: Tree, stats: Tree, batch: Batch, key: Array) -> tuple[Output, Output, Tree]:
-        """(source output, target output, stats) in training mode.
-
-        Batch normalisation, by `batch_norm`: "joint", one pass, so that both domains are normalised by the statistics
-        of all rows (most suites on Office-31); "split", a pass a domain, each by its own statistics, with one running
-        average over both; "domain_specific", that with a running average each, by which a domain's rows are predicted.
-        References: Chang, You, Seo, Kwak and Han, Domain-Specific Batch Normalization, CVPR 2019. arXiv:1906.03950.
-        """
-        if self.batch_norm != "joint":
-            source, stats = self.forward(params, stats, batch.source, named_key(key, "source"), "source")
-            target, stats = self.forward(params, stats, batch.target, named_key(key, "target"), "target")
-            return source, target, stats
-        n = batch.source.shape[0]
-        inputs = jnp.concatenate([batch.source, batch.target])
-        output, stats = self.forward(params, stats, inputs, key)
-        source, target = (Output(output.features[rows], output.logits[rows]) for rows in (slice(n), slice(n, None)))
-        return source, target, stats
-
-    def head(self, params: Tree, features: Array) -> Tree:
-        """Like params (the network's), bools: which of them make logits of features [n, d]."""
-        return head_mask(self.model, params, features)
-
-    def normalisation(self, params: Tree, stats: Tree) -> Tree:
-        """Like params (the network's), bools: which are scales and shifts of batch normalisation."""
-        return batch_norm_mask(params, stats["target"] if self.batch_norm == "domain_specific" else stats)
-
-    def sync_target_stats(self, stats: Tree) -> Tree:
-        """The statistics, the target's made the source's: while a method trains on the source alone."""
-        return {**stats, "target": stats["source"]} if self.batch_norm == "domain_specific" else stats
-
-    def apply_gradients(self, state: TrainState, gradients: Tree, stats: Tree, moves: Tree | None = None) -> TrainState:
-        """The state after one optimizer step along `gradients`, which are shaped like `state.params`.
-
-        moves: bools, a prefix of `state.params`: parameters where it is False stay as they are, to the bit, and so does
-        what the optimizer remembers of them; None: all move.
-        """
-        return self._updated(state, gradients, moves)._replace(step=state.step + 1, stats=stats)
-
-    def inner_update(self, state: TrainState, gradients: Tree, moves: Tree | None = None) -> TrainState:
-        """As `apply_gradients`, within a step: neither the step nor the learning rate's schedule goes on."""
-        updated = self._updated(state, gradients, moves)
-        return updated._replace(opt_state=_schedules(state.opt_state, updated.opt_state))
-
-    def reset_optimizer(self, state: TrainState) -> Tree:
-        """The state's optimizer, which remembers nothing; its learning rate's schedule goes on."""
-        return _schedules(state.opt_state, self.optimizer.init(state.params))
-
-    def _updated(self, state: TrainState, gradients: Tree, moves: Tree | None) -> TrainState:
-        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        if moves is not None:
-            moving = jax.tree.broadcast(moves, params)
-            remembered = optax.tree_map_params(
-                self.optimizer, lambda _, one: one, opt_state, moving, transform_non_params=lambda _: True
-            )
-            params, opt_state = _chosen(moving, params, state.params), _chosen(remembered, opt_state, state.opt_state)
-        return state._replace(params=params, opt_state=opt_state)
-
-
-def _chosen(which: Tree, new: Tree, old: Tree) -> Tree:
-    return jax.tree.map(lambda one, ours, theirs: ours if one else theirs, which, new, old)
-
-
-def _schedules(theirs: Tree, opt_state: Tree) -> Tree:
-    """The optimizer's state, but for its schedules' counts, which are those of `theirs`."""
-
-    def is_schedule(leaf: Any) -> bool:
-        return isinstance(leaf, optax.ScaleByScheduleState)
-
-    return jax.tree.map(lambda own, other: other if is_schedule(own) else own, opt_state, theirs, is_leaf=is_schedule)
+    search: Mapping[str, Space] = dataclasses.field(default_factory=dict)
+    check_overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    expected_failures: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    adapts: bool = True
+    needs_batch_norm: bool = False
+    paper: PaperStatus = "published"
 
 
 class BaseMethod:
-    """What deep and shallow methods share.
+    """What deep and classical methods share.
 
-    name: the class name in snake case; adapts: False for a reference that uses no target input; needs_batch_norm: True
-    for one that adapts batch normalisation, and is refused where the network has none. For
-    `da-bench check`: checked_with, fields other than the defaults on its small problem; expected_failed_checks, those
-    that the method cannot pass, with the reasons.
+    Attributes:
+        name: the class name in snake case, set by `register`.
+        metadata: what `register` declares.
     """
 
     name: ClassVar[str]
-    adapts: ClassVar[bool] = True
-    checked_with: ClassVar[Mapping[str, Any]] = {}
-    expected_failed_checks: ClassVar[Mapping[str, str]] = {}
-    needs_batch_norm: ClassVar[bool] = False
+    metadata: ClassVar[MethodMetadata] = MethodMetadata()
 
     def skip(self, task: Task) -> str | None:
-        """Why this method cannot run on `task`, in words for the table; None if it can.
+        """Return the reason why this method cannot run on `task`, to be shown in the table, or None if it can.
 
-        The target's labels are -1 there.
+        All target labels of the task are -1.
         """
         return None
+
+
+class MethodSpec(NamedTuple):
+    """What the initial state of a method may depend on.
+
+    Args:
+        output: zeros of the shapes of the network's output for one batch: features [n, d] and logits [n, c].
+        num_targets: number of target rows to train on; `Batch.rows` counts them from 0.
+        network_params: the network's parameters at the start.
+        constants_key: randomness for `MethodState.constants`, independent of the key for the parameters.
+    """
+
+    output: Output
+    num_targets: int
+    network_params: Tree
+    constants_key: Array
+
+
+class MethodState(NamedTuple):
+    """What a method adds to the state of a run. The three parts never mix, so their keys may be equal.
+
+    Args:
+        params: trainable parameters, such as a domain classifier: `state.params["method"]`.
+        constants: arrays that stay as they are, such as random projections: `state.constants`.
+        memory: what steps update without a gradient, such as a teacher or a bank of features: `state.memory`.
+    """
+
+    params: Tree = {}  # noqa: RUF012 - the default of a tuple, which nobody changes
+    constants: Tree = {}  # noqa: RUF012
+    memory: Tree = {}  # noqa: RUF012
 
 
 class Method(BaseMethod, abc.ABC):
-    """A way to train on labelled source and unlabelled target batches.
-
-    searched: where `da-bench search` draws float fields from, four at most; the learning rate is drawn for every
-    method. By default the field `weight`, if there is one, from `spaces.loss_weight`.
-    """
-
-    searched: ClassVar[Mapping[str, Space]] = {}
+    """A way to train a network on labelled source and unlabelled target batches."""
 
     @property
     def restart_at(self) -> Array | float | None:
-        """At which share of the run the optimizer and its learning rate begin anew; None: they go on throughout."""
+        """Share of the run at which the optimizer and the learning rate start again; None: they never do."""
         return None
 
-    def init(self, key: Array, output: Output) -> Tree:
-        """The method's own trainable parameters, given the shapes of the network's output for one batch."""
-        return {}
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
+        """Return what the method adds to the state at the start; nothing by default.
 
-    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
-        """The method's memory at the start: what it keeps from step to step without a gradient.
-
-        params: {"model": ..., "method": ...}; output: shapes of the network's for one batch; targets: how many rows the
-        target has to train on, `Batch.rows` of which a step is handed.
+        Args:
+            key: randomness for the parameters.
+            spec: shapes and the network's start.
         """
-        return {}
-
-    def drawn(self, key: Array, output: Output) -> Tree:
-        """What of the memory is drawn at random at the start, by its names: fixed projections, a critic.
-
-        A `Penalty` is handed it with its parameters.
-        """
-        return {}
+        return MethodState()
 
     def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
-        """(parameters, statistics) of the network that predicts; a teacher's, for example."""
+        """Return (parameters, batch statistics) of the network that predicts. A teacher overrides this."""
         return state.params["model"], state.stats
 
     def discrepancy(self, source: Output, target: Output) -> Array:
-        """What adapting is to lower, a scalar of the outputs for source [n, ...] and target [m, ...] in evaluation.
+        """What adapting must lower: `da-bench check` compares it with source-only training.
 
-        `da-bench check` holds a method to it. By default the squared MMD between the features, as for methods that
-        align them.
+        The default suits methods that align features: the squared MMD between the features.
+
+        Args:
+            source: output in evaluation mode, [n, ...].
+            target: output in evaluation mode, [m, ...].
+
+        Returns:
+            A scalar.
         """
         pooled = jnp.concatenate([source.features, target.features])
         distances = squared_distances(pooled, pooled)
@@ -210,101 +134,163 @@ class Method(BaseMethod, abc.ABC):
 
     @abc.abstractmethod
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One update, and the scalars worth plotting."""
+        """Take one step of training.
+
+        Args:
+            trainer: the network, the optimizer, and shared operations.
+            state: before the step.
+            batch: source rows with labels and target rows without.
+
+        Returns:
+            The state after the step, and scalars worth plotting.
+        """
+
+
+class LossContext(NamedTuple):
+    """What `Penalty.loss` is computed from.
+
+    Args:
+        source: the network's output for the source rows, features [b, d] and logits [b, c].
+        target: the network's output for the target rows, features [b', d] and logits [b', c].
+        labels: [b] of the source rows, int32 in 0..c-1.
+        params: the method's own trainable parameters, `MethodState.params`.
+        constants: `MethodState.constants`.
+        step: number of this step, from 0.
+        num_steps: steps of the whole run.
+        key: fresh randomness for this step.
+    """
+
+    source: Output
+    target: Output
+    labels: Array
+    params: Tree
+    constants: Tree
+    step: Array
+    num_steps: int
+    key: Array
+
+    @property
+    def progress(self) -> Array:
+        """Share of the run that is done, in [0, 1): step / num_steps."""
+        return self.step / self.num_steps
 
 
 class Penalty(Method):
-    """A method that only adds a term to the source cross-entropy.
-
-    schedule: of one that has such a field, a `losses.adversarial.Schedule`.
-    """
-
-    schedule: Any = None
+    """A method that only adds a term to the source cross-entropy."""
 
     @abc.abstractmethod
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
-        """The added term, a scalar, already times its weight.
-
-        params: the method's own, from `init`, and what was `drawn`; source and target: the network's outputs, [b, ...]
-        and [b', ...]; labels [b] of the source; progress: see below; key: fresh randomness of this step.
-        """
-
-    def progress(self, trainer: Trainer, state: TrainState) -> Array:
-        """What `loss` is told: the run's progress in [0, 1), or, of a "warm_start", thousands of steps done."""
-        return state.step / WARM_START if self.schedule == "warm_start" else trainer.progress(state)
+    def loss(self, ctx: LossContext) -> Array:
+        """Return the added term, a scalar, already times its weight."""
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One optimizer step on source cross-entropy + `loss`."""
-        key = jax.random.fold_in(state.key, state.step)
-        progress = self.progress(trainer, state)
+        """Take one optimizer step on source cross-entropy + `loss`."""
+        key = trainer.step_key(state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = trainer.forward_domains(
-                params["model"], state.stats, batch, named_key(key, "dropout")
+            dropout = named_key(key, "dropout")
+            source, target, stats = trainer.forward_domains(params["model"], state.stats, batch, dropout)
+            task = trainer.cross_entropy(source, batch.labels)
+            term = self.loss(
+                LossContext(
+                    source=source,
+                    target=target,
+                    labels=batch.labels,
+                    params=params["method"],
+                    constants=state.constants,
+                    step=state.step,
+                    num_steps=trainer.num_steps,
+                    key=named_key(key, "loss"),
+                )
             )
-            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
-            own = {**params["method"], **state.memory}
-            gap = self.loss(own, source, target, batch.labels, progress, named_key(key, "loss"))
-            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+            return task + term, (stats, trainer.metrics(task + term, task, term))
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
         return trainer.apply_gradients(state, gradients, stats), metrics
 
 
 class Classifier(Protocol):
-    """What a fitted shallow method offers: any scikit-learn classifier with probabilities does."""
+    """What a fitted classical method offers. Any scikit-learn classifier with probabilities does."""
 
     def predict_log_proba(self, inputs: Any) -> Any:
-        """[n, c] log-probabilities for inputs [n, d]."""
+        """Log-probabilities [n, c] of inputs [n, d]."""
 
 
 class ClassicalMethod(BaseMethod, abc.ABC):
-    """A method without a training loop, in scikit-learn's form. It is handed inputs as rows: [n, d].
+    """A method without a training loop, in scikit-learn's form.
 
-    widest: the most numbers d in a row that it takes.
+    Attributes:
+        max_width: the largest number of inputs per row that the method accepts.
     """
 
-    widest: ClassVar[int] = WIDEST
+    max_width: ClassVar[int] = MAX_WIDTH
 
     def skip(self, task: Task) -> str | None:
-        """Images are too wide: a covariance of 224 x 224 x 3 dimensions has 2e10 entries."""
+        """Refuse wide rows such as images: a covariance of 224 x 224 x 3 dimensions has 2e10 entries."""
         width = math.prod(task.source.train.inputs.shape[1:])
-        most = self.widest
-        return f"{width} inputs a row; a shallow method takes at most {most}: features" if width > most else None
+        if width <= self.max_width:
+            return None
+        return f"{width} inputs a row; a classical method takes at most {self.max_width}: features"
 
     @abc.abstractmethod
     def fit(self, source_inputs: Array, source_labels: Array, target_inputs: Array) -> Classifier:
-        """A fitted classifier, from labelled source [n, d], [n] and unlabelled target [m, d]."""
+        """Fit a classifier on labelled source rows [n, d], labels [n], and unlabelled target rows [m, d]."""
 
 
-def register(cls: type[Kind]) -> type[Kind]:
-    """Make a final Method, Penalty or ClassicalMethod class a checked setting, known by its class name in snake case.
+@overload
+def register(cls: type[Kind], /) -> type[Kind]: ...
+
+
+@overload
+def register(
+    *,
+    search: Mapping[str, Space] = ...,
+    check_overrides: Mapping[str, Any] = ...,
+    expected_failures: Mapping[str, str] = ...,
+    adapts: bool = ...,
+    needs_batch_norm: bool = ...,
+    paper: PaperStatus = ...,
+) -> Callable[[type[Kind]], type[Kind]]: ...
+
+
+def register(cls: type[Kind] | None = None, /, **metadata: Any) -> Any:
+    """Register a method under its class name in snake case, as `@register` or `@register(search={...})`.
+
+    The class becomes a frozen dataclass whose fields are checked, see `core.config.setting`.
+
+    Args:
+        cls: a final `Method`, `Penalty` or `ClassicalMethod`.
+        metadata: fields of `MethodMetadata`. Without `search`, the field `weight` is searched, if the method has one.
 
     Raises:
-        UserError: another method has that name; or what it calls `searched` is no float field of its own, does not
-            hold that field's default, or has bounds that are no valid values.
+        UserError: another method has the name; or the search space names a field that is no float field of the class,
+            does not hold that field's default, or has bounds that the field refuses.
     """
+    if cls is None:
+        return lambda decorated: _register(decorated, MethodMetadata(**metadata))
+    return _register(cls, MethodMetadata())
+
+
+def _register(cls: type[Kind], metadata: MethodMetadata) -> type[Kind]:
     cls.name = snake_case(cls.__name__)
     checked = setting(cls)
     if issubclass(checked, Method):
-        _check_searched(checked)
-        checked.searched = checked.searched or _loss_weight(checked)
+        _check_search(checked, metadata.search)
+        if not metadata.search and "weight" in leaf_names(checked):
+            default: Any = checked()
+            metadata = dataclasses.replace(metadata, search={"weight": loss_weight(default.weight)})
+    checked.metadata = metadata
     METHODS.add(checked.name, checked)
     return checked
 
 
-def _loss_weight(cls: Any) -> dict[str, Space]:
-    return {"weight": loss_weight(cls().weight)} if "weight" in leaf_names(cls) else {}
-
-
-def _check_searched(cls: type[Method]) -> None:
-    if len(cls.searched) > MOST_SEARCHED:
-        raise UserError(f"{cls.__name__}.searched has {len(cls.searched)} fields; keep {MOST_SEARCHED} at most")
-    for field, space in cls.searched.items():
+def _check_search(cls: type[Method], search: Mapping[str, Space]) -> None:
+    if len(search) > MAX_SEARCHED:
+        raise UserError(f"{cls.__name__}: search has {len(search)} fields; keep at most {MAX_SEARCHED}")
+    for field, space in search.items():
         if field not in leaf_names(cls):
             known = did_you_mean(field, leaf_names(cls))
-            raise UserError(f"{cls.__name__}.searched: '{field}' is no float field of it{known}")
+            raise UserError(f"{cls.__name__}: search names '{field}', which is no float field of the method{known}")
         if not space.holds(default := getattr(cls(), field)):
-            raise UserError(f"{cls.__name__}.searched: {space} does not hold the default {field} = {default}")
+            raise UserError(f"{cls.__name__}: search of '{field}', {space}, does not hold the default {default}")
         for bound in (space.low, space.high):
             cls(**{field: bound})

@@ -5,9 +5,9 @@ from typing import Literal
 import jax
 
 from da_bench.core.config import NonNegative
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array, Output
 from da_bench.losses.spectrum import nuclear_norm
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 
 
 @register
@@ -24,9 +24,9 @@ class Bnm(Penalty):
     weight: NonNegative = 1.0
     divided_by: Literal["rows", "values"] = "rows"
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """-weight * ||softmax of the target's logits||_* / n."""
-        return self.weight * self.discrepancy(source, target)
+        return self.weight * self.discrepancy(ctx.source, ctx.target)
 
     def discrepancy(self, source: Output, target: Output) -> Array:
         """Minus the target's nuclear norm."""

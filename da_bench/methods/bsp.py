@@ -1,25 +1,32 @@
 """Batch spectral penalisation."""
 
 import functools
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 
 from da_bench.core.config import Count, NonNegative, field
-from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.adversarial import Schedule, domain_adversarial_loss, scheduled
+from da_bench.core.types import Array
+from da_bench.losses.adversarial import domain_adversarial_loss
 from da_bench.losses.spectrum import singular_values
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, MethodSpec, MethodState, Penalty, register
+from da_bench.methods.schedules import Schedule, scheduled
 from da_bench.methods.search_space import REVERSED_WEIGHT, SMALL_WEIGHT
 from da_bench.models import Discriminator
 
 
-@register
+@register(
+    check_overrides={"widths": (16,)},
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
+    },
+    search={"weight": REVERSED_WEIGHT, "spectral_weight": SMALL_WEIGHT},
+)
 class Bsp(Penalty):
     """Batch spectral penalisation (BSP) on DANN: the largest singular values of each domain's features are kept small.
 
     weight: of all of it: lambda of the domain classifier and a factor of the spectral term. schedule: of the domain
-    classifier's lambda, DANN's "ramp" or one of the suites', see `losses.adversarial.scheduled`. widths: hidden layers
+    classifier's lambda, DANN's "ramp" or one of the suites', see `methods.schedules`. widths: hidden layers
     of the domain classifier. spectral_weight: beta. values: k, how many singular values of each domain are penalised,
     all where there are fewer. domain_loss: "sum" of the two domains' means, as in DANN's paper, or their "mean", half
     of it (TLlib).
@@ -28,14 +35,6 @@ class Bsp(Penalty):
     Adversarial Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html; DANN: arXiv:1505.07818.
     """
 
-    checked_with: ClassVar = {"widths": (16,)}
-
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
-    }
-
-    searched: ClassVar = {"weight": REVERSED_WEIGHT, "spectral_weight": SMALL_WEIGHT}
-
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"
     widths: tuple[int, ...] = (1024, 1024)
@@ -43,16 +42,16 @@ class Bsp(Penalty):
     values: Count = 1
     domain_loss: Literal["sum", "mean"] = field(default="sum", since="0.1")
 
-    def init(self, key: Array, output: Output) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths).init_params(key, output.features)
+        return MethodState(params=Discriminator(self.widths).init_params(key, spec.output.features))
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """DANN's term + weight * beta * sum of the squared largest singular values."""
-        judge = functools.partial(Discriminator(self.widths).logits, params)
-        strength = scheduled(self.weight, self.schedule, progress)
-        confusion = domain_adversarial_loss(judge, source.features, target.features, strength)
-        spectra = self._largest(source.features) + self._largest(target.features)
+        judge = functools.partial(Discriminator(self.widths).logits, ctx.params)
+        strength = scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps)
+        confusion = domain_adversarial_loss(judge, ctx.source.features, ctx.target.features, strength)
+        spectra = self._largest(ctx.source.features) + self._largest(ctx.target.features)
         scale = 1.0 if self.domain_loss == "sum" else 0.5
         return scale * confusion + self.weight * self.spectral_weight * spectra
 

@@ -1,34 +1,39 @@
 """Conditional adversarial domain adaptation."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import Count, NonNegative, field
-from da_bench.core.types import Array, Output, Tree, named_key
+from da_bench.core.types import Array, Tree, named_key
 from da_bench.losses.adversarial import (
-    Schedule,
     multilinear_map,
     randomised_multilinear_map,
     reverse_gradient,
-    scheduled,
     weighted_domain_cross_entropy,
 )
 from da_bench.losses.entropy import row_entropies
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, MethodSpec, MethodState, Penalty, register
+from da_bench.methods.schedules import Schedule, scheduled
 from da_bench.methods.search_space import REVERSED_WEIGHT
 from da_bench.models import Discriminator
 
-WIDEST = 4096  # entries of an outer product, in the paper
+MAX_OUTER_SIZE = 4096  # entries of an outer product, in the paper
 
 
-@register
+@register(
+    check_overrides={"widths": (16,)},
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "the gradient is reversed, and the predictions carry none",
+    },
+    search={"weight": REVERSED_WEIGHT},
+)
 class Cdan(Penalty):
     """Conditional domain adversarial network (CDAN): a domain classifier on features multiplied with predictions.
 
     weight: lambda at full strength. schedule: "ramp", DANN's 2 / (1 + exp(-10 p)) - 1, "warm_start", the authors'
-    code's by steps, or another of `losses.adversarial.scheduled`. widths: hidden layers of the domain classifier.
+    code's by steps, or another of `methods.schedules`. widths: hidden layers of the domain classifier.
     entropy_conditioning: CDAN+E's weights 1 + exp(-H) of rows, H the entropy of their predictions: "none"; "plain", as
     the paper writes them; "normalised", their mean over both domains made 1 (most suites). joint: the multilinear map,
     "outer" products, "random" products of `random_width` fixed Gaussian projections, or "auto", the paper's: random
@@ -40,14 +45,6 @@ class Cdan(Penalty):
     References: Long, Cao, Wang and Jordan, Conditional Adversarial Domain Adaptation, NeurIPS 2018. arXiv:1705.10667.
     """
 
-    checked_with: ClassVar = {"widths": (16,)}
-
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "the gradient is reversed, and the predictions carry none",
-    }
-
-    searched: ClassVar = {"weight": REVERSED_WEIGHT}
-
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"
     widths: tuple[int, ...] = (1024, 1024)
@@ -56,36 +53,33 @@ class Cdan(Penalty):
     random_width: Count = 1024
     domain_loss: Literal["sum", "mean"] = field(default="sum", since="0.1")
 
-    def init(self, key: Array, output: Output) -> Tree:
-        """The domain classifier's parameters."""
-        entries = output.features.shape[1] * output.logits.shape[1]
-        width = self.random_width if self._random(output) else entries
-        return {"discriminator": Discriminator(self.widths).init_params(key, jnp.zeros((1, width)))}
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
+        """The domain classifier, and the fixed projections of the random map: features [d, r] and logits [c, r]."""
+        sizes = {"features": spec.output.features.shape[1], "logits": spec.output.logits.shape[1]}
+        width, projections = sizes["features"] * sizes["logits"], {}
+        if self.joint == "random" or (self.joint == "auto" and width > MAX_OUTER_SIZE):
+            width = self.random_width
+            projections = {
+                name: jax.random.normal(named_key(spec.constants_key, name), (size, width))
+                for name, size in sizes.items()
+            }
+        return MethodState(
+            params=Discriminator(self.widths).init_params(key, jnp.zeros((1, width))), constants=projections
+        )
 
-    def drawn(self, key: Array, output: Output) -> Tree:
-        """The projections of the random map: of features [d, r] and of predictions [c, r]."""
-        if not self._random(output):
-            return {}
-        shapes = {name: (getattr(output, name).shape[1], self.random_width) for name in ("features", "logits")}
-        return {name: jax.random.normal(named_key(key, name), shape) for name, shape in shapes.items()}
-
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """The domain classifier's loss, with the gradient reversed on its way to the features."""
-        strength = scheduled(self.weight, self.schedule, progress)
-        both = jax.tree.map(lambda ours, theirs: jnp.concatenate([ours, theirs]), source, target)
+        strength = scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps)
+        both = jax.tree.map(lambda ours, theirs: jnp.concatenate([ours, theirs]), ctx.source, ctx.target)
         logits = jax.lax.stop_gradient(both.logits)
-        products = self._map(params, reverse_gradient(both.features, strength), jax.nn.softmax(logits))
-        judged = Discriminator(self.widths).logits(params["discriminator"], products)
-        loss = weighted_domain_cross_entropy(judged, self._weights(logits), source.features.shape[0])
+        products = self._map(ctx.constants, reverse_gradient(both.features, strength), jax.nn.softmax(logits))
+        judged = Discriminator(self.widths).logits(ctx.params, products)
+        loss = weighted_domain_cross_entropy(judged, self._weights(logits), ctx.source.features.shape[0])
         return loss if self.domain_loss == "sum" else loss / 2
 
-    def _random(self, output: Output) -> bool:
-        wide = output.features.shape[1] * output.logits.shape[1] > WIDEST
-        return self.joint == "random" or (self.joint == "auto" and wide)
-
-    def _map(self, params: Tree, features: Array, predictions: Array) -> Array:
-        if "features" in params:
-            return randomised_multilinear_map(features, predictions, params["features"], params["logits"])
+    def _map(self, projections: Tree, features: Array, predictions: Array) -> Array:
+        if projections:
+            return randomised_multilinear_map(features, predictions, projections["features"], projections["logits"])
         return multilinear_map(features, predictions)
 
     def _weights(self, logits: Array) -> Array:

@@ -1,9 +1,9 @@
 """Central moment discrepancy."""
 
 from da_bench.core.config import Count, NonNegative, Positive
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array
 from da_bench.losses.moments import central_moment_gap
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 
 
 @register
@@ -22,6 +22,6 @@ class Cmd(Penalty):
     moments: Count = 5
     interval: Positive = 1.0
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * CMD_K of the features."""
-        return self.weight * central_moment_gap(source.features, target.features, self.moments, self.interval)
+        return self.weight * central_moment_gap(ctx.source.features, ctx.target.features, self.moments, self.interval)

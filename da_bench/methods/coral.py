@@ -1,15 +1,15 @@
 """Correlation alignment in a deep network."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from da_bench.core.config import NonNegative
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array
 from da_bench.losses.moments import covariance_gap, mean_gap
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 from da_bench.methods.search_space import DISTANCE_WEIGHT
 
 
-@register
+@register(search={"weight": DISTANCE_WEIGHT})
 class Coral(Penalty):
     """Deep CORAL: squared Frobenius distance between the two covariances, over 4 d^2.
 
@@ -22,15 +22,13 @@ class Coral(Penalty):
     arXiv:1607.01719, Eq. 1-3 and 6.
     """
 
-    searched: ClassVar = {"weight": DISTANCE_WEIGHT}
-
     weight: NonNegative = 1.0
     layer: Literal["logits", "features"] = "logits"
     means: bool = False
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * (||C_s - C_t||_F^2 / (4 d^2), and of `means` ||mean of source - mean of target||^2 / (4 d))."""
-        ours, theirs = getattr(source, self.layer), getattr(target, self.layer)
+        ours, theirs = getattr(ctx.source, self.layer), getattr(ctx.target, self.layer)
         gap = covariance_gap(ours, theirs)
         if self.means:
             gap += mean_gap(ours, theirs) / (4 * ours.shape[1])

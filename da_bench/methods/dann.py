@@ -1,22 +1,27 @@
 """Domain-adversarial training of neural networks."""
 
 import functools
-from typing import ClassVar, Literal
+from typing import Literal
 
 from da_bench.core.config import NonNegative, field
-from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.adversarial import Schedule, domain_adversarial_loss, scheduled
-from da_bench.methods.base import Penalty, register
+from da_bench.core.types import Array
+from da_bench.losses.adversarial import domain_adversarial_loss
+from da_bench.methods.base import LossContext, MethodSpec, MethodState, Penalty, register
+from da_bench.methods.schedules import Schedule, scheduled
 from da_bench.methods.search_space import REVERSED_WEIGHT
 from da_bench.models import Discriminator
 
 
-@register
+@register(
+    check_overrides={"widths": (16,)},
+    expected_failures={"gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features"},
+    search={"weight": REVERSED_WEIGHT},
+)
 class Dann(Penalty):
     """A domain classifier on the features, whose reversed gradient makes the features indistinguishable.
 
     weight: lambda at full strength. schedule: "ramp" multiplies it by 2 / (1 + exp(-10 p)) - 1 (Section 5.2.2),
-    "constant" does not (the shallow networks of Section 5.1); the suites' others: `losses.adversarial.scheduled`.
+    "constant" does not (the shallow networks of Section 5.1); the suites' others: `methods.schedules`.
     widths: hidden layers of the domain classifier; () is logistic. scaled: what lambda acts on: "encoder" alone (the
     convolutional experiments: a layer that reverses the gradient), or "both", the domain classifier's own gradient too
     (Algorithm 1). domain_loss: "sum" of the two domains' means (1/n and 1/n', Section 4), or their "mean", half of it
@@ -28,13 +33,6 @@ class Dann(Penalty):
     Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Sections 4 and 5.2.2, Algorithm 1.
     """
 
-    checked_with: ClassVar = {"widths": (16,)}
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features"
-    }
-
-    searched: ClassVar = {"weight": REVERSED_WEIGHT}
-
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"
     widths: tuple[int, ...] = (1024, 1024)
@@ -42,14 +40,15 @@ class Dann(Penalty):
     domain_loss: Literal["sum", "mean"] = "sum"
     start: Literal["random", "zero"] = field(default="random", since="0.1")
 
-    def init(self, key: Array, output: Output) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths, self.start == "zero").init_params(key, output.features)
+        discriminator = Discriminator(self.widths, self.start == "zero")
+        return MethodState(params=discriminator.init_params(key, spec.output.features))
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """The domain classifier's loss, with the gradient reversed on its way to the features."""
-        strength = scheduled(self.weight, self.schedule, progress)
+        strength = scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps)
         inside, outside = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
-        judge = functools.partial(Discriminator(self.widths).logits, params)
+        judge = functools.partial(Discriminator(self.widths).logits, ctx.params)
         scale = outside if self.domain_loss == "sum" else outside / 2
-        return scale * domain_adversarial_loss(judge, source.features, target.features, inside)
+        return scale * domain_adversarial_loss(judge, ctx.source.features, ctx.target.features, inside)

@@ -3,9 +3,9 @@
 from typing import Literal
 
 from da_bench.core.config import NonNegative
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array, Output
 from da_bench.losses.moments import mean_gap
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 
 
 @register
@@ -22,9 +22,9 @@ class Ddc(Penalty):
     weight: NonNegative = 0.25
     layer: Literal["features", "logits"] = "features"
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * ||mean of source - mean of target||^2."""
-        return self.weight * mean_gap(getattr(source, self.layer), getattr(target, self.layer))
+        return self.weight * mean_gap(getattr(ctx.source, self.layer), getattr(ctx.target, self.layer))
 
     def discrepancy(self, source: Output, target: Output) -> Array:
         """The distance itself."""

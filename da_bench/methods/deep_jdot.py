@@ -1,20 +1,26 @@
 """Joint distribution optimal transport in a deep network."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Count, NonNegative, Positive
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array, Output
 from da_bench.losses.distances import squared_distances
 from da_bench.losses.transport import pairwise_cross_entropy, pairwise_label_distances, sinkhorn
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 from da_bench.methods.search_space import LogUniform
 
 
-@register
+@register(
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "the plan carries no gradient",
+    },
+    # our own: around the default, the authors' 0.01 and 1 at their ends
+    search={"alpha": LogUniform(0.001, 1.0), "label": LogUniform(0.01, 1.0)},
+)
 class DeepJdot(Penalty):
     """Features and predicted classes of the target are transported onto features and labels of the source.
 
@@ -34,13 +40,6 @@ class DeepJdot(Penalty):
     for Unsupervised Domain Adaptation, ECCV 2018. arXiv:1803.10081, Eq. 5-8.
     """
 
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "the plan carries no gradient",
-    }
-
-    # our own: around the default, the authors' 0.01 and 1 at their ends
-    searched: ClassVar = {"alpha": LogUniform(0.001, 1.0), "label": LogUniform(0.01, 1.0)}
-
     weight: NonNegative = 1.0
     alpha: NonNegative = 0.1
     label: NonNegative = 0.1
@@ -49,10 +48,10 @@ class DeepJdot(Penalty):
     epsilon: Positive = 0.01
     iterations: Count = 50
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * <plan, cost>, and what `source` adds to or takes from the source's cross-entropy."""
-        own = optax.softmax_cross_entropy_with_integer_labels(source.logits, labels).mean()
-        return self.weight * self.transport(source, target, labels) + (self.source - 1) * own
+        own = optax.softmax_cross_entropy_with_integer_labels(ctx.source.logits, ctx.labels).mean()
+        return self.weight * self.transport(ctx.source, ctx.target, ctx.labels) + (self.source - 1) * own
 
     def transport(self, source: Output, target: Output, labels: Array) -> Array:
         """The cost of the best plan."""

@@ -1,20 +1,24 @@
 """FixMatch, from an unlabelled set to a target domain."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
-import optax
 
 from da_bench.core.config import Fraction, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import confident_cross_entropy
 from da_bench.methods._augment import Perturbation, perturbed
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, register
+from da_bench.methods.trainer import Metrics, Trainer
 
 
-@register
+@register(
+    expected_failures={
+        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
+        "weight_zero_is_source_only": "the target's rows take part in the pass, augmented",
+        "gains_on_moved_domains": "its pseudo-labels are those of source only, and here some are wrong",
+    }
+)
 class FixMatch(Method):
     """What is predicted with confidence of a target row is to be predicted of it when it is disturbed.
 
@@ -31,12 +35,6 @@ class FixMatch(Method):
     adaptation as in AdaMatch, arXiv:2106.04732.
     """
 
-    expected_failed_checks: ClassVar = {
-        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
-        "weight_zero_is_source_only": "the target's rows take part in the pass, augmented",
-        "gains_on_moved_domains": "its pseudo-labels are those of source only, and here some are wrong",
-    }
-
     weight: NonNegative = 1.0
     threshold: Fraction = 0.95
     perturbation: Perturbation = "noise"
@@ -44,7 +42,7 @@ class FixMatch(Method):
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on the source cross-entropy + weight * that of the disturbed target."""
-        key, m = jax.random.fold_in(state.key, state.step), len(batch.target)
+        key, m = trainer.step_key(state), len(batch.target)
         strong = perturbed(named_key(key, "strong"), batch.target, self.perturbation, self.strength)
         seen = batch._replace(target=jnp.concatenate([batch.target, strong]))
 
@@ -52,9 +50,9 @@ class FixMatch(Method):
             source, target, stats = trainer.forward_domains(
                 params["model"], state.stats, seen, named_key(key, "dropout")
             )
-            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            task = trainer.cross_entropy(source, batch.labels)
             gap = self.loss(target.logits[:m], target.logits[m:])
-            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+            return task + gap, (stats, trainer.metrics(task + gap, task, gap))
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
         return trainer.apply_gradients(state, gradients, stats), metrics

@@ -1,27 +1,31 @@
 """Joint adaptation networks."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import NonNegative
-from da_bench.core.types import Array, Output, Tree
-from da_bench.losses.adversarial import Schedule, scheduled
+from da_bench.core.types import Array, Output
 from da_bench.losses.distances import squared_distances
 from da_bench.losses.mmd import Estimator, gaussian_kernel, mmd, multi_gaussian_kernel
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
+from da_bench.methods.schedules import Schedule, scheduled
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the authors' code
 PREDICTIONS = 1.68
 
 
-@register
+@register(
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "bandwidths carry no gradient",
+    }
+)
 class Jan(Penalty):
     """Joint adaptation network (JAN): joint MMD, with the product of kernels on the features and on the predictions.
 
     weight: lambda at full strength. schedule: "ramp", the paper's 2 / (1 + exp(-10 p)) - 1, "constant" (TLlib), or
-    another of `losses.adversarial.scheduled`. estimator: of the joint MMD, "unbiased" or "biased" in quadratic time, or
+    another of `methods.schedules`. estimator: of the joint MMD, "unbiased" or "biased" in quadratic time, or
     the paper's "linear", "cyclic" in TLlib. kernels: "official", the authors' code: on the features the sum of five
     Gaussians around the mean squared distance, on the softmax one of bandwidth 1.68; "median", the paper: one Gaussian
     each, its bandwidth the median squared distance, which for predictions goes to 0 as they become certain. No
@@ -31,18 +35,14 @@ class Jan(Penalty):
     arXiv:1605.06636.
     """
 
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "bandwidths carry no gradient",
-    }
-
     weight: NonNegative = 1.0
     schedule: Schedule = "ramp"
     estimator: Estimator = "unbiased"
     kernels: Literal["official", "median"] = "official"
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * joint MMD^2."""
-        return scheduled(self.weight, self.schedule, progress) * self.gap(source, target)
+        return scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps) * self.gap(ctx.source, ctx.target)
 
     def gap(self, source: Output, target: Output) -> Array:
         """Squared joint MMD between source [n, ...] and target [m, ...]."""

@@ -1,15 +1,19 @@
 """Minimum class confusion."""
 
-from typing import ClassVar
-
 from da_bench.core.config import NonNegative, Positive
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array, Output
 from da_bench.losses.entropy import class_confusion
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 from da_bench.methods.search_space import LOSS_WEIGHT, Uniform
 
 
-@register
+@register(
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "the weights of the rows carry no gradient",
+    },
+    # the reality check's
+    search={"weight": LOSS_WEIGHT, "temperature": Uniform(0.2, 5.0)},
+)
 class Mcc(Penalty):
     """Minimum class confusion (MCC): how much classes share target rows, by predictions at a temperature.
 
@@ -20,19 +24,12 @@ class Mcc(Penalty):
     arXiv:1912.03699.
     """
 
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "the weights of the rows carry no gradient",
-    }
-
-    # the reality check's
-    searched: ClassVar = {"weight": LOSS_WEIGHT, "temperature": Uniform(0.2, 5.0)}
-
     weight: NonNegative = 1.0
     temperature: Positive = 2.5
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * class confusion of the target."""
-        return self.weight * class_confusion(target.logits, self.temperature)
+        return self.weight * class_confusion(ctx.target.logits, self.temperature)
 
     def discrepancy(self, source: Output, target: Output) -> Array:
         """Class confusion of the target."""

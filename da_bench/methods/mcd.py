@@ -1,7 +1,6 @@
 """Maximum classifier discrepancy."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import jax
 import optax
@@ -9,13 +8,18 @@ import optax
 from da_bench.core.config import Count, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.disagreement import classifier_discrepancy
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, MethodSpec, MethodState, register
+from da_bench.methods.trainer import Metrics, Trainer
 from da_bench.models import Head
 
 Gap = Callable[[Array, Array, Array], Array]  # two classifiers' probabilities [n, c] and a key -> scalar
 
 
-@register
+@register(
+    expected_failures={
+        "weight_zero_is_source_only": "two classifiers learn the source, and the network from both",
+    }
+)
 class Mcd(Method):
     """Two classifiers that learn to disagree about the target, and an encoder that learns to make them agree.
 
@@ -34,16 +38,12 @@ class Mcd(Method):
     CVPR 2018. arXiv:1712.02560, Section 3.3, Eq. 2-6.
     """
 
-    expected_failed_checks: ClassVar = {
-        "weight_zero_is_source_only": "two classifiers learn the source, and the network from both",
-    }
-
     weight: NonNegative = 1.0
     num_k: Count = 4
 
-    def init(self, key: Array, output: Output) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The second classifier's parameters."""
-        return second_head(key, output)
+        return MethodState(params=second_head(key, spec.output))
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Steps A, B and C."""
@@ -59,13 +59,13 @@ def second_head(key: Array, output: Output) -> Tree:
 
 def three_steps(trainer: Trainer, state: TrainState, batch: Batch, gap: Gap, num_k: int) -> tuple[TrainState, Metrics]:
     """A, B and `num_k` times C; gap: how far the classifiers disagree about target rows, times its weight."""
-    key = jax.random.fold_in(state.key, state.step)
+    key = trainer.step_key(state)
     learned, task = _learn_source(trainer, state, batch, named_key(key, "a"))
     heads, disagreement = _disagree(trainer, learned, batch, gap, named_key(key, "b"))
     keys = jax.random.split(named_key(key, "c"), num_k)
     last = jax.lax.fori_loop(0, num_k, lambda k, now: _agree(trainer, now, batch, gap, keys[k]), heads)
     # A's update is the one that the schedule counts
-    return last, {"loss": task - disagreement, "task": task, "alignment": disagreement}
+    return last, trainer.metrics(task - disagreement, task, disagreement)
 
 
 def _learn_source(trainer: Trainer, state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Array]:
@@ -78,25 +78,25 @@ def _learn_source(trainer: Trainer, state: TrainState, batch: Batch, key: Array)
 
 
 def _disagree(trainer: Trainer, state: TrainState, batch: Batch, gap: Gap, key: Array) -> tuple[TrainState, Array]:
-    def objective(params: Tree) -> tuple[Array, tuple[Tree, Array]]:
+    def objective(params: Tree) -> tuple[Array, tuple[Tree, Array, Output]]:
         source, target, stats = trainer.forward_domains(params["model"], state.stats, batch, named_key(key, "dropout"))
         disagreement = gap(*_probabilities(params, target), named_key(key, "gap"))
-        return _task(params, source, batch.labels) - disagreement, (stats, disagreement)
+        return _task(params, source, batch.labels) - disagreement, (stats, disagreement, target)
 
-    gradients, (stats, disagreement) = jax.grad(objective, has_aux=True)(state.params)
-    moves = {"model": _own_head(trainer, state, batch), "method": True}
-    return trainer.inner_update(state, gradients, moves)._replace(stats=stats), disagreement
+    gradients, (stats, disagreement, target) = jax.grad(objective, has_aux=True)(state.params)
+    mask = {"model": trainer.head_mask(state.params["model"], target.features), "method": True}
+    return trainer.inner_update(state, gradients, mask)._replace(stats=stats), disagreement
 
 
 def _agree(trainer: Trainer, state: TrainState, batch: Batch, gap: Gap, key: Array) -> TrainState:
-    def objective(params: Tree) -> tuple[Array, Tree]:
+    def objective(params: Tree) -> tuple[Array, tuple[Tree, Output]]:
         dropout = named_key(key, "dropout")
         target, stats = trainer.forward(params["model"], state.stats, batch.target, dropout, "target")
-        return gap(*_probabilities(params, target), named_key(key, "gap")), stats
+        return gap(*_probabilities(params, target), named_key(key, "gap")), (stats, target)
 
-    gradients, stats = jax.grad(objective, has_aux=True)(state.params)
-    encoder = jax.tree.map(lambda of_head: not of_head, _own_head(trainer, state, batch))
-    return trainer.inner_update(state, gradients, {"model": encoder, "method": False})._replace(stats=stats)
+    gradients, (stats, target) = jax.grad(objective, has_aux=True)(state.params)
+    mask = {"model": trainer.encoder_mask(state.params["model"], target.features), "method": False}
+    return trainer.inner_update(state, gradients, mask)._replace(stats=stats)
 
 
 def _task(params: Tree, source: Output, labels: Array) -> Array:
@@ -111,9 +111,3 @@ def _second(params: Tree, output: Output) -> Array:
 
 def _probabilities(params: Tree, target: Output) -> tuple[Array, Array]:
     return jax.nn.softmax(target.logits), jax.nn.softmax(_second(params, target))
-
-
-def _own_head(trainer: Trainer, state: TrainState, batch: Batch) -> Tree:
-    params = state.params["model"]
-    output = jax.eval_shape(lambda p: trainer.forward(p, state.stats, batch.target)[0], params)
-    return trainer.head(params, output.features)

@@ -1,20 +1,23 @@
 """Self-ensembling: a teacher that is the average of its student."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
-import optax
 
 from da_bench.core.config import Fraction, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.methods._augment import Perturbation, perturbed
 from da_bench.methods._ema import averaged
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, MethodSpec, MethodState, register
+from da_bench.methods.trainer import Metrics, Trainer
 
 
-@register
+@register(
+    expected_failures={
+        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
+        "weight_zero_is_source_only": "the source too is augmented",
+    }
+)
 class MeanTeacher(Method):
     """The student learns the source and, on the target, what its average predicts of the same rows seen otherwise.
 
@@ -35,11 +38,6 @@ class MeanTeacher(Method):
     arXiv:1706.05208, Section 3; authors' code.
     """
 
-    expected_failed_checks: ClassVar = {
-        "order_within_a_batch_does_not_matter": "every row has noise of its own, by its place in the batch",
-        "weight_zero_is_source_only": "the source too is augmented",
-    }
-
     weight: NonNegative = 3.0
     decay: Fraction = 0.99
     threshold: Fraction = 0.968
@@ -47,9 +45,9 @@ class MeanTeacher(Method):
     perturbation: Perturbation = "noise"
     strength: NonNegative = 0.1
 
-    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The teacher."""
-        return {"teacher": params["model"]}
+        return MethodState(memory={"teacher": spec.network_params})
 
     def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
         """The teacher."""
@@ -57,7 +55,7 @@ class MeanTeacher(Method):
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the student, after which the teacher follows."""
-        key = jax.random.fold_in(state.key, state.step)
+        key = trainer.step_key(state)
         seen, other = self._views(key, batch)
         teacher, dropout = state.memory["teacher"], named_key(key, "teacher dropout")
         judged, _ = trainer.forward(teacher, state.stats, other, dropout, "target")
@@ -66,9 +64,9 @@ class MeanTeacher(Method):
             source, target, stats = trainer.forward_domains(
                 params["model"], state.stats, seen, named_key(key, "dropout")
             )
-            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            task = trainer.cross_entropy(source, batch.labels)
             gap = self.loss(target.logits, judged.logits)
-            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+            return task + gap, (stats, trainer.metrics(task + gap, task, gap))
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
         after = trainer.apply_gradients(state, gradients, stats)

@@ -1,17 +1,20 @@
 """Multi-kernel maximum mean discrepancy in a deep network."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 
 from da_bench.core.config import NonNegative, Positive
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array
 from da_bench.losses.mmd import BandwidthRule, Estimator, gaussian_kernel, mmd
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 from da_bench.methods.search_space import DISTANCE_WEIGHT
 
 
-@register
+@register(
+    expected_failures={"gradient_is_that_of_finite_differences": "the bandwidth carries no gradient"},
+    search={"weight": DISTANCE_WEIGHT},
+)
 class Mmd(Penalty):
     """Deep adaptation network (DAN): squared multi-kernel MMD, summed over the layers that are specific to the task.
 
@@ -25,19 +28,15 @@ class Mmd(Penalty):
     arXiv:1502.02791, Section 3.
     """
 
-    expected_failed_checks: ClassVar = {"gradient_is_that_of_finite_differences": "the bandwidth carries no gradient"}
-
-    searched: ClassVar = {"weight": DISTANCE_WEIGHT}
-
     weight: NonNegative = 1.0
     layers: tuple[Literal["features", "logits"], ...] = ("features", "logits")
     estimator: Estimator = "unbiased"
     bandwidth: BandwidthRule = "median"
     factors: tuple[Positive, ...] = tuple(2.0 ** (power / 2) for power in range(-16, 17))
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * sum over layers of MMD^2."""
-        gaps = [self.gap(getattr(source, name), getattr(target, name)) for name in self.layers]
+        gaps = [self.gap(getattr(ctx.source, name), getattr(ctx.target, name)) for name in self.layers]
         return self.weight * jnp.sum(jnp.stack(gaps))
 
     def gap(self, source: Array, target: Array) -> Array:

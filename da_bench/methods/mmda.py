@@ -1,19 +1,23 @@
 """Minimum discrepancy estimation."""
 
-from typing import ClassVar
-
 import jax.numpy as jnp
 
 from da_bench.core.config import NonNegative
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.mmd import gaussian_kernel, mmd
 from da_bench.losses.moments import covariance_gap
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
 from da_bench.methods.search_space import LOSS_WEIGHT
 
 
-@register
+@register(
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "the bandwidth carries no gradient",
+    },
+    # our own: the three terms, each by its own weight
+    search=dict.fromkeys(("mmd_weight", "coral_weight", "entropy_weight"), LOSS_WEIGHT),
+)
 class Mmda(Penalty):
     """Minimum discrepancy estimation (MMDA): MMD and CORAL of the features, and the entropy of target predictions.
 
@@ -25,23 +29,16 @@ class Mmda(Penalty):
     Adaptation, 2019. arXiv:1901.00282; the entropy as in Ragab et al., AdaTime, TKDD 2023. arXiv:2203.08321.
     """
 
-    expected_failed_checks: ClassVar = {
-        "gradient_is_that_of_finite_differences": "the bandwidth carries no gradient",
-    }
-
-    # our own: the three terms, each by its own weight
-    searched: ClassVar = dict.fromkeys(("mmd_weight", "coral_weight", "entropy_weight"), LOSS_WEIGHT)
-
     weight: NonNegative = 1.0
     mmd_weight: NonNegative = 1.0
     coral_weight: NonNegative = 1.0
     entropy_weight: NonNegative = 0.1
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """weight * (MMD^2 + CORAL + H(Y|X) of the target, each times its own weight)."""
         kernel = gaussian_kernel(
-            jnp.concatenate([source.features, target.features]), "mean", (0.25, 0.5, 1.0, 2.0, 4.0)
+            jnp.concatenate([ctx.source.features, ctx.target.features]), "mean", (0.25, 0.5, 1.0, 2.0, 4.0)
         )
-        gap = self.mmd_weight * mmd(kernel, source.features.shape[0], "biased")
-        gap += self.coral_weight * covariance_gap(source.features, target.features)
-        return self.weight * (gap + self.entropy_weight * conditional_entropy(target.logits))
+        gap = self.mmd_weight * mmd(kernel, ctx.source.features.shape[0], "biased")
+        gap += self.coral_weight * covariance_gap(ctx.source.features, ctx.target.features)
+        return self.weight * (gap + self.entropy_weight * conditional_entropy(ctx.target.logits))

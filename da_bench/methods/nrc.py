@@ -1,7 +1,5 @@
 """Neighbourhood reciprocity clustering."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 
@@ -10,10 +8,15 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.clusters import nearest_neighbours
 from da_bench.losses.entropy import marginal_divergence
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
-from da_bench.methods.base import Metrics, Trainer, register
+from da_bench.methods.base import MethodSpec, MethodState, register
+from da_bench.methods.trainer import Metrics, Trainer
 
 
-@register
+@register(
+    expected_failures={
+        "weight_zero_is_source_only": "the source's labels are smoothed",
+    }
+)
 class Nrc(Banked):
     """First the source; then, without it, target rows are to be predicted as their neighbours are.
 
@@ -35,10 +38,6 @@ class Nrc(Banked):
     Source-free Domain Adaptation, NeurIPS 2021. arXiv:2110.04202, Eq. 2-9.
     """
 
-    expected_failed_checks: ClassVar = {
-        "weight_zero_is_source_only": "the source's labels are smoothed",
-    }
-
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
     restart: bool = field(default=False, since="0.1")
@@ -47,13 +46,13 @@ class Nrc(Banked):
     extended: Count = 2
     r: Fraction = 0.1
 
-    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """Features and predictions of the target rows."""
-        return {"bank": empty(output, targets)}
+        return MethodState(memory={"bank": empty(spec.output, spec.num_targets)})
 
     def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the whole network on the target."""
-        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(trainer.step_key(state), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Bank]]:
             target, stats = trainer.forward(params["model"], state.stats, batch.target, key, "target")
@@ -63,7 +62,7 @@ class Nrc(Banked):
 
         (loss, (stats, new)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         after = trainer.apply_gradients(state, gradients, stats, {"model": True, "method": False})
-        metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
+        metrics = trainer.metrics(loss, alignment=loss)
         return after._replace(memory={"bank": new}), metrics
 
     def loss(self, target: Output, bank: Bank, rows: Array) -> Array:

@@ -1,13 +1,13 @@
 """Pseudo-labels."""
 
 import jax
-import jax.numpy as jnp
 
 from da_bench.core.config import Fraction, NonNegative
-from da_bench.core.types import Array, Output, Tree
+from da_bench.core.types import Array, Output
 from da_bench.losses.entropy import conditional_entropy
 from da_bench.losses.pseudo_labels import confident_cross_entropy
-from da_bench.methods.base import Penalty, register
+from da_bench.methods.base import LossContext, Penalty, register
+from da_bench.methods.schedules import linear_rise
 
 
 @register
@@ -27,11 +27,10 @@ class PseudoLabel(Penalty):
     end: Fraction = 0.6
     threshold: Fraction = 0.0
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """alpha(t) * the mean cross-entropy with the target's own labels."""
-        risen = (progress - self.begin) / jnp.maximum(self.end - self.begin, 1e-6)
-        own = confident_cross_entropy(target.logits, jax.nn.softmax(target.logits), self.threshold)
-        return self.weight * jnp.clip(risen, 0.0, 1.0) * own
+        own = confident_cross_entropy(ctx.target.logits, jax.nn.softmax(ctx.target.logits), self.threshold)
+        return self.weight * linear_rise(ctx.step, ctx.num_steps, self.begin, self.end) * own
 
     def discrepancy(self, source: Output, target: Output) -> Array:
         """The mean entropy of the target's predictions."""

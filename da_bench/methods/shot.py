@@ -1,6 +1,6 @@
 """Source hypothesis transfer."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,15 @@ from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_ke
 from da_bench.losses.clusters import centroids, nearest_centroid
 from da_bench.losses.entropy import information_maximisation
 from da_bench.methods._memory_bank import Bank, Banked, empty, entries, written
-from da_bench.methods.base import Metrics, Trainer, register
+from da_bench.methods.base import MethodSpec, MethodState, register
+from da_bench.methods.trainer import Metrics, Trainer
 
 
-@register
+@register(
+    expected_failures={
+        "weight_zero_is_source_only": "the source's labels are smoothed",
+    }
+)
 class Shot(Banked):
     """First the source; then, without it and with the last layers fixed, the encoder makes the target fit them.
 
@@ -37,10 +42,6 @@ class Shot(Banked):
     Unsupervised Domain Adaptation, ICML 2020. arXiv:2002.08546, Section 3.
     """
 
-    expected_failed_checks: ClassVar = {
-        "weight_zero_is_source_only": "the source's labels are smoothed",
-    }
-
     weight: NonNegative = 1.0
     pretrain: Fraction = 0.5
     restart: bool = field(default=False, since="0.1")
@@ -49,16 +50,17 @@ class Shot(Banked):
     variant: Literal["shot", "im"] = "shot"
     renew: Count = field(default=1, since="0.1")
 
-    def remember(self, params: Tree, output: Output, targets: int) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """Features and predictions of the target rows, and the classes' centroids: of none."""
         if self.variant == "im":
-            return {}
-        bank = empty(output, targets)
-        return {"bank": bank, "centroids": centroids(bank.features[:1], jnp.zeros_like(bank.predictions[:1]))}
+            return MethodState()
+        bank = empty(spec.output, spec.num_targets)
+        no_centroids = centroids(bank.features[:1], jnp.zeros_like(bank.predictions[:1]))
+        return MethodState(memory={"bank": bank, "centroids": no_centroids})
 
     def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """A step of the encoder on the target."""
-        key = named_key(jax.random.fold_in(state.key, state.step), "dropout")
+        key = named_key(trainer.step_key(state), "dropout")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Output]]:
             target, stats = trainer.forward(params["model"], state.stats, batch.target, key, "target")
@@ -66,9 +68,9 @@ class Shot(Banked):
             return loss, (stats, memory, target)
 
         (loss, (stats, memory, target)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        encoder = jax.tree.map(lambda of_head: not of_head, trainer.head(state.params["model"], target.features))
+        encoder = trainer.encoder_mask(state.params["model"], target.features)
         after = trainer.apply_gradients(state, gradients, stats, {"model": encoder, "method": False})
-        metrics = {"loss": loss, "task": jnp.zeros_like(loss), "alignment": loss}
+        metrics = trainer.metrics(loss, alignment=loss)
         return after._replace(memory=memory), metrics
 
     def loss(self, target: Output, memory: Tree, rows: Array, due: Array | bool = True) -> tuple[Array, Tree]:

@@ -1,15 +1,18 @@
 """Sliced Wasserstein discrepancy."""
 
-from typing import ClassVar
-
 from da_bench.core.config import Count, NonNegative
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree
+from da_bench.core.types import Array, Batch, TrainState
 from da_bench.losses.disagreement import random_directions, sliced_wasserstein_discrepancy
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, MethodSpec, MethodState, register
 from da_bench.methods.mcd import second_head, three_steps
+from da_bench.methods.trainer import Metrics, Trainer
 
 
-@register
+@register(
+    expected_failures={
+        "weight_zero_is_source_only": "two classifiers learn the source, and the network from both",
+    }
+)
 class Swd(Method):
     """Maximum classifier discrepancy with the sliced Wasserstein distance in place of |p_1 - p_2|.
 
@@ -24,17 +27,13 @@ class Swd(Method):
     2019. arXiv:1903.04064, Section 3, Algorithm 1.
     """
 
-    expected_failed_checks: ClassVar = {
-        "weight_zero_is_source_only": "two classifiers learn the source, and the network from both",
-    }
-
     weight: NonNegative = 1.0
     num_k: Count = 4
     projections: Count = 128
 
-    def init(self, key: Array, output: Output) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The second classifier's parameters."""
-        return second_head(key, output)
+        return MethodState(params=second_head(key, spec.output))
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Steps A, B and C."""

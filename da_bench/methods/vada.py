@@ -2,26 +2,33 @@
 
 import functools
 from collections.abc import Callable
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from da_bench.core.config import NonNegative, Positive
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.adversarial import domain_adversarial_loss
 from da_bench.losses.distances import norm
 from da_bench.losses.entropy import conditional_entropy, kl_divergence
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, MethodSpec, MethodState, register
 from da_bench.methods.search_space import LOSS_WEIGHT
+from da_bench.methods.trainer import Metrics, Trainer
 from da_bench.models import Discriminator
 
 Pair = tuple[Array, Array]  # of the source and of the target
 DOMAINS = "source", "target"
 
 
-@register
+@register(
+    check_overrides={"radius": 0.5},
+    expected_failures={
+        "order_within_a_batch_does_not_matter": "every row is probed in a direction of its own, by its place",
+        "lowers_what_it_says": "it seeks sure and smooth predictions, and aligns at a hundredth of their weight",
+    },
+    # the reality check's: the three terms, each by its own weight
+    search=dict.fromkeys(("domain_weight", "source_weight", "target_weight"), LOSS_WEIGHT),
+)
 class Vada(Method):
     """Virtual adversarial domain adaptation (VADA): DANN, certain target predictions, and smooth ones in both domains.
 
@@ -41,16 +48,6 @@ class Vada(Method):
     arXiv:1802.08735; virtual adversarial training: Miyato, Maeda, Koyama and Ishii, 2017. arXiv:1704.03976.
     """
 
-    checked_with: ClassVar = {"radius": 0.5}
-
-    expected_failed_checks: ClassVar = {
-        "order_within_a_batch_does_not_matter": "every row is probed in a direction of its own, by its place",
-        "lowers_what_it_says": "it seeks sure and smooth predictions, and aligns at a hundredth of their weight",
-    }
-
-    # the reality check's: the three terms, each by its own weight
-    searched: ClassVar = dict.fromkeys(("domain_weight", "source_weight", "target_weight"), LOSS_WEIGHT)
-
     weight: NonNegative = 1.0
     domain_weight: NonNegative = 0.01
     source_weight: NonNegative = 1.0
@@ -59,13 +56,13 @@ class Vada(Method):
     probe: Positive = 0.01
     widths: tuple[int, ...] = (100,)
 
-    def init(self, key: Array, output: Output) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The domain classifier's parameters."""
-        return Discriminator(self.widths).init_params(key, output.features)
+        return MethodState(params=Discriminator(self.widths).init_params(key, spec.output.features))
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One optimizer step on source cross-entropy + the weighted terms."""
-        key, inputs = jax.random.fold_in(state.key, state.step), (batch.source, batch.target)
+        key, inputs = trainer.step_key(state), (batch.source, batch.target)
 
         def passed(model: Tree, inputs: Pair) -> tuple[Output, Output, Tree]:
             # one dropout mask for all passes: else what two of them differ by is not the perturbation
@@ -74,7 +71,7 @@ class Vada(Method):
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
             source, target, stats = passed(params["model"], inputs)
-            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            task = trainer.cross_entropy(source, batch.labels)
 
             def moved(model: Tree, offsets: Pair) -> Pair:
                 ours, theirs, _ = passed(model, (inputs[0] + offsets[0], inputs[1] + offsets[1]))
@@ -82,7 +79,7 @@ class Vada(Method):
 
             rough = self.roughness(moved, params["model"], inputs, key)
             gap = self._added(params["method"], (source, target), rough)
-            return task + gap, (stats, {"loss": task + gap, "task": task, "alignment": gap})
+            return task + gap, (stats, trainer.metrics(task + gap, task, gap))
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
         return trainer.apply_gradients(state, gradients, stats), metrics

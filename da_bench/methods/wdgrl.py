@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from da_bench.core.config import Count, NonNegative, Positive
-from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
+from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
 from da_bench.losses.adversarial import gradient_penalty
-from da_bench.methods.base import Method, Metrics, Trainer, register
+from da_bench.methods.base import Method, MethodSpec, MethodState, register
+from da_bench.methods.trainer import Metrics, Trainer
 from da_bench.models import Discriminator
 
 
@@ -35,20 +36,20 @@ class Wdgrl(Method):
     penalty: NonNegative = 10.0
     widths: tuple[int, ...] = (100,)
 
-    def drawn(self, key: Array, output: Output) -> Tree:
+    def init(self, key: Array, spec: MethodSpec) -> MethodState:
         """The critic's parameters, and its optimizer's state."""
-        critic = Discriminator(self.widths).init_params(key, output.features)
-        return {"critic": critic, "optimizer": self._optimizer().init(critic)}
+        critic = Discriminator(self.widths).init_params(spec.constants_key, spec.output.features)
+        return MethodState(memory={"critic": critic, "optimizer": self._optimizer().init(critic)})
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """`critic_steps` of the critic, then one of the network, on source cross-entropy + weight * distance."""
-        key = jax.random.fold_in(state.key, state.step)
+        key = trainer.step_key(state)
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree, Metrics]]:
             source, target, stats = trainer.forward_domains(
                 params["model"], state.stats, batch, named_key(key, "dropout")
             )
-            task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
+            task = trainer.cross_entropy(source, batch.labels)
             features = source.features, target.features
             memory = self.sharpen(state.memory, *jax.lax.stop_gradient(features), named_key(key, "critic"))
             distance = self.distance(memory["critic"], *features)

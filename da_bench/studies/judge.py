@@ -159,7 +159,7 @@ def _record(experiment: Experiment, task: Task, result: dict[str, Any], curves: 
     where = environment(task.fingerprint, experiment.seed)
     given = {"protocol": task.protocol, "split": SPLIT, "classes": list(task.classes)}
     method = experiment.method
-    own = {"adapts": method.adapts, "expected_failed_checks": dict(method.expected_failed_checks)}
+    own = {"adapts": method.metadata.adapts, "expected_failed_checks": dict(method.metadata.expected_failures)}
     result = {**own, **given, **result}
     return Record(experiment.id, experiment.config(), result, curves, where)
 

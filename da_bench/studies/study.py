@@ -306,7 +306,7 @@ def _check_network(experiment: Experiment, task: Task, example: Any) -> None:
             f"model '{name}' cannot take the inputs of {task.name}, of shape {shape}: {str(error).splitlines()[0]}; "
             f"the task's own network is '{spec(experiment.task).model}'"
         ) from error
-    if experiment.method.needs_batch_norm:
+    if experiment.method.metadata.needs_batch_norm:
         require_batch_norm(type(experiment.method).__name__, stats)
 
 

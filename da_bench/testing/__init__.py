@@ -7,8 +7,8 @@
     def test_my_method(check):
         check()
 
-A check that a method cannot pass for a good reason is declared in its class, and shown as such:
-`expected_failed_checks = {"order_within_a_batch_does_not_matter": "the linear estimate pairs neighbouring rows"}`.
+A check that a method cannot pass for a good reason is declared with the method, and shown as such:
+`@register(expected_failures={"order_within_a_batch_does_not_matter": "the linear estimate pairs neighbouring rows"})`.
 """
 
 import functools
@@ -30,7 +30,7 @@ def results(cls: Any, only: Iterable[str] = ()) -> Iterator[Result]:
         UserError: for a name that is no check's, or a check that the class declares as failing and does not exist.
     """
     wanted = list(only) or [one.name for one in made_for(cls)]
-    for name in [*wanted, *cls.expected_failed_checks]:
+    for name in [*wanted, *cls.metadata.expected_failures]:
         if name not in CHECKS:
             raise UserError(f"there is no check '{name}'; there are: {', '.join(CHECKS)}")
     return iter(run(Subject(cls), [one for one in made_for(cls) if one.name in wanted]))

@@ -89,7 +89,7 @@ def run(subject: Subject, checks: Iterable[Check]) -> Iterable[Result]:
 
 def judged(subject: Subject, one: Check) -> tuple[Outcome, str]:
     """Outcome and reason of one check."""
-    declared = subject.cls.expected_failed_checks.get(one.name)
+    declared = subject.cls.metadata.expected_failures.get(one.name)
     try:
         one.fn(subject)
     except Skipped as skipped:

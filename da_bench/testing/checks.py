@@ -15,11 +15,12 @@ import numpy as np
 
 from da_bench.core.config import UserError, as_dict, leaf_names, setting
 from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree
-from da_bench.methods import METHODS, Penalty
+from da_bench.methods import METHODS, LossContext, MethodSpec, MethodState, Penalty
 from da_bench.methods.source_only import SourceOnly
+from da_bench.models import initialise
 from da_bench.testing import problem
 from da_bench.testing.base import Failed, Skipped, check, need
-from da_bench.testing.problem import CLASSES, PROBES
+from da_bench.testing.problem import CLASSES, NETWORK, PROBES
 from da_bench.testing.subject import (
     QUICKLY,
     SEEDS,
@@ -83,7 +84,7 @@ def documents_its_paper_and_fields(subject: Subject) -> None:
     missing = [f.name for f in dataclasses.fields(cls) if not re.search(rf"\b{f.name}\b[^.]*:", text)]
     need(not missing, f"the docstring does not explain {', '.join(missing)}; write `name: what it is`")
     cited = "References:" in text and ("arXiv:" in text or "doi:" in text)
-    need(cited or not subject.cls.adapts, "the docstring has no References: with arXiv: or doi:")
+    need(cited or not subject.cls.metadata.adapts, "the docstring has no References: with arXiv: or doi:")
 
 
 @check("deep")
@@ -141,7 +142,7 @@ def term_is_a_finite_scalar(subject: Subject) -> None:
 @check("penalty")
 def term_moves_the_encoder(subject: Subject) -> None:
     """The added term alone has a gradient on the network's outputs."""
-    if not subject.cls.adapts:
+    if not subject.cls.metadata.adapts:
         raise Skipped("it does not adapt")
     source, target, labels = _outputs()
     gradients = compiled(jax.grad(lambda pair: _term(subject, pair[0], pair[1], labels)))((source, target))
@@ -154,9 +155,11 @@ def gradient_is_that_of_finite_differences(subject: Subject) -> None:
     """The gradient of the term equals difference quotients in double precision, for its own parameters and outputs."""
     with jax.enable_x64(True):
         source, target, labels = _outputs(np.float64)
-        params = jax.tree.map(lambda leaf: leaf.astype(float), subject.method.init(jax.random.key(0), source))
-        at = params, source, target
-        value = compiled(jax.value_and_grad(lambda every: _term_at(subject, every[0], every[1], every[2], labels)))
+        own = jax.tree.map(lambda leaf: leaf.astype(float), _init(subject, source))
+        at = own.params, source, target
+        value = compiled(
+            jax.value_and_grad(lambda at: _term_of(subject, own._replace(params=at[0]), at[1], at[2], labels))
+        )
         gradient, along, step = value(at)[1], _directions(at), 1e-6
         values = [value(jax.tree.map(lambda x, d, s=s: x + s * d, at, along))[0] for s in (step, -step)]
         quotient = float(values[0] - values[1]) / (2 * step)
@@ -184,15 +187,20 @@ def _outputs(dtype: type = np.float32, rows: int = 9) -> Drawn:
 
 
 def _term(subject: Subject, source: Output, target: Output, labels: Array) -> Array:
-    return _term_at(subject, subject.method.init(jax.random.key(0), source), source, target, labels)
+    return _term_of(subject, _init(subject, source), source, target, labels)
 
 
-def _term_at(subject: Subject, params: Tree, source: Output, target: Output, labels: Array) -> Array:
-    fixed = jax.tree.map(
-        lambda leaf: leaf.astype(source.features.dtype), subject.method.drawn(jax.random.key(2), source)
-    )
-    given_ = {**params, **fixed}
-    term: Array = subject.method.loss(given_, source, target, labels, jnp.asarray(0.5), jax.random.key(1))
+def _init(subject: Subject, output: Output) -> MethodState:
+    shapes = jax.eval_shape(lambda: initialise(NETWORK, jax.random.key(0), jnp.zeros((8, 2)))[0])
+    network = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    spec = MethodSpec(output, len(output.features), network, jax.random.key(2))
+    own: MethodState = subject.method.init(jax.random.key(0), spec)
+    return own
+
+
+def _term_of(subject: Subject, own: MethodState, source: Output, target: Output, labels: Array) -> Array:
+    ctx = LossContext(source, target, labels, own.params, own.constants, jnp.asarray(500), 1000, jax.random.key(1))
+    term: Array = subject.method.loss(ctx)
     return term
 
 
@@ -249,7 +257,7 @@ class Nothing(Penalty):
 
     name = "nothing"
 
-    def loss(self, params: Tree, source: Output, target: Output, labels: Array, progress: Array, key: Array) -> Array:
+    def loss(self, ctx: LossContext) -> Array:
         """0."""
         return jnp.zeros(())
 
@@ -257,7 +265,7 @@ class Nothing(Penalty):
 @check("deep")
 def lowers_what_it_says(subject: Subject) -> None:
     """Trained on moved domains, what the method declares by `discrepancy` is lower than of source only."""
-    if not subject.cls.adapts:
+    if not subject.cls.metadata.adapts:
         raise Skipped("it does not adapt")
     ours, plain = (discrepancy(subject.method, each) for each in (subject.trained(), source_only(True)))
     need(ours < plain - HELD * abs(plain), f"its discrepancy is {ours:.4g} after training, {plain:.4g} of source only")
@@ -266,7 +274,7 @@ def lowers_what_it_says(subject: Subject) -> None:
 @check("any")
 def gains_on_moved_domains(subject: Subject) -> None:
     """Where the target's clusters are moved, it is clearly better on the target than without adapting."""
-    if not subject.cls.adapts:
+    if not subject.cls.metadata.adapts:
         raise Skipped("it does not adapt")
     ours, plain = _target_accuracy(subject, moved=True)
     need(ours >= plain + GAIN, f"accuracy on the target is {ours:.1%}, {plain:.1%} of source only")

@@ -28,7 +28,7 @@ class Subject:
 
     def __init__(self, cls: type[Method] | type[ClassicalMethod]) -> None:
         self.cls = cls
-        self.fields: Mapping[str, Any] = cls.checked_with
+        self.fields: Mapping[str, Any] = cls.metadata.check_overrides
         self.method: Any = cls(**self.fields)
         self.deep = isinstance(self.method, Method)
 

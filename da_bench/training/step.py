@@ -18,7 +18,7 @@ from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, named_key
 from da_bench.data.lazy_arrays import pool
 from da_bench.data.transforms import View, evaluation_input, training_input
-from da_bench.methods import BatchNorm, Method, Trainer
+from da_bench.methods import BatchNorm, Method, MethodSpec, Trainer
 from da_bench.models import Network, Precision, initialise, output_shapes
 
 # Inputs in one evaluation pass, at most: bounds the memory of convolutions over a test set. What they make of 32
@@ -250,16 +250,20 @@ def init(
     begun = merge_pretrained({"params": model, **stats}, pretrained or {})
     model, stats = begun.pop("params"), begun
     output = _zeros(output_shapes(trainer.model, model, stats, example))
-    own = method.init(named_key(key, "method"), output)
-    # JAX's own default precision, whatever a network was declared with: x64 makes whole runs double
-    params, stats, drawn = jax.tree.map(
-        lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
-        ({"model": model, "method": own}, trainer.separate(stats), method.drawn(named_key(key, "memory"), output)),
-    )
-    memory = method.remember(params, output, targets)
-    memory = {**drawn, **memory} if drawn else memory
+    model, stats = _default_precision((model, trainer.init_stats(stats)))
+    spec = MethodSpec(output, targets, model, named_key(key, "memory"))
+    own = _default_precision(method.init(named_key(key, "method"), spec))
+    params = {"model": model, "method": own.params}
     opt_state = trainer.optimizer.init(params)
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, memory, opt_state, named_key(key, "steps"))
+    step = jnp.zeros((), jnp.int32)
+    return TrainState(step, params, stats, own.constants, own.memory, opt_state, named_key(key, "steps"))
+
+
+def _default_precision(tree: Tree) -> Tree:
+    """Floats in JAX's own default precision, whatever a network was declared with: x64 makes whole runs double."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
 
 
 def _zeros(output: Output) -> Output:

@@ -23,7 +23,7 @@ def state(step, training=TRAINING, model=MODEL):
     params, stats = initialise(model, jax.random.key(0), INPUTS)
     one = make_trainer(Run(jax.random.key(0), da.methods.SourceOnly(), training), model)
     every = {"model": params, "method": {}}
-    return one, TrainState(jnp.asarray(step), every, stats, {}, one.optimizer.init(every), jax.random.key(2))
+    return one, TrainState(jnp.asarray(step), every, stats, {}, {}, one.optimizer.init(every), jax.random.key(2))
 
 
 def moved(before, after):

@@ -11,7 +11,7 @@ from da_bench.methods import METHODS, Method
 
 STUDY = run_path(str(Path(__file__).parents[2] / "experiments" / "fidelity.py"))
 VARIANTS = STUDY["VARIANTS"]
-DEEP = [name for name, cls in METHODS.items() if issubclass(cls, Method) and not cls.needs_batch_norm]
+DEEP = [name for name, cls in METHODS.items() if issubclass(cls, Method) and not cls.metadata.needs_batch_norm]
 
 
 def test_every_value_of_a_new_switch_enters():

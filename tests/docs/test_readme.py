@@ -8,6 +8,7 @@ import pytest
 
 from da_bench.core.types import Output
 from da_bench.methods import METHODS
+from tests.helpers.method_inputs import loss_context
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -46,7 +47,7 @@ def test_the_method_of_the_readme_is_one():
         exec(BLOCKS[1], namespace)
         source, target = (Output(jnp.full((4, 3), value), jnp.zeros((4, 2))) for value in (0.0, 2.0))
         method = namespace["MeanGap"](weight=0.5)
-        assert method.loss({}, source, target, None, None, None) == 0.5 * 3 * 4
+        assert method.loss(loss_context(source, target)) == 0.5 * 3 * 4
     finally:
         for name in set(METHODS) - before:
             METHODS._things.pop(name)

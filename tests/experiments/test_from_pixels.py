@@ -116,7 +116,7 @@ def test_on_features_all_methods_run_with_the_same_head_and_seeds(small_resnet):
     assert len({one.id for one in runs}) == len(runs)
     made = {one.method.name for one in runs}
     assert made == {
-        name for name, cls in METHODS.items() if issubclass(cls, ClassicalMethod) or not cls.needs_batch_norm
+        name for name, cls in METHODS.items() if issubclass(cls, ClassicalMethod) or not cls.metadata.needs_batch_norm
     }
     deep = [one for one in runs if not isinstance(one.method, ClassicalMethod)]
     assert {one.training for one in deep} == {training}

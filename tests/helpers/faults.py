@@ -369,7 +369,7 @@ def main() -> None:
     folder, asked = Path(sys.argv[1]).absolute(), [one.split("=") for one in sys.argv[2:] if "=" in one]
     load_plugins()
     if "all" in sys.argv:  # but for those that this task's network, without batch normalisation, is not for
-        TRIED[:] = [name for name, cls in METHODS.items() if not cls.needs_batch_norm]
+        TRIED[:] = [name for name, cls in METHODS.items() if not cls.metadata.needs_batch_norm]
     jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[2] / ".cache" / "faults"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     found = {}

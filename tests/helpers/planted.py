@@ -11,9 +11,10 @@ import optax
 
 from da_bench.core.config import NonNegative, setting, snake_case
 from da_bench.core.types import named_key
-from da_bench.losses.adversarial import domain_cross_entropy, ramp, reverse_gradient
+from da_bench.losses.adversarial import domain_cross_entropy, reverse_gradient
 from da_bench.losses.moments import covariance, covariance_gap
-from da_bench.methods import Method, Penalty
+from da_bench.methods import LossContext, Method, MethodState, Penalty
+from da_bench.methods.schedules import sigmoid_ramp
 from da_bench.models import Discriminator
 
 PLANTED = {}
@@ -37,21 +38,26 @@ class Moments(Penalty):
     def gap(self, source, target):
         return jnp.sum((source.mean(axis=0) - target.mean(axis=0)) ** 2)
 
-    def loss(self, params, source, target, labels, progress, key):
-        return self.gap(source.features, target.features)
+    def loss(self, ctx):
+        return self.gap(ctx.source.features, ctx.target.features)
 
 
 class Adversarial(Penalty):
     """A sound base: a small domain classifier."""
 
-    def init(self, key, output):
-        return Discriminator((8,)).init_params(key, output.features)
+    rate = 10.0
 
-    def seen(self, features, progress):
-        return reverse_gradient(features, ramp(progress))
+    def init(self, key, spec):
+        return MethodState(params=Discriminator((8,)).init_params(key, spec.output.features))
 
-    def loss(self, params, source, target, labels, progress, key):
-        logits = [Discriminator((8,)).logits(params, self.seen(x.features, progress)) for x in (source, target)]
+    def reverse(self, features, progress):
+        return reverse_gradient(features, sigmoid_ramp(self.rate * progress))
+
+    def loss(self, ctx):
+        logits = [
+            Discriminator((8,)).logits(ctx.params, self.reverse(x.features, ctx.progress))
+            for x in (ctx.source, ctx.target)
+        ]
         return domain_cross_entropy(*logits)
 
 
@@ -59,24 +65,26 @@ class Adversarial(Penalty):
 class NotReversed(Adversarial):
     """The encoder helps the domain classifier: the reversal has the wrong sign."""
 
-    def seen(self, features, progress):
-        return reverse_gradient(features, -ramp(progress))
+    def reverse(self, features, progress):
+        return reverse_gradient(features, -sigmoid_ramp(self.rate * progress))
 
 
 @caught_by("lowers_what_it_says")
 class NegativeSchedule(Adversarial):
     """gamma = -10 in the schedule: lambda falls from 0 to -1 (CuthbertCai/pytorch_DANN #10)."""
 
-    def seen(self, features, progress):
-        return reverse_gradient(features, ramp(progress, -10.0))
+    rate = -10.0
 
 
 @caught_by("term_moves_the_encoder")
 class SoftmaxOfOne(Adversarial):
     """A softmax over one unit is always 1, and its gradient always 0 (skada's default domain classifier)."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        logits = [Discriminator((8,)).logits(params, self.seen(x.features, progress)) for x in (source, target)]
+    def loss(self, ctx):
+        logits = [
+            Discriminator((8,)).logits(ctx.params, self.reverse(x.features, ctx.progress))
+            for x in (ctx.source, ctx.target)
+        ]
         return domain_cross_entropy(*(nn.softmax(each[:, None])[:, 0] for each in logits))
 
 
@@ -84,8 +92,8 @@ class SoftmaxOfOne(Adversarial):
 class FrozenDiscriminator(Adversarial):
     """Its own parameters are cut off from the loss."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        return super().loss(jax.lax.stop_gradient(params), source, target, labels, progress, key)
+    def loss(self, ctx):
+        return super().loss(ctx._replace(params=jax.lax.stop_gradient(ctx.params)))
 
 
 class OwnStep(Method):
@@ -108,8 +116,8 @@ class NoTaskGradient(Penalty):
 
     weight: NonNegative = 1.0
 
-    def loss(self, params, source, target, labels, progress, key):
-        return self.weight * covariance_gap(source.features, target.features)
+    def loss(self, ctx):
+        return self.weight * covariance_gap(ctx.source.features, ctx.target.features)
 
     def step(self, trainer, state, batch):
         def objective(params):
@@ -118,7 +126,8 @@ class NoTaskGradient(Penalty):
                 {"params": params["model"]}, jax.lax.stop_gradient(source.features), method="classify"
             )
             task = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
-            return task + self.loss({}, source, target, batch.labels, 0.5, state.key), stats
+            ctx = LossContext(source, target, batch.labels, {}, {}, state.step, trainer.num_steps, state.key)
+            return task + self.loss(ctx), stats
 
         gradients, stats = jax.grad(objective, has_aux=True)(state.params)
         return trainer.apply_gradients(state, gradients, stats), {}
@@ -130,9 +139,9 @@ class WeightOnTheTask(Penalty):
 
     weight: NonNegative = 1.0
 
-    def loss(self, params, source, target, labels, progress, key):
-        task = optax.softmax_cross_entropy_with_integer_labels(source.logits, labels).mean()
-        return self.weight * covariance_gap(source.features, target.features) + (self.weight - 1) * task
+    def loss(self, ctx):
+        task = optax.softmax_cross_entropy_with_integer_labels(ctx.source.logits, ctx.labels).mean()
+        return self.weight * covariance_gap(ctx.source.features, ctx.target.features) + (self.weight - 1) * task
 
 
 LEAKED = []
@@ -159,25 +168,26 @@ class LeakThroughItsMemory(OwnStep):
     def skip(self, task):
         LEAKED[:] = [np.asarray(task.target.train.labels)]
 
-    def remember(self, params, output, targets):
-        return {"labels": jnp.asarray(LEAKED[0][:targets]) if LEAKED else jnp.zeros(targets, jnp.int32)}
+    def init(self, key, spec):
+        n = spec.num_targets
+        return MethodState(memory={"labels": jnp.asarray(LEAKED[0][:n]) if LEAKED else jnp.zeros(n, jnp.int32)})
 
 
 @caught_by("same_seed_same_bits")
 class NumpyRandomness(Moments):
     """Draws by numpy, once a trace: the same numbers in all steps, others in another process."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        noise = np.random.default_rng().normal(size=source.features.shape).astype(source.features.dtype)
-        return self.gap(source.features + noise, target.features)
+    def loss(self, ctx):
+        noise = np.random.default_rng().normal(size=ctx.source.features.shape).astype(ctx.source.features.dtype)
+        return self.gap(ctx.source.features + noise, ctx.target.features)
 
 
 @caught_by("uses_no_key_twice")
 class OneKeyTwice(Moments):
     """Both domains get the same noise."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        noisy = [x.features + jax.random.normal(key, x.features.shape) for x in (source, target)]
+    def loss(self, ctx):
+        noisy = [x.features + jax.random.normal(ctx.key, x.features.shape) for x in (ctx.source, ctx.target)]
         return self.gap(*noisy)
 
 
@@ -185,8 +195,8 @@ class OneKeyTwice(Moments):
 class ScatterMatrices(Penalty):
     """Covariances without 1 / (n - 1): the term grows with the square of the batch (AdaTime's CORAL)."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        scatters = [covariance(x.features) * (x.features.shape[0] - 1) for x in (source, target)]
+    def loss(self, ctx):
+        scatters = [covariance(x.features) * (x.features.shape[0] - 1) for x in (ctx.source, ctx.target)]
         return jnp.mean((scatters[0] - scatters[1]) ** 2)
 
 
@@ -194,25 +204,25 @@ class ScatterMatrices(Penalty):
 class HalfTheBatch(Moments):
     """A statistic of one shard: the means of the first half of the rows."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        return self.gap(*(x.features[: (len(x.features) + 1) // 2] for x in (source, target)))
+    def loss(self, ctx):
+        return self.gap(*(x.features[: (len(x.features) + 1) // 2] for x in (ctx.source, ctx.target)))
 
 
 @caught_by("order_within_a_batch_does_not_matter")
 class OrderOfTheTarget(Moments):
     """Later rows of the target count more."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        weights = jnp.arange(1.0, len(target.features) + 1)[:, None]
-        return self.gap(source.features, target.features * weights / weights.mean())
+    def loss(self, ctx):
+        weights = jnp.arange(1.0, len(ctx.target.features) + 1)[:, None]
+        return self.gap(ctx.source.features, ctx.target.features * weights / weights.mean())
 
 
 @caught_by("stands_degenerate_inputs")
 class RootOfZero(Penalty):
     """Distances by a square root, whose gradient at 0 is not a number."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        pairs = source.features[:, None] - target.features[None]
+    def loss(self, ctx):
+        pairs = ctx.source.features[:, None] - ctx.target.features[None]
         return jnp.sqrt(jnp.sum(pairs**2, axis=2)).mean()
 
 
@@ -220,8 +230,8 @@ class RootOfZero(Penalty):
 class LogarithmOfZero(Penalty):
     """Entropy as p log p of a softmax that can be 0."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        p = nn.softmax(target.logits)
+    def loss(self, ctx):
+        p = nn.softmax(ctx.target.logits)
         return -(p * jnp.log(p)).sum(axis=1).mean()
 
 
@@ -229,8 +239,8 @@ class LogarithmOfZero(Penalty):
 class OneRowHasNoSpread(Penalty):
     """Standard deviations over n - 1, of batches of one row too."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        spreads = [x.features.var(axis=0, ddof=1) for x in (source, target)]
+    def loss(self, ctx):
+        spreads = [x.features.var(axis=0, ddof=1) for x in (ctx.source, ctx.target)]
         return jnp.sum((spreads[0] - spreads[1]) ** 2)
 
 
@@ -238,30 +248,30 @@ class OneRowHasNoSpread(Penalty):
 class EveryClassIsThere(Penalty):
     """Class means as sums over counts, which may be 0."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        members = jax.nn.one_hot(labels, source.logits.shape[1])
-        means = members.T @ source.features / members.sum(axis=0)[:, None]
-        return jnp.sum((means.mean(axis=0) - target.features.mean(axis=0)) ** 2)
+    def loss(self, ctx):
+        members = jax.nn.one_hot(ctx.labels, ctx.source.logits.shape[1])
+        means = members.T @ ctx.source.features / members.sum(axis=0)[:, None]
+        return jnp.sum((means.mean(axis=0) - ctx.target.features.mean(axis=0)) ** 2)
 
 
 @caught_by("calls_nothing_from_a_step")
 class CallsPython(Moments):
     """The term is computed by numpy, on the host, in every step."""
 
-    def loss(self, params, source, target, labels, progress, key):
+    def loss(self, ctx):
         value = jax.pure_callback(
-            lambda x: np.float32(np.mean(x)), jax.ShapeDtypeStruct((), jnp.float32), jax.lax.stop_gradient(progress)
+            lambda x: np.float32(np.mean(x)), jax.ShapeDtypeStruct((), jnp.float32), jax.lax.stop_gradient(ctx.progress)
         )
-        return super().loss(params, source, target, labels, progress, key) + 0 * value
+        return super().loss(ctx) + 0 * value
 
 
 @caught_by("calls_nothing_from_a_step")
 class OpensAFile(Moments):
     """Reads its settings from a file when it is traced."""
 
-    def loss(self, params, source, target, labels, progress, key):
+    def loss(self, ctx):
         scale = float(len(Path("/etc/hostname").read_text()) > 0) if Path("/etc/hostname").exists() else 1.0
-        return scale * super().loss(params, source, target, labels, progress, key)
+        return scale * super().loss(ctx)
 
 
 @caught_by("leaves_its_inputs_alone")
@@ -278,8 +288,8 @@ class WritesIntoTheBatch(OwnStep):
 class MemoryThatGrows(Moments):
     """Appends to its memory: another shape in every step."""
 
-    def remember(self, params, output, targets):
-        return {"bank": jnp.zeros((1, 2))}
+    def init(self, key, spec):
+        return MethodState(memory={"bank": jnp.zeros((1, 2))})
 
     def step(self, trainer, state, batch):
         state, metrics = super().step(trainer, state, batch)
@@ -308,8 +318,8 @@ class VectorMetric(OwnStep):
 class MaximisesEntropy(Penalty):
     """The sign of the entropy is lost."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        return jnp.sum(nn.softmax(target.logits) * nn.log_softmax(target.logits), axis=1).mean()
+    def loss(self, ctx):
+        return jnp.sum(nn.softmax(ctx.target.logits) * nn.log_softmax(ctx.target.logits), axis=1).mean()
 
     def discrepancy(self, source, target):
         return -jnp.sum(nn.softmax(target.logits) * nn.log_softmax(target.logits), axis=1).mean()
@@ -319,16 +329,16 @@ class MaximisesEntropy(Penalty):
 class DoesNothing(Penalty):
     """Aligns the labels of the source with themselves."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        return 1e-6 * jnp.sum(target.features.mean(axis=0) ** 2)
+    def loss(self, ctx):
+        return 1e-6 * jnp.sum(ctx.target.features.mean(axis=0) ** 2)
 
 
 @caught_by("does_no_harm_on_equal_domains")
 class PullsApart(Penalty):
     """Makes the target uncertain of everything, and so the classes of equal domains too."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        return 100.0 * (target.logits**2).mean()
+    def loss(self, ctx):
+        return 100.0 * (ctx.target.logits**2).mean()
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=())
@@ -343,16 +353,16 @@ half_gradient.defvjp(lambda x: (jnp.sum(x**2), x), lambda x, g: (g * x,))
 class HalfTheGradient(Penalty):
     """A rule for the gradient by hand that forgot a factor 2."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        return half_gradient(source.features.mean(axis=0) - target.features.mean(axis=0))
+    def loss(self, ctx):
+        return half_gradient(ctx.source.features.mean(axis=0) - ctx.target.features.mean(axis=0))
 
 
 @caught_by("term_is_a_finite_scalar")
 class TermOfEveryRow(Penalty):
     """Not averaged over the rows."""
 
-    def loss(self, params, source, target, labels, progress, key):
-        return jnp.sum(target.features**2, axis=1)
+    def loss(self, ctx):
+        return jnp.sum(ctx.target.features**2, axis=1)
 
 
 @caught_by("refuses_bad_fields")
@@ -380,8 +390,8 @@ class CompilesAnew(Moments):
 
     weight: float | None = 1.0
 
-    def loss(self, params, source, target, labels, progress, key):
-        return self.weight * super().loss(params, source, target, labels, progress, key)
+    def loss(self, ctx):
+        return self.weight * super().loss(ctx)
 
 
 @caught_by("seeds_and_devices_do_not_change_a_run")
@@ -407,8 +417,8 @@ class DeploysSomethingElse(Moments):
 class DeploysTheStart(OwnStep):
     """Predicts with the parameters that it started from."""
 
-    def remember(self, params, output, targets):
-        return params["model"]
+    def init(self, key, spec):
+        return MethodState(memory=spec.network_params)
 
     def inference_variables(self, state):
         return state.memory, state.stats

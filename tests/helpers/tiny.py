@@ -74,7 +74,7 @@ def task(name="moons/35", shift=0.8):
 
 def model_for(method):
     """The smallest network that a method, or its class, can train."""
-    return NORMED if method.needs_batch_norm else MODEL
+    return NORMED if method.metadata.needs_batch_norm else MODEL
 
 
 def made(experiment, task, **options):

@@ -8,10 +8,8 @@ from da_bench.losses.adversarial import (
     gradient_penalty,
     log_one_minus_probability,
     multilinear_map,
-    ramp,
     randomised_multilinear_map,
     reverse_gradient,
-    scheduled,
     weighted_domain_cross_entropy,
 )
 
@@ -42,34 +40,6 @@ def test_domain_cross_entropy_of_an_undecided_classifier_is_two_log_two():
 def test_domain_cross_entropy_stays_finite_far_out():
     value = domain_cross_entropy(jnp.asarray([-500.0]), jnp.asarray([500.0]))
     assert value == pytest.approx(1000.0)
-
-
-def test_ramp_starts_at_zero_and_has_the_papers_values(x64):
-    """tanh(5 p): 0, tanh(2.5) = 0.98661..., tanh(5) = 0.99990920..., from a table of the hyperbolic tangent."""
-    assert ramp(jnp.asarray(0.0)) == 0
-    assert ramp(jnp.asarray(0.5)) == pytest.approx(0.986614298151430, abs=1e-12)
-    assert ramp(jnp.asarray(1.0)) == pytest.approx(0.999909204262595, abs=1e-12)
-
-
-# of the suites' own formulas, 2 (hi - lo) / (1 + exp(-alpha i / max_iters)) - (hi - lo) + lo, in decimal arithmetic
-TLLIB = [(0, 0.0), (1000, 0.46211715726000975), (6000, 0.9950547536867305), (20000, 0.9999999958776927)]
-
-
-@pytest.mark.parametrize(("step", "expected"), TLLIB)
-def test_a_warm_start_is_by_steps(step, expected, x64):
-    """TLlib's alpha = 1 over 1000 steps, hi = 0.1 as for MDD; CDAN's authors' alpha = 10 over 10000 is the same."""
-    assert scheduled(0.1, "warm_start", jnp.asarray(step / 1000)) == pytest.approx(0.1 * expected, abs=1e-15)
-    assert 2 / (1 + np.exp(-10 * step / 10000)) - 1 == pytest.approx(expected, abs=1e-15)
-
-
-def test_the_slow_ramp_ends_below_a_half(x64):
-    """DeepDA's gamma = 1: tanh(0.25) in the middle of the run, tanh(0.5) at its end."""
-    values = [scheduled(2.0, "slow_ramp", jnp.asarray(p)) for p in (0.0, 0.5, 1.0)]
-    assert values == pytest.approx([0.0, 2 * 0.24491866240370913, 2 * 0.46211715726000975], abs=1e-15)
-
-
-def test_a_constant_schedule_is_the_weight():
-    assert scheduled(0.7, "constant", jnp.asarray(0.0)) == 0.7
 
 
 def test_weights_multiply_each_rows_loss(rng, x64):

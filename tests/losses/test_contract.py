@@ -183,8 +183,6 @@ def of_mmd(which):
 COUNTED = np.array([True, False, True])
 # name of the function, or name/case: (ours, numpy's, what is drawn)
 CASES = {
-    "ramp": (adversarial.ramp, lambda p: np.tanh(5 * p), positive(())),
-    "scheduled": (lambda p: adversarial.scheduled(0.7, "ramp", p), lambda p: 0.7 * np.tanh(5 * p), positive(())),
     "reverse_gradient": (
         jax.grad(lambda x: jnp.sum(adversarial.reverse_gradient(x, 0.3) ** 3)),
         lambda x: -0.9 * x**2,

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
 from da_bench.core.types import Output
-from da_bench.losses.adversarial import domain_cross_entropy, log_one_minus_probability, reverse_gradient, scheduled
+from da_bench.losses.adversarial import domain_cross_entropy, log_one_minus_probability, reverse_gradient
 from da_bench.losses.disagreement import classifier_discrepancy, random_directions, sliced_wasserstein_discrepancy
 from da_bench.losses.distances import norm, squared_distances
 from da_bench.losses.entropy import (
@@ -230,11 +230,3 @@ lengths = jax.jit(norm)
 def test_norms_are_homogeneous_and_obey_the_triangle(x, y, factor):
     np.testing.assert_allclose(lengths(factor * x), factor * lengths(x), rtol=1e-12)
     assert (lengths(x + y) <= lengths(x) + lengths(y) + 1e-12).all()
-
-
-@pytest.mark.parametrize("schedule", ["ramp", "slow_ramp", "warm_start"])
-def test_schedules_rise_from_zero_to_at_most_the_weight(schedule):
-    values = np.asarray(scheduled(0.5, schedule, jnp.linspace(0.0, 1.0, 50)))
-    assert values[0] == 0
-    assert (np.diff(values) > 0).all()
-    assert values[-1] < 0.5

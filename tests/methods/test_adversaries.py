@@ -9,14 +9,15 @@ from da_bench.core.types import Batch, Output
 from da_bench.methods import Bsp, Cdan, Dann, Mdd, Trainer
 from da_bench.models import Mlp
 from da_bench.training import step as train
+from tests.helpers.method_inputs import loss_context, method_spec
 
 
 def outputs(rng):
     return [Output(*(jnp.asarray(rng.normal(size=(n, width))) for width in (4, 3))) for n in (6, 5)]
 
 
-def term(method, params, pair, progress=0.5):
-    return method.loss(params, *pair, jnp.zeros(6, int), jnp.asarray(progress), jax.random.key(0))
+def term(method, params, pair, progress=0.5, constants=None):
+    return method.loss(loss_context(*pair, params=params, constants=constants, progress=progress))
 
 
 def softmax(logits):
@@ -26,7 +27,7 @@ def softmax(logits):
 def test_bsp_adds_the_largest_singular_values_to_dann(rng, x64):
     pair = outputs(rng)
     method = Bsp(weight=0.7, widths=(), spectral_weight=0.01, values=2)
-    params = method.init(jax.random.key(1), pair[0])
+    params = method.init(jax.random.key(1), method_spec(pair[0])).params
     roots = [np.sort(np.linalg.eigvalsh(np.asarray(x.features).T @ x.features))[::-1] for x in pair]
     added = term(method, params, pair) - term(Dann(weight=0.7, widths=()), params, pair)
     assert added == pytest.approx(0.7 * 0.01 * sum(root[:2].sum() for root in roots), rel=1e-10)
@@ -37,7 +38,7 @@ def test_the_mean_of_the_domains_losses_is_half_of_their_sum(which, rng, x64):
     """Of BSP without the spectral term, which is not halved."""
     pair, fields = outputs(rng), {"weight": 0.7, "widths": ()}
     plain = {} if which is Cdan else {"spectral_weight": 0.0}
-    params = which(**fields).init(jax.random.key(1), pair[0])
+    params = which(**fields).init(jax.random.key(1), method_spec(pair[0])).params
     whole, half = (
         jax.value_and_grad(lambda pair, one=one: term(one, params, pair))(pair)
         for one in (which(**fields, **plain), which(**fields, **plain, domain_loss="mean"))
@@ -55,7 +56,7 @@ def test_the_mean_of_the_domains_losses_is_half_of_their_sum(which, rng, x64):
 def test_the_spectral_term_moves_features_along_their_first_singular_vectors(rng, x64):
     """d sigma^2 / dF = 2 sigma u v', not reversed; the rest is DANN's gradient."""
     pair = outputs(rng)
-    params = Bsp(widths=()).init(jax.random.key(1), pair[0])
+    params = Bsp(widths=()).init(jax.random.key(1), method_spec(pair[0])).params
     whole, dann = (
         jax.grad(lambda pair, method=method: term(method, params, pair))(pair)[1].features
         for method in (Bsp(widths=(), spectral_weight=0.5), Dann(widths=()))
@@ -66,7 +67,7 @@ def test_the_spectral_term_moves_features_along_their_first_singular_vectors(rng
 
 def logistic(width, rng):
     w, b = rng.normal(size=width), rng.normal()
-    return w, b, {"discriminator": {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([b])}}}
+    return w, b, {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([b])}}
 
 
 def cdan_by_hand(pair, w, b, conditioning):
@@ -104,21 +105,22 @@ def test_cdan_judges_outer_products_and_reverses_what_reaches_the_features(condi
 def test_cdan_judges_products_of_its_drawn_projections(rng, x64):
     pair = outputs(rng)
     method = Cdan(widths=(), joint="random", random_width=7)
-    own = method.drawn(jax.random.key(2), pair[0])
+    own = method.init(jax.random.key(2), method_spec(pair[0])).constants
     w, b, params = logistic(7, rng)
     rows = [np.asarray(x.features @ own["features"]) * (softmax(np.asarray(x.logits)) @ own["logits"]) for x in pair]
     scores = [row / np.sqrt(7) @ w + b for row in rows]
     expected = np.log1p(np.exp(-scores[0])).mean() + np.log1p(np.exp(scores[1])).mean()
-    assert term(method, {**params, **own}, pair) == pytest.approx(expected, rel=1e-12)
+    assert term(method, params, pair, constants=own) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("width", "random"), [(1365, False), (1366, True)])
 def test_cdan_is_random_where_an_outer_product_had_more_than_4096_entries(width, random):
     output = Output(jnp.zeros((1, width)), jnp.zeros((1, 3)))
     method = Cdan(widths=(), random_width=8)
-    kernel = method.init(jax.random.key(0), output)["discriminator"]["Dense_0"]["kernel"]
+    own = method.init(jax.random.key(0), method_spec(output))
+    kernel = own.params["Dense_0"]["kernel"]
     assert len(kernel) == (8 if random else 3 * width)
-    assert bool(method.drawn(jax.random.key(0), output)) == random
+    assert bool(own.constants) == random
 
 
 def test_cdans_projections_stay_what_they_were_drawn_as(rng):
@@ -129,9 +131,9 @@ def test_cdans_projections_stay_what_they_were_drawn_as(rng):
     state = train.init(jax.random.key(0), method, trainer, batch.source, 6)
     other = train.init(jax.random.key(1), method, trainer, batch.source, 6)
     after, _ = method.step(trainer, state, batch)
-    np.testing.assert_array_equal(after.memory["features"], state.memory["features"])
-    assert not np.array_equal(state.memory["features"], other.memory["features"])
-    before, moved = (x.params["method"]["discriminator"]["Dense_0"]["kernel"] for x in (state, after))
+    np.testing.assert_array_equal(after.constants["features"], state.constants["features"])
+    assert not np.array_equal(state.constants["features"], other.constants["features"])
+    before, moved = (x.params["method"]["Dense_0"]["kernel"] for x in (state, after))
     assert not np.array_equal(before, moved)
 
 

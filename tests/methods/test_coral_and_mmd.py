@@ -7,6 +7,7 @@ import pytest
 
 from da_bench.core.types import Output
 from da_bench.methods import Coral, Mmd
+from tests.helpers.method_inputs import loss_context
 
 
 def outputs(rng):
@@ -14,7 +15,7 @@ def outputs(rng):
 
 
 def term(method, source, target):
-    return method.loss({}, source, target, jnp.zeros(6, int), jnp.asarray(0.5), jax.random.key(0))
+    return method.loss(loss_context(source, target))
 
 
 @pytest.mark.parametrize("layer", ["logits", "features"])

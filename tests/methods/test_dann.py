@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.core.types import Output, TrainState
+from da_bench.core.types import Output
 from da_bench.methods import Dann
-from da_bench.methods.base import Trainer
 from da_bench.models import Discriminator
+from tests.helpers.method_inputs import loss_context, method_spec
 
 ROWS, WIDTH = 5, 3
 
@@ -32,7 +32,7 @@ def ours(method, source, target, w, b, progress):
 
     def loss(params, source, target):
         outputs = (Output(x, jnp.zeros((len(x), 2))) for x in (source, target))
-        return method.loss(params, *outputs, None, jnp.asarray(progress), jax.random.key(0))
+        return method.loss(loss_context(*outputs, params=params, progress=progress))
 
     value, gradients = jax.value_and_grad(loss, argnums=(0, 1, 2))(params, jnp.asarray(source), jnp.asarray(target))
     return value, gradients
@@ -69,12 +69,15 @@ def test_from_zero_the_domain_classifier_begins_undecided(widths, rng):
     """Algorithm 1 starts u and d at 0; hidden layers, which it has none of, must not, or nothing would ever move."""
     features = jnp.asarray(rng.normal(size=(ROWS, WIDTH)), jnp.float32)
     output = Output(features, jnp.zeros((ROWS, 2)))
-    params, random = (Dann(widths=widths, start=start).init(jax.random.key(0), output) for start in ("zero", "random"))
+    params, random = (
+        Dann(widths=widths, start=start).init(jax.random.key(0), method_spec(output)).params
+        for start in ("zero", "random")
+    )
     assert not Discriminator(widths).logits(params, features).any()
     assert np.abs(Discriminator(widths).logits(random, features)).min() > 0
     own = jax.grad(
-        lambda one: Dann(widths=widths).loss(
-            one, output, output._replace(features=features + 1), None, jnp.ones(()), None
+        lambda params: Dann(widths=widths).loss(
+            loss_context(output, output._replace(features=features + 1), params=params, progress=1.0)
         )
     )(params)
     assert np.abs(own[f"Dense_{len(widths)}"]["kernel"]).min() > 0
@@ -89,12 +92,14 @@ def test_as_many_small_steps_as_the_authors_code(rng, x64):
         jnp.asarray(encoder),
     )
     output = Output(jnp.zeros((1, WIDTH)), jnp.zeros((1, 2)))
-    params = jax.tree.map(lambda one: one.astype(jnp.float64), method.init(jax.random.key(0), output))
+    params = jax.tree.map(
+        lambda one: one.astype(jnp.float64), method.init(jax.random.key(0), method_spec(output)).params
+    )
 
     @jax.jit
     def slopes(encoder, params, source, target):
         outputs = (Output(x[None] @ encoder, jnp.zeros((1, 2))) for x in (source, target))
-        return method.loss(params, *outputs, None, jnp.ones(()), None)
+        return method.loss(loss_context(*outputs, params=params, progress=1.0))
 
     for source, target in zip(sources, targets, strict=True):
         of_encoder, of_params = jax.grad(slopes, (0, 1))(theirs, params, source, target)
@@ -107,12 +112,3 @@ def test_as_many_small_steps_as_the_authors_code(rng, x64):
     np.testing.assert_allclose(theirs, encoder, rtol=1e-9)
     np.testing.assert_allclose(params["Dense_0"]["kernel"][:, 0], u, rtol=1e-9)
     assert params["Dense_0"]["bias"][0] == pytest.approx(d, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "steps", "expected"), [("ramp", 4000, 0.25), ("slow_ramp", 4000, 0.25), ("warm_start", 4000, 1.0)]
-)
-def test_only_a_warm_start_counts_steps(schedule, steps, expected):
-    """Step 1000 of 4000: a quarter of the run, and one thousand steps."""
-    state = TrainState(jnp.asarray(1000), {}, {}, {}, {}, jax.random.key(0))
-    assert Dann(schedule=schedule).progress(Trainer(None, None, steps), state) == expected

@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from da_bench.core.types import Output
 from da_bench.methods import DeepJdot, Jumbot
+from tests.helpers.method_inputs import loss_context
 
 LABELS = np.array([2, 0, 1, 2])
 
@@ -17,7 +18,7 @@ def outputs(rng):
 
 
 def term(method, source, target):
-    return method.loss({}, source, target, jnp.asarray(LABELS), jnp.asarray(0.5), jax.random.key(0))
+    return method.loss(loss_context(source, target, LABELS))
 
 
 def costs(source, target, squared=False):
@@ -85,7 +86,7 @@ def test_extreme_logits_and_other_sizes_stay_finite(method, rows, rng):
     labels = jnp.zeros(rows[0], int)
 
     def loss(source, target):
-        return method.loss({}, source, target, labels, jnp.asarray(0.5), jax.random.key(0))
+        return method.loss(loss_context(source, target, labels))
 
     value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(source, target)
     assert np.isfinite(value)

@@ -7,6 +7,7 @@ import pytest
 
 from da_bench.core.types import Output
 from da_bench.methods import Cmd, Coral, Ddc, EntropyMinimisation, Homm, Jan, Mmda
+from tests.helpers.method_inputs import loss_context
 
 
 def outputs(rng, rows=(6, 6)):
@@ -17,9 +18,7 @@ def outputs(rng, rows=(6, 6)):
 
 
 def term(method, source, target, progress=0.5, key=0):
-    return method.loss(
-        {}, source, target, jnp.zeros(len(source.logits), int), jnp.asarray(progress), jax.random.key(key)
-    )
+    return method.loss(loss_context(source, target, progress=progress, key=key))
 
 
 @pytest.mark.parametrize("layer", ["features", "logits"])

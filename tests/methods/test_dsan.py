@@ -7,6 +7,7 @@ import pytest
 
 from da_bench.core.types import Output
 from da_bench.methods import Dsan
+from tests.helpers.method_inputs import loss_context
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])  # of 4 classes: 2 and 3 are missing
 
@@ -16,7 +17,7 @@ def outputs(rng):
 
 
 def term(method, pair, progress=0.5):
-    return method.loss({}, *pair, jnp.asarray(LABELS), jnp.asarray(progress), jax.random.key(0))
+    return method.loss(loss_context(*pair, LABELS, progress=progress))
 
 
 def softmax(logits):

@@ -8,18 +8,19 @@ import pytest
 from da_bench.core.config import UserError
 from da_bench.core.types import Output
 from da_bench.methods import METHODS, Penalty
+from tests.helpers.method_inputs import loss_context, method_spec
 
 PENALTIES = [name for name, cls in METHODS.items() if issubclass(cls, Penalty)]
 
 
 def value_and_gradients(name, source, target, labels):
     method = METHODS[name]()
-    params = {**method.init(jax.random.key(0), source), **method.drawn(jax.random.key(1), source)}
+    own = method.init(jax.random.key(0), method_spec(source))
 
     def term(params, source, target):
-        return method.loss(params, source, target, labels, jnp.asarray(0.5), jax.random.key(2))
+        return method.loss(loss_context(source, target, labels, params, constants=own.constants, key=2))
 
-    return jax.jit(jax.value_and_grad(term, (0, 1, 2)))(params, source, target)
+    return jax.jit(jax.value_and_grad(term, (0, 1, 2)))(own.params, source, target)
 
 
 def drawn(rng, rows, features=1.0, logits=1.0):

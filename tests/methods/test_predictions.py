@@ -8,6 +8,7 @@ import pytest
 from da_bench.core.types import Output
 from da_bench.losses.entropy import class_confusion
 from da_bench.methods import Afn, Bnm, EntropyMinimisation, Mcc
+from tests.helpers.method_inputs import loss_context
 
 
 def outputs(rng):
@@ -15,7 +16,7 @@ def outputs(rng):
 
 
 def term(method, source, target):
-    return method.loss({}, source, target, jnp.zeros(6, int), jnp.asarray(0.5), jax.random.key(0))
+    return method.loss(loss_context(source, target))
 
 
 def softmax(logits):

@@ -12,10 +12,10 @@ from da_bench.methods import AdaMatch, Atdoc, FixMatch, MeanTeacher, PseudoLabel
 from da_bench.methods._augment import perturbed
 from da_bench.methods._ema import averaged
 from da_bench.methods._memory_bank import Bank, empty
-from da_bench.methods.ada_match import warm_up
 from da_bench.methods.atdoc import sharpened
 from da_bench.training import step as train
 from tests.helpers import tiny
+from tests.helpers.method_inputs import loss_context
 
 KEY = jax.random.key(0)
 
@@ -53,13 +53,13 @@ def test_pseudo_label_rises_linearly(progress, share, rng, x64):
     logits = rng.normal(size=(6, 3))
     outputs = [Output(jnp.zeros((6, 2)), jnp.asarray(z)) for z in (rng.normal(size=(6, 3)), logits)]
     method = PseudoLabel(weight=2.0, begin=0.2, end=0.6, threshold=0.5)
-    found = method.loss({}, *outputs, None, jnp.asarray(progress), KEY)
+    found = method.loss(loss_context(*outputs, progress=progress))
     assert found == pytest.approx(2 * share * confident(logits, softmax(logits), 0.5), rel=1e-10)
 
 
 def test_pseudo_label_may_begin_at_once(rng):
     outputs = [Output(jnp.zeros((6, 2)), jnp.asarray(rng.normal(size=(6, 3)))) for _ in range(2)]
-    early, late = (PseudoLabel(begin=0.5, end=0.5).loss({}, *outputs, None, jnp.asarray(p), KEY) for p in (0.5, 0.51))
+    early, late = (PseudoLabel(begin=0.5, end=0.5).loss(loss_context(*outputs, progress=p)) for p in (0.5, 0.51))
     assert early == 0 < late
 
 
@@ -126,11 +126,6 @@ def test_ada_matchs_threshold_is_relative_to_the_source(rng, x64):
     assert (q.max(axis=1) >= threshold).sum() > 0
     found = AdaMatch(threshold=0.9).loss(*map(jnp.asarray, (source, weak, strong)))
     assert found == pytest.approx(confident(strong, q, threshold), rel=1e-10)
-
-
-def test_ada_matchs_warm_up_is_over_in_the_middle():
-    found = [float(warm_up(jnp.asarray(p))) for p in (0.0, 0.25, 0.5, 0.9)]
-    np.testing.assert_allclose(found, [0, 0.5, 1, 1], atol=1e-6)
 
 
 def test_without_batch_norm_source_logits_are_not_mixed_with_anything_else(rng, x64):

@@ -17,6 +17,7 @@ from da_bench.methods._memory_bank import Bank, empty, entries, written
 from da_bench.methods.shot import of_classes
 from da_bench.training import step as train
 from tests.helpers import tiny
+from tests.helpers.method_inputs import method_spec
 
 ROWS = np.array([4, 1, 6])
 
@@ -120,7 +121,7 @@ def test_shots_centroids_stay_until_they_are_due(due, rng, x64):
     labels = [max(np.flatnonzero(there), key=lambda k, f=f: cosine(f, ours[k])) for f in np.asarray(target.features)]
     expected = float(information_maximisation(target.logits)) - 0.4 * np.log(p[np.arange(3), labels]).mean()
     assert loss == pytest.approx(expected, rel=1e-10)
-    of_none = method.remember({}, target, 8)
+    of_none = method.init(jax.random.key(0), method_spec(target, 8)).memory
     first = method.loss(target, of_none, ROWS, due)[1]["centroids"]
     assert same(first, of_classes(written(of_none["bank"], ROWS, seen_now(target))))
 
@@ -228,7 +229,7 @@ def test_the_sources_labels_are_smoothed(rng, x64):
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
     target = Output(jnp.zeros((1, 4)), jnp.asarray(scale * rng.normal(size=(1, 3)), jnp.float32))
-    memory, rows = method.remember({}, target, 4), jnp.asarray([2])
+    memory, rows = method.init(jax.random.key(0), method_spec(target, 4)).memory, jnp.asarray([2])
 
     def loss(target):
         if isinstance(method, Shot):

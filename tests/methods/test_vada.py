@@ -13,6 +13,7 @@ from da_bench.methods.vada import _of_length
 from da_bench.models import Mlp
 from da_bench.training import step as train
 from tests.helpers import tiny
+from tests.helpers.method_inputs import loss_context
 
 KEY = jax.random.key(0)
 
@@ -92,8 +93,8 @@ def test_without_smoothness_its_step_is_danns_with_entropy(rng, x64):
         task = optax.softmax_cross_entropy_with_integer_labels(source.logits, batch.labels).mean()
         dann = Dann(weight=0.8 * 0.3, schedule="constant", widths=(3,))
         entropy = EntropyMinimisation(weight=0.8 * 0.2)
-        terms = dann.loss(params["method"], source, target, batch.labels, 0.0, KEY)
-        return task + terms + entropy.loss({}, source, target, batch.labels, 0.0, KEY)
+        ctx = loss_context(source, target, batch.labels, params["method"], progress=0.0)
+        return task + dann.loss(ctx) + entropy.loss(ctx)
 
     expected = jax.tree.map(lambda x, g: x - 0.1 * g, state.params, jax.grad(objective)(state.params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12), after.params, expected)

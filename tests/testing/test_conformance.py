@@ -8,7 +8,7 @@ import pytest
 import da_bench as da
 from da_bench.cli import main
 from da_bench.core.config import UserError
-from da_bench.methods import METHODS, Penalty, load_plugins
+from da_bench.methods import METHODS, MethodMetadata, Penalty, load_plugins
 from da_bench.testing import CHECKS, Subject, check_method, judged, made_for, parametrize
 from tests.helpers import tiny
 from tests.helpers.planted import PLANTED
@@ -43,7 +43,8 @@ def test_there_is_a_wrong_method_for_every_check_of_a_penalty():
 def test_a_declared_failure_is_known_and_one_that_passes_is_not(monkeypatch):
     """As strict as an expected failure of pytest should be."""
     cls, check = PLANTED["half_the_batch"]
-    monkeypatch.setattr(cls, "expected_failed_checks", {check: "it is wrong on purpose", "takes_a_step": "why not"})
+    declared = MethodMetadata(expected_failures={check: "it is wrong on purpose", "takes_a_step": "why not"})
+    monkeypatch.setattr(cls, "metadata", declared)
     found = {name: judged(Subject(cls), CHECKS[name]) for name in (check, "takes_a_step")}
     assert found[check] == ("expected", "it is wrong on purpose")
     assert found["takes_a_step"][0] == "unexpected"
@@ -71,8 +72,8 @@ class MeanGap(da.methods.Penalty):
     References: arXiv:1412.3474.
     """
 
-    def loss(self, params, source, target, labels, progress, key):
-        return {sign} * jnp.sum((source.features.mean(axis=0) - target.features.mean(axis=0)) ** 2)
+    def loss(self, ctx):
+        return {sign} * jnp.sum((ctx.source.features.mean(axis=0) - ctx.target.features.mean(axis=0)) ** 2)
 '''
 
 

@@ -59,10 +59,12 @@ def space_of(experiment: Experiment, learning_rate: Space = LEARNING_RATE) -> Ma
             f"'{method.name}' is a shallow method, which has no learning rate and declares no space to search: "
             "leave it out of the search, and give its runs beside it"
         )
-    spaces = {RATE: learning_rate, **{f"method.{field}": space for field, space in method.searched.items()}}
+    spaces = {RATE: learning_rate, **{f"method.{field}": space for field, space in method.metadata.search.items()}}
     for name, value in values_of(experiment, spaces).items():
         if not spaces[name].holds(value):
-            argument = " as `learning_rate`" if name == RATE else f" in {type(method).__name__}.searched"
+            argument = (
+                " as `learning_rate`" if name == RATE else f" in @register(search=...) of {type(method).__name__}"
+            )
             raise UserError(
                 f"{name} = {value} of '{method.name}' is outside of the space that is searched, {spaces[name]}: begin "
                 f"inside it, or give one that holds it{argument}"
