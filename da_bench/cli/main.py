@@ -51,21 +51,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         75: another process is making the runs. 128 and more: stopped by a signal; what was reached is saved.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of the output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards what is left in the buffer
+        return 128 + signal.SIGPIPE
+
+
+def _run(words: list[str]) -> int:
+    """Run the chosen command; report a mistake or an interrupt in one line."""
     if not words or words[0] in ("-h", "--help"):
         print_commands(COMMANDS, "da-bench", DESCRIPTION)
         return 0 if words else 2
     if words[0] == "--version":
         print(importlib.metadata.version("da-bench"))
         return 0
-    return _guard(Words("da-bench", words))
-
-
-def _guard(words: Words) -> int:
-    """Run the chosen command and report what ends it in one line."""
     from da_bench.core.config import UserError
 
     try:
-        _run(words)
+        name, rest = take(COMMANDS, Words("da-bench", words))
+        importlib.import_module(f"da_bench.cli.{name.replace('-', '_')}").main(rest)
         sys.stdout.flush()
     except UserError as error:
         print(f"da-bench: {error}", file=sys.stderr)
@@ -73,13 +80,4 @@ def _guard(words: Words) -> int:
     except KeyboardInterrupt as interrupt:
         print("da-bench: stopped; run the same command again to continue from what is saved", file=sys.stderr)
         return 128 + getattr(interrupt, "signal", signal.SIGINT)
-    except BrokenPipeError:  # the reader of the output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards what is left in the buffer
-        return 128 + signal.SIGPIPE
     return 0
-
-
-def _run(words: Words) -> None:
-    name, rest = take(COMMANDS, words)
-    module = importlib.import_module(f"da_bench.cli.{name.replace('-', '_')}")
-    module.main(rest)

@@ -72,9 +72,10 @@ def test_help_is_quick():
     assert min(spent) < 0.5
 
 
-def test_a_reader_that_has_gone_is_no_fault():
-    listing = [sys.executable, "-m", "da_bench", "list", "models", "--json"]
-    with subprocess.Popen(listing, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+@pytest.mark.parametrize("words", [["list", "models", "--json"], ["--help"], ["run", "dann", "--help"]])
+def test_a_reader_that_has_gone_is_no_fault(words):
+    command = [sys.executable, "-m", "da_bench", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         said = process.stderr.read()
     assert (process.returncode, said) == (141, b"")
