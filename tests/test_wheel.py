@@ -47,20 +47,10 @@ def installed(wheel, tmp_path_factory):
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "DA_BENCH_DATA")}
 
     def run(*words):
-        command = [python, "-m", "da_bench", *words]
+        command = [python, *words]
         return subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
 
-    assert (
-        str(packages)
-        in subprocess.run(
-            [python, "-c", "import da_bench; print(da_bench.__path__)"],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
+    assert str(packages) in run("-c", "import da_bench; print(da_bench.__path__)").stdout
     return run
 
 
@@ -76,6 +66,6 @@ def installed(wheel, tmp_path_factory):
     ids=["help", "list", "run", "reproduce", "leaderboard"],
 )
 def test_it_works_outside_a_checkout(installed, words, holds):
-    done = installed(*words)
+    done = installed("-m", "da_bench", *words)
     assert done.returncode == 0, done.stderr
     assert holds in done.stdout
