@@ -13,8 +13,8 @@ install: $(READY)
 
 # -r with hashes for everything that runs; the project itself, editable, brings nothing of its own
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "da_bench needs Python 3.11 to 3.13, not $$($(PYTHON) --version); say make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+		{ echo "da_bench needs Python 3.11 to 3.14, not $$($(PYTHON) --version); say make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -e .
@@ -85,6 +85,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 # needs uv; resolves for every supported Python at once; not Ray, which is for clusters and large
 lock:
