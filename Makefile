@@ -29,11 +29,11 @@ bench: $(READY)
 update-results: bench
 	cd $(BENCH)/quickstart && cp tables.md records.jsonl.xz accuracy.png curves.png sweep.png $(CURDIR)/results/quickstart/
 
-# the leaderboard, from committed archives of records and, where there are any, the runs of `make bench`
+# the leaderboard of the committed archives; `da-bench leaderboard build` takes results folders and submissions too
 SITE := build/site
-STUDIES := $(addprefix results/,quickstart all_on_digits office31 office_caltech10)
+STUDIES := $(addprefix results/,all_on_digits office31 office_caltech10 jmlr_moons)
 site: $(READY)
-	$(BIN)/da-bench leaderboard build --results $(patsubst %/runs,%,$(wildcard $(BENCH)/runs)) $(STUDIES) --out $(SITE) --check
+	$(BIN)/da-bench leaderboard build --results $(STUDIES) --out $(SITE) --check
 
 # other suites are slow to install and need another torch than anyone's own, so they get an environment of their own
 $(PEERS)/.ready: benchmarks/peers.txt
