@@ -48,7 +48,7 @@ class Bert(Backbone):
     pooling: Pooling = "pooler"
     dropout: float = 0.1
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """[n, l] -> [n, width].
 
         Raises:
@@ -60,7 +60,7 @@ class Bert(Backbone):
         return Trunk(sizes, self.pooling, self.dropout)
 
     @nn.nowrap
-    def probe(self) -> np.ndarray:
+    def probe_input(self) -> np.ndarray:
         """The input of the parity vector: one text of 16 ids, the last two of them padding."""
         ids = 1 + 7 * np.arange(16, dtype=np.int32) % (self.vocabulary - 1)
         return np.where(np.arange(16) < 14, ids, PADDING).astype(np.int32)[None]

@@ -151,7 +151,7 @@ class InceptionV3(Backbone):
     library: str = "torchvision"
     dropout: float = 0.5
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """[n, h, w, 3] -> [n, 2048]."""
         return Trunk(LIBRARIES[self.library], self.dropout)
 

@@ -105,7 +105,7 @@ class MobilenetV2(Backbone):
     library: Literal["torchvision", "keras"] = "torchvision"
     dropout: float = 0.2
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """The trunk."""
         return _Trunk(LIBRARIES[self.library], self.dropout)
 
@@ -113,7 +113,7 @@ class MobilenetV2(Backbone):
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; stage2_0/project/kernel is features.2.conv.2.weight, or block_1_project/kernel in Keras."""
         self.check_convention(convention)
-        for path in self.paths():
+        for path in self.array_paths():
             yield (_in_torchvision if convention == "torchvision" else _in_keras)(path)
 
 

@@ -124,7 +124,7 @@ class _Resnet(Backbone):
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; layer1_0/conv1/kernel is layer1.0.conv1.weight."""
         self.check_convention(convention)
-        for path in self.paths():
+        for path in self.array_paths():
             module = ".".join(path[2:-1]).replace("conv1_bn", "bn1").replace("_", ".")
             yield torch_array(path, module or "fc")
 
@@ -132,7 +132,7 @@ class _Resnet(Backbone):
 class _Shallow(_Resnet):
     """Of basic blocks."""
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """The trunk."""
         return _Trunk(self.DEPTHS, _Basic, TORCHVISION)
 
@@ -150,7 +150,7 @@ class _Deep(_Resnet):
 
     library: Literal["torchvision", "keras"] = "torchvision"
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """The trunk."""
         return _Trunk(self.DEPTHS, _Bottleneck, LIBRARIES[self.library])
 
@@ -163,7 +163,7 @@ class _Deep(_Resnet):
         """
         self.check_library(convention)
         if convention == "keras":
-            return (PublishedArray(path, _in_keras(path)) for path in self.paths())
+            return (PublishedArray(path, _in_keras(path)) for path in self.array_paths())
         return super().published_arrays(convention)
 
 

@@ -80,7 +80,7 @@ class Squeezenet(Backbone):
     pooled: bool = True
     dropout: float = 0.5
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """The trunk."""
         if not self.pooled and self.bottleneck is not None:
             raise UserError("squeezenet with pooled = False is the published network: it takes bottleneck = None")
@@ -97,7 +97,7 @@ class Squeezenet(Backbone):
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
         """Every array; fire2/squeeze/kernel is features.3.squeeze.weight, or fire2/squeeze1x1/kernel in Keras."""
         self.check_convention(convention)
-        for path in self.paths():
+        for path in self.array_paths():
             if convention == "keras":
                 yield _in_keras(path)
                 continue

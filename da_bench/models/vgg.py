@@ -80,7 +80,7 @@ class _Vgg(Backbone):
 
     dropout: float = 0.5
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """The trunk."""
         return _Trunk(self.DEPTHS, self.BATCH_NORM, self.dropout)
 
@@ -89,7 +89,7 @@ class _Vgg(Backbone):
         """Every array; conv1_2/kernel is features.2.weight in PyTorch's files, block1_conv2/kernel in Keras'."""
         self.check_convention(convention)
         places = _places(self.DEPTHS, self.BATCH_NORM)
-        for path in self.paths():
+        for path in self.array_paths():
             yield _in_torchvision(path, places) if convention == "torchvision" else _in_keras(path)
 
 

@@ -193,7 +193,7 @@ class Vit(Backbone):
     side: int = 224
     recipe: str = "supervised"
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """[n, h, w, 3] -> [n, d]."""
         return Trunk(self.patch, self.side // self.patch, self.SIZE, RECIPES[self.recipe])
 

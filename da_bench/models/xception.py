@@ -60,7 +60,7 @@ class Xception(Backbone):
     library: str = "keras"
     dropout: float = 0.0
 
-    def make(self) -> nn.Module:
+    def make_trunk(self) -> nn.Module:
         """[n, h, w, 3] -> [n, 2048]."""
         return Trunk(LIBRARIES[self.library], self.dropout)
 

@@ -168,5 +168,5 @@ def _check_shapes(path: Path, model: Backbone, wanted: list[PublishedArray], fou
 
 def variable_shapes(model: Backbone) -> Tree:
     """Shapes and types of the network's {"params": ..., "batch_stats": ...}; nothing is computed."""
-    params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), model.probe()))
+    params, stats = jax.eval_shape(lambda: initialise(model, jax.random.key(0), model.probe_input()))
     return {"params": params, **stats}

@@ -188,7 +188,7 @@ def digest(info: WeightsInfo, arrays: Mapping[tuple[str, ...], np.ndarray]) -> s
 def parity(model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, list[float]]:
     """What the network makes of `Backbone.probe`: the beginning of its features, and of its logits if it has them."""
     classes = model.classes
-    model, probe = model.clone(classes=max(classes, 1)), jnp.asarray(model.probe())
+    model, probe = model.clone(classes=max(classes, 1)), jnp.asarray(model.probe_input())
     tree = unflatten({**blank(model), **arrays})
     params, stats = tree.pop("params"), tree
     output, _ = jax.jit(lambda p, s, x: forward(model, p, s, x))(params, stats, probe)

@@ -51,7 +51,7 @@ class SmallNet(Backbone):
     padding: str = "symmetric"
     width: int = 4
 
-    def make(self):
+    def make_trunk(self):
         return Trunk(self.width)
 
     @nn.nowrap
@@ -72,7 +72,7 @@ class OtherNet(Backbone):
     CONVENTIONS = ("torchvision",)
     SIDE = 8
 
-    def make(self):
+    def make_trunk(self):
         return Trunk()
 
     @nn.nowrap

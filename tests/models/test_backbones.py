@@ -103,7 +103,7 @@ def test_keras_resnet_has_its_biases():
     """Keras counts 25,583,592 parameters that are trained: a bias more for each of 26,560 channels than torchvision."""
     found = shapes(fitting("resnet50", "keras"))
     assert sum(np.prod(shape, dtype=int) for path, shape in found.items() if path[0] == "params") == 25_583_592
-    with pytest.raises(UserError, match="give it library='keras'"):
+    with pytest.raises(UserError, match="library='keras'"):
         list(MODELS["resnet50"]().published_arrays("keras"))
 
 
@@ -135,7 +135,7 @@ def test_torch_holds_outputs_first():
 
 
 def test_a_convention_that_is_not_known_is_refused():
-    with pytest.raises(UserError, match="Resnet18 knows the names of torchvision and timm, not of 'keras'"):
+    with pytest.raises(UserError, match="Resnet18.*torchvision and timm.*'keras'"):
         list(MODELS["resnet18"]().published_arrays("keras"))
     with pytest.raises(UserError, match="takes bottleneck = None"):
         shapes(MODELS["squeezenet"](pooled=False).clone(classes=3))

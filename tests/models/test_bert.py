@@ -50,7 +50,7 @@ def test_dropout_is_of_training_and_gradients_reach_every_parameter():
 
 
 def test_the_probe_is_of_ids_that_there_are_and_has_padding():
-    probe = tiny().clone(positions=16).probe()
+    probe = tiny().clone(positions=16).probe_input()
     assert probe.dtype == np.int32
     assert probe.min() == 0
     assert probe.max() < 11

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench.models import layers
+from da_bench.models import _cpu_kernels
 from da_bench.models.layers import BatchNorm, Conv, Dense, DepthwiseConv, convolve, max_pool, pad_for_max_pool
 from da_bench.models.lenet import Lenet
 
@@ -35,7 +35,7 @@ def equal_gradients(ours, stock, *arguments):
 
 @pytest.mark.parametrize(("size", "stride", "largest"), [(3, 1, 0), (3, 2, 0), (3, 2, 10**9), (7, 2, 0), (1, 2, 0)])
 def test_strides_are_the_stock_layers_in_both_forms(size, stride, largest, rng, x64, monkeypatch):
-    monkeypatch.setattr(layers, "LARGE", largest)
+    monkeypatch.setattr(_cpu_kernels, "LARGE_IMAGE", largest)
     inputs, kernel = jnp.asarray(rng.normal(size=(2, 10, 9, 3))), jnp.asarray(rng.normal(size=(size, size, 3, 4)))
     stock = nn.Conv(4, (size, size), stride, padding=((0, 1), (0, 1)), use_bias=False)
     ours = Conv(4, size, (0, 1), stride, use_bias=False)
@@ -83,7 +83,7 @@ def test_pooling_is_the_stock_one_and_so_is_its_gradient_even_where_maxima_are_e
 @pytest.mark.parametrize("largest", [0, 10**9])
 @pytest.mark.parametrize("side", [8, 9])
 def test_overlapping_windows_are_the_stock_ones(side, largest, rng, monkeypatch):
-    monkeypatch.setattr(layers, "LARGE", largest)
+    monkeypatch.setattr(_cpu_kernels, "LARGE_IMAGE", largest)
     inputs = jnp.asarray(rng.integers(5, size=(2, side, side, 3)), jnp.float32)
 
     def loss(pool):

@@ -88,7 +88,7 @@ def test_a_file_of_another_network_is_refused(name, fields, convention, remedy):
 )
 def test_what_there_is_not_is_refused(name, fields, near):
     with pytest.raises(UserError, match=f"did you mean '{near}'"):
-        MODELS[name](**fields).make()
+        MODELS[name](**fields).make_trunk()
 
 
 def test_arrays_of_a_file_become_ours():

@@ -34,7 +34,7 @@ def published(monkeypatch, tmp_path):
 def test_both_forms_of_file_give_the_logits_of_torch(zipped, published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
     name = weights.import_file(tmp_path / "some.pth", weights.ImportRequest("mobilenet_v2"))
-    images = published_network("mobilenet_v2", "torchvision", 1000).probe().transpose(0, 3, 1, 2)
+    images = published_network("mobilenet_v2", "torchvision", 1000).probe_input().transpose(0, 3, 1, 2)
     with torch.no_grad():
         logits = published(torch.from_numpy(np.ascontiguousarray(images)))[0, :8].numpy()
     np.testing.assert_allclose(weights.info(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())

@@ -61,7 +61,7 @@ def test_what_was_imported_is_read_back(tmp_path, name):
 def test_the_parity_vector_is_what_the_published_network_computes(name):
     """Convolution, normalisation, ReLU, mean and classifier in float64, term by term."""
     own = {key: array.astype(np.float64) for key, array in published.arrays().items()}
-    x = np.pad(published.SmallNet().probe()[0].astype(np.float64), ((1, 1), (1, 1), (0, 0)))
+    x = np.pad(published.SmallNet().probe_input()[0].astype(np.float64), ((1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (0, 1))  # [8, 8, in, 3, 3]
     maps = np.einsum("hwiab,oiab->hwo", windows, own["conv.weight"])
     maps = (maps - own["bn.running_mean"]) / np.sqrt(own["bn.running_var"] + 1e-5) * own["bn.weight"] + own["bn.bias"]
@@ -212,5 +212,5 @@ def test_the_network_computes_with_what_it_starts_from(name):
     tree = unflatten(arrays)
     params, stats = tree.pop("params"), tree
     model = published.SmallNet(classes=1000, bottleneck=None)
-    output, _ = jax.jit(lambda p, s: forward(model, p, s, jnp.asarray(model.probe())))(params, stats)
+    output, _ = jax.jit(lambda p, s: forward(model, p, s, jnp.asarray(model.probe_input())))(params, stats)
     np.testing.assert_allclose(output.logits[0, :8], told.parity["logits"], rtol=1e-5)
