@@ -135,7 +135,7 @@ def test_torch_holds_outputs_first():
 
 
 def test_a_convention_that_is_not_known_is_refused():
-    with pytest.raises(UserError, match="Resnet18.*torchvision and timm.*'keras'"):
+    with pytest.raises(UserError, match=r"Resnet18.*torchvision and timm.*'keras'"):
         list(MODELS["resnet18"]().published_arrays("keras"))
     with pytest.raises(UserError, match="takes bottleneck = None"):
         shapes(MODELS["squeezenet"](pooled=False).clone(classes=3))
