@@ -1,1 +1,1 @@
-"""Benchmark statistics: intervals, paired tests, comparisons over many pairs of domains."""
+"""Statistics of benchmark results: over seeds (intervals, paired tests) and over domain pairs (rank tests, means)."""

@@ -1,4 +1,8 @@
-"""Probability that one classifier is better than another, on one test set and on most of several."""
+"""Probability that one classifier is better than another, on one test set and on most of several.
+
+References: Lacoste, Laviolette and Marchand, Bayesian Comparison of Machine Learning Algorithms on Single and Multiple
+Datasets, AISTATS 2012.
+"""
 
 from collections.abc import Sequence
 
@@ -6,29 +10,41 @@ import numpy as np
 
 
 def probability_better(wins: int, losses: int) -> float:
-    """Chance that a classifier is truly the better of two that differ on `wins` + `losses` of one test set's rows.
+    """Probability that a classifier is truly better than another, from one test set.
 
-    wins, losses: rows on which it alone is right, and wrong. P(p > q) of the two shares p and q under their Dirichlet
-    posterior from a uniform prior, in which rows that both get right or wrong have no part: 1/2 where they are equal.
+    P(p > q) of the shares p and q of rows on which only the first or only the second is right, under their Dirichlet
+    posterior from a uniform prior. Rows on which both agree in being right or wrong do not matter.
 
-    References: Lacoste, Laviolette and Marchand, Bayesian Comparison of Machine Learning Algorithms on Single and
-    Multiple Datasets, AISTATS 2012, section 3.
+    Args:
+        wins: number of test rows on which only the first classifier is right.
+        losses: number of test rows on which only the second is right.
+
+    Returns:
+        Probability in (0, 1); 1/2 if wins and losses are equal.
+
+    References: Lacoste et al. 2012, section 3.
     """
     from scipy.special import betainc
 
     return float(betainc(losses + 1, wins + 1, 0.5))
 
 
-def probability_better_on_most(chances: Sequence[float]) -> float:
-    """Chance that more than half of independent events of such chances happen, one half exactly counting half.
+def probability_better_on_most(probabilities: Sequence[float]) -> float:
+    """Probability that more than half of independent events happen; exactly half counts half.
 
-    The Poisson-binomial test of `beats` over pairs; with every chance 1/2 it is 1/2.
+    With the probabilities of `probability_better` on several test sets this is the Poisson-binomial test.
 
-    References: Lacoste, Laviolette and Marchand, AISTATS 2012, section 4.
+    Args:
+        probabilities: probability of each event [k].
+
+    Returns:
+        Probability in [0, 1]; 1/2 if every probability is 1/2.
+
+    References: Lacoste et al. 2012, section 4.
     """
-    counts = np.ones(1)
-    for chance in chances:
-        counts = np.convolve(counts, [1 - chance, chance])
-    half = len(chances) / 2
-    wins = np.arange(len(counts))
-    return float(counts[wins > half].sum() + counts[wins == half].sum() / 2)
+    distribution = np.ones(1)
+    for probability in probabilities:
+        distribution = np.convolve(distribution, [1 - probability, probability])
+    half = len(probabilities) / 2
+    wins = np.arange(len(distribution))
+    return float(distribution[wins > half].sum() + distribution[wins == half].sum() / 2)

@@ -1,15 +1,24 @@
-"""Paired comparison of two methods over seeds."""
+"""Comparison of two methods on the same seeds."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from da_bench.reporting.stats.intervals import TIE_TOLERANCE, _finite, _quantile, _standard_error
+from da_bench.reporting.stats.intervals import TIE_TOLERANCE, finite_sample, standard_error, t_quantile
+
+Verdict = Literal["gain", "negative transfer", "inside noise", "untested"]
 
 
 class PairedTest(NamedTuple):
-    """Mean of n differences a - b, its t interval and the p of a two-sided paired t test (NaN: no test possible)."""
+    """Two-sided paired t test of the differences a - b.
+
+    Attributes:
+        mean: mean difference.
+        half_width: half the width of its 95 % t interval; NaN if no test is possible.
+        p: p-value; NaN if no test is possible.
+        n: number of pairs.
+    """
 
     mean: float
     half_width: float
@@ -18,33 +27,44 @@ class PairedTest(NamedTuple):
 
 
 def paired_t_test(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> PairedTest:
-    """Paired t test of a [n] against b [n], seed by seed, in the units of `a`; differences below 1e-6 are equal.
+    """Paired t test of a against b, seed by seed. Differences up to 1e-6 count as equal.
 
-    Where every difference is the same there is no spread to test against. If they are all zero, a and b are the
-    same run by run: half_width 0, p 1. If they are all the same other number, then t = mean / 0: half_width and p
-    are NaN. Calling that p = 0 would turn two seeds that happen to differ by the same five images into certainty.
+    If every difference is zero, a and b are the same runs: half_width is 0 and p is 1. If every difference is the same
+    nonzero number, there is no spread to test against (t = mean / 0): half_width and p are NaN. p = 0 would turn two
+    seeds that happen to differ by the same five images into certainty.
+
+    Args:
+        a: values [n], one a seed.
+        b: values [n] at the same seeds.
+
+    Returns:
+        The test, in the units of a.
 
     Raises:
-        ValueError: for different lengths, no values, or one that is not finite.
+        ValueError: different lengths, no values, or a value that is not finite.
     """
-    a, b = _finite(a), _finite(b)
+    a, b = finite_sample(a), finite_sample(b)
     if a.shape != b.shape:
-        raise ValueError(f"paired values must be as many: {len(a)} and {len(b)}")
+        raise ValueError(f"a paired test needs as many values of each: got {len(a)} and {len(b)}")
     differences = a - b
     mean, n = float(differences.mean()), len(differences)
     if n > 1 and np.all(np.abs(differences) <= TIE_TOLERANCE):
         return PairedTest(0.0, 0.0, 1.0, n)
     if n == 1 or np.ptp(differences) <= TIE_TOLERANCE:
         return PairedTest(mean, float("nan"), float("nan"), n)
-    error = _standard_error(differences)
-    return PairedTest(mean, _quantile(n - 1) * error, _two_sided_p(mean / error, n - 1), n)
+    from scipy import stats
+
+    error = standard_error(differences)
+    p = float(2 * stats.t.sf(abs(mean / error), n - 1))
+    return PairedTest(mean, t_quantile(n - 1) * error, p, n)
 
 
-def gain_verdict(gain: PairedTest) -> str:
-    """What a paired gain allows to say.
+def gain_verdict(gain: PairedTest) -> Verdict:
+    """What a paired gain over source only shows.
 
-    "gain" or "negative transfer" where the whole interval is above or below 0, "inside noise" where it holds 0,
-    "untested" where there is no interval.
+    Returns:
+        "gain" or "negative transfer" if the whole interval is above or below 0, "inside noise" if it contains 0,
+        "untested" if there is no interval.
     """
     if np.isnan(gain.half_width):
         return "untested"
@@ -53,16 +73,17 @@ def gain_verdict(gain: PairedTest) -> str:
     return "negative transfer" if gain.mean + gain.half_width < 0 else "inside noise"
 
 
-def gap_closed(method: float, source_only: float, bound: float) -> float:
-    """(method - source_only) / (bound - source_only): 1 is the whole gap; NaN where the bound is not above.
+def gap_closed(method: float, source_only: float, upper_bound: float) -> float:
+    """Share of the gap between source only and the upper bound that a method closes.
 
-    method, source_only, bound: mean accuracies of the method, of no adaptation and of target labels.
+    Args:
+        method: mean accuracy of the method.
+        source_only: mean accuracy without adaptation.
+        upper_bound: mean accuracy of training on target labels.
+
+    Returns:
+        (method - source_only) / (upper_bound - source_only): 1 closes the whole gap. NaN if the upper bound is not
+        above source only.
     """
-    gap = bound - source_only
+    gap = upper_bound - source_only
     return (method - source_only) / gap if gap > TIE_TOLERANCE else float("nan")
-
-
-def _two_sided_p(t: float, freedom: int) -> float:
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(freedom, -abs(t)))

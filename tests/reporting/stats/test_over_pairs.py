@@ -13,7 +13,6 @@ from da_bench.reporting.stats.aggregates import (
 )
 from da_bench.reporting.stats.rank_tests import (
     _p_value,
-    average_ranks,
     cliques,
     holm,
     mean_ranks,
@@ -114,8 +113,6 @@ def test_holm_claims_falsely_in_at_most_5_percent_of_families():
 
 
 def test_ranks():
-    values = np.array([3.0, 1.0, 3.0, 2.0, 3.0])
-    assert average_ranks(values) == pytest.approx(stats.rankdata(values))
     accuracy = np.array([[0.9, 0.8, 0.7], [0.9 + 1e-9, 0.7, 0.8], [0.1, 0.9, 0.1]])
     assert mean_ranks(accuracy) == pytest.approx([(1.5 + 2 + 2) / 3, (1.5 + 3 + 1) / 3, (3 + 1 + 3) / 3])
 
