@@ -11,7 +11,7 @@ from da_bench.models.mlp import Mlp
 
 ROWS = 1800  # of a domain's 2000, the rest validates
 CS = np.logspace(-5, 0, 10).tolist()
-HONEST = {"svm": "reverse_validation"}  # margins grow with C, and with them what IM says
+LABEL_FREE_RULES = {"svm": "reverse_validation"}  # margins grow with C, and with them what IM says
 
 
 def shallow_dann(weight: float) -> Method:

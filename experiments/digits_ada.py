@@ -55,7 +55,7 @@ PAPER = da.reproduction.Paper(
     rule="last",
     averaged=published.ADA_DIGITS.averaged,
     cells=da.reproduction.printed(published.ADA_DIGITS, tasks=TASKS),
-    differs=(
+    differences=(
         "methods act from the start, their weights by the ramp over all epochs, where the suite begins them after 20",
         "the learning rate falls from the start, not from epoch 20 on",
         "lambda is on DANN's encoder alone, and its loss the mean of the domains', where the suite weighs their whole "

@@ -38,7 +38,7 @@ PAPER = da.reproduction.Paper(
     selection=published.GANIN_DIGITS.selection,
     rule="last",
     cells=da.reproduction.printed(published.GANIN_DIGITS, tasks=[TASK], methods=["source_only", "dann", "target_only"]),
-    differs=(
+    differences=(
         "10000 steps, as the paper does not say how many",
         "one mean of both domains is subtracted, as the paper does not say which; values from 0 to 1 before it",
         "the domain classifier's loss is the mean over both domains' rows, as in the authors' network, not the paper's "

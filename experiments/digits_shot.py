@@ -58,7 +58,7 @@ PAPER = da.reproduction.Paper(
     rule="last",
     averaged=published.SHOT_DIGITS.averaged,
     cells=da.reproduction.printed(published.SHOT_DIGITS, published.SHOT_SVHN, tasks=TASKS, methods=PRINTED),
-    differs=(
+    differences=(
         "pixels from 0 to 1, not from -1 to 1",
         "pseudo-labels are by centroids found every tenth step, from the features and predictions that rows had in "
         "training, with dropout and the batch's statistics, not once an epoch in evaluation",

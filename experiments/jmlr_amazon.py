@@ -38,10 +38,10 @@ PAPER = da.reproduction.Paper(
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",
     rule="source_validation",
     rules={"svm": "reverse_validation"},
-    honest=on_reviews.HONEST,
+    label_free=on_reviews.LABEL_FREE_RULES,
     cells=da.reproduction.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
     better=published.GANIN_AMAZON_BETTER,
-    differs=(
+    differences=(
         "one setting of the networks, width 50 and lambda 0.1",
         f"{PASSES} passes always, the best of {EVALUATIONS} checkpoints, a later one of equals; the authors' code "
         "stops once it has made thirty passes and half as many again as the best one was",

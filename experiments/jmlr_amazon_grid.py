@@ -35,10 +35,10 @@ PAPER = da.reproduction.Paper(
     "stochastic gradient descent a row at a time, at most 200 passes; one run a cell",
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",
     rule="reverse_validation",
-    honest=on_reviews.HONEST,
+    label_free=on_reviews.LABEL_FREE_RULES,
     cells=da.reproduction.printed(published.GANIN_AMAZON, published.GANIN_AMAZON_SVM),
     better=published.GANIN_AMAZON_BETTER,
-    differs=(
+    differences=(
         "200 passes always, of which the best of 40 checkpoints is taken, forward and in reverse",
         "1800 target rows adapt, where the authors' code adapts all 2000",
         "rows are shuffled, the target's without replacement",

@@ -21,9 +21,9 @@ PAPER = da.reproduction.Paper(
     "labelled source rows, the target's test part is scored; one run a cell",
     selection="C by reverse validation, pair by pair",
     rule="reverse_validation",
-    honest=on_reviews.HONEST,
+    label_free=on_reviews.LABEL_FREE_RULES,
     cells=da.reproduction.printed(published.GANIN_AMAZON_MSDA_SVM),
-    differs=(
+    differences=(
         "mSDA is of the counts as they are, and adds 1e-5 to the diagonal as the authors' code does",
         "a tenth of each domain's 2000 rows, of which mSDA learns, trains no machine, forward or in reverse",
     ),

@@ -29,10 +29,10 @@ PAPER = da.reproduction.Paper(
     "labelled source and 2000 target rows, the target's test part is scored; one run a cell",
     selection="early stopping on a tenth of the source; lambda, width and C by reverse validation, pair by pair",
     rule="reverse_validation",
-    honest=on_reviews.HONEST,
+    label_free=on_reviews.LABEL_FREE_RULES,
     cells=da.reproduction.printed(published.GANIN_AMAZON_MSDA, published.GANIN_AMAZON_MSDA_SVM),
     better=published.GANIN_AMAZON_MSDA_BETTER,
-    differs=(
+    differences=(
         "one setting of the networks, width 50 and lambda 0.1",
         f"{PASSES} passes always, of which the best of 40 checkpoints is taken, forward and in reverse",
         "mSDA is of the counts as they are, and adds 1e-5 to the diagonal as the authors' code does",

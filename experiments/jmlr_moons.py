@@ -5,8 +5,9 @@ The paper's figure 2: one hidden layer of 15 sigmoid units, a logistic domain cl
 target row a step, 500 passes over 300 rows. The figure has no number; the text says that DANN classifies both domains
 perfectly, and that the network without it does not fully adapt.
 Two forms of the data: "centred", as the authors' code has it, which made the figure; and as the paper words it.
-A plain numpy calculation of the code's algorithm in float64 (`algorithm_1` of tests/test_reproduce.py, seeds 0 to 7)
-ends at 85 to 96 % of the target's rows: "perfectly" is a good draw, not what to expect.
+A plain numpy calculation of the code's algorithm in float64 (`algorithm_1` of
+tests/reporting/reproduction/test_run.py, seeds 0 to 7) ends at 85 to 96 % of the target's rows: "perfectly" is a good
+draw, not what to expect.
 """
 
 import da_bench as da
@@ -48,7 +49,7 @@ PAPER = da.reproduction.Paper(
     selection="the last step",
     rule="last",
     cells={("dann", CENTRED): 1.0},
-    differs=(
+    differences=(
         "300 rows, as the paper has it; the authors' code draws 150",
         "accuracy is of 1000 fresh target rows",
         "rows are shuffled at every pass, the target's without replacement; the code keeps the source's order",

@@ -57,7 +57,7 @@ PAPER = da.reproduction.Paper(
     rule="oracle",
     averaged=published.TLLIB.averaged,
     cells=da.reproduction.printed(published.TLLIB),
-    differs=(
+    differences=(
         "a tenth of the source validates and does not train",
         "CDAN is with entropy conditioning, CDAN+E, which the suite's script leaves out",
         "the second classifiers of MCD and MDD are ours, without dropout, and so are all domain classifiers, without "

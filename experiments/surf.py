@@ -38,9 +38,9 @@ PAPER = da.reproduction.Paper(
     "adapt and are scored; the nearest neighbour classifies, but for the SVM and CORAL",
     selection="dimensions by target labels",
     rule="oracle",
-    honest={"svm": "last", "shallow_coral": "last"},
+    label_free={"svm": "last", "shallow_coral": "last"},
     cells=da.reproduction.printed(published.SURF),
-    differs=(
+    differences=(
         "JDA's contrasts are the paper's; the authors' code multiplies that of the domains by the number of classes, "
         "and keeps half of that of a class that is guessed nowhere",
         "what the tables do not tell: the sizes of subspaces and the C of the SVM are searched, penalties are 1",

@@ -24,7 +24,7 @@ from da_bench.reporting.plots.runs import (
     plot_features,
     require,
 )
-from da_bench.reporting.reproduction.card import group_by_cell
+from da_bench.reporting.reproduction.selected_runs import group_by_cell
 from da_bench.reporting.tables.rules import check_rule
 from da_bench.studies.experiment import Experiment, from_config
 from da_bench.studies.judge import Predictions

@@ -24,10 +24,7 @@ def kendall(scores: np.ndarray, values: np.ndarray) -> float:
     from scipy import stats
 
     scores = nonfinite_last(scores)
-    if not _both_vary(scores, values):
-        return float("nan")
-    # The p-value is not used; its exact form takes most of the time.
-    return float(stats.kendalltau(scores, values, method="asymptotic").statistic)
+    return float(stats.kendalltau(scores, values).statistic) if _both_vary(scores, values) else float("nan")
 
 
 def nonfinite_last(scores: np.ndarray) -> np.ndarray:
