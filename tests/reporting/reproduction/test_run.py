@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from da_bench.cli import main
+from da_bench.cli import reproduce as command
 from da_bench.data.tasks import load
 from da_bench.reporting.plots import plots
 from da_bench.reporting.reproduction import declared, find, options_for, remake_card, run, write_card
@@ -59,7 +60,7 @@ def make_runs(tmp_path, monkeypatch):
         records = fake.runs(targets, task=TASK, method="source_only")
         study = lambda experiments, options: studies.Results(records, options.results)  # noqa: E731
         monkeypatch.setattr(run, "study", study)
-        monkeypatch.setattr(studies, "study", study)
+        monkeypatch.setattr(command, "study", study)
 
     return set_accuracies
 
