@@ -1,7 +1,7 @@
-"""How Transfer-Learning-Library trains on Office-31, as data: its forms of methods, and its scripts' settings.
+"""The protocol of Transfer-Learning-Library on Office-31: its forms of the methods and its training settings.
 
-Source: github.com/thuml/Transfer-Learning-Library, examples/domain_adaptation/image_classification: its scripts, and
-the defaults of what they leave out.
+Source: github.com/thuml/Transfer-Learning-Library, the scripts in examples/domain_adaptation/image_classification and
+the defaults of what they do not set.
 """
 
 from typing import Any, NamedTuple
@@ -9,50 +9,59 @@ from typing import Any, NamedTuple
 import da_bench as da
 from da_bench.methods import METHODS, Method
 
-FIVE = (0.25, 0.5, 1.0, 2.0, 4.0)  # bandwidths, as multiples of the mean squared distance
-BATCH = 32  # rows of each domain
+FIVE_BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # as multiples of the mean squared distance
 
 
-class Setting(NamedTuple):
-    """One method's training.
+class TrainingSettings(NamedTuple):
+    """How the suite trains one method.
 
-    rate: initial learning rate of the new layers, the trunk's is a tenth; gamma: at step i the rate is divided by
-    (1 + gamma i)^0.75; decay: of weights; epoch: steps after each of which it is looked at; epochs; bottleneck: units;
-    batch: rows of each domain.
+    Attributes:
+        learning_rate: initial learning rate of the new layers; that of the trunk is a tenth.
+        gamma: at step i, the learning rate is divided by (1 + gamma i)^0.75.
+        weight_decay: weight decay.
+        epoch_steps: steps of an epoch, after which the model is evaluated.
+        epochs: number of epochs.
+        bottleneck: units of the bottleneck layer.
+        batch_size: rows of each domain in a batch.
     """
 
-    rate: float
+    learning_rate: float
     gamma: float
-    decay: float
-    epoch: int
+    weight_decay: float
+    epoch_steps: int
     epochs: int = 20
     bottleneck: int = 256
-    batch: int = BATCH
+    batch_size: int = 32
 
 
-ADVERSARIAL = Setting(0.01, 0.001, 1e-3, 1000)
-DISTANCE = Setting(0.003, 3e-4, 5e-4, 500)
-PRETRAINED = 3  # epochs on the source before ADDA's 20
-SETTINGS = {
-    "source_only": Setting(0.001, 3e-4, 5e-4, 500, epochs=5),
+ADVERSARIAL = TrainingSettings(0.01, 0.001, 1e-3, 1000)
+DISCREPANCY = TrainingSettings(0.003, 3e-4, 5e-4, 500)
+PRETRAINING_EPOCHS = 3  # on the source, before ADDA's 20
+TRAINING_SETTINGS = {
+    "source_only": TrainingSettings(0.001, 3e-4, 5e-4, 500, epochs=5),
     "dann": ADVERSARIAL,
-    "adda": Setting(0.001, 3e-4, 1e-3, 1000, epochs=PRETRAINED + 20),
-    "bsp": ADVERSARIAL._replace(rate=0.003),
-    "mmd": DISTANCE,
-    "jan": DISTANCE,
+    "adda": TrainingSettings(0.001, 3e-4, 1e-3, 1000, epochs=PRETRAINING_EPOCHS + 20),
+    "bsp": ADVERSARIAL._replace(learning_rate=0.003),
+    "mmd": DISCREPANCY,
+    "jan": DISCREPANCY,
     "cdan": ADVERSARIAL,
-    "mcd": Setting(0.001, 0.0, 5e-4, 500, bottleneck=1024),
-    "afn": Setting(0.001, 0.0, 5e-4, 500, bottleneck=1000),
-    "mdd": Setting(0.004, 2e-4, 5e-4, 1000, bottleneck=1024),
-    "mcc": Setting(0.005, 0.001, 1e-3, 500, bottleneck=1024, batch=36),
-    "fix_match": Setting(0.001, 4e-4, 1e-3, 1000),
+    "mcd": TrainingSettings(0.001, 0.0, 5e-4, 500, bottleneck=1024),
+    "afn": TrainingSettings(0.001, 0.0, 5e-4, 500, bottleneck=1000),
+    "mdd": TrainingSettings(0.004, 2e-4, 5e-4, 1000, bottleneck=1024),
+    "mcc": TrainingSettings(0.005, 0.001, 1e-3, 500, bottleneck=1024, batch_size=36),
+    "fix_match": TrainingSettings(0.001, 4e-4, 1e-3, 1000),
 }
-# fields that are not a method's defaults here
-FORMS: dict[str, dict[str, Any]] = {
+METHOD_FIELDS: dict[str, dict[str, Any]] = {  # where the suite differs from a method's defaults
     "dann": {"schedule": "warm_start", "domain_loss": "mean"},
-    "adda": {"pretrain": PRETRAINED / (PRETRAINED + 20), "weight": 1.0, "widths": (1024, 1024)},
+    "adda": {"pretrain": PRETRAINING_EPOCHS / (PRETRAINING_EPOCHS + 20), "weight": 1.0, "widths": (1024, 1024)},
     "bsp": {"schedule": "warm_start", "spectral_weight": 2e-4, "domain_loss": "mean"},
-    "mmd": {"weight": 5.0, "layers": ("features",), "estimator": "cyclic", "bandwidth": "mean", "factors": FIVE},
+    "mmd": {
+        "weight": 5.0,
+        "layers": ("features",),
+        "estimator": "cyclic",
+        "bandwidth": "mean",
+        "factors": FIVE_BANDWIDTHS,
+    },
     "jan": {"schedule": "constant"},
     "cdan": {"schedule": "warm_start", "joint": "outer", "domain_loss": "mean"},
     "mcd": {"weight": 10.0},
@@ -63,22 +72,39 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 def method(name: str, **fields: Any) -> Method:
-    """The method in the suite's form; fields: of it to be otherwise."""
-    made: Any = METHODS[name](**{**FORMS.get(name, {}), **fields})
-    return made
+    """A method in the form of the suite.
+
+    Args:
+        name: registered name of the method.
+        **fields: fields that override those of the suite.
+
+    Returns:
+        The method.
+    """
+    cls: Any = METHODS[name]
+    return cls(**{**METHOD_FIELDS.get(name, {}), **fields})
 
 
-def training(setting: Setting, epoch: int | None = None, **fields: Any) -> "da.Training":
-    """The suite's stochastic gradient descent; epoch: its steps, None: the suite's; fields: of `Training`."""
-    steps = setting.epochs * (epoch or setting.epoch)
+def training(settings: TrainingSettings, epoch_steps: int | None = None, **fields: Any) -> "da.Training":
+    """The suite's stochastic gradient descent.
+
+    Args:
+        settings: settings of the method.
+        epoch_steps: steps of an epoch; None: those of the settings.
+        **fields: further fields of `Training`.
+
+    Returns:
+        The training settings.
+    """
+    steps = settings.epochs * (epoch_steps or settings.epoch_steps)
     return da.Training(
         steps=steps,
-        evaluations=setting.epochs,
-        batch_size=setting.batch,
+        evaluations=settings.epochs,
+        batch_size=settings.batch_size,
         optimizer="nesterov",
-        learning_rate=setting.rate,
-        decay_rate=setting.gamma * steps,
-        weight_decay=setting.decay,
+        learning_rate=settings.learning_rate,
+        decay_rate=settings.gamma * steps,
+        weight_decay=settings.weight_decay,
         trunk_rate=0.1,
         **fields,
     )

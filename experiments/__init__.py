@@ -1,1 +1,4 @@
-"""One question a file; each exports EXPERIMENTS, a list of `da.Experiment`."""
+"""Experiments: each file asks one question and exports EXPERIMENTS, a list of `da.Experiment`.
+
+A docstring states the question (first line), the command, the protocol, the cost and the expected result.
+"""

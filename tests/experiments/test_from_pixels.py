@@ -1,4 +1,4 @@
-"""Experiments that train pretrained networks from images: a protocol by hand, and the whole path in miniature."""
+"""Experiments on pretrained networks: the protocol of TLlib, and a complete reproduction in miniature."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ from runpy import run_path
 import jax
 import numpy as np
 import pytest
-from da_bench.baselines import every_method
+from da_bench.baselines import all_methods_on_features
 
 import da_bench as da
 from da_bench.cli import main
@@ -25,38 +25,38 @@ SMALL = da.View(pixels=32)
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
-    """Own folders for weights and packs, and the devices that the tests have."""
+def own_folders(monkeypatch, tmp_path):
+    """Use own folders for weights and caches, and keep the devices of the tests."""
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
     monkeypatch.setenv("DA_BENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("WEIGHTS", raising=False)
 
 
-def experiment(name):
+def load_experiments(name):
     return run_path(str(ROOT / "experiments" / f"{name}.py"))
 
 
 def torch_file(arch):
-    """The bytes of a file as torchvision publishes them, of a network that nobody has trained."""
+    """Bytes of a file in torchvision's format with random weights."""
     model, noise = MODELS[arch](classes=1000, bottleneck=None), np.random.default_rng(0)
     shapes = {path: leaf.shape for path, leaf in flatten(variable_shapes(model)).items()}
     return published.torch_zip(
-        {one.name: drawn(noise, one, shapes[one.path]) for one in model.published("torchvision")}
+        {array.name: random_array(noise, array, shapes[array.path]) for array in model.published("torchvision")}
     )
 
 
-def drawn(noise, one, shape):
-    """[h, w, in, out] -> [out, in, h, w], [in, out] -> [out, in]; of He's size."""
+def random_array(noise, array, shape):
+    """Array of He's scale in PyTorch's layout: [h, w, in, out] -> [out, in, h, w], [in, out] -> [out, in]."""
     shape = shape[::-1] if len(shape) < 3 else (shape[3], shape[2], *shape[:2])
     if len(shape) == 1:
-        return np.full(shape, float(one.name.endswith(("var", "weight"))), np.float32)
+        return np.full(shape, float(array.name.endswith(("var", "weight"))), np.float32)
     return noise.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)
 
 
-def test_the_rates_are_the_suites_step_by_step():
-    """TLlib: lr (1 + gamma i)^-0.75 whatever the length of the run, the new layers' ten times the trunk's."""
-    runs = {one.method.name: one for one in experiment("office31_resnet50")["EXPERIMENTS"] if one.seed == 0}
+def test_the_learning_rate_follows_tllib_at_every_step():
+    """TLlib uses lr (1 + gamma i)^-0.75 for runs of any length, and a tenth of it for the trunk."""
+    runs = {run.method.name: run for run in load_experiments("office31_resnet50")["EXPERIMENTS"] if run.seed == 0}
     for name, (rate, gamma, steps) in {
         "source_only": (0.001, 3e-4, 2500),
         "dann": (0.01, 0.001, 20_000),
@@ -75,73 +75,72 @@ def test_the_rates_are_the_suites_step_by_step():
         np.testing.assert_allclose(update["model"]["trunk"], expected / 10, rtol=1e-5)
 
 
-def test_every_pair_is_seen_as_the_suite_sees_it_and_scored_whole():
-    runs = experiment("office31_resnet50")["EXPERIMENTS"]
-    assert len({one.task for one in runs if one.labels_from == "source"}) == 6
-    assert all(one.task.endswith("@transductive") == (one.labels_from == "source") for one in runs)
-    assert {(one.view.resize, one.view.pack_side, one.view.augment, one.view.area) for one in runs} == {
+def test_every_pair_has_tllibs_view_and_protocol():
+    runs = load_experiments("office31_resnet50")["EXPERIMENTS"]
+    assert len({run.task for run in runs if run.labels_from == "source"}) == 6
+    assert all(run.task.endswith("@transductive") == (run.labels_from == "source") for run in runs)
+    assert {(run.view.resize, run.view.pack_side, run.view.augment, run.view.area) for run in runs} == {
         ("squash", 256, "crop_flip", (0.08, 1.0))
     }
-    assert {one.seed for one in runs} == {0, 1, 2}
-    (cdan,) = {one.method for one in runs if one.method.name == "cdan"}
+    assert {run.seed for run in runs} == {0, 1, 2}
+    (cdan,) = {run.method for run in runs if run.method.name == "cdan"}
     assert cdan.entropy_conditioning == "normalised"
 
 
-def test_missing_weights_are_one_message_before_any_image_is_looked_for(tmp_path, capsys):
-    assert main(["reproduce"]) == 0  # the list needs none
+def test_missing_weights_are_reported_before_images_are_read(tmp_path, capsys):
+    assert main(["reproduce"]) == 0  # listing needs no weights
     assert "office31_resnet50: " in capsys.readouterr().out
-    given = ["--results", str(tmp_path / "results"), "--data-root", str(tmp_path / "nothing")]
-    assert main(["reproduce", "office31_resnet50", *given]) == 2
-    assert "no weights 'resnet50-torchvision' in" in capsys.readouterr().err
-    assert main(["run", str(ROOT / "experiments" / "from_pixels.py"), *given]) == 2
-    assert "no weights 'mobilenet_v2' in" in capsys.readouterr().err
+    options = ["--results", str(tmp_path / "results"), "--data-root", str(tmp_path / "nothing")]
+    assert main(["reproduce", "office31_resnet50", *options]) == 2
+    assert "'resnet50-torchvision'" in capsys.readouterr().err
+    assert main(["run", str(ROOT / "experiments" / "from_pixels.py"), *options]) == 2
+    assert "'mobilenet_v2'" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
 
 
 @pytest.fixture
 def small_resnet(tmp_path, monkeypatch, capsys):
-    """A ResNet-18 in torchvision's naming, imported by the command and named by WEIGHTS."""
+    """A ResNet-18 in torchvision's format, imported by the command line; WEIGHTS names it."""
     (tmp_path / "some.pth").write_bytes(torch_file("resnet18"))
-    asked = ["weights", "import", str(tmp_path / "some.pth"), "--arch", "resnet18", "--preprocessing", "imagenet"]
-    assert main(asked) == 0
+    arguments = ["weights", "import", str(tmp_path / "some.pth"), "--arch", "resnet18", "--preprocessing", "imagenet"]
+    assert main(arguments) == 0
     (name,) = imported_names()
     assert capsys.readouterr().out.startswith(name)
     monkeypatch.setenv("WEIGHTS", name)
     return name
 
 
-def test_on_features_all_methods_run_with_the_same_head_and_seeds(small_resnet):
+def test_all_methods_on_features_use_the_same_training_and_seeds(small_resnet):
     task, training = "office31/amazon-to-webcam@transductive", da.Training(steps=2, evaluations=1)
-    runs = every_method(task, small_resnet, training, seeds=2)
-    assert len({one.id for one in runs}) == len(runs)
-    made = {one.method.name for one in runs}
-    assert made == {
+    runs = all_methods_on_features(task, small_resnet, training, seeds=2)
+    assert len({run.id for run in runs}) == len(runs)
+    assert {run.method.name for run in runs} == {
         name for name, cls in METHODS.items() if issubclass(cls, ClassicalMethod) or not cls.metadata.needs_batch_norm
     }
-    deep = [one for one in runs if not isinstance(one.method, ClassicalMethod)]
-    assert {one.training for one in deep} == {training}
-    assert all(sum(other.method == one.method for other in deep) % 2 == 0 for one in deep)
-    bounds = [(one.task, one.seed) for one in runs if one.labels_from == "target"]
-    assert sorted(bounds) == [(name, seed) for name in (task.partition("@")[0], task) for seed in (0, 1)]
+    deep = [run for run in runs if not isinstance(run.method, ClassicalMethod)]
+    assert {run.training for run in deep} == {training}
+    assert all(sum(other.method == run.method for other in deep) % 2 == 0 for run in deep)
+    upper_bounds = [(run.task, run.seed) for run in runs if run.labels_from == "target"]
+    assert sorted(upper_bounds) == [(name, seed) for name in (task.partition("@")[0], task) for seed in (0, 1)]
 
 
 @pytest.mark.slow
-def test_the_whole_path_in_miniature(small_resnet, tmp_path, monkeypatch):
-    """From a published file and a folder of images to a card, by the experiment's own functions."""
+def test_a_reproduction_in_miniature(small_resnet, tmp_path, monkeypatch):
+    """From published weights and a folder of images to a card, with the functions of the experiment."""
     monkeypatch.setenv("PRECISION", "bfloat16")
     images_on_disk.folder(tmp_path / "mini", ("amazon", "webcam"), per_class=15, side=40)
-    study = experiment("office31_resnet50")
-    runs = study["pair"](f"{TASK}@transductive", ("source_only", "dann"), epoch=1, view=SMALL)
-    first = [one for one in runs if one.seed == 0]
-    paper = dataclasses.replace(study["PAPER"], cells={("dann", TASK): 0.5, ("source_only", TASK): 0.4})
-    one = reproduce.Reproduction("mini", "Does it?", paper, first, None, None)
+    module = load_experiments("office31_resnet50")
+    runs = module["experiments"](f"{TASK}@transductive", ("source_only", "dann"), epoch_steps=1, view=SMALL)
+    first_seed = [run for run in runs if run.seed == 0]
+    paper = dataclasses.replace(module["PAPER"], cells={("dann", TASK): 0.5, ("source_only", TASK): 0.4})
+    reproduction = reproduce.Reproduction("mini", "Does it?", paper, first_seed, None, None)
     options = da.Options(results=tmp_path / "results", data_root=tmp_path, progress="none")
-    results = da.study(first, options)
-    card, written = reproduce.write_reproduction(one, results, options, "im")
+    results = da.study(first_seed, options)
+    card, written = reproduce.write_reproduction(reproduction, results, options, "im")
     assert [record.result["status"] for record in results.records] == ["ok"] * 3
     assert {record.config["model"]["weights"] for record in results.records} == {small_resnet}
     assert {record.config["training"]["precision"] for record in results.records} == {"bfloat16"}
-    assert len(results.records[1].curves["step"]) == 20  # an epoch a look
+    assert len(results.records[1].curves["step"]) == 20  # one evaluation an epoch
     assert card.reproduced[1] == 2
     page = (tmp_path / "results" / "mini" / "tables.md").read_text()
     assert "target only, held-out rows (upper bound)" in page
