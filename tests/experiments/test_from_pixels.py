@@ -42,7 +42,7 @@ def torch_file(arch):
     model, noise = MODELS[arch](classes=1000, bottleneck=None), np.random.default_rng(0)
     shapes = {path: leaf.shape for path, leaf in flatten(variable_shapes(model)).items()}
     return published.torch_zip(
-        {array.name: random_array(noise, array, shapes[array.path]) for array in model.published("torchvision")}
+        {array.name: random_array(noise, array, shapes[array.path]) for array in model.published_arrays("torchvision")}
     )
 
 
