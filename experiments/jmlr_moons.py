@@ -7,7 +7,8 @@ classifies both domains perfectly, and that the network without it does not full
 "centred", as in the authors' code, which made the figure; and as described in the paper.
 Cost: 40 runs, a minute on two CPU cores.
 Expected: 85 to 96 % of the target's rows, by a plain NumPy implementation of the code's algorithm in float64
-(`algorithm_1` of tests/reporting/reproduction/test_run.py, seeds 0 to 7). "Perfectly" is a fortunate draw, not the expected result.
+(`algorithm_1` of tests/reporting/reproduction/test_run.py, seeds 0 to 7). "Perfectly" is a fortunate
+draw, not the expected result.
 """
 
 import da_bench as da

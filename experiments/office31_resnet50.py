@@ -8,7 +8,7 @@ Add `--shard 1/8` and so on for an array of jobs.
 Protocol: that of Transfer-Learning-Library (TLlib) for each method (`baselines/tllib.py`): batches of 32 rows of each
 domain, Nesterov momentum 0.9, the trunk at a tenth of the learning rate, images resized to 256 x 256 pixels, random
 resized crops of 224 and flips. All target images adapt, without labels, and are scored. TLlib chooses the best epoch by
-target labels, here the oracle; the honest column of the card needs no target labels. CORAL, DSAN and SHOT, for which
+target labels, here the oracle; the label-free column of the card needs none. CORAL, DSAN and SHOT, for which
 TLlib has no numbers, train like its DAN or DANN, for other tables of published numbers. Target only, on the inductive
 pair, shows what the target's own labels would give.
 Cost: 288 runs, 86 hours at 1000 images a second (not measured).

@@ -50,9 +50,9 @@ PAPER = da.reproduction.Paper(
         "the tables state neither subspace sizes nor C nor penalties: sizes and C are searched, penalties are 1",
         "C = 1 was tried first, on nine pairs, and dropped after its accuracy was seen: it was lower, and slow",
         "the SVM is one-vs-rest with a squared hinge loss",
-        "there is no honest number for the SVM and CORAL: margins grow with C, and with them the scores of label-free "
-        "rules",
-        "the honest rule uses the training rows of the source as its validation rows, because none are held out",
+        "there is no label-free number for the SVM and CORAL: margins grow with C, and with them the scores of "
+        "label-free rules",
+        "the label-free rule uses the training rows of the source as its validation rows, because none are held out",
     ),
     cost="384 runs, 14 minutes on two busy CPU cores",
 )
