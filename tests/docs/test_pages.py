@@ -118,7 +118,7 @@ def test_every_command_parses(page, line):
         if command is not run.RunFile and not options.task.startswith("my_folder"):
             tasks.spec(options.task)
         return
-    positional = [word for word in itertools.takewhile(lambda word: not word.startswith("-"), words)]
+    positional = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
     if name in ("search", "reproduce"):  # names come first
         assert all(word in METHODS or (ROOT / "experiments" / f"{word}.py").is_file() for word in positional)
         words = words[len(positional) :]
