@@ -19,6 +19,7 @@ from da_bench.data import matlab
 HOW_TO_SET_ROOT = "set the environment variable DA_BENCH_DATA, or give --data-root"
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_BYTES = 64 * 2**30  # of one array
+DEFLATE_RATIO = 1032  # the most bytes that deflate makes of one
 NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8 are surrogates
 READABLE = (*"buifSU", *matlab.READABLE)
 
@@ -185,7 +186,7 @@ def _check_header(path: Path, name: str, header: _Header) -> None:
     if header.kind not in READABLE:
         remedy = "save it as a full array of real numbers or strings"
         raise UserError(f"array '{name}' of '{path}' is of the type {header.kind}, which is not read: {remedy}")
-    if header.size > min(MAX_BYTES, matlab.DEFLATE_RATIO * path.stat().st_size):
+    if header.size > min(MAX_BYTES, DEFLATE_RATIO * path.stat().st_size):
         raise _corrupt(path, f"its array '{name}' declares {header.size} bytes, more than such a file can hold")
 
 
