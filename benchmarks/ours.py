@@ -41,7 +41,7 @@ from da_bench.models import Network, build
 from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
 from da_bench.training import step as train
-from da_bench.training.in_memory import Devices, Resident
+from da_bench.training.in_memory import Devices, InMemory
 
 PROBES = 2  # rows predicted at the end of a run: next to none
 SIDE, PRODUCTS = 2048, 10  # of the matrices whose product measures the machine
@@ -144,7 +144,7 @@ def program(name: str, method: str, steps: int, seeds: int, placement: Placement
     settings = training(workload, steps)
     runs = [train.Run(jax.random.key(seed), CONTEST[method], settings) for seed in range(seeds)]
     where = Devices(tuple(jax.devices()[:seeds]), 1 if placement == "map" else None)
-    engine = Resident(runs, network(workload), data(workload), None, where)
+    engine = InMemory(runs, network(workload), data(workload), None, where)
     carry = engine.start()
 
     def call() -> None:

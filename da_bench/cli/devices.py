@@ -7,7 +7,7 @@ import jax
 
 from da_bench.core.config import UserError
 from da_bench.core.storage import cache_folder
-from da_bench.studies.options import APART_TOGETHER
+from da_bench.studies.options import ISOLATE_DISTRIBUTED_CONFLICT
 
 
 def set_up(isolate: bool = False, distributed: bool = False) -> None:
@@ -23,7 +23,7 @@ def set_up(isolate: bool = False, distributed: bool = False) -> None:
         UserError: both, or a variable that describes the processes is not a number.
     """
     if isolate and distributed:  # before it waits for the other processes
-        raise UserError(APART_TOGETHER)
+        raise UserError(ISOLATE_DISTRIBUTED_CONFLICT)
     if isolate:
         jax.config.update("jax_platforms", "cpu")
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):

@@ -16,9 +16,10 @@ from da_bench.cli.parse import Words, read
 from da_bench.core.config import UserError
 from da_bench.core.distributed import is_primary
 from da_bench.methods import METHODS, load_plugins
-from da_bench.studies.experiment import from_file
-from da_bench.studies.study import Results, check_name, study
+from da_bench.studies.experiment_files import from_file
+from da_bench.studies.results import Results, check_name
 from da_bench.studies.study import run as run_seeds
+from da_bench.studies.study import study
 
 FILES = (".py", ".json")
 

@@ -12,8 +12,9 @@ from da_bench.core.config import UserError
 from da_bench.methods import METHODS, load_plugins
 from da_bench.methods.search_space import LogUniform
 from da_bench.studies.experiment import Experiment
+from da_bench.studies.results import Results
 from da_bench.studies.search import Budget, adaptive, over_trials
-from da_bench.studies.study import Results, over_seeds, study
+from da_bench.studies.study import over_seeds, study
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

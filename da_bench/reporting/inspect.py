@@ -11,6 +11,7 @@ import numpy as np
 from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Task
 from da_bench.evaluation import metrics as evaluate
+from da_bench.evaluation.probes import RunOutput
 from da_bench.evaluation.transferability import proxy_a_distance
 from da_bench.methods import Method
 from da_bench.methods.source_only import SourceOnly
@@ -26,11 +27,12 @@ from da_bench.reporting.plots.runs import (
 )
 from da_bench.reporting.reproduction.selected_runs import group_by_cell
 from da_bench.reporting.tables.rules import check_rule
-from da_bench.studies.experiment import Experiment, from_config
-from da_bench.studies.judge import Predictions
-from da_bench.studies.options import Options, task_of
+from da_bench.studies.data import load_task
+from da_bench.studies.experiment import Experiment
+from da_bench.studies.experiment_files import from_config
+from da_bench.studies.options import Options
 from da_bench.studies.records import Record, Records
-from da_bench.studies.study import predictions_of
+from da_bench.studies.study import predict_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -147,7 +149,7 @@ def _has(record: Record) -> str:
 
 
 def _task(record: Record, data_root: Path | None) -> Task:
-    task = task_of(from_config(record.config), Options(data_root=data_root))
+    task = load_task(from_config(record.config), data_root)
     if task.fingerprint != record.environment["data"]:
         raise UserError(f"'{task.name}' is not what run {record.id} was made of: its files have changed")
     return task
@@ -162,18 +164,18 @@ def _before_and_after(record: Record) -> dict[str, Experiment]:
     return named if before.id == after.id else {"before: source only": before, **named}
 
 
-def _again(experiment: Experiment, task: Task, data_root: Path | None) -> Predictions:
+def _again(experiment: Experiment, task: Task, data_root: Path | None) -> RunOutput:
     with tempfile.TemporaryDirectory() as folder:
         options = Options(results=Path(folder), data_root=data_root, progress="none")
-        return predictions_of(experiment, task, options)
+        return predict_run(experiment, task, options)
 
 
-def _same(made: dict[str, Predictions], record: Record) -> bool:
+def _same(made: dict[str, RunOutput], record: Record) -> bool:
     """Whether the last of the runs made again ended in the bits of its record."""
     return list(made.values())[-1].state == record.result["state"]
 
 
-def _cloud(task: Task, made: Predictions) -> Cloud:
+def _cloud(task: Task, made: RunOutput) -> Cloud:
     tests = [np.asarray(made.features[name]) for name in ("source_test", "target_test")]
     labels = [np.asarray(domain.test.labels) for domain in (task.source, task.target)]
     return Cloud(tests[0], tests[1], labels[0], labels[1])
@@ -195,6 +197,6 @@ def _asking(task: Task, axes: tuple[np.ndarray, np.ndarray]) -> Task:
     return dataclasses.replace(task, target=task.target._replace(test=grid))
 
 
-def _plane(task: Task, axes: tuple[np.ndarray, np.ndarray], made: Predictions) -> Plane:
+def _plane(task: Task, axes: tuple[np.ndarray, np.ndarray], made: RunOutput) -> Plane:
     classes = made.logits["target_test"][-1].argmax(axis=1).reshape(SIDE, SIDE)
     return Plane(*axes, classes, task.source.train, task.target.train.inputs)

@@ -1,28 +1,16 @@
-"""What a study is made with: the options that the user gives, and the job that its parts share."""
+"""Options of a study: where and how its runs are computed. They do not change the results."""
 
-import contextlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from da_bench.core.config import Count, NonNegative, Positive, UserError, setting
-from da_bench.core.distributed import is_primary
-from da_bench.core.locks import LockedError, hold_locks
-from da_bench.core.progress import Mode, Sweep
-from da_bench.core.shutdown import Request
-from da_bench.core.types import Task
-from da_bench.data.tasks import load
-from da_bench.data.transforms import View
-from da_bench.pretrained import features
-from da_bench.pretrained import representations as msda
-from da_bench.pretrained.features import FeatureExtractor
-from da_bench.studies.experiment import Experiment
-from da_bench.studies.records import Records
+from da_bench.core.progress import Mode
 
-APART_TOGETHER = (
-    'Options.isolate and Options.executor "ray" give every run a process of its own, and --distributed lets several '
-    "processes make it together: leave one of the two out"
+ISOLATE_DISTRIBUTED_CONFLICT = (
+    'Options.isolate and Options.executor "ray" give every run its own process, and --distributed lets several '
+    "processes compute it together: leave one of the two out"
 )
 
 
@@ -81,76 +69,22 @@ class Options:
     def __post_init__(self) -> None:
         if self.shard[0] > self.shard[1]:
             raise UserError(f"Options.shard = {self.shard}: the first number goes from 1 to the second")
-        if self.timeout and not self.apart:
-            raise UserError("Options.timeout needs isolate: only a process of its own can be ended")
+        if self.timeout and not self.isolates:
+            raise UserError("Options.timeout needs isolate: only a run in its own process can be stopped")
 
     @property
-    def apart(self) -> bool:
-        """Whether every run is made in a process of its own."""
+    def isolates(self) -> bool:
+        """Whether every run gets its own process."""
         return self.isolate or self.executor == "ray"
 
-    def goes_back(self, method: str) -> bool:
-        """Whether `reverse` asks for the reverse learners of a method's runs."""
+    def reverses(self, method: str) -> bool:
+        """Whether `reverse` asks for reverse learners of a method's runs."""
         return self.reverse if isinstance(self.reverse, bool) else method in self.reverse
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of what is being made."""
+        """Folder of the checkpoints of runs in progress."""
         return self.results / "checkpoints"
 
 
 DEFAULTS = Options()
-
-
-class Job(NamedTuple):
-    """What the groups of a study share. ray: the module, where it is to place the runs."""
-
-    store: Records
-    options: Options
-    sweep: Sweep
-    request: Request
-    ray: Any = None
-
-
-def task_of(experiment: Experiment, options: Options) -> Task:
-    """The data of a run; features and representations are made here where they are not in the store yet."""
-    task = load(experiment.task, options.data_root, experiment.view)
-    if experiment.features:
-        assert experiment.view is not None
-        task = features.extract_features(task, FeatureExtractor(experiment.features, experiment.view))
-    return msda.represent(task, experiment.msda) if experiment.msda else task
-
-
-def marked_task(experiment: Experiment, data_root: Path | None) -> Task:
-    """The data of a run for what looks at labels alone: with the fingerprint of its inputs, made or not."""
-    return marked(
-        load(experiment.task, data_root, experiment.view), experiment.view, experiment.features, experiment.msda
-    )
-
-
-def marked(task: Task, view: View | None, weights: str | None, denoised: msda.Msda | None) -> Task:
-    """A task of its own inputs, with the fingerprint of the features and of the representation made of them."""
-    if weights and view:
-        task = features.with_features_origin(task, FeatureExtractor(weights, view))
-    return msda.with_representation_origin(task, denoised) if denoised else task
-
-
-def label(group: list[Experiment]) -> str:
-    """What is said of runs that are made together."""
-    return f"{group[0].task}: {group[0].method.name} x {len(group)}"
-
-
-def held(group: list[Experiment], job: Job, stack: contextlib.ExitStack) -> bool:
-    """Whether the locks of a group's runs are held until the stack ends; the lead's business.
-
-    Failed runs are forgotten only here: without the lock, one that another process has just made would be.
-    """
-    if not is_primary():
-        return True
-    try:
-        stack.enter_context(hold_locks([job.store.lock(one.id) for one in group]))
-    except LockedError:
-        return False
-    for run_id in job.store.failures(one.id for one in group) if job.options.retry else []:
-        job.store.forget(run_id)
-    return True

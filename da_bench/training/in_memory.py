@@ -1,4 +1,4 @@
-"""Runs whose data lie on the devices: all runs of a group are one compiled program, spread over the devices."""
+"""Runs whose data the devices hold: all runs of a group are one compiled program, spread over the devices."""
 
 import functools
 import time
@@ -31,12 +31,16 @@ from da_bench.training.step import (
     take,
 )
 
-LAUNCH = 2.0  # seconds that a launch is to take: a request to stop waits no longer, and its start costs nothing
+LAUNCH_SECONDS = 2.0  # time of a launch: a request to stop waits no longer, and the cost of starting it is negligible
 
 
 class Devices(NamedTuple):
-    """Where runs are made: `per_run` of the `devices` work on each run, and one such place computes `at_once` of its
-    runs side by side, None: all of them.
+    """Devices that compute the runs of a group.
+
+    Attributes:
+        devices: a multiple of `per_run` of them.
+        at_once: runs computed side by side at one place, which is `per_run` devices; None computes all of its share.
+        per_run: devices that work on each run.
     """
 
     devices: tuple[Any, ...]
@@ -45,108 +49,132 @@ class Devices(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """What the runs of a group share, compiled once.
+    """The compiled programs that the runs of a group share.
 
-    start: run, data -> its first carry and its draws; advance: run, carry, draws, data, first step, step after the
-    last -> carry; look: run, carry, data -> output.
+    Attributes:
+        start: (runs, data) to their first carries and all their draws.
+        advance: (runs, carries, draws, data, first step, step after the last) to carries.
+        evaluate: (runs, carries, data) to outputs for the probes.
     """
 
     start: Any
     advance: Any
-    look: Any
+    evaluate: Any
 
 
-def build(runs: Run, model: Network, data: Data, view: View | None, where: Devices) -> Programs:
-    """The programs of stacked runs; those of before where they are equal, as the batches of a search are.
+def build(runs: Run, model: Network, data: Data, transform: View | None, devices: Devices) -> Programs:
+    """Compile the programs of a group, or return those of an equal group, as the batches of a search are.
 
-    Of code that is not ours they are always made, as that of a notebook may have changed since.
+    Programs of user code are always compiled, as the code of a notebook may have changed since.
+
+    Args:
+        runs: stacked, [runs, ...].
+        model: the network.
+        data: of all runs.
+        transform: how stored inputs become the network's.
+        devices: that compute the runs.
     """
-    ours = all(type(one).__module__.startswith("da_bench.") for one in (runs.method, model))
-    leaves, structure = jax.tree.flatten(jax.tree.map(_like, (runs, data)))
-    return (_kept if ours else _compiled)(model, view, where, tuple(leaves), structure)
+    is_built_in = all(type(thing).__module__.startswith("da_bench.") for thing in (runs.method, model))
+    leaves, structure = jax.tree.flatten(jax.tree.map(_shape_of, (runs, data)))
+    return (_compile_cached if is_built_in else _compile)(model, transform, devices, tuple(leaves), structure)
 
 
-def _like(leaf: Any, sharding: Any = None) -> Any:
+def _shape_of(leaf: Any, sharding: Any = None) -> Any:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding or leaf.sharding)
 
 
-def _compiled(model: Network, view: View | None, where: Devices, leaves: Sequence[Any], structure: Any) -> Programs:
-    (runs, data), step = structure.unflatten(leaves), train.stepper(model, view)
+def _compile(
+    model: Network, transform: View | None, devices: Devices, leaves: Sequence[Any], structure: Any
+) -> Programs:
+    (runs, data), step = structure.unflatten(leaves), train.stepper(model, transform)
 
     def start(key: Array, method: Method, training: Training, own: Tree, data: Data) -> tuple[Carry, Draw]:
         run = Run(key, method, training)
-        return train.begin(run, step, model, data._replace(**own), view), order(key, training, data)
+        return train.begin(run, step, model, data._replace(**own), transform), order(key, training, data)
 
-    def advance(run: Run, carry: Carry, drawn: Draw, data: Data, start: Array, until: Array) -> Carry:
+    def advance(run: Run, carry: Carry, draws: Draw, data: Data, start: Array, until: Array) -> Carry:
         data = data._replace(**run.own)
 
         def body(i: Array, carry: Carry) -> Carry:
-            draw = jax.tree.map(lambda leaf: leaf[i], drawn)
+            draw = jax.tree.map(lambda leaf: leaf[i], draws)
             return train.advance(run, step, carry, draw, take(data, draw))
 
         return jax.lax.fori_loop(start, until, body, carry)
 
-    def look(run: Run, carry: Carry, data: Data) -> Output:
-        asked = Asked(data.inputs, data.probes, data.of_target)
-        return predict(train.make_trainer(run, model), run.method.inference_variables(carry.state), asked, view)
+    def evaluate(run: Run, carry: Carry, data: Data) -> Output:
+        request = Asked(data.inputs, data.probes, data.of_target)
+        variables = run.method.inference_variables(carry.state)
+        return predict(train.make_trainer(run, model), variables, request, transform)
 
-    mapped = [over_runs(fn, *where) for fn in (start, advance, look)]
-    whole, split = shardings(where)
-    first, draws = jax.tree.map(lambda leaf: _like(leaf, split), jax.eval_shape(mapped[0], runs, (data,)))
-    count = jax.ShapeDtypeStruct((), np.int32, sharding=whole)
-    given = (runs, (data,)), ((runs, first, draws), (data, count, count)), ((runs, first), (data,))
-    return Programs(*(fn.lower(*each).compile() for fn, each in zip(mapped, given, strict=True)))
+    mapped = [over_runs(function, *devices) for function in (start, advance, evaluate)]
+    replicated, split = shardings(devices)
+    carries, draws = jax.tree.map(lambda leaf: _shape_of(leaf, split), jax.eval_shape(mapped[0], runs, (data,)))
+    count = jax.ShapeDtypeStruct((), np.int32, sharding=replicated)
+    arguments = (
+        (runs, (data,)),
+        ((runs, carries, draws), (data, count, count)),
+        ((runs, carries), (data,)),
+    )
+    return Programs(*(fn.lower(*shapes).compile() for fn, shapes in zip(mapped, arguments, strict=True)))
 
 
-_kept = functools.lru_cache(maxsize=8)(_compiled)
+_compile_cached = functools.lru_cache(maxsize=8)(_compile)
 
 
-def shardings(where: Devices) -> tuple[NamedSharding, NamedSharding]:
-    """(whole: on every device; split: along the first axis over the places)."""
-    mesh = mesh_of(where.devices, where.per_run)
+def shardings(devices: Devices) -> tuple[NamedSharding, NamedSharding]:
+    """Return (replicated: on every device; split: along the first axis over the places)."""
+    mesh = mesh_of(devices.devices, devices.per_run)
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("run"))
 
 
-class Resident:
-    """The `engine.Engine` of runs whose data are on the devices."""
+class InMemory:
+    """The `loop.Engine` of runs whose data the devices hold.
 
-    def __init__(self, runs: Sequence[Run], model: Network, data: Data, view: View | None, where: Devices) -> None:
+    Attributes:
+        count: number of runs.
+        probes: number of inputs that an evaluation predicts.
+        stride: steps of the next launch, adapted to LAUNCH_SECONDS.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run], model: Network, data: Data, transform: View | None, devices: Devices
+    ) -> None:
         self.count, self.probes = len(runs), len(data.probes)
-        self.places = len(where.devices) // where.per_run
-        self.whole, self.split = shardings(where)
+        self.places = len(devices.devices) // devices.per_run
+        self.replicated, self.split = shardings(devices)
         self.runs = put(stack(runs, self.places), self.split)
-        self.data = put(data, self.whole)
+        self.data = put(data, self.replicated)
         self.stride = 2**30 if is_distributed() else 8
-        self.programs = build(self.runs, model, self.data, view, where)
+        self.programs = build(self.runs, model, self.data, transform, devices)
         self._first, self._draws = self.programs.start(self.runs, (self.data,))
 
     def start(self) -> Carry:
-        """Before the first step."""
+        """Return what the first step is given."""
         return self._first
 
-    def place(self, carry: Tree, step: int) -> Carry:
-        """Numpy arrays [runs, ...] back on the devices, the last run repeated until all places have one."""
+    def restore(self, carry: Tree, step: int) -> Carry:
+        """Place numpy arrays [runs, ...] on the devices, the last run repeated until every place has one."""
         missing = -self.count % self.places
 
-        def padded(leaf: np.ndarray, like: Array) -> Array:
+        def pad(leaf: np.ndarray, like: Array) -> Array:
             rows = np.concatenate([leaf, *[leaf[-1:]] * missing])
             return jax.random.wrap_key_data(jnp.asarray(rows)) if is_key(like) else rows
 
-        return put(jax.tree.map(padded, carry, self._first), self.split)
+        return put(jax.tree.map(pad, carry, self._first), self.split)
 
     def advance(self, carry: Carry, step: int, until: int) -> Iterator[tuple[Carry, int]]:
-        """Steps `step` to `until`, as many in a launch as take `LAUNCH` seconds."""
+        """Compute steps `step` to `until`, as many in a launch as take LAUNCH_SECONDS."""
         while step < until:
-            end, begun = min(until, step + self.stride), time.monotonic()
-            shared = self.data, *put((np.int32(step), np.int32(end)), self.whole)
+            end, launched = min(until, step + self.stride), time.monotonic()
+            shared = self.data, *put((np.int32(step), np.int32(end)), self.replicated)
             carry = jax.block_until_ready(self.programs.advance((self.runs, carry, self._draws), shared))
-            took = (time.monotonic() - begun) / (end - step)
+            seconds_per_step = (time.monotonic() - launched) / (end - step)
             step = end
-            if not is_distributed():  # whose clocks differ, and whose launches must not
-                self.stride = max(1, min(2 * self.stride, int(LAUNCH / took)))
+            if not is_distributed():  # the processes' clocks differ, and their launches must not
+                self.stride = max(1, min(2 * self.stride, int(LAUNCH_SECONDS / seconds_per_step)))
             yield carry, step
 
-    def look(self, carry: Carry) -> Output:
-        """The network's output for the probes."""
-        output: Output = self.programs.look((self.runs, carry), (self.data,))
+    def evaluate(self, carry: Carry) -> Output:
+        """Return the network's output for the probes."""
+        output: Output = self.programs.evaluate((self.runs, carry), (self.data,))
         return output

@@ -1,7 +1,7 @@
-"""The host's side of a group of runs: launch by launch, saved on the way, stopped when asked to.
+"""The training loop of a group of runs on the host: launches, evaluations, checkpoints, and stopping on request.
 
-What the launches compute is `resident` (data on the devices) or `stream` (data read as they go); the result does not
-depend on how many launches there were, nor on how often the group was stopped, killed and resumed.
+An engine holds the compiled programs: `in_memory` (data on the devices) or `streaming` (data read on the way). The
+result does not depend on the number of launches, nor on how often the group was stopped, killed and resumed.
 """
 
 import dataclasses
@@ -18,57 +18,84 @@ import threadpoolctl
 from da_bench.core.distributed import broadcast, fetch, is_primary
 from da_bench.core.progress import Sweep
 from da_bench.core.shutdown import Request, Stopped
-from da_bench.core.types import Output, TrainState, Tree
-from da_bench.training.checkpoints import Checkpoints, Saved
+from da_bench.core.types import Array, Output, TrainState, Tree
+from da_bench.training.checkpoints import Checkpoint, Checkpoints
 from da_bench.training.step import Carry, Training, means
-
-NONE = np.empty((0, 0))  # of features that nobody asked for
 
 
 class Engine(Protocol):
-    """Compiled programs of `count` runs that are alike but for their keys and float fields.
+    """Compiled programs of runs that differ only in their keys and float hyper-parameters.
 
-    Trees are [runs, ...]; there may be more rows than runs, repeated so that all devices have one. probes: inputs that
-    a look predicts.
+    Trees have leaves [runs, ...], with the last run repeated where the number of devices asks for it.
+
+    Attributes:
+        count: number of runs.
+        probes: number of inputs that an evaluation predicts.
     """
 
     count: int
     probes: int
 
     def start(self) -> Carry:
-        """Before the first step."""
+        """Return what the first step is given."""
 
-    def place(self, carry: Tree, step: int) -> Carry:
-        """What a carry was after `step` steps, as numpy arrays, back on the devices; ValueError: not from there."""
+    def restore(self, carry: Tree, step: int) -> Carry:
+        """Place the numpy arrays of a carry after `step` steps on the devices.
+
+        Raises:
+            ValueError: no launch starts at this step.
+        """
 
     def advance(self, carry: Carry, step: int, until: int) -> Iterator[tuple[Carry, int]]:
-        """Steps `step` to `until`, a launch at a time: (carry, steps done)."""
+        """Compute steps `step` to `until`, yielding (carry, steps done) after each launch."""
 
-    def look(self, carry: Carry) -> Output:
-        """The network's output for the probes."""
+    def evaluate(self, carry: Carry) -> Output:
+        """Return the network's output for the probes."""
+
+
+class Evaluation(NamedTuple):
+    """What one evaluation leaves.
+
+    Attributes:
+        metrics: [runs] by name, the means over the steps since the evaluation before.
+        logits: [runs, p, c] of the probes.
+        kept_features: [runs, w, d] of the probes that the session keeps; None where it keeps none.
+    """
+
+    metrics: dict[str, Array]
+    logits: np.ndarray
+    kept_features: np.ndarray | None
 
 
 class Best(NamedTuple):
-    """Of each run the highest score of an evaluation so far [runs], and the state there, [runs, ...] numpy arrays.
+    """The best evaluation of each run so far.
 
-    Of the state what predicts: neither what the optimizer remembers nor the key.
+    Attributes:
+        scores: the highest score [runs].
+        state: numpy arrays [runs, ...] of the training state there, without the optimizer's state and the key.
     """
 
     scores: np.ndarray
     state: TrainState
 
 
-class Made(NamedTuple):
-    """What runs leave: metrics [runs, e] by name, logits [runs, e, p, c], features [runs, p, d] after the last step.
+class GroupOutput(NamedTuple):
+    """What the runs of a group leave after e evaluations of p probes.
 
-    watched: features [runs, e, w, d] of the session's `watched` probes, empty without any. states: the sha256 of each
-    run's last state; seconds: in all sessions, without compiling; best: None where the session scores nothing.
+    Attributes:
+        metrics: [runs, e] by name.
+        logits: [runs, e, p, c].
+        features: [runs, p, d] after the last step.
+        kept_features: [runs, e, w, d] of the session's probes; empty where it keeps none.
+        states: SHA-256 of each run's last state.
+        seconds: of computing, in all sessions, without compiling.
+        best: None where the session scores no evaluation.
     """
 
     metrics: dict[str, np.ndarray]
     logits: np.ndarray
     features: np.ndarray
-    watched: np.ndarray
+    kept_features: np.ndarray
     states: list[str]
     seconds: float
     best: Best | None
@@ -76,211 +103,238 @@ class Made(NamedTuple):
 
 @dataclasses.dataclass
 class Session:
-    """What a group of runs is made within.
+    """The surroundings of a training loop: where it saves, what it shows, when it stops and what it keeps.
 
-    commit: of the code, None: not known; watched: [w] places among the probes of those whose features every evaluation
-    keeps, not only the last; score: logits [runs, p, c] of an evaluation -> [runs], by which the state at the best one
-    is kept, of equals at the latest.
+    Attributes:
+        checkpoints: of the group.
+        checkpoint_seconds: least time between two checkpoints.
+        progress: what the user is shown.
+        request: whether somebody asked to stop.
+        commit: of the code; None where it is not known.
+        kept_features: [w] indices of the probes whose features every evaluation keeps, not only the last.
+        checkpoint_score: logits [runs, p, c] of an evaluation to scores [runs]; the state at the best one is kept, the
+            latest of equals. None keeps no state.
+        last_save: time of the last checkpoint.
     """
 
     checkpoints: Checkpoints
-    every: float  # seconds between two checkpoints, at least
-    sweep: Sweep
+    checkpoint_seconds: float
+    progress: Sweep
     request: Request
     commit: str | None
-    watched: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
-    score: Callable[[np.ndarray], np.ndarray] | None = None
-    saved: float = dataclasses.field(default_factory=time.monotonic)  # when the last checkpoint was made
+    kept_features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
+    checkpoint_score: Callable[[np.ndarray], np.ndarray] | None = None
+    last_save: float = dataclasses.field(default_factory=time.monotonic)
 
 
 @dataclasses.dataclass
-class _Reached:
-    """Where a group is: `looks` [(metrics, logits, watched features), ...] of its evaluations so far; `commit` that it
-    was begun with.
+class TrainerState:
+    """How far the training of a group is; all of it is in a checkpoint.
+
+    Attributes:
+        step: steps done.
+        seconds: that they took, in all sessions.
+        commit: of the code that the runs were started with.
+        carry: what the next step is given.
+        evaluations: so far.
+        features: [runs, p, d] of the probes after the last step; None before.
+        best: None before the first evaluation, and where the session scores none.
     """
 
     step: int
-    carry: Carry
-    looks: list[tuple[dict[str, Any], Any, Any]]
     seconds: float
     commit: str | None
-    features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))  # after the last step
+    carry: Carry
+    evaluations: list[Evaluation]
+    features: np.ndarray | None = None
     best: Best | None = None
 
 
-def drive(engine: Engine, training: Training, session: Session) -> Made:
-    """Make the runs of an engine, from their last checkpoint on where there is one.
+def fit(engine: Engine, training: Training, session: Session) -> GroupOutput:
+    """Train the runs of an engine to the end, from their last checkpoint if there is one.
+
+    Args:
+        engine: compiled programs and data of the runs.
+        training: number of steps and evaluations.
+        session: where to save, what to show, when to stop.
 
     Raises:
-        Stopped: when asked to, after saving. StorageError: what was reached cannot be saved.
+        Stopped: on request, after saving.
+        StorageError: a checkpoint cannot be saved.
     """
-    reached = _resumed(engine, session)
-    if reached.step < training.steps:
-        # XLA calls LAPACK from threads of its own; with threads of its own, too, the singular values of BSP and BNM
-        # took up to 250 times as long on a busy machine
+    state = _resume(engine, training, session)
+    if state.step < training.steps:
+        # XLA calls LAPACK from its own threads; when LAPACK uses threads too, the singular values of BSP and BNM take
+        # up to 250 times as long on a busy machine
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
-            _train(reached, engine, training, session)
-        reached.carry = fetch(reached.carry)  # once, for a checkpoint and for the digests
-        # killed between publishing two runs, the other would be made alone, and round otherwise; and after a state was
-        # kept there is more to do with it
-        if engine.count > 1 or session.score:
-            _save(reached, engine, session)
-    metrics, logits, watched = jax.tree.map(lambda *each: np.stack(each, axis=1), *reached.looks)
-    states = digests(reached.carry)[: engine.count]
-    return Made(metrics, logits, reached.features, watched, states, reached.seconds, reached.best)
+            _train(state, engine, training, session)
+        state.carry = fetch(state.carry)  # once, for a checkpoint and for the digests
+        # if this process is killed between publishing two runs, the other one must not be computed alone, as it would
+        # be rounded otherwise; and a state that was kept still has work to do
+        if engine.count > 1 or session.checkpoint_score:
+            _save(state, engine, session)
+    assert state.features is not None
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *state.evaluations)
+    return GroupOutput(
+        metrics=stacked.metrics,
+        logits=stacked.logits,
+        features=state.features,
+        kept_features=np.empty(0) if stacked.kept_features is None else stacked.kept_features,
+        states=digests(state.carry)[: engine.count],
+        seconds=state.seconds,
+        best=state.best,
+    )
 
 
-def _train(reached: _Reached, engine: Engine, training: Training, session: Session) -> None:
-    """Go on to the last step, and evaluate on the way."""
+def _train(state: TrainerState, engine: Engine, training: Training, session: Session) -> None:
+    """Compute the remaining steps; evaluate, report and save on the way."""
     every = training.steps // training.evaluations
-    while reached.step < training.steps:
-        until = (reached.step // every + 1) * every
-        for _ in _launches(reached, engine, until):
-            _report(reached, every, session.sweep)
-            if reached.step < until:
-                _keep(reached, engine, session)
-        features = _look(reached, engine, every, session)
-        if until < training.steps:
-            _keep(reached, engine, session)
-    reached.features = features
-
-
-def _launches(reached: _Reached, engine: Engine, until: int) -> Iterator[None]:
-    """Go on to step `until`, and hand over after each launch; only what is within counts as seconds."""
-    start = time.monotonic()
-    for carry, step in engine.advance(reached.carry, reached.step, until):
-        reached.carry, reached.step = carry, step
-        reached.seconds += time.monotonic() - start
-        yield
+    while state.step < training.steps:
+        until = (state.step // every + 1) * every
         start = time.monotonic()
+        for carry, step in engine.advance(state.carry, state.step, until):
+            state.carry, state.step = carry, step
+            state.seconds += time.monotonic() - start
+            _report(state, every, session.progress)
+            if state.step < until:
+                _save_if_due(state, engine, session)
+            start = time.monotonic()
+        features = _evaluate(state, engine, every, session)
+        if until < training.steps:
+            _save_if_due(state, engine, session)
+    state.features = features
 
 
-def _look(reached: _Reached, engine: Engine, every: int, session: Session) -> np.ndarray:
-    """Evaluate; the features of the probes [runs, p, d]."""
+def _evaluate(state: TrainerState, engine: Engine, every: int, session: Session) -> np.ndarray:
+    """Evaluate the probes and return their features [runs, p, d]."""
     start = time.monotonic()
-    sums, output = _rows(engine.count, (reached.carry.sums, engine.look(reached.carry)))
+    sums, output = jax.tree.map(
+        lambda leaf: leaf[: engine.count], fetch((state.carry.sums, engine.evaluate(state.carry)))
+    )
     features: np.ndarray = output.features
-    kept = features[:, session.watched] if session.watched.size else NONE
-    reached.looks.append((means(sums, every), output.logits, kept))
-    if session.score:
-        reached.best = _better(reached.best, session.score(output.logits), reached.carry.state)
-    reached.seconds += time.monotonic() - start
+    kept_features = features[:, session.kept_features] if session.kept_features.size else None
+    state.evaluations.append(Evaluation(means(sums, every), output.logits, kept_features))
+    if session.checkpoint_score:
+        state.best = _update_best(state.best, session.checkpoint_score(output.logits), state.carry.state)
+    state.seconds += time.monotonic() - start
     return features
 
 
-def _better(best: Best | None, scores: np.ndarray, state: TrainState) -> Best:
-    """The best of the evaluations so far, one of `state` [runs, ...] among them."""
-    now = jax.tree.map(lambda leaf: leaf[: len(scores)], fetch(_predicting(state)))
+def _update_best(best: Best | None, scores: np.ndarray, state: TrainState) -> Best:
+    """The best evaluation of each run, including one of `state` [runs, ...]."""
+    current = jax.tree.map(lambda leaf: leaf[: len(scores)], fetch(_strip_optimizer(state)))
     if best is None:
-        return Best(scores, now)
-    better = (scores >= best.scores) | np.isnan(best.scores)
+        return Best(scores, current)
+    is_better = (scores >= best.scores) | np.isnan(best.scores)
 
-    def chosen(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-        return np.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    def select(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        return np.where(is_better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
-    return Best(np.where(better, scores, best.scores), jax.tree.map(chosen, now, best.state))
+    return Best(np.where(is_better, scores, best.scores), jax.tree.map(select, current, best.state))
 
 
-def _predicting(state: TrainState) -> TrainState:
+def _strip_optimizer(state: TrainState) -> TrainState:
     return state._replace(opt_state=None, key=None)  # type: ignore[arg-type]
 
 
-def _keep(reached: _Reached, engine: Engine, session: Session) -> None:
-    """Save where it is time to, or somebody asks to stop."""
-    asked, now = broadcast(session.request.signal is not None), time.monotonic()
-    if not asked and not broadcast(now - session.saved >= session.every):
+def _report(state: TrainerState, every: int, progress: Sweep) -> None:
+    metrics = {}
+    if broadcast(progress.due()):  # metrics are fetched from the devices only when they are shown
+        steps = (state.step - 1) % every + 1
+        metrics = {name: float(total.mean()) / steps for name, total in fetch(state.carry.sums).items()}
+    progress.reach(state.step, metrics)
+
+
+def _save_if_due(state: TrainerState, engine: Engine, session: Session) -> None:
+    """Save a checkpoint if enough time has passed, or on a request to stop, which is then raised."""
+    stop, now = broadcast(session.request.signal is not None), time.monotonic()
+    if not stop and not broadcast(now - session.last_save >= session.checkpoint_seconds):
         return
-    _save(reached, engine, session)
-    session.saved = now
-    if asked:
-        raise Stopped(session.request.signal or signal.SIGTERM)  # perhaps only the lead has heard it
+    _save(state, engine, session)
+    session.last_save = now
+    if stop:
+        raise Stopped(session.request.signal or signal.SIGTERM)  # perhaps only the primary process got the signal
 
 
-def _rows(count: int, tree: Tree) -> Tree:
-    return jax.tree.map(lambda leaf: leaf[:count], fetch(tree))
+class _Arrays(NamedTuple):
+    """The arrays of a `TrainerState`, [runs, ...]."""
+
+    carry: Carry
+    evaluations: list[Evaluation]
+    features: np.ndarray | None
+    best: Best | None
 
 
-def _save(reached: _Reached, engine: Engine, session: Session) -> None:
-    saved = _to_disk(reached, engine.count)  # of all processes, written by one
+def _save(state: TrainerState, engine: Engine, session: Session) -> None:
+    arrays = fetch(_Arrays(state.carry, state.evaluations, state.features, state.best))  # by all processes
     if is_primary():
-        session.checkpoints.save(saved)
+        leaves = {name: leaf[: engine.count] for name, leaf in _named_leaves(arrays).items()}
+        session.checkpoints.save(Checkpoint(state.step, state.seconds, leaves, state.commit))
 
 
-def _resumed(engine: Engine, session: Session) -> _Reached:
+def _resume(engine: Engine, training: Training, session: Session) -> TrainerState:
+    """The state of the last usable checkpoint, else the state before the first step."""
     carry = engine.start()
-    saved = session.checkpoints.latest(session.sweep.note)
-    if saved is None:
-        return _Reached(0, carry, [], 0.0, session.commit)
+    checkpoint = session.checkpoints.latest(session.progress.note)
+    if checkpoint is None:
+        return TrainerState(0, 0.0, session.commit, carry, [])
     try:
-        reached = _from_disk(saved, carry, session)
-        if any(logits.shape[1] != engine.probes for _, logits, _ in reached.looks):
+        arrays = _restore_arrays(checkpoint, carry, training, session)
+        if any(evaluation.logits.shape[1] != engine.probes for evaluation in arrays.evaluations):
             raise ValueError("its evaluations are of other probes")
-        reached.carry = engine.place(reached.carry, saved.step)
+        carry = engine.restore(arrays.carry, checkpoint.step)
     except ValueError as error:
-        session.sweep.note(f"a checkpoint of other code or options is not used ({error}); the runs start anew")
-        return _Reached(0, carry, [], 0.0, session.commit)
-    other = "" if saved.commit == session.commit else f"; continues a run begun with commit {saved.commit or 'unknown'}"
-    session.sweep.note(f"going on from step {saved.step}{other}")
-    return reached
+        session.progress.note(f"a checkpoint of other code or options is skipped ({error}); the runs start anew")
+        return TrainerState(0, 0.0, session.commit, carry, [])
+    other = f"; started with commit {checkpoint.commit or 'unknown'}" if checkpoint.commit != session.commit else ""
+    session.progress.note(f"resuming from step {checkpoint.step}{other}")
+    rest = arrays.evaluations, arrays.features, arrays.best
+    return TrainerState(checkpoint.step, checkpoint.seconds, checkpoint.commit, carry, *rest)
 
 
-def _report(reached: _Reached, every: int, sweep: Sweep) -> None:
-    shown = {}
-    if broadcast(sweep.due()):
-        steps = (reached.step - 1) % every + 1
-        shown = {name: float(total.mean()) / steps for name, total in fetch(reached.carry.sums).items()}
-    sweep.reach(reached.step, shown)
+def _restore_arrays(checkpoint: Checkpoint, carry: Carry, training: Training, session: Session) -> _Arrays:
+    """The arrays of a checkpoint.
+
+    Args:
+        checkpoint: of the runs.
+        carry: before the first step, whose arrays have the same shapes.
+        training: which says how many evaluations there were at the checkpoint's step.
+        session: which says what an evaluation keeps.
+
+    Raises:
+        ValueError: the checkpoint lacks an array, or one has another shape.
+    """
+    evaluation = Evaluation(carry.sums, np.empty(0), np.empty(0) if session.kept_features.size else None)
+    evaluations = [evaluation] * (checkpoint.step * training.evaluations // training.steps)
+    structure = _Arrays(
+        carry=carry,
+        evaluations=evaluations,
+        features=np.empty(0) if checkpoint.step == training.steps else None,
+        best=Best(np.empty(0), _strip_optimizer(carry.state)) if session.checkpoint_score and evaluations else None,
+    )
+    names = list(_named_leaves(structure))
+    if missing := [name for name in names if name not in checkpoint.arrays]:
+        raise ValueError(f"it lacks '{missing[0]}'")
+    if unknown := [name for name in checkpoint.arrays if name.startswith("carry/") and name not in names]:
+        raise ValueError(f"it has '{unknown[0]}'")
+    restored: _Arrays = jax.tree.unflatten(jax.tree.structure(structure), [checkpoint.arrays[name] for name in names])
+    for leaf, expected in zip(jax.tree.leaves(restored.carry), jax.tree.leaves(fetch(carry)), strict=True):
+        if (leaf.shape[1:], leaf.dtype) != (expected.shape[1:], expected.dtype):
+            raise ValueError("its arrays have other shapes")
+    return restored
 
 
-def _to_disk(reached: _Reached, count: int) -> Saved:
-    leaves = {f"carry/{i}": leaf for i, leaf in enumerate(_leaves(reached.carry))}
-    for i, look in enumerate(reached.looks):
-        leaves |= {f"look/{i}/{j}": leaf for j, leaf in enumerate(_leaves(look[:2]))}
-        leaves |= {f"watched/{i}": look[2]} if look[2].size else {}
-    leaves |= {"features": reached.features} if reached.features.size else {}
-    leaves |= {f"best/{i}": leaf for i, leaf in enumerate(jax.tree.leaves(reached.best))}
-    return Saved(reached.step, reached.seconds, {name: leaf[:count] for name, leaf in leaves.items()}, reached.commit)
-
-
-def _from_disk(saved: Saved, like: Carry, session: Session) -> _Reached:
-    """What `_to_disk` was given; ValueError where it does not look like `like`, or lacks what the session keeps."""
-    watched = session.watched.size > 0
-    runs = len(next(iter(saved.leaves.values())))
-    found = [saved.leaves[f"carry/{i}"] for i in range(sum(name.startswith("carry/") for name in saved.leaves))]
-    wanted = [leaf[:runs] for leaf in _leaves(like)]
-    if [(leaf.shape, leaf.dtype) for leaf in wanted] != [(leaf.shape, leaf.dtype) for leaf in found]:
-        raise ValueError("its arrays have other shapes")
-    if watched and "look/0/0" in saved.leaves and "watched/0" not in saved.leaves:
-        raise ValueError("it does not hold the features that validators need")
-    if session.score and "look/0/0" in saved.leaves and "best/0" not in saved.leaves:
-        raise ValueError("it does not hold the states that reverse validation needs")
-    carry = jax.tree.unflatten(jax.tree.structure(like), found)
-    names = sorted(like.sums)
-    looks: list[tuple[dict[str, Any], Any, Any]] = []
-    while f"look/{len(looks)}/0" in saved.leaves:
-        leaves = [saved.leaves[f"look/{len(looks)}/{j}"] for j in range(len(names) + 1)]
-        kept = saved.leaves[f"watched/{len(looks)}"] if watched else NONE
-        looks.append((dict(zip(names, leaves[:-1], strict=True)), leaves[-1], kept))
-    features = saved.leaves.get("features", np.empty(0))
-    return _Reached(saved.step, carry, looks, saved.seconds, saved.commit, features, _best_from_disk(saved, like))
-
-
-def _best_from_disk(saved: Saved, like: Carry) -> Best | None:
-    if "best/0" not in saved.leaves:
-        return None
-    empty = Best(np.empty(0), _predicting(like.state))
-    leaves = [saved.leaves[f"best/{i}"] for i in range(len(jax.tree.leaves(empty)))]
-    found: Best = jax.tree.unflatten(jax.tree.structure(empty), leaves)
-    return found
-
-
-def _leaves(tree: Tree) -> list[np.ndarray]:
-    return jax.tree.leaves(fetch(tree))
+def _named_leaves(tree: Tree) -> dict[str, Any]:
+    """The leaves of a tree by their paths: "carry/state/params/model/head/kernel"."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def digests(carry: Carry) -> list[str]:
-    """The sha256 of each run's state: equal bits, equal digests."""
-    leaves = _leaves(carry.state)
+    """Return the SHA-256 of each run's state: equal digests mean equal bits."""
+    leaves = jax.tree.leaves(fetch(carry.state))
     return [
         hashlib.sha256(b"".join(np.ascontiguousarray(leaf[i]).tobytes() for leaf in leaves)).hexdigest()
         for i in range(len(leaves[0]))

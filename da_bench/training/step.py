@@ -403,3 +403,21 @@ def stack(trees: Sequence[Tree], places: int) -> Tree:
     """Equal trees stacked along a new first axis, the last one repeated until `places` divides the length."""
     padded = [*trees, *[trees[-1]] * (-len(trees) % places)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
+
+
+def make_predictor(run: Run, model: Network, transform: View | None) -> Callable[[tuple[Tree, Tree], Array], Array]:
+    """Return a compiled function of (parameters, statistics) and target inputs [n, ...] to logits [n, c].
+
+    Args:
+        run: any run of a group.
+        model: the network.
+        transform: how stored inputs become the network's.
+    """
+    trainer = make_trainer(run, model)
+
+    @jax.jit
+    def predict_target(variables: tuple[Tree, Tree], inputs: Array) -> Array:
+        request = Asked(inputs, jnp.arange(len(inputs)), jnp.ones(len(inputs), bool))
+        return predict(trainer, variables, request, transform).logits
+
+    return predict_target

@@ -1,9 +1,9 @@
-"""Streaming: data that a device does not hold are read a chunk of steps ahead, into the same steps in the same order.
+"""Runs whose data are streamed: chunks of steps are read ahead, for the same steps in the same order.
 
-What is read when follows from the run's key alone, so the result is the same to the bit for any number of readers, and
-that of `train.run` but for rounding.
-The reading is grain's: its threads, not its processes, as a memory-mapped file is copied without Python's lock and its
-images are decoded already. (Processes of grain 0.2.18 fail unless absl has parsed flags, and leak shared memory.)
+What is read follows from the run's key alone, so the result is the same to the bit for any number of reading threads,
+and equal to that of data in memory except for rounding.
+grain reads with threads, not processes: copying from a memory-mapped file needs no Python lock, and the images are
+decoded already. (Processes of grain 0.2.18 fail unless absl has parsed flags, and leak shared memory.)
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,151 +20,168 @@ from da_bench.models import Network
 from da_bench.training import step as train
 from da_bench.training.step import Asked, Carry, Data, Draw, Run, Training, evaluation_chunk, order, predict, take
 
-CHUNK = 2**26  # bytes of stored inputs read at a time, unless one step needs more; a device holds two chunks
+CHUNK_BYTES = 2**26  # of stored inputs read at a time, unless one step needs more; a device holds two chunks
 
 
 class Programs(NamedTuple):
-    """What the runs of a group share, compiled once; a carry is [1, ...], of one run.
+    """The compiled programs that the runs of a group share. A carry has leaves [1, ...], of one run.
 
-    order: run -> its draws; start: run and what its network starts from -> its first carry; advance: run, carry,
-    (draws, what they drew) -> carry after those `steps`; look: for each length of a chunk of probes, carry, inputs,
-    whether each is the target's -> output.
+    Attributes:
+        order: run to all its draws.
+        start: (run, pretrained arrays) to its first carry.
+        advance: (run, carry, (draws, stored batches) of `steps` steps) to the carry after them.
+        evaluate: by the length of a chunk of probes, (carry, inputs, whether each is the target's) to outputs.
+        steps: of one chunk.
     """
 
     order: Callable[[Run], Draw]
     start: Callable[[Run, Tree], Carry]
     advance: Callable[[Run, Carry, tuple[Draw, Batch]], Carry]
-    look: dict[int, Callable[[Carry, Array, Array], Output]]
+    evaluate: dict[int, Callable[[Carry, Array, Array], Output]]
     steps: int
 
 
-def build(one: Run, model: Network, data: Data, view: View | None) -> Programs:
-    """The programs of a run, and of all that are alike but for their keys and float fields."""
-    one, steps, step = _arrays(one), _steps_a_chunk(one.training, data), train.stepper(model, view)
+def build(run: Run, model: Network, data: Data, transform: View | None) -> Programs:
+    """Compile the programs of a run, and of all that differ only in their keys and float hyper-parameters.
+
+    Args:
+        run: any run of the group.
+        model: the network.
+        data: whose inputs are read from disk.
+        transform: how stored inputs become the network's.
+    """
+    run, steps, step = as_arrays(run), _steps_a_chunk(run.training, data), train.stepper(model, transform)
 
     def start(run: Run, pretrained: Tree) -> Carry:
-        return _stacked(train.begin(run, step, model, data._replace(pretrained=pretrained), view))
+        return _add_axis(train.begin(run, step, model, data._replace(pretrained=pretrained), transform))
 
-    def advance(run: Run, carry: Carry, drawn: tuple[Draw, Batch]) -> Carry:
+    def advance(run: Run, carry: Carry, chunk: tuple[Draw, Batch]) -> Carry:
         def next_step(carry: Carry, drawn: tuple[Draw, Batch]) -> tuple[Carry, None]:
             return train.advance(run, step, carry, *drawn), None
 
-        return _stacked(jax.lax.scan(next_step, _first(carry), drawn)[0])
+        return _add_axis(jax.lax.scan(next_step, _drop_axis(carry), chunk)[0])
 
-    def look(carry: Carry, inputs: Array, of_target: Array) -> Output:
-        variables = one.method.inference_variables(_first(carry).state)
-        asked = Asked(inputs, jnp.arange(len(inputs)), of_target)
-        return _stacked(predict(train.make_trainer(one, model), variables, asked, view))
+    def evaluate(carry: Carry, inputs: Array, of_target: Array) -> Output:
+        variables = run.method.inference_variables(_drop_axis(carry).state)
+        request = Asked(inputs, jnp.arange(len(inputs)), of_target)
+        return _add_axis(predict(train.make_trainer(run, model), variables, request, transform))
 
-    ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(one).compile()
-    carry, chunk = jax.eval_shape(start, one, data.pretrained), _chunk_of(ordered(one), data, steps)
-    lengths = set(map(len, _probe_chunks(data, evaluation_chunk(data.inputs, view))))
+    def compile_evaluation(length: int) -> Any:
+        flags = jax.ShapeDtypeStruct((length,), bool)
+        return jax.jit(evaluate).lower(carry, _inputs_like(data, length), flags).compile()
+
+    ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(run).compile()
+    carry, chunk = jax.eval_shape(start, run, data.pretrained), _chunk_like(ordered(run), data, steps)
+    lengths = set(map(len, _probe_chunks(data, evaluation_chunk(data.inputs, transform))))
     return Programs(
         order=ordered,
-        start=jax.jit(start).lower(one, data.pretrained).compile(),
-        advance=jax.jit(advance).lower(one, carry, chunk).compile(),
-        look={n: jax.jit(look).lower(carry, _like(data, n), _flags(n)).compile() for n in lengths},
+        start=jax.jit(start).lower(run, data.pretrained).compile(),
+        advance=jax.jit(advance).lower(run, carry, chunk).compile(),
+        evaluate={length: compile_evaluation(length) for length in lengths},
         steps=steps,
     )
 
 
-def _stacked(tree: Tree) -> Tree:
+def as_arrays(run: Run) -> Run:
+    """Convert the float hyper-parameters of a run to JAX arrays."""
+    return jax.tree.map(jnp.asarray, run)
+
+
+def _add_axis(tree: Tree) -> Tree:
     return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
-def _first(tree: Tree) -> Tree:
+def _drop_axis(tree: Tree) -> Tree:
     return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def _arrays(one: Run) -> Run:
-    return jax.tree.map(jnp.asarray, one)
 
 
 def _steps_a_chunk(training: Training, data: Data) -> int:
     """The most steps that fit into a chunk and divide those between two evaluations: one shape, so one program."""
-    each = training.steps // training.evaluations
+    every = training.steps // training.evaluations
     rows = sum(training.batch_size or len(domain) for domain in (data.source, data.target))
-    most = CHUNK // (rows * _bytes(data))
-    return max(steps for steps in range(1, each + 1) if each % steps == 0 and steps <= max(1, most))
+    bytes_per_input = data.inputs.nbytes // len(data.inputs)
+    most = max(1, CHUNK_BYTES // (rows * bytes_per_input))
+    return max(steps for steps in range(1, every + 1) if every % steps == 0 and steps <= most)
 
 
-def _bytes(data: Data) -> int:
-    """Of one stored input."""
-    return data.inputs.nbytes // len(data.inputs)
-
-
-def _like(data: Data, *shape: int) -> Any:
+def _inputs_like(data: Data, *shape: int) -> Any:
     return jax.ShapeDtypeStruct((*shape, *data.inputs.shape[1:]), data.inputs.dtype)
 
 
-def _flags(n: int) -> Any:
-    return jax.ShapeDtypeStruct((n,), bool)
-
-
-def _chunk_of(drawn: Draw, data: Data, steps: int) -> Tree:
-    draws = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[1:]), leaf.dtype), drawn)
-    labels: Any = jax.ShapeDtypeStruct(draws.source.shape, data.labels.dtype)
-    return draws, Batch(_like(data, *draws.source.shape), labels, _like(data, *draws.target.shape), draws.target)
+def _chunk_like(draws: Draw, data: Data, steps: int) -> Tree:
+    """Shapes and types of the draws of a chunk and of the batches that they select."""
+    chunk = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[1:]), leaf.dtype), draws)
+    labels: Any = jax.ShapeDtypeStruct(chunk.source.shape, data.labels.dtype)
+    source, target = (_inputs_like(data, *rows.shape) for rows in (chunk.source, chunk.target))
+    return chunk, Batch(source, labels, target, chunk.target)
 
 
 def _probe_chunks(data: Data, most: int) -> list[np.ndarray]:
-    """Places of the probes, as `train.predict` takes them: `most` at a time, then the rest."""
+    """Indices of the probes in the chunks of `step.predict`: `most` at a time, then the rest."""
     return np.split(np.arange(len(data.probes)), range(most, len(data.probes), most))
 
 
 class Streamed:
-    """The `engine.Engine` of one run, of data that stay where they are; `workers` threads read ahead, 0: none."""
+    """The `loop.Engine` of one run whose data are read on the way.
+
+    Attributes:
+        count: 1.
+        probes: number of inputs that an evaluation predicts.
+        workers: threads that read ahead; 0 reads in the training thread.
+    """
 
     count = 1
 
-    def __init__(self, one: Run, programs: Programs, data: Data, workers: int) -> None:
-        self.run, self.programs, self.data, self.workers = _arrays(one), programs, data, workers
+    def __init__(self, run: Run, programs: Programs, data: Data, workers: int) -> None:
+        self.run, self.programs, self.data, self.workers = as_arrays(run), programs, data, workers
         self.probes = len(data.probes)
         self.draws = jax.tree.map(np.asarray, programs.order(self.run))
 
     def start(self) -> Carry:
-        """Before the first step."""
+        """Return what the first step is given."""
         return self.programs.start(self.run, self.data.pretrained)
 
-    def place(self, carry: Tree, step: int) -> Carry:
-        """Numpy arrays [1, ...] back on the device; ValueError where no chunk begins at `step`."""
+    def restore(self, carry: Tree, step: int) -> Carry:
+        """Place numpy arrays [1, ...] on the device; ValueError where no chunk begins at `step`."""
         if step % self.programs.steps:
             raise ValueError(f"it stands at step {step}, within a chunk")
-        return jax.tree.map(lambda leaf, like: _key(leaf) if is_key(like) else jnp.asarray(leaf), carry, self.start())
+
+        def restore_leaf(leaf: np.ndarray, like: Array) -> Array:
+            values = jnp.asarray(leaf)
+            return jax.random.wrap_key_data(values) if is_key(like) else values
+
+        return jax.tree.map(restore_leaf, carry, self.start())
 
     def advance(self, carry: Carry, step: int, until: int) -> Iterator[tuple[Carry, int]]:
-        """Steps `step` to `until`, a chunk at a time."""
+        """Compute steps `step` to `until`, one chunk a launch."""
         steps = self.programs.steps
 
         def read(i: int) -> tuple[Draw, Batch]:
             draws = jax.tree.map(lambda leaf: leaf[step + i * steps : step + (i + 1) * steps], self.draws)
             return draws, take(self.data, draws)
 
-        for i, chunk in enumerate(_read(read, (until - step) // steps, self.workers)):
-            placed = jax.device_put(chunk)  # on its way while the chunk before is computed with
+        for i, chunk in enumerate(_read_ahead(read, (until - step) // steps, self.workers)):
+            on_device = jax.device_put(chunk)  # copied while the chunk before is computed with
             jax.block_until_ready(carry)  # so that no more than two are on the device
-            carry = self.programs.advance(self.run, carry, placed)
+            carry = self.programs.advance(self.run, carry, on_device)
             yield carry, step + (i + 1) * steps
 
-    def look(self, carry: Carry) -> Output:
-        """The network's output for the probes."""
-        places = _probe_chunks(self.data, max(self.programs.look))
-        found: list[Output] = []
-        for asked in _read(lambda i: self._asked(places[i]), len(places), self.workers):
-            placed = jax.device_put(asked)
-            jax.block_until_ready(found[-1:])
-            found.append(self.programs.look[len(asked[0])](carry, *placed))
-        return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *found)
+    def evaluate(self, carry: Carry) -> Output:
+        """Return the network's output for the probes."""
+        chunks = _probe_chunks(self.data, max(self.programs.evaluate))
+        outputs: list[Output] = []
 
-    def _asked(self, places: np.ndarray) -> tuple[Array, Array]:
-        return self.data.inputs[self.data.probes[places]], self.data.of_target[places]
+        def read(i: int) -> tuple[Array, Array]:
+            return self.data.inputs[self.data.probes[chunks[i]]], self.data.of_target[chunks[i]]
 
-
-def _key(numbers: np.ndarray) -> Array:
-    return jax.random.wrap_key_data(jnp.asarray(numbers))
+        for chunk in _read_ahead(read, len(chunks), self.workers):
+            on_device = jax.device_put(chunk)
+            jax.block_until_ready(outputs[-1:])
+            outputs.append(self.programs.evaluate[len(chunk[0])](carry, *on_device))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *outputs)
 
 
-def _read(read: Callable[[int], Tree], count: int, workers: int) -> Iterable[Tree]:
+def _read_ahead(read: Callable[[int], Tree], count: int, workers: int) -> Iterable[Tree]:
     """read(0), read(1), ... read(count - 1), in this order, as many ahead as there are workers."""
     grain = require_grain()
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=max(workers, 1))
@@ -172,7 +189,7 @@ def _read(read: Callable[[int], Tree], count: int, workers: int) -> Iterable[Tre
 
 
 def require_grain() -> Any:
-    """The package that reads ahead.
+    """Return the package grain, which reads ahead.
 
     Raises:
         UserError: it is not installed.

@@ -17,7 +17,7 @@ from da_bench.data import tasks
 from da_bench.evaluation.validators import VALIDATORS
 from da_bench.methods import METHODS
 from da_bench.models import MODELS
-from da_bench.studies import study as execute
+from da_bench.studies import fit
 
 FILE = """
 import da_bench as da
@@ -310,8 +310,8 @@ def test_the_installed_command_runs():
 
 
 def test_a_search_is_a_program_a_method_with_source_only_beside_it_and_has_a_table_of_its_own(capsys, monkeypatch):
-    build, built = execute.Resident, []
-    monkeypatch.setattr(execute, "Resident", lambda *args: built.append(len(args[0])) or build(*args))
+    build, built = fit.InMemory, []
+    monkeypatch.setattr(fit, "InMemory", lambda *args: built.append(len(args[0])) or build(*args))
     brief = ["--training.steps", "4", "--training.evaluations", "2", "--trials", "3", "--seeds", "2"]
     code, out, _ = said(capsys, "search", "coral", "--task", "moons/35", *brief)
     assert (code, built) == (0, [6, 6])

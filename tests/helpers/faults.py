@@ -38,7 +38,7 @@ import da_bench as da
 from da_bench import cli
 from da_bench.core.locks import LockedError
 from da_bench.methods import METHODS, load_plugins
-from da_bench.studies import study as execute
+from da_bench.studies import fit
 from da_bench.studies.records import Records
 from da_bench.training import in_memory as resident
 from da_bench.training import loop as engine
@@ -90,13 +90,13 @@ def start(method: str, results: Path, fault: Fault) -> Victim:
 def suffer(method: str, results: Path, fault: Fault, launched: int) -> int:
     """In the forked process: the exit code of the command."""
     said, code = io.StringIO(), 70
-    resident.LAUNCH = 0.0  # a launch is one step, so that there is much to save
+    resident.LAUNCH_SECONDS = 0.0  # a launch is one step, so that there is much to save
 
-    def drive(*arguments):
+    def fit_and_tell(*arguments):
         os.write(launched, b"1")
-        return engine.drive(*arguments)
+        return engine.fit(*arguments)
 
-    execute.drive = drive
+    fit.fit = fit_and_tell
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         try:
             befall(results, fault)
@@ -245,7 +245,7 @@ def kills(count: int, folder: Path) -> dict[str, object]:
     def compare(name, results, said):
         found = left(results)
         tally["sequences"] += 1
-        tally["resumed"] += "going on from step" in said
+        tally["resumed"] += "resuming from step" in said
         tally["lost"] += len(WHOLE[name]["runs"].keys() - found["runs"].keys())
         tally["twice"] += len(found["runs"].keys() - WHOLE[name]["runs"].keys())
         tally["different"] += found["runs"] != WHOLE[name]["runs"]

@@ -13,11 +13,14 @@ import numpy as np
 
 import da_bench as da
 from da_bench.data.tasks import load
+from da_bench.evaluation.probes import RunOutput
 from da_bench.leaderboard.submission.reader import MANIFEST, RUN_FILES, PredictedRun, read_predictions
 from da_bench.leaderboard.submission.recompute import recompute
 from da_bench.models import Mlp
-from da_bench.studies.judge import Predictions, Seconds, judge, probes
+from da_bench.studies.fit import FinishedRun, Timing
+from da_bench.studies.prepare import prepare
 from da_bench.studies.records import Records
+from da_bench.studies.score import score_run
 
 ABOUT = {"name": "Deep CORAL", "authors": ["A. Author"], "link": None, "citation": "", "rule": "last"}
 TASK = "moons/35"
@@ -57,15 +60,14 @@ def honest_run(method="coral", seed=0, skill=None, labels_from="source"):
     """A record and its predictions [e, n]."""
     run, task = experiment(method, seed, labels_from), load(TASK)
     skill = skill or SKILL[method]
+    group = prepare([run], task, da.Options())
     generator = np.random.default_rng([seed, *method.encode(), len(labels_from)])
-    logits = {name: generator.normal(size=(3, len(probe.inputs), 2)) for name, probe in probes(run, task).items()}
+    logits = {name: generator.normal(size=(3, len(probe.inputs), 2)) for name, probe in group.probes.items()}
     logits["source_test"] = made_up_logits(task.source.test.labels, 0.95, generator)
     logits["target_test"] = made_up_logits(task.target.test.labels, skill, generator)
     metrics = {"loss": np.linspace(1, 0.5, 3)}
-    output = Predictions(
-        [20, 40, 60], logits, metrics, {}, None, hashlib.sha256(f"{method}{seed}".encode()).hexdigest()
-    )
-    return judge(run, task, output, Seconds(1.0, 1.0, 1))
+    output = RunOutput([20, 40, 60], logits, metrics, {}, None, hashlib.sha256(f"{method}{seed}".encode()).hexdigest())
+    return score_run(FinishedRun(run, output, Timing(1.0, 1.0, 1)), group)
 
 
 def results_folder(folder, methods=("source_only", "coral", "dann"), seeds=5):

@@ -12,8 +12,10 @@ from da_bench.core.progress import Sweep
 from da_bench.core.shutdown import Request
 from da_bench.core.types import Domain, Output, Splits, Task
 from da_bench.models import Mlp, Network
-from da_bench.studies import study as execute
-from da_bench.studies.options import Job, Options
+from da_bench.studies.context import StudyContext
+from da_bench.studies.fit import fit_in_memory
+from da_bench.studies.options import Options
+from da_bench.studies.prepare import prepare
 from da_bench.training.step import Training
 
 
@@ -77,8 +79,14 @@ def model_for(method):
     return NORMED if method.metadata.needs_batch_norm else MODEL
 
 
-def made(experiment, task, **options):
-    """What one deep run leaves, on data of the test's own."""
-    job = Job(None, Options(progress="none", **options), Sweep(1, 1), Request())
-    ((_, (found, _)),) = execute.train_group([experiment], task, job)
-    return found
+def prepared(experiment, task, **options):
+    """The group of one experiment on a task of the test's own."""
+    return prepare([experiment], task, Options(progress="none", **options))
+
+
+def fitted(experiment, task, **options):
+    """The output of one run of a network on a task of the test's own."""
+    group = prepared(experiment, task, **options)
+    context = StudyContext(None, Options(progress="none", **options), Sweep(1, 1), Request())
+    (finished,) = fit_in_memory(group, context)
+    return finished.output

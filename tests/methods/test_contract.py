@@ -9,8 +9,8 @@ from da_bench.core.config import NonNegative, UserError, leaf_names
 from da_bench.methods import METHODS, ClassicalMethod, Method, load_plugins, register
 from da_bench.methods.base import MAX_SEARCHED
 from da_bench.methods.search_space import Uniform
-from da_bench.studies import study as execute
 from da_bench.studies.experiment import Experiment
+from da_bench.studies.fit import fit_classical
 from da_bench.testing.problem import ToyNet
 from tests.helpers import tiny
 
@@ -29,8 +29,9 @@ def permuted_target(task):
 def predictions(method, task, **bound):
     experiment = Experiment(task=task.name, method=method, model=ToyNet(), training=tiny.TRAINING, **bound)
     if isinstance(method, ClassicalMethod):
-        return execute.fit(experiment, task)[0]
-    return tiny.made(experiment, task)
+        (finished,) = fit_classical(tiny.prepared(experiment, task))
+        return finished.output
+    return tiny.fitted(experiment, task)
 
 
 @pytest.mark.parametrize("name", tiny.one_of_each_kind(METHODS))

@@ -19,8 +19,8 @@ from da_bench.data.transforms import evaluation_input
 from da_bench.leaderboard.site.build import gather
 from da_bench.methods import SourceOnly
 from da_bench.pretrained import features
-from da_bench.studies import options as job
-from da_bench.studies.experiment import from_config
+from da_bench.studies import data as study_data
+from da_bench.studies.experiment_files import from_config
 from tests.helpers import published
 
 TASK = "office31/amazon-to-webcam"
@@ -46,7 +46,7 @@ def trunk(monkeypatch, tmp_path):
     """A small network's imported weights, an empty cache, and images for them."""
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models.MODELS, "_things", {**models.MODELS._things, "small_net": published.SmallNet})
-    monkeypatch.setattr(job, "load", task)
+    monkeypatch.setattr(study_data, "load", task)
     path = tmp_path / "some.pth"
     path.write_bytes(published.torch_zip(published.arrays()))
     name = weights.import_file(path, weights.ImportRequest("small_net", preprocessing="imagenet"))

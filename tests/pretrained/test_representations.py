@@ -18,8 +18,8 @@ from da_bench.methods import Dann
 from da_bench.models import Mlp
 from da_bench.pretrained import representations as msda
 from da_bench.pretrained.representations import Msda
-from da_bench.studies import options as job
-from da_bench.studies.experiment import from_config
+from da_bench.studies import data as study_data
+from da_bench.studies.experiment_files import from_config
 
 D = 4
 P = 0.3
@@ -116,7 +116,7 @@ def test_it_is_computed_once_and_damage_is_named(monkeypatch):
 
 
 def test_runs_on_it_are_on_record_as_such(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "load", task)
+    monkeypatch.setattr(study_data, "load", task)
     training = da.Training(steps=2, evaluations=1, batch_size=4)
     methods = [Svm(scaling="none"), Dann(widths=(4,))]
     runs = [da.Experiment(task="moons/35", method=one, model=Mlp(), training=training, msda=Msda()) for one in methods]
@@ -126,7 +126,7 @@ def test_runs_on_it_are_on_record_as_such(tmp_path, monkeypatch):
     records = da.study([*runs, *plain], da.Options(results=tmp_path, progress="none")).records
     assert [one.config.get("msda") for one in records] == [{"layers": 5, "corruption": 0.5}] * 2 + [None] * 2
     assert [one.environment["data"] == task().fingerprint for one in records] == [False, False, True, True]
-    assert job.marked_task(runs[0], None).fingerprint == records[0].environment["data"]
+    assert study_data.load_labels(runs[0], None).fingerprint == records[0].environment["data"]
     monkeypatch.setattr("da_bench.data.tasks.load", task)
     (data,) = load_tasks([PredictedRun(records[0], {})], None).values()
     assert data.fingerprint == records[0].environment["data"]

@@ -14,12 +14,12 @@ from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.data.lazy_arrays import Rows
 from da_bench.methods import SourceOnly
-from da_bench.studies import options as job
-from da_bench.studies import study as execute
-from da_bench.studies.experiment import from_config
+from da_bench.studies import data as study_data
+from da_bench.studies import fit
+from da_bench.studies.experiment_files import from_config
 from da_bench.training import step as train
 from da_bench.training import streaming as stream
-from tests.helpers import published
+from tests.helpers import published, tiny
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -51,8 +51,9 @@ def experiment(name, **settings):
 def begun(one):
     """The state before the first step."""
     task = small_images()
-    data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), execute._begun(one, task))
-    run, model = execute._run(one), execute._network(one, task)
+    group = tiny.prepared(one, task)
+    data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), group.starting_data())
+    run, model = fit.run_of(one), group.model
     step = train.stepper(model, one.view)
     return jax.jit(lambda run, data: train.begin(run, step, model, data, one.view))(run, data).state
 
@@ -77,7 +78,7 @@ def test_what_is_drawn_does_not_depend_on_what_is_given(name):
         training=TRAINING,
         view=weights.view(name),
     )
-    assert execute._begun(scratch, small_images()).pretrained == {}
+    assert tiny.prepared(scratch, small_images()).starting_data().pretrained == {}
     plain, given = (begun(one).params["model"] for one in (scratch, experiment(name)))
     np.testing.assert_array_equal(plain["head"]["kernel"], given["head"]["kernel"])
     assert not np.array_equal(plain["trunk"]["conv"]["kernel"], given["trunk"]["conv"]["kernel"])
@@ -102,15 +103,16 @@ def test_a_record_is_read_where_its_weights_are_not(name, monkeypatch, tmp_path)
 
 @pytest.fixture
 def options(monkeypatch, tmp_path):
-    monkeypatch.setattr(job, "load", small_images)
+    monkeypatch.setattr(study_data, "load", small_images)
     return da.Options(results=tmp_path / "results", progress="none")
 
 
 def test_streamed_runs_start_from_the_same_and_no_program_holds_the_weights(name):
     one, task = experiment(name), small_images()
-    data = execute._begun(one, task)
-    run = stream._arrays(execute._run(one))
-    programs = stream.build(run, execute._network(one, task), data, one.view)
+    group = tiny.prepared(one, task)
+    data = group.starting_data()
+    run = stream.as_arrays(fit.run_of(one))
+    programs = stream.build(run, group.model, data, one.view)
     streamed = programs.start(run, data.pretrained).state
     for ours, theirs in zip(jax.tree.leaves(begun(one).params), jax.tree.leaves(streamed.params), strict=True):
         np.testing.assert_array_equal(ours, theirs[0])
@@ -138,7 +140,7 @@ def test_a_run_is_recorded_with_its_weights(name, options):
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_made(change, words, name, options, monkeypatch):
-    monkeypatch.setattr(execute, "Resident", None)
+    monkeypatch.setattr(fit, "InMemory", None)
     if "model" in change and change["model"].weights == "NAME":
         change = {**change, "model": change["model"].clone(weights=name)}
     with pytest.raises(UserError, match=words):

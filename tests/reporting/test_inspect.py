@@ -12,8 +12,8 @@ from da_bench.core.config import UserError
 from da_bench.evaluation.transferability import proxy_a_distance
 from da_bench.reporting import inspect as look
 from da_bench.reporting.plots.distances import initials
-from da_bench.studies import options as job
-from da_bench.studies.experiment import from_config
+from da_bench.studies import data as study_data
+from da_bench.studies.experiment_files import from_config
 from da_bench.studies.records import Records
 from tests.helpers import tiny
 
@@ -25,14 +25,14 @@ def made(tmp_path_factory):
     dann = da.Experiment(task="moons/35", method=da.methods.Dann(widths=(4,)), model=tiny.MODEL, training=tiny.TRAINING)
     shallow = da.Experiment(task="moons/35", method=LogisticRegression())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+        patch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
         da.study([dann, shallow], da.Options(results=folder, progress="none"))
     return folder
 
 
 @pytest.fixture
 def results(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
     return shutil.copytree(made, tmp_path / "results")
 
 
@@ -103,7 +103,7 @@ def test_rules_and_data_are_those_of_the_record(results, monkeypatch):
     record = one(results, "dann")
     with pytest.raises(UserError, match="nothing by the rule 'dev'"):
         look.confusion(results, record.id, rule="dev")
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name, shift=0.9))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name, shift=0.9))
     with pytest.raises(UserError, match="files have changed"):
         look.confusion(results, record.id)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from da_bench.studies.records import environment
-from da_bench.training.checkpoints import Checkpoints, Saved
+from da_bench.studies.provenance import environment
+from da_bench.training.checkpoints import Checkpoint, Checkpoints
 
 pytestmark = pytest.mark.processes
 
@@ -61,7 +61,7 @@ def test_a_few(what, count, few):
 def state(step):
     generator = np.random.default_rng(step)
     shapes = {"carry/0": (2, 40), "carry/1": (2, 5, 4), "look/0/0": (2, 30)}
-    return Saved(step, 1.5, {name: generator.normal(size=shape) for name, shape in shapes.items()}, "commit")
+    return Checkpoint(step, 1.5, {name: generator.normal(size=shape) for name, shape in shapes.items()}, "commit")
 
 
 def damaged(count, folder):
@@ -96,8 +96,8 @@ def shorter(content, generator):
 
 
 def same(one, other):
-    return one.leaves.keys() == other.leaves.keys() and all(
-        np.array_equal(leaf, other.leaves[name]) for name, leaf in one.leaves.items()
+    return one.arrays.keys() == other.arrays.keys() and all(
+        np.array_equal(leaf, other.arrays[name]) for name, leaf in one.arrays.items()
     )
 
 

@@ -14,7 +14,9 @@ import pytest
 
 from da_bench.core.config import StorageError, UserError
 from da_bench.studies import records
-from da_bench.studies.records import Record, Records, environment, mirror
+from da_bench.studies.provenance import environment
+from da_bench.studies.records import Record, Records
+from da_bench.studies.wandb_mirror import mirror
 from tests.helpers import fake
 
 CLASSES = {"target_test": np.arange(6, dtype=np.uint16).reshape(2, 3)}
@@ -119,7 +121,7 @@ def test_a_failing_disk_loses_nothing_that_was_there(tmp_path, one, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         store.publish(Record("f" * 16, *(getattr(one, part) for part in records.PARTS)), CLASSES)
     assert store.all() == [one]
@@ -182,7 +184,8 @@ def test_the_real_mirror_writes_no_secret(tmp_path, one, monkeypatch):
     pytest.importorskip("wandb.sdk", reason="wandb is an extra: pip install da-bench[wandb]")
     script = (
         "import json, sys\nfrom tests.helpers import fake\nfrom pathlib import Path\n"
-        "from da_bench.studies.records import Record, mirror\n"
+        "from da_bench.studies.records import Record\n"
+        "from da_bench.studies.wandb_mirror import mirror\n"
         "made = fake.record()\n"
         "one = Record('0123456789abcdef', made.config, made.result, made.curves, made.environment)\n"
         "print('canary-stdout')\nprint(mirror(one, Path(sys.argv[1]), 'offline'))"

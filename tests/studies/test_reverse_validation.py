@@ -14,9 +14,8 @@ from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits
 from da_bench.data.lazy_arrays import Rows
 from da_bench.methods import Dann, MeanTeacher, SourceOnly
-from da_bench.studies import options as job
+from da_bench.studies import data as study_data
 from da_bench.studies import reverse_validation as reverse
-from da_bench.studies import study as execute
 from da_bench.training import loop as engine
 from da_bench.training import step as train
 from tests.helpers import tiny
@@ -28,7 +27,7 @@ TRAINING = dataclasses.replace(tiny.TRAINING, evaluations=1)
 @pytest.fixture
 def tiny_data(monkeypatch):
     """The registered task's name, with data of sixty rows."""
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
 @pytest.fixture
@@ -109,9 +108,9 @@ def test_target_labels_do_not_reach_it(options, monkeypatch):
         return dataclasses.replace(task, target=Splits(*moved))
 
     runs = [shallow(), *pair()]
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
     honest = da.study(runs, options).records
-    monkeypatch.setattr(job, "load", permuted)
+    monkeypatch.setattr(study_data, "load", permuted)
     blind = da.study(runs, dataclasses.replace(options, results=options.results / "blind")).records
     for one, other in zip(honest, blind, strict=True):
         assert one.curves["validators"] == other.curves["validators"]
@@ -121,8 +120,8 @@ def test_target_labels_do_not_reach_it(options, monkeypatch):
 def test_what_it_is_given_of_the_target_are_inputs():
     task = tiny.task()
     target = reverse.unlabelled(task.target)
-    classes = reverse.guessed(lambda inputs: np.eye(3)[np.full(len(inputs), 2)], target)
-    source, back = reverse.turned(task.source, target, classes)
+    classes = reverse.pseudo_labels(lambda inputs: np.eye(3)[np.full(len(inputs), 2)], target)
+    source, back = reverse.swap_domains(task.source, target, classes)
     assert not any(isinstance(one, Domain) for one in target)
     assert set(source.train.labels.tolist()) == set(source.validation.labels.tolist()) == {2}
     assert source.train.inputs is task.target.train.inputs
@@ -131,7 +130,7 @@ def test_what_it_is_given_of_the_target_are_inputs():
 
 def test_killed_on_the_way_back_it_goes_on_there(tiny_data, options, monkeypatch, capsys):
     """At the second evaluation of the reverse learners, the fifth of all."""
-    options, looks, look = dataclasses.replace(options, checkpoint_seconds=0.0), [], engine._look
+    options, looks, look = dataclasses.replace(options, checkpoint_seconds=0.0), [], engine._evaluate
 
     def killed(*given):
         looks.append(given)
@@ -141,13 +140,13 @@ def test_killed_on_the_way_back_it_goes_on_there(tiny_data, options, monkeypatch
 
     whole = da.study(pair(), dataclasses.replace(options, results=options.results / "whole")).records
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_look", killed)
+        patch.setattr(engine, "_evaluate", killed)
         with pytest.raises(KeyboardInterrupt):
             da.study(pair(), options)
     again = da.study(pair(), options).records
     said = capsys.readouterr().err
-    assert "going on from step 12" in said
-    assert "going on from step 4" in said
+    assert "resuming from step 12" in said
+    assert "resuming from step 4" in said
     assert [one.curves for one in again] == [one.curves for one in whole]
     assert [one.result["state"] for one in again] == [one.result["state"] for one in whole]
     assert not options.checkpoints.exists()
@@ -158,10 +157,8 @@ def test_statistics_of_a_domain_each_start_from_those_of_the_new_source(tiny_dat
     training = dataclasses.replace(TRAINING, batch_norm="domain_specific")
     one = dataclasses.replace(experiment(Dann(widths=(4,)), training), model=tiny.NORMED)
     assert 0 <= score(*da.study([one], options).records) <= 1
-    assert execute._start(one, "params", {"source": {"batch_stats": 1}, "target": {"batch_stats": 2}}) == {
-        "params": "params",
-        "batch_stats": 2,
-    }
+    stats = {"source": {"batch_stats": 1}, "target": {"batch_stats": 2}}
+    assert reverse.initial_variables("params", stats, "domain_specific") == {"params": "params", "batch_stats": 2}
 
 
 @pytest.mark.parametrize("isolate", [False, True])
@@ -174,16 +171,18 @@ def test_only_methods_that_are_named_go_back(isolate, tiny_data, options):
 def test_a_run_that_knows_target_labels_and_one_that_guesses_one_class_have_none(tiny_data, options, monkeypatch):
     (record,) = da.study([dataclasses.replace(shallow(), labels_from="target")], options).records
     assert RULE not in record.result["rules"]
-    monkeypatch.setattr(reverse, "guessed", lambda _, target: target._replace(train=np.zeros(30), validation=None))
+    monkeypatch.setattr(
+        reverse, "pseudo_labels", lambda _, target: target._replace(train=np.zeros(30), validation=None)
+    )
     (record,) = da.study([shallow()], options).records
     assert record.curves["validators"][RULE] == [None]
 
 
 def test_an_answer_that_is_not_finite_is_none():
     logits = np.eye(2)[[0, 1, 1]]
-    np.testing.assert_array_equal(reverse.answers(logits, 1, 2), [[np.nan] * 3, [0, 1, 1]])
+    np.testing.assert_array_equal(reverse.classes_at(logits, 1, 2), [[np.nan] * 3, [0, 1, 1]])
     logits[2] = np.nan
-    assert np.isnan(reverse.answers(logits, 1, 2)).all()
+    assert np.isnan(reverse.classes_at(logits, 1, 2)).all()
 
 
 def test_streamed_data_are_refused_before_anything_is_made(monkeypatch, options):
@@ -192,7 +191,7 @@ def test_streamed_data_are_refused_before_anything_is_made(monkeypatch, options)
         lazily = [Domain(Rows(one.inputs, np.arange(len(one.labels))), one.labels) for one in task.source]
         return dataclasses.replace(task, source=Splits(*lazily))
 
-    monkeypatch.setattr(job, "load", on_disk)
+    monkeypatch.setattr(study_data, "load", on_disk)
     with pytest.raises(UserError, match=r"Options.reverse: .* larger than Options.resident_gib = 0: raise it"):
         da.study([experiment(SourceOnly())], dataclasses.replace(options, resident_gib=0.0))
     assert not options.results.exists()

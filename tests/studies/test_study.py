@@ -14,12 +14,13 @@ from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View
+from da_bench.evaluation import probes
 from da_bench.evaluation.transferability import MEASURES
 from da_bench.evaluation.validators import RULES, VALIDATORS
 from da_bench.methods import METHODS, Method, SourceOnly, register
-from da_bench.studies import judge
-from da_bench.studies import options as job
-from da_bench.studies import study as execute
+from da_bench.studies import data as study_data
+from da_bench.studies import fit
+from da_bench.studies.executors import in_process
 from da_bench.studies.records import Records
 from da_bench.training import in_memory as resident
 from da_bench.training import step as train
@@ -31,7 +32,7 @@ from tests.helpers.images_on_disk import folder
 @pytest.fixture
 def tiny_data(monkeypatch):
     """The registered task's name, with data of sixty rows."""
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
 @pytest.fixture
@@ -48,14 +49,14 @@ def experiments(seeds=2, **settings):
 def compiled(monkeypatch):
     """Counts the programs that are built."""
     built = []
-    build = execute.Resident
-    monkeypatch.setattr(execute, "Resident", lambda *args: built.append(1) or build(*args))
+    build = fit.InMemory
+    monkeypatch.setattr(fit, "InMemory", lambda *args: built.append(1) or build(*args))
     return built
 
 
 def test_a_run_on_record_is_not_made_again(tiny_data, options, monkeypatch):
     first = da.study(experiments(), options)
-    monkeypatch.setattr(execute, "Resident", None)  # would fail if called
+    monkeypatch.setattr(fit, "InMemory", None)  # would fail if called
     read, asked = Records.read, []
     monkeypatch.setattr(Records, "read", lambda self, run_id: asked.append(run_id) or read(self, run_id))
     assert da.study(experiments(), options).records == first.records
@@ -66,8 +67,10 @@ def test_an_interrupted_study_makes_what_is_missing(tiny_data, options, monkeypa
     whole = experiments(4)
     da.study(whole[1:3], options)
     made = []
-    judge = execute.judge
-    monkeypatch.setattr(execute, "judge", lambda one, *rest: made.append(one.seed) or judge(one, *rest))
+    score_run = in_process.score_run
+    monkeypatch.setattr(
+        in_process, "score_run", lambda run, group: made.append(run.experiment.seed) or score_run(run, group)
+    )
     results = da.study(whole, options)
     assert made == [0, 3]
     assert [record.config["seed"] for record in results.records] == [0, 1, 2, 3]
@@ -98,10 +101,10 @@ def test_seeds_and_float_values_share_a_program_and_the_rest_does_not(tiny_data,
 def test_equal_programs_are_made_once_a_process(tiny_data, options, monkeypatch):
     made, over_runs = [], resident.over_runs
     monkeypatch.setattr(resident, "over_runs", lambda fn, *where: made.append(fn.__name__) or over_runs(fn, *where))
-    resident._kept.cache_clear()
+    resident._compile_cached.cache_clear()
     for first, widths in ((0, (4,)), (2, (4,)), (4, (5,))):
         da.study([dataclasses.replace(one, seed=first + one.seed) for one in experiments(widths=widths)], options)
-    assert made == ["start", "advance", "look"] * 2
+    assert made == ["start", "advance", "evaluate"] * 2
 
 
 def test_a_method_of_ones_own_may_have_changed_since(tiny_data, options, monkeypatch):
@@ -135,9 +138,9 @@ def test_records_do_not_depend_on_target_labels(options, tmp_path, monkeypatch):
         moved = (domain._replace(labels=(domain.labels + 1) % 3) for domain in task.target)
         return dataclasses.replace(task, target=type(task.target)(*moved))
 
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
     honest = da.study(experiments(1), options)
-    monkeypatch.setattr(job, "load", permuted)
+    monkeypatch.setattr(study_data, "load", permuted)
     blind = da.study(experiments(1), da.Options(results=tmp_path / "blind", progress="none"))
     first, second = honest.records[0], blind.records[0]
     assert first.curves["validators"] == second.curves["validators"]
@@ -172,7 +175,8 @@ def test_all_validators_judge_where_they_are_asked_to_and_the_training_is_the_sa
 def test_probes_hold_no_target_label_and_of_training_and_mixtures_only_the_first_rows(monkeypatch):
     monkeypatch.setattr("da_bench.evaluation.validators.MAX_ROWS", 5)
     task, one = tiny.task(), experiments(1)[0]
-    held_out = judge.probes(one, task)
+    group = tiny.prepared(one, task)
+    held_out = group.probes
     assert {name: len(probe.inputs) for name, probe in held_out.items()} == {
         "validation": 12, "target_validation": 12, "source_test": 18, "target_test": 18, "train": 5, "target_mixed": 5,
     }  # fmt: skip
@@ -181,10 +185,8 @@ def test_probes_hold_no_target_label_and_of_training_and_mixtures_only_the_first
     ]  # fmt: skip
     rows = task.target.validation.inputs
     np.testing.assert_allclose(held_out["target_mixed"].inputs[4], 0.55 * rows[4] + 0.45 * rows[0], rtol=1e-6)
-    gathered = execute._data(one, task)
-    found = np.asarray(gathered.inputs)[gathered.probes]
-    places = judge.watched(held_out)
-    for name, where in zip(judge.WATCHED, places, strict=True):
+    found = np.asarray(group.data.inputs)[group.data.probes]
+    for name, where in zip(probes.FEATURE_PROBES, probes.feature_probe_indices(held_out), strict=True):
         np.testing.assert_array_equal(found[where], np.asarray(held_out[name].inputs)[:5])
 
 
@@ -236,7 +238,7 @@ def test_a_table_of_it_all(tiny_data, options, capsys):
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("source_only", "dann", "logistic_regression", "upper bound", "oracle*"))
     written = results.write("report")
-    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".json", ".png", ".svg", ".gz"}
+    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".json", ".png", ".svg", ".xz"}
     assert all(path.stat().st_size > 0 for path in written)
 
 
@@ -350,13 +352,13 @@ def of_images(seeds=2, **view):
 
 @pytest.fixture
 def image_data(monkeypatch):
-    monkeypatch.setattr(job, "load", images)
+    monkeypatch.setattr(study_data, "load", images)
 
 
 def test_streamed_records_are_the_resident_ones(image_data, tmp_path, monkeypatch):
     resident, streamed = (tmp_path / name for name in ("resident", "streamed"))
     first = da.study(of_images(), da.Options(results=resident, progress="none")).records
-    monkeypatch.setattr(execute, "Resident", None)  # would fail if called
+    monkeypatch.setattr(fit, "InMemory", None)  # would fail if called
     settings = {"resident_gib": 0.0, "workers": 1, "progress": "none"}
     second = da.study(of_images(), da.Options(results=streamed, **settings)).records
     assert [one.id for one in first] == [one.id for one in second]
@@ -370,13 +372,13 @@ def test_streamed_records_are_the_resident_ones(image_data, tmp_path, monkeypatc
 
 def test_what_fits_is_decided_by_bytes(image_data):
     task, experiment = images(IMAGES), of_images()[0]
-    data = execute._data(experiment, task)
+    data = tiny.prepared(experiment, task).data
     mixed = len(task.target.validation.labels)
     # each image once, though it trains and is scored; and the mixtures that are probes
     assert data.inputs.nbytes == (2 * 40 + mixed) * 12 * 12 * 3
     gib = data.inputs.nbytes / 2**30
-    assert execute._fits(data, da.Options(resident_gib=gib))
-    assert not execute._fits(data, da.Options(resident_gib=gib * 0.999))
+    assert not tiny.prepared(experiment, task, resident_gib=gib).streamed
+    assert tiny.prepared(experiment, task, resident_gib=gib * 0.999).streamed
 
 
 def test_another_view_is_another_program_and_another_result(image_data, options, monkeypatch):
@@ -403,9 +405,9 @@ def test_a_view_that_is_larger_than_the_images_is_refused_as_such(image_data, op
 
 def test_shallow_methods_see_what_a_network_sees(rng):
     grey = rng.integers(0, 256, (5, 12, 12, 3)).astype(np.uint8)
-    assert execute.rows(grey).dtype == np.float64
-    np.testing.assert_allclose(execute.rows(grey), grey.reshape(5, -1) / 255, rtol=1e-6)
-    seen = execute.rows(Rows(grey, np.array([4, 2])), View(pixels=8))
+    assert fit.flatten_inputs(grey).dtype == np.float64
+    np.testing.assert_allclose(fit.flatten_inputs(grey), grey.reshape(5, -1) / 255, rtol=1e-6)
+    seen = fit.flatten_inputs(Rows(grey, np.array([4, 2])), View(pixels=8))
     assert seen.shape == (2, 8 * 8 * 3)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     by_hand = (grey[[4, 2], 2:10, 2:10] / 255 - mean) / std
@@ -459,7 +461,7 @@ def test_a_record_of_other_data_is_not_reused(own_files, tmp_path):
     made("zoo/photos-to-sketches", own_files, view=View(pixels=8))
     folder(tmp_path / "other" / "zoo", side=20)
     other = dataclasses.replace(own_files, data_root=tmp_path / "other")
-    with pytest.raises(UserError, match=r"'zoo/photos-to-sketches' is not what 1 of its records were made of"):
+    with pytest.raises(UserError, match=r"'zoo/photos-to-sketches' is not the data that 1 of its records"):
         made("zoo/photos-to-sketches", other, view=View(pixels=8))
     gone = dataclasses.replace(own_files, data_root=tmp_path / "nothing")
     (tmp_path / "nothing").mkdir()

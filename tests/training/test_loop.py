@@ -12,12 +12,13 @@ from da_bench.core.config import StorageError
 from da_bench.core.progress import MODE, Sweep
 from da_bench.core.shutdown import Request, Stopped
 from da_bench.methods import METHODS, Method
-from da_bench.studies import options as job
-from da_bench.studies import study as execute
+from da_bench.studies import data as study_data
+from da_bench.studies import fit
+from da_bench.studies.records import Records
 from da_bench.training import in_memory as resident
 from da_bench.training import loop as engine
 from da_bench.training.checkpoints import Checkpoints
-from da_bench.training.in_memory import Devices, Resident
+from da_bench.training.in_memory import Devices, InMemory
 from da_bench.training.step import Training
 from tests.helpers import tiny
 
@@ -29,7 +30,7 @@ SEEDS = 4
 @pytest.fixture(autouse=True)
 def step_by_step(monkeypatch):
     """A launch is one step, after the first ones."""
-    monkeypatch.setattr(resident, "LAUNCH", 0.0)
+    monkeypatch.setattr(resident, "LAUNCH_SECONDS", 0.0)
 
 
 def experiments(name):
@@ -41,10 +42,9 @@ def experiments(name):
 @functools.cache
 def programs(name, devices=1, per_run=1, double=False):
     """Compiled once for all tests."""
-    group, task = experiments(name), tiny.task()
-    runs, data = [execute._run(one) for one in group], execute._data(group[0], task)
-    where = Devices(tuple(jax.devices()[:devices]), None, per_run)
-    built = Resident(runs, execute._network(group[0], task), data, None, where)
+    runs = [fit.run_of(experiment) for experiment in experiments(name)]
+    group = tiny.prepared(experiments(name)[0], tiny.task())
+    built = InMemory(runs, group.model, group.data, None, Devices(tuple(jax.devices()[:devices]), None, per_run))
     built.stride = 1
     return built
 
@@ -61,7 +61,7 @@ def interrupted(built, folder):
     stops = 0
     while True:
         try:
-            return engine.drive(next(built), TRAINING, session(folder, stop=True)), stops
+            return engine.fit(next(built), TRAINING, session(folder, stop=True)), stops
         except Stopped:
             stops += 1
 
@@ -78,7 +78,7 @@ def leaves(made):
 @pytest.mark.parametrize("name", tiny.one_of_each_kind(DEEP))
 def test_stopped_after_every_launch_a_run_is_the_undisturbed_one(name, tmp_path):
     built = programs(name)
-    whole = engine.drive(built, TRAINING, session(tmp_path / "whole"))
+    whole = engine.fit(built, TRAINING, session(tmp_path / "whole"))
     pieces, stops = interrupted(forever(built), tmp_path / "pieces")
     assert stops == TRAINING.steps - 1
     assert len(set(whole.states)) == SEEDS
@@ -92,31 +92,32 @@ def test_features_that_are_watched_are_kept_at_every_evaluation_and_over_stops(t
 
     def made(folder, stop=False):
         within = session(folder, stop=stop)
-        within.watched = watched
-        return engine.drive(built, TRAINING, within)
+        within.kept_features = watched
+        return engine.fit(built, TRAINING, within)
 
     whole = made(tmp_path / "whole")
-    assert whole.watched.shape == (SEEDS, TRAINING.evaluations, 3, 6)
-    np.testing.assert_array_equal(whole.watched[:, -1], whole.features[:, watched])
-    assert not np.array_equal(whole.watched[:, 0], whole.watched[:, 1])
+    assert whole.kept_features.shape == (SEEDS, TRAINING.evaluations, 3, 6)
+    np.testing.assert_array_equal(whole.kept_features[:, -1], whole.features[:, watched])
+    assert not np.array_equal(whole.kept_features[:, 0], whole.kept_features[:, 1])
     for _ in range(TRAINING.steps - 1):
         with pytest.raises(Stopped):
             made(tmp_path / "pieces", stop=True)
-    np.testing.assert_array_equal(made(tmp_path / "pieces").watched, whole.watched)
+    np.testing.assert_array_equal(made(tmp_path / "pieces").kept_features, whole.kept_features)
 
 
 def test_the_kept_state_is_that_of_the_best_evaluation_of_equals_the_latest_and_outlasts_stops(tmp_path):
     """By given scores [e, runs]; what the kept states predict is what the runs predicted there."""
     scores, best = np.array([[2.0, 1, 0, 5], [1.0, 1, 3, 4]]), [0, 1, 1, 0]
     built, one = programs("source_only"), experiments("source_only")[0]
-    model, data = execute._network(one, tiny.task()), execute._data(one, tiny.task())
-    plain = engine.drive(built, TRAINING, session(tmp_path / "plain"))
+    group = tiny.prepared(one, tiny.task())
+    model, data = group.model, group.data
+    plain = engine.fit(built, TRAINING, session(tmp_path / "plain"))
     seen = [plain.logits[:, e].tobytes() for e in range(TRAINING.evaluations)]
 
     def made(folder, stop=False):
         within = session(folder, stop=stop)
-        within.score = lambda logits: scores[seen.index(logits.tobytes())]
-        return engine.drive(built, TRAINING, within)
+        within.checkpoint_score = lambda logits: scores[seen.index(logits.tobytes())]
+        return engine.fit(built, TRAINING, within)
 
     for _ in range(TRAINING.steps - 1):
         with pytest.raises(Stopped):
@@ -134,47 +135,47 @@ def test_a_checkpoint_without_the_features_that_are_watched_is_not_used(tmp_path
     built, said = programs("source_only"), []
     for _ in range(4):  # past the first evaluation
         with pytest.raises(Stopped):
-            engine.drive(built, TRAINING, session(tmp_path, stop=True))
+            engine.fit(built, TRAINING, session(tmp_path, stop=True))
     within = session(tmp_path, said=said)
-    within.watched = np.array([1])
-    assert engine.drive(built, TRAINING, within).watched.shape[:3] == (SEEDS, TRAINING.evaluations, 1)
-    assert any("features that validators need" in one for one in said)
+    within.kept_features = np.array([1])
+    assert engine.fit(built, TRAINING, within).kept_features.shape[:3] == (SEEDS, TRAINING.evaluations, 1)
+    assert any("kept_features" in one for one in said)
 
 
 def test_a_checkpoint_without_the_state_to_keep_is_not_used(tmp_path):
     built, said = programs("source_only"), []
-    engine.drive(built, TRAINING, session(tmp_path))
+    engine.fit(built, TRAINING, session(tmp_path))
     within = session(tmp_path, said=said)
-    within.score = lambda logits: np.zeros(SEEDS)
-    assert engine.drive(built, TRAINING, within).best is not None
-    assert any("states that reverse validation needs" in one for one in said)
+    within.checkpoint_score = lambda logits: np.zeros(SEEDS)
+    assert engine.fit(built, TRAINING, within).best is not None
+    assert any("best/scores" in one for one in said)
 
 
 def test_a_checkpoint_whose_evaluations_are_of_other_probes_is_not_used(tmp_path, monkeypatch):
     built, said = programs("source_only"), []
-    whole = engine.drive(built, TRAINING, session(tmp_path / "whole"))
+    whole = engine.fit(built, TRAINING, session(tmp_path / "whole"))
     for _ in range(4):
         with pytest.raises(Stopped):
-            engine.drive(built, TRAINING, session(tmp_path / "found", stop=True))
+            engine.fit(built, TRAINING, session(tmp_path / "found", stop=True))
     monkeypatch.setattr(built, "probes", built.probes + 1)
-    made = engine.drive(built, TRAINING, session(tmp_path / "found", said=said))
+    made = engine.fit(built, TRAINING, session(tmp_path / "found", said=said))
     assert made.states == whole.states
     assert any("of other probes" in one for one in said)
 
 
 def test_however_long_a_launch_is(tmp_path, monkeypatch):
-    short = engine.drive(programs("dann"), TRAINING, session(tmp_path / "short"))
-    monkeypatch.setattr(resident, "LAUNCH", 1e9)
+    short = engine.fit(programs("dann"), TRAINING, session(tmp_path / "short"))
+    monkeypatch.setattr(resident, "LAUNCH_SECONDS", 1e9)
     built = programs("dann")
     monkeypatch.setattr(built, "stride", 8)
-    long = engine.drive(built, TRAINING, session(tmp_path / "long"))
+    long = engine.fit(built, TRAINING, session(tmp_path / "long"))
     assert short.states == long.states
 
 
 def test_resumed_on_other_devices_it_is_the_same_but_for_the_rounding_of_sums(tmp_path, x64):
     """One device, then four, then two that work on each run together, and all again."""
     places = [programs("source_only", *where, double=True) for where in ((1, 1), (4, 1), (2, 2))]
-    whole = engine.drive(places[0], TRAINING, session(tmp_path / "whole"))
+    whole = engine.fit(places[0], TRAINING, session(tmp_path / "whole"))
     pieces, stops = interrupted(iter([*places, *places]), tmp_path / "pieces")
     assert stops == TRAINING.steps - 1
     for one, other in zip(leaves(pieces), leaves(whole), strict=True):
@@ -184,21 +185,20 @@ def test_resumed_on_other_devices_it_is_the_same_but_for_the_rounding_of_sums(tm
 
 def test_a_checkpoint_of_other_shapes_is_not_used_and_that_is_said(tmp_path):
     with pytest.raises(Stopped):
-        engine.drive(programs("source_only"), TRAINING, session(tmp_path / "found", stop=True))
+        engine.fit(programs("source_only"), TRAINING, session(tmp_path / "found", stop=True))
     said = []
-    made = engine.drive(programs("dann"), TRAINING, session(tmp_path / "found", said=said))
-    assert said == [
-        "a checkpoint of other code or options is not used (its arrays have other shapes); the runs start anew"
-    ]
-    assert made.states == engine.drive(programs("dann"), TRAINING, session(tmp_path / "none")).states
+    made = engine.fit(programs("dann"), TRAINING, session(tmp_path / "found", said=said))
+    (message,) = said
+    assert "skipped (it lacks 'carry/state/params/method/" in message
+    assert made.states == engine.fit(programs("dann"), TRAINING, session(tmp_path / "none")).states
 
 
 def test_what_was_going_on_is_said(tmp_path):
     built, said = programs("source_only"), []
     with pytest.raises(Stopped):
-        engine.drive(built, TRAINING, session(tmp_path, stop=True))
-    engine.drive(built, TRAINING, session(tmp_path, said=said))
-    assert said == ["going on from step 1"]
+        engine.fit(built, TRAINING, session(tmp_path, stop=True))
+    engine.fit(built, TRAINING, session(tmp_path, said=said))
+    assert said == ["resuming from step 1"]
 
 
 def test_of_another_commit_the_run_goes_on_and_says_with_which_it_was_begun(tmp_path):
@@ -206,23 +206,23 @@ def test_of_another_commit_the_run_goes_on_and_says_with_which_it_was_begun(tmp_
     built, said = programs("source_only"), []
     for commit in ("first", "second", None):
         with pytest.raises(Stopped):
-            engine.drive(built, TRAINING, session(tmp_path, stop=True, said=said, commit=commit))
-    made = engine.drive(built, TRAINING, session(tmp_path, said=said, commit="first"))
-    begun = "; continues a run begun with commit first"
-    assert said == [f"going on from step 1{begun}", f"going on from step 2{begun}", "going on from step 3"]
-    assert made.states == engine.drive(built, TRAINING, session(tmp_path / "none")).states
+            engine.fit(built, TRAINING, session(tmp_path, stop=True, said=said, commit=commit))
+    made = engine.fit(built, TRAINING, session(tmp_path, said=said, commit="first"))
+    begun = "; started with commit first"
+    assert said == [f"resuming from step 1{begun}", f"resuming from step 2{begun}", "resuming from step 3"]
+    assert made.states == engine.fit(built, TRAINING, session(tmp_path / "none")).states
 
 
 def test_no_more_is_saved_than_asked_for(tmp_path):
     asked = session(tmp_path)
-    asked.every = 1e9
-    engine.drive(programs("source_only"), TRAINING, asked)
+    asked.checkpoint_seconds = 1e9
+    engine.fit(programs("source_only"), TRAINING, asked)
     assert [path.name for path in asked.checkpoints.own.iterdir()] == ["000000006"]  # for publishing
 
 
 @pytest.fixture
 def tiny_data(monkeypatch):
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def whole(tmp_path_factory):
     """The results folder and records of an undisturbed study."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+        patch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
         return folder, study(folder)
 
 
@@ -251,7 +251,7 @@ def test_published_runs_leave_no_checkpoint_and_no_lock(whole):
 def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_is_left(
     whole, tiny_data, tmp_path, monkeypatch
 ):
-    publish, published = execute.Records.publish, []
+    publish, published = Records.publish, []
 
     def killed(self, record, predictions):
         if published:
@@ -259,21 +259,18 @@ def test_killed_while_publishing_the_rest_is_made_from_the_checkpoint_and_none_i
         published.append(record.id)
         return publish(self, record, predictions)
 
-    monkeypatch.setattr(execute.Records, "publish", killed)
+    monkeypatch.setattr(Records, "publish", killed)
     with pytest.raises(ZeroDivisionError):
         study(tmp_path / "killed")
-    monkeypatch.setattr(execute.Records, "publish", publish)
-    started = []
+    monkeypatch.setattr(Records, "publish", publish)
+    started, advance = [], InMemory.advance
     monkeypatch.setattr(
-        engine, "_launches", lambda reached, *rest: started.append(reached.step) or launches(reached, *rest)
+        InMemory, "advance", lambda self, carry, step, until: started.append(step) or advance(self, carry, step, until)
     )
     again = study(tmp_path / "killed")
     assert [one.result["state"] for one in again] == [one.result["state"] for one in whole[1]]
     assert started == []  # nothing is computed again
     assert listing(tmp_path / "killed") == ["runs"]
-
-
-launches = engine._launches
 
 
 def test_a_full_disk_ends_in_one_message_and_the_same_command_goes_on(whole, tiny_data, tmp_path, monkeypatch):
@@ -297,7 +294,7 @@ def test_a_study_goes_on_from_no_checkpoint_of_other_data(tmp_path, monkeypatch,
     """Data whose files change between two commands: the runs start anew, and are those of the new data."""
 
     def shifted(by):
-        monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name, by))
+        monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name, by))
 
     def full(self, saved):
         if saved.step > 3:
@@ -316,7 +313,7 @@ def test_a_study_goes_on_from_no_checkpoint_of_other_data(tmp_path, monkeypatch,
     assert [one.result["state"] for one in again] == [one.result["state"] for one in alone]
     said = capsys.readouterr().err
     assert said.count("is of other data") == 1
-    assert "going on" not in said
+    assert "resuming" not in said
 
 
 def test_digests_tell_runs_apart_by_one_bit():

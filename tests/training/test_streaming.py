@@ -51,7 +51,7 @@ def resident(run, data, view):
 
 def streamed(run, programs, data, workers, folder):
     session = engine.Session(Checkpoints(folder, ["one"], "data"), 1e9, Sweep(1, 1), Request(), None)
-    return engine.drive(stream.Streamed(run, programs, data, workers), run.training, session)
+    return engine.fit(stream.Streamed(run, programs, data, workers), run.training, session)
 
 
 def assert_same(made, finished):

@@ -17,7 +17,7 @@ from da_bench.leaderboard.submission.verdict import read_verdict
 from da_bench.leaderboard.submission.writer import finished_runs, is_finished
 from da_bench.methods import load_plugins
 from da_bench.studies.archive import archive_in, unpack
-from da_bench.studies.experiment import canonical
+from da_bench.studies.experiment import canonical_json
 from da_bench.studies.records import Record
 
 STATIC = ("style.css", "script.js")
@@ -146,7 +146,7 @@ def _contents(board: pages.Board) -> Iterator[tuple[str, str]]:
     for method, file in sorted(files_of_methods.items()):
         yield file, pages.method_page(board, method)
     for entry in board.entries:
-        yield pages.config_file(entry), canonical(entry.record.config) + "\n"
+        yield pages.config_file(entry), canonical_json(entry.record.config) + "\n"
     yield "leaderboard.csv", downloads.as_csv(board)
     yield "leaderboard.json", downloads.as_json(board)
     yield "leaderboard.bib", downloads.as_bibtex(board.entries)

@@ -18,8 +18,9 @@ from da_bench.leaderboard.submission.suspicion import by_setting, suspicions
 from da_bench.methods import METHODS, load_plugins
 from da_bench.pretrained.representations import Msda
 from da_bench.reporting.tables.text import single_line
-from da_bench.studies.experiment import canonical, from_config
-from da_bench.studies.options import marked
+from da_bench.studies.data import with_fingerprint
+from da_bench.studies.experiment import canonical_json
+from da_bench.studies.experiment_files import from_config
 
 ENOUGH_SEEDS = 5  # a mean over fewer is preliminary
 AUDIT_CHECKS = ("target_labels_cannot_reach_it",)  # of the conformance suite
@@ -151,7 +152,7 @@ def recompute_runs(runs: Iterable[PredictedRun], loaded: Mapping[str, Task]) -> 
 
 def _input_key(run: PredictedRun) -> str:
     """Equal for runs with the same inputs: task, image transforms, pretrained features, denoised representations."""
-    return canonical([run.record.config.get(part) for part in ("task", "view", "features", "msda")])
+    return canonical_json([run.record.config.get(part) for part in ("task", "view", "features", "msda")])
 
 
 def load_tasks(runs: Iterable[PredictedRun], data_root: Path | None) -> dict[str, Task]:
@@ -163,7 +164,7 @@ def load_tasks(runs: Iterable[PredictedRun], data_root: Path | None) -> dict[str
             view = View(**config["view"]) if config["view"] else None
             msda = Msda(**config["msda"]) if config.get("msda") else None
             task = tasks.load(config["task"], data_root, view)
-            loaded[key] = marked(task, view, config.get("features"), msda)
+            loaded[key] = with_fingerprint(task, view, config.get("features"), msda)
     return loaded
 
 

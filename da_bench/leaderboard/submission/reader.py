@@ -13,7 +13,7 @@ import numpy as np
 from da_bench.core.strict_json import Archive, Limits, StrictError, strict_json
 from da_bench.leaderboard.submission import schema
 from da_bench.reporting.tables.text import single_line
-from da_bench.studies.experiment import canonical
+from da_bench.studies.experiment import canonical_json
 from da_bench.studies.records import PARTS, Record
 
 MANIFEST = "manifest.json"
@@ -161,7 +161,7 @@ def _read_run(run_id: str, contents: Mapping[str, bytes]) -> PredictedRun:
         path = f"{folder}/{part}.json"
         parts.append(schema.validate(schema.PARTS[part], strict_json(contents[path], path), path))
     record = Record(run_id, *parts)
-    if hashlib.sha256(canonical(record.config).encode()).hexdigest()[:16] != run_id:
+    if hashlib.sha256(canonical_json(record.config).encode()).hexdigest()[:16] != run_id:
         raise StrictError(f"{folder}: its config belongs to another run: the id is the hash of the config")
     path = f"{folder}/predictions.npz"
     return PredictedRun(record, read_predictions(contents[path], path))

@@ -9,7 +9,7 @@ from da_bench.leaderboard.submission.findings import Finding
 from da_bench.leaderboard.submission.reader import PredictedRun
 from da_bench.leaderboard.submission.suspicion import setting_key
 from da_bench.leaderboard.submission.writer import finished_runs
-from da_bench.studies.experiment import from_config
+from da_bench.studies.experiment_files import from_config
 from da_bench.studies.options import Options
 from da_bench.studies.records import Records
 from da_bench.studies.study import study

@@ -12,7 +12,7 @@ from da_bench.core.types import Array
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.leaderboard.submission.reader import PredictedRun
 from da_bench.reporting.stats.intervals import t_interval
-from da_bench.studies.experiment import canonical
+from da_bench.studies.experiment import canonical_json
 from da_bench.studies.records import Record
 
 COPY_SHARE = 0.5  # of the difference between two seeds: runs that differ less may be one run twice
@@ -23,7 +23,7 @@ ERROR_DEVIATIONS = 3.0  # standard deviations above which errors lie where other
 
 def setting_key(record: Record) -> str:
     """Equal for runs that differ only in their seed."""
-    return canonical({**record.config, "seed": None})
+    return canonical_json({**record.config, "seed": None})
 
 
 def by_setting(runs: Iterable[PredictedRun]) -> dict[str, list[PredictedRun]]:

@@ -11,7 +11,8 @@ from da_bench.evaluation.validators import LAST
 from da_bench.methods import load_plugins
 from da_bench.reporting.reproduction.paper import CellKey, Paper, Quick
 from da_bench.reporting.reproduction.selected_runs import cell_key, raise_ambiguous_settings
-from da_bench.studies.experiment import Experiment, definitions, experiments_in
+from da_bench.studies.experiment import Experiment
+from da_bench.studies.experiment_files import definitions, experiments_in
 
 PACKAGE = Path(__file__).parents[2]
 # The working directory comes first; a wheel has experiments in the package, a checkout next to it.

@@ -13,8 +13,9 @@ from da_bench.reporting.stats.bayesian import probability_better, probability_be
 from da_bench.reporting.stats.rank_tests import MIN_PAIRS, signed_rank
 from da_bench.reporting.tables.cells import MISSING
 from da_bench.reporting.tables.table import Cell, Column, Table
-from da_bench.studies.experiment import from_config
-from da_bench.studies.options import Options, marked_task
+from da_bench.studies.data import load_labels
+from da_bench.studies.experiment_files import from_config
+from da_bench.studies.options import Options
 from da_bench.studies.records import Record, Records, strict_json
 
 FILE_NAME = "disagreements.json"
@@ -87,7 +88,7 @@ def count_disagreements(paper: Paper, records: Sequence[Record], options: Option
 
 def _correct_rows(record: Record, rule: str, store: Records, options: Options) -> np.ndarray:
     """Mask of the target's test rows that are predicted right, [n] bool."""
-    task = marked_task(from_config(record.config), options.data_root)
+    task = load_labels(from_config(record.config), options.data_root)
     if task.fingerprint != record.environment["data"]:
         raise UserError(f"the files of '{task.name}' are not those of run {record.id}: they have changed")
     predicted = store.predictions(record.id)["target_test"][record.result["rules"][rule]["evaluation"]]

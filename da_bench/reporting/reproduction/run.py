@@ -25,7 +25,8 @@ from da_bench.reporting.reproduction.paper import CellKey, Paper, check_label_fr
 from da_bench.reporting.reproduction.selected_runs import Groups, group_by_cell, measured_accuracies
 from da_bench.studies import archive
 from da_bench.studies.options import Options
-from da_bench.studies.study import Results, study
+from da_bench.studies.results import Results
+from da_bench.studies.study import study
 
 
 class ReproduceError(UserError):

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from da_bench.core.config import to_digits
-from da_bench.evaluation.validators import LAST, ORACLE
+from da_bench.evaluation.validators import LAST
 from da_bench.methods import METHODS, load_plugins
 from da_bench.reporting.tables.naming import row_name, run_settings, varying_settings
 from da_bench.reporting.tables.rows import Row, build_rows
 from da_bench.studies.archive import DIGITS
 from da_bench.studies.records import Record
+from da_bench.studies.score import rule_score
 from da_bench.training.step import Training
 
 RATE = "training.learning_rate"
@@ -101,20 +102,8 @@ def expected_best(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
     return np.array(chances).reshape(count, count) @ ranked
 
 
-def score_of(record: Record, rule: str) -> float:
-    """What a rule says of a run: its validator's score at the checkpoint that it chooses; NaN where it has none.
-
-    To so many digits as archives keep, so that the same setting is chosen from them.
-    """
-    if rule == ORACLE:
-        accuracy = record.result["rules"].get(ORACLE, {}).get("target_accuracy")
-        return math.nan if accuracy is None else to_digits(accuracy, DIGITS)
-    scores = record.curves.get("validators", {}).get(rule, [])
-    return to_digits(max((one for one in scores if one is not None), default=math.nan), DIGITS)
-
-
 def _mean_score(row: Row, rule: str, seeds: set[int]) -> float:
-    scores = {run.config["seed"]: score_of(run, rule) for run in row.runs}
+    scores = {run.config["seed"]: rule_score(run, rule) for run in row.runs}
     # means that are equal but for how they were rounded are a tie
     mean = to_digits(float(np.mean([scores.get(seed, math.nan) for seed in seeds])), DIGITS - 1)
     return mean if math.isfinite(mean) else -math.inf

@@ -17,7 +17,7 @@ from da_bench.reporting.tables.naming import row_names
 from da_bench.reporting.tables.provenance import provenance
 from da_bench.reporting.tables.rows import group_for_tables
 from da_bench.reporting.tables.table import Cell, Column, Table
-from da_bench.studies.experiment import canonical
+from da_bench.studies.experiment import canonical_json
 from da_bench.studies.records import Record
 
 COLUMNS = (
@@ -108,7 +108,7 @@ def _settings(runs: Sequence[Record]) -> list[Pool]:
     """One pool a method, network and seed of which there are several settings."""
     groups: dict[Any, list[Record]] = {}
     for one in runs:
-        key = one.config["method"]["name"], canonical(one.config["model"]), one.config["seed"]
+        key = one.config["method"]["name"], canonical_json(one.config["model"]), one.config["seed"]
         groups.setdefault(key, []).append(one)
     return [build_pool(group) for group in groups.values() if len(group) > 1]
 

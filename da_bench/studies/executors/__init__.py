@@ -1,1 +1,1 @@
-"""Where a run executes: in a process of its own, or on a node of a Ray cluster."""
+"""Where the runs of a study execute: in this process, in one process a run, or on the nodes of a Ray cluster."""

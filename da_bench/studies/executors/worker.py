@@ -1,4 +1,4 @@
-"""The child process of `subprocess`: executes the one run that the standard input describes."""
+"""The child process of `subprocess`: computes the one run that its standard input describes."""
 
 import importlib
 import json
@@ -14,18 +14,18 @@ import jax
 
 from da_bench.core.config import UserError
 from da_bench.core.shutdown import Stopped
-from da_bench.studies.executors import subprocess as isolate
-from da_bench.studies.experiment import from_config
+from da_bench.studies.executors.subprocess import OUT_OF_MEMORY
+from da_bench.studies.experiment_files import from_config
 from da_bench.studies.options import Options
 from da_bench.studies.study import study
 
 
 def main() -> int:
-    """Make the run; the exit code is one of `isolate`'s, or 128 and the signal that stopped it."""
-    asked = json.loads(sys.stdin.readline())
+    """Compute the run and return an exit code that `subprocess` interprets; 128 plus the signal that stopped it."""
+    message = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        make(asked)
+        run_described(message)
     except UserError as error:
         print(f"da-bench: {error}", file=sys.stderr)
         return error.code
@@ -33,33 +33,37 @@ def main() -> int:
         return 128 + stopped.signal
     except Exception as error:
         traceback.print_exc()
-        # the last line is what is recorded; JAX ends a traceback with advice
+        # the last line is recorded, and JAX ends a traceback with advice
         print(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}", file=sys.stderr)
-        return isolate.OUT_OF_MEMORY if _of_memory(error) else 1
+        return OUT_OF_MEMORY if _is_out_of_memory(error) else 1
     return 0
 
 
 def _end_with_parent() -> None:
-    """The parent never closes the standard input, so its end is the parent's: save, as nobody waits any more."""
+    """Save and end when the standard input ends: the parent never closes it, so EOF means that the parent died."""
     while os.read(0, 1):  # not through sys.stdin, whose lock a thread must not hold when the process ends
         continue
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def make(asked: dict[str, Any]) -> None:
-    """The run, on as many devices as the parent would use; its record names the parent's command."""
-    sys.argv = asked["argv"]
-    jax.config.update("jax_num_cpu_devices", asked["cpu_devices"])
-    jax.config.update("jax_compilation_cache_dir", asked["cache"])
-    for source in asked["sources"]:
+def run_described(message: dict[str, Any]) -> None:
+    """Compute a run on as many devices as the parent would use; its record names the parent's command.
+
+    Args:
+        message: the JSON object of `subprocess.describe_run`.
+    """
+    sys.argv = message["argv"]
+    jax.config.update("jax_num_cpu_devices", message["cpu_devices"])
+    jax.config.update("jax_compilation_cache_dir", message["cache"])
+    for source in message["sources"]:
         if source.endswith(".py"):
             runpy.run_path(source)
         else:
             importlib.import_module(source)
-    study([from_config(asked["config"])], Options(**asked["options"]))
+    study([from_config(message["config"])], Options(**message["options"]))
 
 
-def _of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 

@@ -16,11 +16,12 @@ from da_bench.core.distributed import is_distributed
 from da_bench.core.locks import hold_locks
 from da_bench.evaluation.validators import LAST, ORACLE, VALIDATORS
 from da_bench.methods.search_space import LEARNING_RATE, LogUniform, Space
-from da_bench.reporting.tables.searches import score_of
-from da_bench.studies.experiment import Experiment, canonical
+from da_bench.studies.experiment import Experiment, canonical_json
 from da_bench.studies.options import DEFAULTS, Options
+from da_bench.studies.results import Results
+from da_bench.studies.score import rule_score
 from da_bench.studies.search.draws import placed, space_of, values_of
-from da_bench.studies.study import Results, over_seeds, study
+from da_bench.studies.study import over_seeds, study
 
 
 @setting
@@ -107,7 +108,7 @@ def require_optuna() -> Any:
 def _check(experiment: Experiment, budget: Budget, options: Options) -> None:
     if "features" in VALIDATORS[budget.rule].needs and options.validators != "all":
         raise UserError(f"the rule '{budget.rule}' compares features: give --validators all, or another rule")
-    if "reverse_predictions" in VALIDATORS[budget.rule].needs and not options.goes_back(experiment.method.name):
+    if "reverse_predictions" in VALIDATORS[budget.rule].needs and not options.reverses(experiment.method.name):
         raise UserError(f"the rule '{budget.rule}' needs reverse learners: give --reverse, or another rule")
     if options.shard != (1, 1) or is_distributed():
         raise UserError(
@@ -129,7 +130,7 @@ def _name(experiment: Experiment, budget: Budget, spaces: Mapping[str, Space]) -
     """Of a search: all that its trials must share."""
     ranges = {name: str(space) for name, space in spaces.items()}
     facts = [{**experiment.config(), "seed": 0}, budget.rule, budget.seeds, ranges]
-    digest = hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:16]
     return f"{experiment.task} {experiment.method.name} {digest}"
 
 
@@ -178,6 +179,6 @@ def _runs(
 def _judged(batch: list[list[Experiment]], rule: str, options: Options) -> list[float | None]:
     """Make the runs of settings; the mean score of each over seeds, None where a run has none."""
     made = study([one for runs in batch for one in runs], options)
-    scores = {record.id: score_of(record, rule) for record in made.records}
+    scores = {record.id: rule_score(record, rule) for record in made.records}
     means = [float(np.mean([scores.get(one.id, np.nan) for one in runs])) for runs in batch]
     return [mean if np.isfinite(mean) else None for mean in means]

@@ -14,7 +14,7 @@ from da_bench.leaderboard.submission.check import check_submission
 from da_bench.leaderboard.submission.reader import MANIFEST
 from da_bench.leaderboard.submission.verdict import as_verdict, read_verdict, report_lines
 from da_bench.leaderboard.submission.writer import finished_runs, pack
-from da_bench.studies.experiment import canonical
+from da_bench.studies.experiment import canonical_json
 from da_bench.studies.records import Records
 from tests.helpers.synthetic_runs import (
     ABOUT,
@@ -116,7 +116,7 @@ def config(**changes):
         for name in paths_of(contents, "config.json"):
             value = json.loads(contents[name])
             value.update({key: change(value[key]) if callable(change) else change for key, change in changes.items()})
-            run_id = hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+            run_id = hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
             for path, content in contents.items():
                 if path.startswith(name.rpartition("/")[0]):
                     made[f"runs/{run_id}/{path.rpartition('/')[2]}"] = content

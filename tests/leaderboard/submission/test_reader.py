@@ -12,7 +12,7 @@ from da_bench.core.config import UserError
 from da_bench.core.strict_json import StrictError
 from da_bench.leaderboard.submission.reader import MANIFEST, read_predictions, read_submission
 from da_bench.leaderboard.submission.writer import finished_runs, pack
-from da_bench.studies.experiment import canonical
+from da_bench.studies.experiment import canonical_json
 from tests.helpers.synthetic_runs import ABOUT, contents_of, paths_of, rehashed, results_folder, write_submission
 
 
@@ -165,7 +165,7 @@ def fuzz_packages(packed, count, seed, place):
         if i % 3 < 2:
             assert {run.record.id: (run.record, run.digest) for run in found.runs} == before
         for run in found.runs:
-            assert hashlib.sha256(canonical(run.record.config).encode()).hexdigest()[:16] == run.record.id
+            assert hashlib.sha256(canonical_json(run.record.config).encode()).hexdigest()[:16] == run.record.id
             assert {one.dtype for one in run.predictions.values()} == {np.dtype("<u2")}
         assert json.dumps(found.manifest)
     return accepted

@@ -110,19 +110,19 @@ def outcomes(ray, monkeypatch):
     """Outcomes of tasks, first to last, in the place of making anything."""
     given = []
 
-    def make(asked):
+    def run_on_node(asked):
         found = given.pop(0)
         if isinstance(found, Exception):
             raise found
         return found
 
-    monkeypatch.setattr(cluster, "make", make)
+    monkeypatch.setattr(cluster, "run_on_node", run_on_node)
     return given
 
 
 def asked(tmp_path, seed=0):
     lock = tmp_path / ".run.lock"
-    return cluster.Asked(isolate.described(experiments(seed + 1)[seed], {}), lock, None, {})
+    return cluster.RunRequest(isolate.describe_run(experiments(seed + 1)[seed], {}), lock, None, {})
 
 
 def test_without_ray_one_message_says_how_to_get_it(options, monkeypatch):
@@ -201,7 +201,7 @@ def test_a_refusal_is_raised_as_here_and_takes_the_rest_back(outcomes, ray, opti
 
 def test_a_node_without_the_package_is_told_of(outcomes, options):
     outcomes.append(RayTaskError(ModuleNotFoundError("No module named 'da_bench'")))
-    with pytest.raises(UserError, match=r"cannot make runs.*No module named 'da_bench'"):
+    with pytest.raises(UserError, match=r"cannot run da-bench.*No module named 'da_bench'"):
         da.study(experiments(1), options)
 
 
@@ -209,21 +209,21 @@ def test_a_request_to_stop_takes_all_back_and_waits(ray, tmp_path):
     request = Request()
     request.signal = signal.SIGTERM
     with pytest.raises(Stopped):
-        list(cluster.placed(ray, [asked(tmp_path), asked(tmp_path, 1)], cluster.Need(1, 0), request))
+        list(cluster.outcomes_on_cluster(ray, [asked(tmp_path), asked(tmp_path, 1)], cluster.Resources(1, 0), request))
     assert ray.cancelled == [0, 1]
 
 
 def test_whether_a_node_is_large_enough(ray):
-    assert cluster.fits(ray, cluster.Need(4, 1))
-    assert not cluster.fits(ray, cluster.Need(5, 0))
-    assert not cluster.fits(ray, cluster.Need(1, 2))
+    assert cluster.has_node_for(ray, cluster.Resources(4, 1))
+    assert not cluster.has_node_for(ray, cluster.Resources(5, 0))
+    assert not cluster.has_node_for(ray, cluster.Resources(1, 2))
 
 
 def test_a_process_takes_no_more_of_a_gpu_than_it_asked_for(monkeypatch):
     monkeypatch.setenv("DA_BENCH_DATA", "data")
-    assert cluster.environ(cluster.Need(1, 0))["JAX_PLATFORMS"] == "cpu"
-    assert cluster.environ(cluster.Need(1, 0.5))["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.450"
-    whole = cluster.environ(cluster.Need(1, 1))
+    assert cluster.worker_environment(cluster.Resources(1, 0))["JAX_PLATFORMS"] == "cpu"
+    assert cluster.worker_environment(cluster.Resources(1, 0.5))["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.450"
+    whole = cluster.worker_environment(cluster.Resources(1, 1))
     assert {"JAX_PLATFORMS", "XLA_PYTHON_CLIENT_MEM_FRACTION"}.isdisjoint(whole)
     assert whole["DA_BENCH_DATA"] == os.path.abspath("data")
 
@@ -234,9 +234,9 @@ def test_a_task_waits_for_what_a_dead_worker_left(tmp_path, monkeypatch):
     with contextlib.ExitStack() as left:
         left.enter_context(locks.hold_locks([asks.lock]))
         monkeypatch.setattr(cluster.time, "sleep", lambda seconds: waits.append(seconds) or left.close())
-        monkeypatch.setattr(isolate, "make", lambda *_: None)
-        assert cluster.make(asks) is None
-    assert waits == [cluster.POLL]
+        monkeypatch.setattr(cluster, "run_in_subprocess", lambda *_: None)
+        assert cluster.run_on_node(asks) is None
+    assert waits == [cluster.POLL_SECONDS]
 
 
 def test_the_command_line_says_where(monkeypatch, tmp_path, capsys):

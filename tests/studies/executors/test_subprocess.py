@@ -1,6 +1,7 @@
 """A run in a process of its own: whatever becomes of it is recorded, and the runs after it are made."""
 
 import io
+import json
 import os
 import runpy
 import signal
@@ -17,9 +18,9 @@ from da_bench.core.locks import LockedError
 from da_bench.core.shutdown import Request
 from da_bench.methods import METHODS
 from da_bench.models import Mlp
-from da_bench.studies import options as job
+from da_bench.studies import context
 from da_bench.studies.executors import subprocess as isolate
-from da_bench.studies.executors import worker as child
+from da_bench.studies.executors import worker
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.records import Records
 from da_bench.training.step import Training
@@ -102,13 +103,13 @@ def test_what_kills_a_run_is_recorded_and_the_others_are_made(unlucky, results, 
 def test_what_takes_more_memory_than_there_is_says_so_with_its_exit_code(error, monkeypatch, capsys):
     """The other side, but for its process: what it returns and says last is what is recorded."""
 
-    def make(_):
+    def run_described(_):
         raise error
 
-    monkeypatch.setattr(child, "make", make)
-    monkeypatch.setattr(child, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "run_described", run_described)
+    monkeypatch.setattr(worker, "_end_with_parent", lambda: None)
     monkeypatch.setattr(sys, "stdin", io.StringIO("{}\n"))
-    code, last = child.main(), capsys.readouterr().err.splitlines()[-1]
+    code, last = worker.main(), capsys.readouterr().err.splitlines()[-1]
     found = isolate._outcome(code, None, last)
     assert (found.cause, found.reason) == (
         "out_of_memory",
@@ -118,18 +119,18 @@ def test_what_takes_more_memory_than_there_is_says_so_with_its_exit_code(error, 
 
 def test_a_process_that_the_system_killed_may_have_taken_too_much_memory():
     found = isolate._outcome(-signal.SIGKILL, None, "")
-    assert found == ("killed", "by signal 9, as systems do with what takes too much memory")
+    assert found == ("killed", "by signal 9, which systems send to processes that take too much memory")
 
 
 @pytest.mark.processes
 def test_a_run_that_takes_too_long_is_ended_and_made_again_when_asked_to(unlucky, results, monkeypatch):
-    monkeypatch.setattr(isolate, "GRACE", 0.2)
+    monkeypatch.setattr(isolate, "GRACE_SECONDS", 0.2)
     late = study([one(unlucky(how="sleep"))], results, timeout=6)[0]
     assert (late.result["cause"], late.result["reason"]) == ("timeout", "not done after 6 seconds")
-    monkeypatch.setattr(isolate, "apart", None)  # would fail if called
+    monkeypatch.setattr(isolate, "run_in_subprocess", None)  # would fail if called
     assert study([one(unlucky(how="sleep"))], results) == [late]
     asked = []
-    monkeypatch.setattr(isolate, "apart", lambda *_: asked.append(1) or isolate.Failure("killed", "again"))
+    monkeypatch.setattr(isolate, "run_in_subprocess", lambda *_: asked.append(1) or isolate.Failure("killed", "again"))
     assert study([one(unlucky(how="sleep"))], results, retry=True)[0].result["reason"] == "again"
     assert asked == [1]
 
@@ -137,35 +138,35 @@ def test_a_run_that_takes_too_long_is_ended_and_made_again_when_asked_to(unlucky
 def test_a_run_that_another_process_is_making_is_left_to_it(results, monkeypatch, capsys):
     """And counted once."""
 
-    def apart(run, *_):
-        if run.seed == 1:
+    def run_in_subprocess(message, *_):
+        if json.loads(message)["config"]["seed"] == 1:
             raise LockedError("process 1 holds it")
         return isolate.Failure("error", "no")
 
-    monkeypatch.setattr(isolate, "apart", apart)
+    monkeypatch.setattr(isolate, "run_in_subprocess", run_in_subprocess)
     options = da.Options(results=results, isolate=True, progress="json")
     records = da.study([one(da.methods.SourceOnly(), seed) for seed in range(3)], options).records
     assert [record.config["seed"] for record in records] == [0, 2]
     lines = capsys.readouterr().out.splitlines()
     assert '"done": 2, "running": 0, "failed": 2' in [line for line in lines if '"progress"' in line][-2]
-    assert "left to the process that is making them" in lines[-1]
+    assert "left to the process that is computing them" in lines[-1]
 
 
 def test_a_failure_is_not_recorded_where_another_process_made_the_run(results, monkeypatch):
     run = one(da.methods.SourceOnly())
 
-    def apart(*_):
+    def run_in_subprocess(*_):
         da.study([run], da.Options(results=results, progress="none"))
         return isolate.Failure("killed", "no")
 
-    monkeypatch.setattr(isolate, "apart", apart)
+    monkeypatch.setattr(isolate, "run_in_subprocess", run_in_subprocess)
     assert study([run], results)[0].result["status"] == "ok"
 
 
 def test_only_failed_runs_are_made_again(results, monkeypatch):
     """Two sweeps with `retry` at once: what the first has made meanwhile stands."""
     runs = [one(da.methods.SourceOnly(), seed) for seed in range(2)]
-    monkeypatch.setattr(isolate, "apart", lambda *_: isolate.Failure("killed", "no"))
+    monkeypatch.setattr(isolate, "run_in_subprocess", lambda *_: isolate.Failure("killed", "no"))
     study(runs, results)
     options = da.Options(results=results, progress="none", retry=True)
     before = da.study(runs, options).records
@@ -175,17 +176,17 @@ def test_only_failed_runs_are_made_again(results, monkeypatch):
 
 def test_what_another_sweep_has_made_again_meanwhile_stands(results, monkeypatch):
     """Two sweeps with `retry` list the same failed run; the second one gets its lock when the first is done."""
-    run, hold, publish, published = one(da.methods.SourceOnly()), job.hold, Records.publish, []
-    monkeypatch.setattr(isolate, "apart", lambda *_: isolate.Failure("killed", "no"))
+    run, hold, publish, published = one(da.methods.SourceOnly()), context.hold_locks, Records.publish, []
+    monkeypatch.setattr(isolate, "run_in_subprocess", lambda *_: isolate.Failure("killed", "no"))
     study([run], results)
     options = da.Options(results=results, progress="none", retry=True)
 
     def late(paths):
-        monkeypatch.setattr(job, "hold", hold)
+        monkeypatch.setattr(context, "hold_locks", hold)
         da.study([run], options)  # the other sweep
         return hold(paths)
 
-    monkeypatch.setattr(job, "hold", late)
+    monkeypatch.setattr(context, "hold_locks", late)
     monkeypatch.setattr(Records, "publish", lambda *all_: published.append(1) or publish(*all_))
     assert da.study([run], options).records[0].result["status"] == "ok"
     assert published == [1]
@@ -201,10 +202,10 @@ def test_what_ends_the_sweep_ends_it_here_too(code, kind):
 
 
 def test_lines_of_another_process_are_heard_when_they_are_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(isolate, "LISTENED", 16)
+    monkeypatch.setattr(isolate, "READ_BYTES", 16)
     heard = []
     with open(tmp_path / "printed", "w+b") as file:
-        listener = isolate._Listener(file, heard.append)
+        listener = isolate._LineReader(file, heard.append)
         for part, lines in [
             (b"one\ntw", ["one"]),
             (b"o\n", ["two"]),
@@ -213,7 +214,7 @@ def test_lines_of_another_process_are_heard_when_they_are_whole(tmp_path, monkey
             (b"\n", ["xxxx"]),
         ]:
             file.write(part), file.flush()
-            listener.listen()
+            listener.poll()
             assert heard == lines
             heard.clear()
 
@@ -240,9 +241,9 @@ def test_a_second_request_to_stop_does_not_wait(monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(isolate, "_wait", interrupted)
-    monkeypatch.setattr(isolate, "_tell", lambda *_: None)  # it waits for its orders for ever
+    monkeypatch.setattr(isolate, "_send", lambda *_: None)  # it waits for its orders for ever
     with pytest.raises(KeyboardInterrupt):
-        isolate.apart(one(da.methods.SourceOnly()), {}, None, Request())
+        isolate.run_in_subprocess(isolate.describe_run(one(da.methods.SourceOnly()), {}), None, Request())
     assert ended[0].returncode == -signal.SIGKILL
 
 
@@ -266,7 +267,7 @@ def test_a_process_whose_parent_is_gone_saves_and_ends(results):
     run = Experiment(task="moons/35", method=da.methods.SourceOnly(), model=Mlp(hidden=(4,)), training=training)
     options = {"results": results, "progress": "none", "checkpoint_seconds": 600}
     with subprocess.Popen(WORKER, stdin=subprocess.PIPE, text=True) as process:
-        isolate._tell(process, isolate.described(run, options))
+        isolate._send(process, isolate.describe_run(run, options))
         while not list(results.glob("runs/.*.lock")):
             assert process.poll() is None
             time.sleep(0.1)

@@ -12,7 +12,7 @@ from da_bench.classical import LogisticRegression
 from da_bench.core.config import UserError
 from da_bench.methods import METHODS
 from da_bench.methods.search_space import LogUniform
-from da_bench.studies import study as execute
+from da_bench.studies.planner import group_by_program
 from da_bench.studies.search import over_trials
 from da_bench.studies.search.draws import space_of
 from tests.helpers import tiny
@@ -65,7 +65,7 @@ def test_learning_rates_are_even_in_their_logarithm_and_independent_of_the_weigh
 def test_trials_differ_in_float_fields_alone_and_are_one_group_for_all_seeds(name):
     found = trials(experiment(METHODS[name]()), 4)
     assert len({jax.tree.structure((one.method, one.training)) for one in found}) == 1
-    (group,) = execute._groups(da.over_seeds(found, 2))  # of which test_cli counts the programs
+    (group,) = group_by_program(da.over_seeds(found, 2))  # of which test_cli counts the programs
     assert len(group) == 8
 
 

@@ -9,10 +9,10 @@ import pytest
 
 import da_bench as da
 from da_bench.core.config import UserError
-from da_bench.reporting.tables.searches import score_of
-from da_bench.studies import options as job
+from da_bench.studies import data as study_data
+from da_bench.studies.results import Results
+from da_bench.studies.score import rule_score
 from da_bench.studies.search import Budget, adaptive, tpe
-from da_bench.studies.study import Results
 from tests.helpers import fake, tiny
 
 SOURCE_ONLY = da.Experiment(
@@ -68,7 +68,7 @@ def test_what_is_told_is_the_mean_over_seeds_of_the_best_score(optuna, asked, tm
     adaptive(SOURCE_ONLY, budget(tmp_path, trials=3))
     lines = [json.loads(line) for line in (tmp_path / "search.log").read_text().splitlines()]
     told = [line["values"][0] for line in lines if line.get("values")]
-    means = [np.mean([score_of(answer(one), "im") for one in asked[0][i : i + 2]]) for i in (0, 2, 4)]
+    means = [np.mean([rule_score(answer(one), "im") for one in asked[0][i : i + 2]]) for i in (0, 2, 4)]
     assert told == pytest.approx(means)
 
 
@@ -113,7 +113,7 @@ def test_it_looks_where_scores_are_good(optuna, asked, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_is_real(optuna, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "load", lambda name, root=None, view=None: tiny.task(name))
+    monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
     one = da.Experiment(task="moons/35", method=da.methods.SourceOnly(), model=tiny.MODEL, training=tiny.TRAINING)
     found = adaptive(one, budget(tmp_path, trials=4, batch=2), da.Options(results=tmp_path, progress="none"))
     assert len({record.id for record in found.records}) == 8
