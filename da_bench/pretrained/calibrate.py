@@ -1,6 +1,6 @@
-"""Statistics for batch normalisation that a file has without them, as it was made part of the convolutions."""
+"""Estimate statistics of batch normalisation for files that have none because they were folded into convolutions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,83 +8,90 @@ import jax
 import numpy as np
 
 from da_bench.core.config import UserError
-from da_bench.core.trees import unflatten
+from da_bench.core.trees import KeyPath, unflatten
 from da_bench.core.types import Array, Tree
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import forward
 from da_bench.models.backbone import Backbone
-from da_bench.pretrained.convert import Paths
+from da_bench.pretrained.convert import Arrays
 from da_bench.pretrained.example_images import BATCH_SIZE, batches
 
-MOST = 512  # images, evenly spread over those that there are
-Moments = dict[tuple[str, ...], tuple[Array, Array]]  # of what enters a normalisation: means and squares [channels]
+MAX_IMAGES = 512  # chosen at equal distances if there are more
+COLLECTIONS = {"scale": "params", "bias": "params", "mean": "batch_stats", "var": "batch_stats"}
+Moments = dict[KeyPath, tuple[Array, Array]]  # by layer: mean and mean square [channels] of a normalisation's input
 
 
 def calibrate_batch_norm(
-    model: Backbone, arrays: Mapping[tuple[str, ...], np.ndarray], view: View, files: Sequence[Path]
-) -> Paths:
-    """The arrays, batch normalisation with the statistics of its inputs for the images `files`.
+    model: Backbone, arrays: Mapping[KeyPath, np.ndarray], view: View, files: Sequence[Path]
+) -> Arrays:
+    """Give every batch normalisation the statistics of its inputs for some images, without changing its map.
 
-    A normalisation is the map a x + c of each channel, a = scale / sqrt(variance + epsilon), c = bias - mean a. With
-    other statistics m, v it is the same map if scale = a sqrt(v + epsilon), bias = c + a m: evaluation stays as it
-    was, and training, which takes the statistics of a batch, goes on from nearly the same function.
+    In evaluation a normalisation is the map a x + c of each channel, with a = scale / sqrt(variance + epsilon) and
+    c = bias - mean a. For statistics m and v it is the same map with scale = a sqrt(v + epsilon) and bias = c + a m. So
+    evaluation stays as it was. Training uses the statistics of a batch and starts from nearly the same function.
+
+    Args:
+        model: the network.
+        arrays: its arrays by path.
+        view: how images are prepared.
+        files: image files; at most `MAX_IMAGES` are used.
+
+    Returns:
+        All arrays by path, those of batch normalisations changed.
 
     Raises:
-        UserError: an image cannot be read, or there are fewer than fill one batch.
+        UserError: an image cannot be read, or there are fewer than one batch.
     """
     if len(files) < BATCH_SIZE:
         raise UserError(
             f"{len(files)} images are too few for statistics of batch normalisation: give {BATCH_SIZE} or more"
         )
-    chosen = [
-        files[i] for i in np.linspace(0, len(files) - 1, min(MOST, len(files)) // BATCH_SIZE * BATCH_SIZE).astype(int)
-    ]
-    tree = unflatten(arrays)
-    params, stats = tree.pop("params"), tree
-    epsilons: dict[tuple[str, ...], float] = {}
-    observe = jax.jit(lambda p, s, x: _moments(model, (p, s), evaluation_input(view, x), epsilons))
-    found = _mean(observe(params, stats, stored) for stored in batches(view, chosen))
-    made = dict(arrays)
-    for path, (mean, square) in found.items():
-        made |= _with(path, arrays, (mean, square - mean**2), epsilons[path])
-    return made
+    count = min(MAX_IMAGES, len(files)) // BATCH_SIZE * BATCH_SIZE
+    chosen = [files[i] for i in np.linspace(0, len(files) - 1, count).astype(int)]
+    stats = unflatten(arrays)
+    params = stats.pop("params")
+    epsilons: dict[KeyPath, float] = {}
+    observe = jax.jit(lambda p, s, x: _input_moments(model, p, s, evaluation_input(view, x), epsilons))
+    moments = _average(observe(params, stats, images) for images in batches(view, chosen))
+    calibrated = dict(arrays)
+    for layer, (mean, square) in moments.items():
+        calibrated |= _replace_statistics(layer, arrays, mean, square - mean**2, epsilons[layer])
+    return calibrated
 
 
-def _moments(
-    model: Backbone, weights: tuple[Tree, Tree], inputs: Array, epsilons: dict[tuple[str, ...], float]
+def _input_moments(
+    model: Backbone, params: Tree, stats: Tree, inputs: Array, epsilons: dict[KeyPath, float]
 ) -> Moments:
-    """Of one batch; epsilons are noted on the way."""
+    """Moments of the inputs of all batch normalisations for one batch. Their epsilons are stored in `epsilons`."""
     import flax.linen as nn
 
-    found: Moments = {}
+    moments: Moments = {}
 
-    def watched(call: Any, arguments: Any, named: Any, context: Any) -> Any:
+    def record(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
         if context.method_name == "__call__" and "BatchNorm" in type(context.module).__name__:
-            entering = arguments[0].reshape(-1, arguments[0].shape[-1])
-            found[context.module.path] = entering.mean(axis=0), (entering**2).mean(axis=0)
+            rows = arguments[0].reshape(-1, arguments[0].shape[-1])
+            moments[context.module.path] = rows.mean(axis=0), (rows**2).mean(axis=0)
             epsilons[context.module.path] = context.module.epsilon
-        return call(*arguments, **named)
+        return call(*arguments, **keywords)
 
-    with nn.intercept_methods(watched):
-        forward(model, *weights, inputs)
-    return found
-
-
-def _mean(each: Iterator[Moments]) -> dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]]:
-    """Over batches of one size."""
-    whole = [jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), one) for one in each]
-    return jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *whole)
+    with nn.intercept_methods(record):
+        forward(model, params, stats, inputs)
+    return moments
 
 
-def _with(
-    path: tuple[str, ...], arrays: Mapping[tuple[str, ...], np.ndarray], statistics: tuple[Any, Any], epsilon: float
-) -> Paths:
-    """The same map with other statistics."""
-    places = {name: (kind, *path, name) for name, kind in KINDS.items()}
-    scale, bias, mean, variance = (arrays[place].astype(np.float64) for place in places.values())
-    slope, (m, v) = scale / np.sqrt(variance + epsilon), statistics
-    made = (slope * np.sqrt(v + epsilon), bias - mean * slope + slope * m, m, v)
-    return {place: np.asarray(one, np.float32) for place, one in zip(places.values(), made, strict=True)}
+def _average(batch_moments: Iterable[Moments]) -> dict[KeyPath, tuple[np.ndarray, np.ndarray]]:
+    """Average moments over batches of equal size, in float64."""
+    trees = [jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), moments) for moments in batch_moments]
+    return jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *trees)
 
 
-KINDS = {"scale": "params", "bias": "params", "mean": "batch_stats", "var": "batch_stats"}
+def _replace_statistics(
+    layer: KeyPath, arrays: Mapping[KeyPath, np.ndarray], new_mean: np.ndarray, new_variance: np.ndarray, epsilon: float
+) -> Arrays:
+    """Arrays of the layer that compute the same map with other statistics."""
+    paths = [(collection, *layer, name) for name, collection in COLLECTIONS.items()]
+    scale, bias, mean, variance = (arrays[path].astype(np.float64) for path in paths)
+    slope = scale / np.sqrt(variance + epsilon)
+    new_scale, new_bias = slope * np.sqrt(new_variance + epsilon), bias - mean * slope + slope * new_mean
+    values = (new_scale, new_bias, new_mean, new_variance)
+    return {path: np.asarray(value, np.float32) for path, value in zip(paths, values, strict=True)}

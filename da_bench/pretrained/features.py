@@ -1,7 +1,8 @@
-"""The feature store: what a pretrained trunk makes of every image of a domain, computed once and kept.
+"""The feature store: features that a pretrained trunk extracts from the images of a domain, computed once and kept.
 
-A store's folder holds features.npy (float32 [n, d], rows in the order of the images) and store.json (its sha256). It
-is made in a draft, chunk by chunk, each a file of its own that is there whole or not at all: what was killed goes on.
+A folder of the store holds features.npy (float32 [n, d], rows in the order of the images) and store.json (its sha256).
+It is built as a draft in chunks. Each chunk is a file that is written atomically, so an interrupted extraction resumes
+where it stopped.
 """
 
 import dataclasses
@@ -16,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench import pretrained as weights
 from da_bench.core.config import UserError, as_dict
 from da_bench.core.locks import hold_locks
 from da_bench.core.progress import bar
@@ -26,154 +26,187 @@ from da_bench.core.types import Array, Domain, Splits, Task, Tree
 from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View, evaluation_input
 from da_bench.models import Network, forward
+from da_bench.pretrained.networks import backbone, check_network, initial_variables
 
-CHUNK = 32  # images in one pass: what a network of 224 pixels keeps of more leaves a CPU's caches
+CHUNK = 32  # images in one pass; activations of more images of 224 pixels do not fit into a CPU's caches
 FEATURES, SUMMARY = "features.npy", "store.json"
 REMEDY = "free some space or grant permission to write there, or set DA_BENCH_CACHE to another folder"
 
 
 class IdentityKey:
-    """A thing, by which one it is: what was made of it once is not looked for again."""
+    """Wraps an object so that a cache compares it by identity, not by its content."""
 
-    def __init__(self, thing: Any) -> None:
-        self.thing = thing
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
     def __hash__(self) -> int:
-        return id(self.thing)
+        return id(self.value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, IdentityKey) and self.thing is other.thing
+        return isinstance(other, IdentityKey) and self.value is other.value
 
 
 class FeatureExtractor(NamedTuple):
-    """What makes features of images: the name of imported weights, and how images are seen."""
+    """A pretrained trunk and its view of images.
+
+    Attributes:
+        weights: name of imported weights.
+        view: how images are prepared; its augmentation is not used.
+    """
 
     weights: str
     view: View
 
 
-def extract_features(task: Task, trunk: FeatureExtractor) -> Task:
-    """The task with float32 features [n, d] in place of its images [n, side, side, 3].
+def extract_features(task: Task, extractor: FeatureExtractor) -> Task:
+    """Replace the images of a task [n, side, side, 3] by features, float32 [n, d].
 
-    Its fingerprint is of the images and of the trunk, so equal on every machine, as rounding is not.
+    The fingerprint of the result is computed from the images and the extractor, not from the features. So it is the
+    same on every machine, although roundings are not.
 
     Raises:
-        UserError: the inputs are no images; there are no such weights, or they are for another view; a store is
-            damaged. StorageError: it cannot be written to.
+        UserError: the inputs are not images; there are no such weights, or they are for another view; the store is
+            damaged.
+        StorageError: the store cannot be written to.
     """
 
-    def of(domain: Domain) -> Domain:
+    def extract(domain: Domain) -> Domain:
         rows = domain.inputs if isinstance(domain.inputs, Rows) else Rows(domain.inputs, np.arange(len(domain.labels)))
-        inputs: Any = Rows(stored_features(IdentityKey(rows.array), trunk, task.name), rows.index)
+        inputs: Any = Rows(stored_features(IdentityKey(rows.array), extractor, task.name), rows.index)
         return Domain(inputs, domain.labels)
 
-    source, target = (Splits(*map(of, splits)) for splits in (task.source, task.target))
-    return dataclasses.replace(with_features_origin(task, trunk), source=source, target=target)
+    source, target = (Splits(*map(extract, splits)) for splits in (task.source, task.target))
+    return dataclasses.replace(with_features_origin(task, extractor), source=source, target=target)
 
 
-def with_features_origin(task: Task, trunk: FeatureExtractor) -> Task:
-    """The task with the fingerprint of its features, but images as inputs: for what looks at labels alone."""
-    return dataclasses.replace(
-        task, origin=hashlib.sha256(f"{task.fingerprint} {_described(trunk)}".encode()).hexdigest()
-    )
+def with_features_origin(task: Task, extractor: FeatureExtractor) -> Task:
+    """Give the task the fingerprint of its features, but keep the images. Enough for code that reads labels alone."""
+    description = f"{task.fingerprint} {_describe(extractor)}"
+    return dataclasses.replace(task, origin=hashlib.sha256(description.encode()).hexdigest())
 
 
 @functools.lru_cache(maxsize=8)
-def stored_features(of: IdentityKey, trunk: FeatureExtractor, name: str) -> np.ndarray:
-    """Features [n, d] of images [n, side, side, 3] uint8, from the store, or computed and put there.
+def stored_features(images: IdentityKey, extractor: FeatureExtractor, name: str) -> np.ndarray:
+    """Features of images, from the store or computed and added to it.
 
-    name: of what they belong to, for the progress bar.
-    """
-    images = of.thing
-    if images.ndim != 4 or images.dtype != np.uint8:
-        raise UserError(f"features are made of images, which the inputs of '{name}' are not: leave `features` out")
-    network, params, stats = _network(trunk)
-    width = jax.eval_shape(lambda x: forward(network, params, stats, x)[0], _example(trunk.view)).features.shape[1]
+    Args:
+        images: holds uint8 [n, side, side, 3].
+        extractor: the trunk.
+        name: of the task, for the progress bar and error messages.
 
-    def make(folder: Path) -> None:
-        _make(folder, images, _chunks(images, trunk, (network, params, stats)), f"{name}: {trunk.weights}")
-
-    return cached_array(_key(images, trunk), (len(images), width), make)
-
-
-def cached_array(key: str, shape: tuple[int, int], make: Callable[[Path], None]) -> np.ndarray:
-    """Float32 [n, d] of this shape from the store's folder `key`, which `make` fills where there is none, see `put`.
+    Returns:
+        float32 [n, d], read-only.
 
     Raises:
-        UserError: it is damaged. StorageError: it cannot be written to.
+        UserError, StorageError: see `extract_features`.
+    """
+    pixels = images.value
+    if pixels.ndim != 4 or pixels.dtype != np.uint8:
+        raise UserError(f"`features` need images, but the inputs of '{name}' are not images: leave `features` out")
+    network, params, stats = _load_network(extractor)
+    example = _example(extractor.view)
+    width = jax.eval_shape(lambda x: forward(network, params, stats, x)[0], example).features.shape[1]
+
+    def fill(folder: Path) -> None:
+        label = f"{name}: {extractor.weights}"
+        _extract_in_chunks(folder, pixels, _chunk_extractor(pixels, extractor.view, network, params, stats), label)
+
+    return cached_array(_key(pixels, extractor), (len(pixels), width), fill)
+
+
+def cached_array(key: str, shape: tuple[int, int], fill: Callable[[Path], None]) -> np.ndarray:
+    """Read an array from the store; compute it first if it is not there.
+
+    Args:
+        key: name of the folder in the store.
+        shape: [n, d] that the array must have.
+        fill: creates the folder that it is given, by `write_array`.
+
+    Returns:
+        float32 [n, d], read-only.
+
+    Raises:
+        UserError: the array is damaged.
+        LockedError: another process is computing it.
+        StorageError: the store cannot be written to.
     """
     folder = cache_folder("features") / key
     with storage_errors(f"store features in '{folder.parent}'", REMEDY):
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not (folder / SUMMARY).is_file():
             with hold_locks([folder.with_name(f"{folder.name}.lock")]):
-                make(folder)
+                if not (folder / SUMMARY).is_file():  # another process may have finished meanwhile
+                    fill(folder)
         return _read(folder, shape)
 
 
-def _described(trunk: FeatureExtractor) -> str:
-    seen = {**as_dict(trunk.view), "augment": "none"}
-    return json.dumps([trunk.weights, seen], sort_keys=True)
+def write_array(folder: Path, array: np.ndarray) -> None:
+    """Create a folder of the store, which appears at once and complete, with a float32 array [n, d]."""
+    draft = _draft(folder)
+    _save(draft / FEATURES, array)
+    summary = {"shape": array.shape, "sha256": hashlib.sha256(array.data).hexdigest()}
+    write_atomic(draft / SUMMARY, json.dumps(summary), REMEDY)
+    for chunk in draft.glob("[0-9]*.npy"):
+        chunk.unlink()
+    publish_folder(draft, folder)
 
 
-def _key(images: Array, trunk: FeatureExtractor) -> str:
-    digest = hashlib.sha256(_described(trunk).encode())
+def _describe(extractor: FeatureExtractor) -> str:
+    view = {**as_dict(extractor.view), "augment": "none"}
+    return json.dumps([extractor.weights, view], sort_keys=True)
+
+
+def _key(images: Array, extractor: FeatureExtractor) -> str:
+    digest = hashlib.sha256(_describe(extractor).encode())
     digest.update(f"{images.shape}".encode())
     for start in range(0, len(images), CHUNK):
         digest.update(np.ascontiguousarray(images[start : start + CHUNK]).data)
-    return f"{trunk.weights}-{digest.hexdigest()[:16]}"
+    return f"{extractor.weights}-{digest.hexdigest()[:16]}"
 
 
-def _network(trunk: FeatureExtractor) -> tuple[Network, Tree, Tree]:
-    """The published network up to its own features, with its arrays."""
-    network = weights.backbone(trunk.weights)
-    weights.check_network(network, trunk.view)
-    begun = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), _example(trunk.view))
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), dict(begun))
-    tree = merge_pretrained(zeros, weights.initial_variables(network))
-    return network, tree.pop("params"), tree
+def _load_network(extractor: FeatureExtractor) -> tuple[Network, Tree, Tree]:
+    """The published network up to its own features, its parameters and statistics."""
+    network = backbone(extractor.weights)
+    check_network(network, extractor.view)
+    example = _example(extractor.view)
+    shapes = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), example)
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), dict(shapes))
+    stats = merge_pretrained(zeros, initial_variables(network))
+    return network, stats.pop("params"), stats
 
 
 def _example(view: View) -> Any:
     return jax.ShapeDtypeStruct((1, view.pixels, view.pixels, 3), jnp.float32)
 
 
-def _chunks(images: Array, trunk: FeatureExtractor, made: tuple[Network, Tree, Tree]) -> Callable[[int], np.ndarray]:
-    """A function of the first row: features of the chunk that begins there."""
-    network, params, stats = made
+def _chunk_extractor(
+    images: Array, view: View, network: Network, params: Tree, stats: Tree
+) -> Callable[[int], np.ndarray]:
+    """A function that computes the features of the chunk of images that starts at a row."""
 
     @jax.jit
     def features(params: Tree, stats: Tree, chunk: Array) -> Array:
-        return forward(network, params, stats, evaluation_input(trunk.view, chunk))[0].features
+        return forward(network, params, stats, evaluation_input(view, chunk))[0].features
 
     params, stats = jax.device_put((params, stats))
 
-    def of(start: int) -> np.ndarray:
+    def extract(start: int) -> np.ndarray:
         rows = np.asarray(images[start : start + CHUNK])
-        padded = np.concatenate([rows, np.repeat(rows[-1:], CHUNK - len(rows), axis=0)])  # one program for all chunks
+        # the last chunk is filled up, so that one compiled program serves all chunks
+        padded = np.concatenate([rows, np.repeat(rows[-1:], CHUNK - len(rows), axis=0)])
         return np.asarray(features(params, stats, padded)[: len(rows)], np.float32)
 
-    return of
+    return extract
 
 
-def _make(folder: Path, images: Array, features_from: Callable[[int], np.ndarray], name: str) -> None:
-    """Fill a draft with chunks, those that are not there yet, and put them in place as one array."""
+def _extract_in_chunks(folder: Path, images: Array, extract: Callable[[int], np.ndarray], label: str) -> None:
+    """Compute the chunks that the draft lacks, then publish all as one array."""
     draft = _draft(folder)
-    places = [(start, draft / f"{start:08}.npy") for start in range(0, len(images), CHUNK)]
-    for start, place in bar([one for one in places if not one[1].exists()], name, f"x {CHUNK} images"):
-        _save(place, features_from(start))
-    write_array(folder, np.concatenate([np.load(place, allow_pickle=False) for _, place in places]))
-
-
-def write_array(folder: Path, whole: np.ndarray) -> None:
-    """Make a store's folder of a float32 array [n, d], at once for all who look."""
-    draft = _draft(folder)
-    _save(draft / FEATURES, whole)
-    summary = {"shape": whole.shape, "sha256": hashlib.sha256(whole.data).hexdigest()}
-    write_atomic(draft / SUMMARY, json.dumps(summary), REMEDY)
-    for chunk in draft.glob("[0-9]*.npy"):
-        chunk.unlink()
-    publish_folder(draft, folder)
+    chunks = {start: draft / f"{start:08}.npy" for start in range(0, len(images), CHUNK)}
+    missing = [start for start, path in chunks.items() if not path.exists()]
+    for start in bar(missing, label, f"x {CHUNK} images"):
+        _save(chunks[start], extract(start))
+    write_array(folder, np.concatenate([np.load(path, allow_pickle=False) for path in chunks.values()]))
 
 
 def _draft(folder: Path) -> Path:
@@ -190,12 +223,12 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        whole = np.load(folder / FEATURES, allow_pickle=False)
-        if whole.shape != shape or hashlib.sha256(whole.data).hexdigest() != summary["sha256"]:
-            raise ValueError(f"{FEATURES} is not the one that {SUMMARY} was written for")
+        array = np.load(folder / FEATURES, allow_pickle=False)
+        if array.shape != shape or hashlib.sha256(array.data).hexdigest() != summary["sha256"]:
+            raise ValueError(f"{FEATURES} does not match {SUMMARY}")
     except (EOFError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"the features '{folder}' are damaged ({error}): delete that folder, and they are made anew"
+            f"the features '{folder}' are damaged ({error}): delete that folder, and they are computed again"
         ) from None
-    whole.flags.writeable = False
-    return whole
+    array.flags.writeable = False
+    return array

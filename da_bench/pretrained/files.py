@@ -1,34 +1,48 @@
-"""What all readers of weights share: reading a file whole, and the words in which it is refused."""
+"""Reading files of weights in one piece, and the error messages that all readers share."""
 
 from pathlib import Path
 
 from da_bench.core.config import UserError
 
-MOST_BYTES = 2**33  # of one file: larger than any network here, smaller than what would fill a machine
+MAX_BYTES = 2**33  # more than any network here needs, less than what would exhaust a machine's memory
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a file that is missing, unreadable, a folder, empty or larger than `MAX_BYTES`.
+
+    Raises:
+        UserError: it is one of these.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error), "give the path of a readable file") from None
+    if size > MAX_BYTES:
+        raise unusable(path, f"it has more than {MAX_BYTES:,} bytes", "give a file with the weights of one network")
+    if not size:
+        raise damaged(path, "it is empty")
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file of weights.
+    """Content of a file of weights.
 
     Raises:
-        UserError: not there, not readable, a folder, empty or larger than `MOST_BYTES`.
+        UserError: see `check_readable`.
     """
+    check_readable(path)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise unusable(path, f"it holds more than {MOST_BYTES:,} bytes", "give a file of one network's weights")
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise unusable(path, error.strerror or str(error), "give the path of a readable file") from None
-    if not content:
-        raise damaged(path, "it is empty")
-    return content
 
 
 def unusable(path: Path, fault: str, remedy: str) -> UserError:
-    """The refusal of a file."""
+    """The error for a file that cannot be used."""
     return UserError(f"cannot use the weights '{path}': {fault}; {remedy}")
 
 
 def damaged(path: Path, fault: str) -> UserError:
-    """The refusal of a file that is not as it was published."""
-    return unusable(path, f"it is truncated or damaged ({fault})", "get it again, and compare its sha256")
+    """The error for a file that is not as it was published."""
+    return unusable(path, f"it is truncated or damaged ({fault})", "download it again and compare its sha256")

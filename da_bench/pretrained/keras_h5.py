@@ -1,7 +1,7 @@
-"""Keras' `.h5` files: the arrays of each layer. Read as HDF5, never as a model.
+"""Reader of Keras' `.h5` files: the arrays of each layer, read as HDF5 and never as a model.
 
-Only what lies in the file itself is read: arrays that are there in full, reached by hard links. A link to another name
-or file, numbers kept elsewhere, compressed ones or Python objects are refused.
+Only arrays that the file itself holds in full, reached by hard links, are read. Links to other names or files, external
+storage, compressed arrays and Python objects are refused.
 """
 
 import re
@@ -12,32 +12,38 @@ from typing import Any
 import numpy as np
 
 from da_bench.core.config import UserError
-from da_bench.pretrained.files import damaged, read_bytes, unusable
+from da_bench.pretrained.files import check_readable, damaged, unusable
 
-OLD = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # of Keras 1
+KERAS_1_NAMES = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}
+Keys = tuple[str, ...]  # names of groups from the root of the file, and of a dataset at the end
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file, called "layer/array": "conv1/kernel", "fire2/squeeze1x1/bias", "bn1/moving_variance".
+    """Read the arrays of a file.
+
+    Returns:
+        Arrays by "layer/array": "conv1/kernel", "fire2/squeeze1x1/bias", "bn1/moving_variance".
 
     Raises:
-        UserError: it is no HDF5 file, truncated or damaged, or holds something else than arrays; h5py is not there.
+        UserError: the file is not HDF5, truncated, damaged, or holds something else than arrays; or h5py is missing.
     """
-    h5py, size = require_h5py(), len(read_bytes(path))
+    h5py = require_h5py()
+    check_readable(path)
+    size = path.stat().st_size
     try:
         with h5py.File(path, "r") as file:
-            found = {name: _array(one, size, path) for name, one in _arrays(file, (), path, set())}
+            arrays = {name: _array(dataset, size, path) for name, dataset in _datasets(file, (), path, set())}
     except UserError:
         raise
-    except Exception as error:  # h5py raises many kinds on damaged files
+    except Exception as error:  # h5py raises many kinds of errors on damaged files
         raise damaged(path, f"{error or type(error).__name__}") from None
-    if not found:
+    if not arrays:
         raise unusable(path, "it holds no arrays", "give the file of weights, not that of the network's configuration")
-    return found
+    return arrays
 
 
 def require_h5py() -> Any:
-    """The package that reads HDF5.
+    """Import h5py.
 
     Raises:
         UserError: it is not installed.
@@ -51,55 +57,63 @@ def require_h5py() -> Any:
     return h5py
 
 
-def _arrays(group: Any, path: tuple[str, ...], file: Path, seen: set[Any]) -> Iterator[tuple[str, Any]]:
-    """Every array below a group, by its short name; seen: the groups' places in the file, and those names."""
+def _datasets(group: Any, keys: Keys, path: Path, seen: set[Any]) -> Iterator[tuple[str, Any]]:
+    """All datasets below a group, with their short names.
+
+    Args:
+        group: of HDF5.
+        keys: of the group.
+        path: of the file, for error messages.
+        seen: addresses of groups and names of datasets so far, to refuse cycles and duplicates.
+    """
     import h5py
 
-    _once(h5py.h5o.get_info(group.id).addr, path, file, seen)
+    _refuse_duplicate(h5py.h5o.get_info(group.id).addr, keys, path, seen)
     for key in group:
-        here = *path, key
+        child_keys = *keys, key
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise _refused(file, here, "is a link to something else")
-        item = group[key]
-        if isinstance(item, h5py.Group):
-            yield from _arrays(item, here, file, seen)
-        elif isinstance(item, h5py.Dataset):
-            _once(short(here), here, file, seen)
-            yield short(here), item
+            raise _refused(path, child_keys, "is a link to something else")
+        child = group[key]
+        if isinstance(child, h5py.Group):
+            yield from _datasets(child, child_keys, path, seen)
+        elif isinstance(child, h5py.Dataset):
+            name = short_name(child_keys)
+            _refuse_duplicate(name, child_keys, path, seen)
+            yield name, child
         else:
-            raise _refused(file, here, f"is a {type(item).__name__}, neither group nor array")
+            raise _refused(path, child_keys, f"is a {type(child).__name__}, neither group nor array")
 
 
-def _once(thing: Any, path: tuple[str, ...], file: Path, seen: set[Any]) -> None:
-    if thing in seen:
-        raise damaged(file, f"'{'/'.join(path)}' is there twice")
-    seen.add(thing)
+def _refuse_duplicate(identity: Any, keys: Keys, path: Path, seen: set[Any]) -> None:
+    if identity in seen:
+        raise damaged(path, f"'{'/'.join(keys)}' is in it twice")
+    seen.add(identity)
 
 
-def _refused(file: Path, path: tuple[str, ...], fault: str) -> UserError:
-    return unusable(file, f"'{'/'.join(path)}' in it {fault}", "give a file as Keras' save_weights writes it")
+def _refused(path: Path, keys: Keys, fault: str) -> UserError:
+    return unusable(path, f"'{'/'.join(keys)}' in it {fault}", "give a file written by Keras' save_weights")
 
 
-def _array(item: Any, size: int, file: Path) -> np.ndarray:
-    """The array of a dataset whose bytes are all in the file, as they are."""
-    path = tuple(item.name.strip("/").split("/"))
-    if item.dtype.kind not in "fiu":
-        raise _refused(file, path, f"holds {item.dtype}, not numbers")
-    if item.external or item.is_virtual:
-        raise _refused(file, path, "has its numbers in another file")
-    if item.id.get_create_plist().get_nfilters():
-        raise _refused(file, path, "is compressed")
-    if item.nbytes > size or item.id.get_storage_size() != item.nbytes:
-        raise damaged(file, f"'{item.name}' of shape {item.shape} is not in it in full")
-    return np.asarray(item[()])
+def _array(dataset: Any, size: int, path: Path) -> np.ndarray:
+    """Array of a dataset whose bytes are all in a file of `size` bytes, uncompressed."""
+    keys = tuple(dataset.name.strip("/").split("/"))
+    if dataset.dtype.kind not in "fiu":
+        raise _refused(path, keys, f"holds {dataset.dtype}, not numbers")
+    if dataset.external or dataset.is_virtual:
+        raise _refused(path, keys, "has its numbers in another file")
+    if dataset.id.get_create_plist().get_nfilters():
+        raise _refused(path, keys, "is compressed")
+    if dataset.nbytes > size or dataset.id.get_storage_size() != dataset.nbytes:
+        raise damaged(path, f"'{dataset.name}' of shape {dataset.shape} is not in it in full")
+    return np.asarray(dataset[()])
 
 
-def short(path: tuple[str, ...]) -> str:
-    """The name of an array from its path.
+def short_name(keys: Keys) -> str:
+    """Name of an array, "layer/array", from its keys.
 
-    A layer's group holds the array's full name, which begins with the layer's own again, at times numbered:
+    The group of a layer holds the array's full name, which begins with the layer's own name again, sometimes numbered:
     "conv1/conv1_3/kernel:0", "fire2/squeeze1x1/fire2/squeeze1x1_3/kernel:0", or in Keras 1 "conv1/conv1_W_1:0".
     """
-    own = path[: max(1, (len(path) - 1) // 2)]
-    array = re.sub(r"(_\d+)?(:0)?$", "", path[-1]).removeprefix(f"{own[-1]}_")
-    return "/".join((*own, OLD.get(array, array)))
+    layer = keys[: max(1, (len(keys) - 1) // 2)]
+    array = re.sub(r"(_\d+)?(:0)?$", "", keys[-1]).removeprefix(f"{layer[-1]}_")
+    return "/".join((*layer, KERAS_1_NAMES.get(array, array)))

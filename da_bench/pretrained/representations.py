@@ -1,8 +1,7 @@
-"""Marginalised stacked denoising autoencoders: inputs of both domains beside what removes corruption from them.
+"""Marginalised stacked denoising autoencoders (mSDA), a representation learned without labels.
 
-What a layer learns has a closed form, from inputs alone: no label takes part. It is learned from the rows that train
-and those that are held out, of both domains; from a test row only where the protocol has it train. The representation
-is kept in the feature store.
+Each layer has a closed-form solution computed from inputs alone. It is learned from the training and validation rows
+of both domains; test rows take part only if the protocol trains on them. Representations are kept in the feature store.
 """
 
 import dataclasses
@@ -16,23 +15,29 @@ import numpy as np
 from pydantic import Field
 
 from da_bench.core.config import Count, UserError, as_dict, setting
-from da_bench.core.types import Domain, Splits, Task
+from da_bench.core.types import Splits, Task
 from da_bench.data.lazy_arrays import Rows, pool
 from da_bench.pretrained.features import IdentityKey, cached_array, write_array
 
-RIDGE = 1e-5  # added to the diagonal but for the constant's place, as the authors do: a word that is in no row has a 0
-WIDEST = 10_000  # inputs a row: a layer solves a system of so many unknowns
+# Added to the diagonal, except for the constant feature, as in the authors' code: a word that occurs in no row would
+# make the matrix singular.
+RIDGE = 1e-5
+MAX_FEATURES = 10_000  # a layer solves a linear system with this many unknowns
 
 
 @setting
 class Msda:
-    """The representation [n, (layers + 1) d] of inputs [n, d]: they themselves, and what each layer makes of them.
+    """Representation [n, (layers + 1) d] of inputs [n, d]: the inputs and the output of every layer.
 
-    A layer is tanh(W [h, 1]) of the one before, W being what best takes its rows out of copies in which each value is 0
-    with probability `corruption`: least squares over endless copies, W = P Q^-1.
+    A layer maps h to tanh(W [h, 1]). W minimises the expected squared error of reconstructing rows from copies in which
+    every value is set to 0 with probability `corruption`. In the limit of infinitely many copies W = P Q^-1.
+
+    Attributes:
+        layers: number of layers; default as in Ganin et al.
+        corruption: probability in (0, 1); default as in Ganin et al.
 
     References: Chen, Xu, Weinberger and Sha, Marginalized Denoising Autoencoders for Domain Adaptation, ICML 2012.
-    arXiv:1206.4683, Eqs. 5-7 and Algorithm 1; five layers and 0.5 as in Ganin et al., JMLR 2016, Section 5.1.4.
+        arXiv:1206.4683, Eqs. 5-7 and Algorithm 1. Defaults: Ganin et al., JMLR 2016, Section 5.1.4.
     """
 
     layers: Count = 5
@@ -40,70 +45,90 @@ class Msda:
 
 
 def denoiser(rows: np.ndarray, corruption: float) -> np.ndarray:
-    """W^T [d + 1, d] of float64 rows x [n, d], which has the least expected sum of |x - W [x~, 1]|^2.
+    """Weights of one mSDA layer: the W with the least expected sum of |x - W [x~, 1]|^2.
 
-    x~ is x with each value 0 with probability `corruption`, independently; a ridge of `RIDGE` on all but the constant.
-    With S = X~^T X~ over [x, 1] and q the chance that a value stays, 1 for the constant: Q_ij = S_ij q_i q_j, Q_ii =
-    S_ii q_i, P_ij = S_ij q_j.
+    x~ is x with each value set to 0 with probability `corruption`, independently. A ridge of `RIDGE` is added for all
+    features but the constant. With S = X~^T X~ over rows [x, 1], and q the probability that a value is kept (1 for the
+    constant): Q_ij = S_ij q_i q_j, Q_ii = S_ii q_i and P_ij = S_ij q_j.
+
+    Args:
+        rows: x, float64 [n, d].
+        corruption: probability in (0, 1).
+
+    Returns:
+        W^T, float64 [d + 1, d].
     """
     import scipy.linalg
 
     rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-    stays = np.full(rows.shape[1], 1 - corruption)
-    stays[-1] = 1
+    keep = np.full(rows.shape[1], 1 - corruption)
+    keep[-1] = 1
     scatter = rows.T @ rows
-    diagonal = np.diag(scatter) * stays + RIDGE
+    diagonal = np.diag(scatter) * keep + RIDGE
     diagonal[-1] -= RIDGE
-    wanted = scatter[:, :-1] * stays[:, None]
-    scatter *= np.outer(stays, stays)
-    np.fill_diagonal(scatter, diagonal)
-    found: np.ndarray = scipy.linalg.solve(scatter, wanted, assume_a="pos", overwrite_a=True, overwrite_b=True)
-    return found
+    p = scatter[:, :-1] * keep[:, None]
+    q = scatter
+    q *= np.outer(keep, keep)
+    np.fill_diagonal(q, diagonal)
+    weights: np.ndarray = scipy.linalg.solve(q, p, assume_a="pos", overwrite_a=True, overwrite_b=True)
+    return weights
 
 
-def stacked(rows: Any, learned_from: np.ndarray, msda: Msda) -> np.ndarray:
-    """Float32 [n, (layers + 1) d] of rows [n, d], each layer learned from the rows `learned_from`, integers."""
-    layers = [np.asarray(rows, np.float32)]
+def stack_layers(inputs: Any, training_rows: np.ndarray, msda: Msda) -> np.ndarray:
+    """Compute the representation.
+
+    Args:
+        inputs: [n, d].
+        training_rows: indices of the rows from which the layers are learned.
+        msda: the settings.
+
+    Returns:
+        float32 [n, (layers + 1) d].
+    """
+    layers = [np.asarray(inputs, np.float32)]
     for _ in range(msda.layers):
-        weights = denoiser(layers[-1][learned_from].astype(np.float64), msda.corruption).astype(np.float32)
+        weights = denoiser(layers[-1][training_rows].astype(np.float64), msda.corruption).astype(np.float32)
         layers.append(np.tanh(layers[-1] @ weights[:-1] + weights[-1]))
     return np.concatenate(layers, axis=1)
 
 
 def represent(task: Task, msda: Msda) -> Task:
-    """The task with this representation in place of its inputs [n, d].
+    """Replace the inputs [n, d] of a task by their mSDA representation.
 
-    Its fingerprint is of the inputs and of the settings, so equal on every machine, as rounding is not.
+    The fingerprint of the result is computed from the inputs and the settings, so it is the same on every machine,
+    although roundings are not.
 
     Raises:
-        UserError: inputs that are no rows, or too wide; the store is damaged. StorageError: it cannot be written to.
+        UserError: the inputs are not rows of numbers, or too wide; the store is damaged.
+        StorageError: the store cannot be written to.
     """
-    return _represented(IdentityKey(task), msda)
+    return _represent(IdentityKey(task), msda)
 
 
-@functools.lru_cache(maxsize=1)  # of a gigabyte
-def _represented(of: IdentityKey, msda: Msda) -> Task:
-    task: Task = of.thing
+@functools.lru_cache(maxsize=1)  # a representation may take a gigabyte
+def _represent(key: IdentityKey, msda: Msda) -> Task:
+    task: Task = key.value
     shape = task.source.train.inputs.shape[1:]
-    if len(shape) != 1 or shape[0] > WIDEST:
+    if len(shape) != 1 or shape[0] > MAX_FEATURES:
         raise UserError(
-            f"Experiment.msda: an input of '{task.name}' is of shape {shape}; give rows of at most {WIDEST} numbers"
+            f"Experiment.msda needs inputs that are rows of at most {MAX_FEATURES} numbers; those of '{task.name}' "
+            f"have the shape {shape}"
         )
     origin = with_representation_origin(task, msda).origin
     domains = [domain for splits in (task.source, task.target) for domain in splits]
-    inputs, places = pool([domain.inputs for domain in domains])
-    learned_from = np.unique(np.concatenate([places[i] for i in (0, 1, 3, 4)]))  # not the tests, 2 and 5
+    inputs, rows = pool([domain.inputs for domain in domains])
+    train_and_validation = np.unique(np.concatenate([rows[i] for i in (0, 1, 3, 4)]))  # 2 and 5 are the test splits
 
-    def make(folder: Path) -> None:
-        write_array(folder, stacked(inputs, learned_from, msda))
+    def fill(folder: Path) -> None:
+        write_array(folder, stack_layers(inputs, train_and_validation, msda))
 
-    whole = cached_array(f"msda-{origin[:16]}", (len(inputs), (msda.layers + 1) * shape[0]), make)
-    read: Any = [Rows(whole, rows) for rows in places]
-    source, target = (Splits(*map(Domain, read[i : i + 3], (one.labels for one in domains[i : i + 3]))) for i in (0, 3))
-    return dataclasses.replace(task, source=source, target=target, origin=origin)
+    array = cached_array(f"msda-{origin[:16]}", (len(inputs), (msda.layers + 1) * shape[0]), fill)
+    outputs: list[Any] = [Rows(array, index) for index in rows]
+    represented = [domain._replace(inputs=output) for domain, output in zip(domains, outputs, strict=True)]
+    return dataclasses.replace(task, source=Splits(*represented[:3]), target=Splits(*represented[3:]), origin=origin)
 
 
 def with_representation_origin(task: Task, msda: Msda) -> Task:
-    """The task with the fingerprint of its representation, but its own inputs: for what looks at labels alone."""
-    told = f"{task.fingerprint} {json.dumps(as_dict(msda), sort_keys=True)}"
-    return dataclasses.replace(task, origin=hashlib.sha256(told.encode()).hexdigest())
+    """Give the task the fingerprint of its representation, but keep its inputs. Enough for code that reads labels."""
+    description = f"{task.fingerprint} {json.dumps(as_dict(msda), sort_keys=True)}"
+    return dataclasses.replace(task, origin=hashlib.sha256(description.encode()).hexdigest())

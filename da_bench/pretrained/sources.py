@@ -1,10 +1,9 @@
-"""Where users get published weights, what they are, and what images the networks were trained on. Nothing is fetched.
+"""Published files of weights: where users get them, and how their networks were trained.
 
-sha256: as far as it is known beforehand; torchvision's file names end in its first eight digits.
+The sha256 is given as far as it is known beforehand; torchvision's file names end with its first eight digits.
 """
 
 import re
-from collections.abc import Iterable
 from typing import Literal, NamedTuple, get_args
 
 from da_bench.core.config import UserError
@@ -13,7 +12,7 @@ from da_bench.data.transforms import View
 Preprocessing = Literal["imagenet", "caffe", "inception", "none"]
 VIEWS = {
     "imagenet": View(resize="centre"),
-    # He et al. and Simonyan and Zisserman: means of ImageNet's blue, green and red, no scale
+    # He et al., and Simonyan and Zisserman: ImageNet's means of blue, green and red are subtracted, without scaling
     "caffe": View(
         resize="centre",
         channels="bgr",
@@ -29,10 +28,17 @@ KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
 class Source(NamedTuple):
-    """A file that somebody publishes.
+    """A published file.
 
-    arch: our name of the network; sha256: its first digits, "" where they are not known beforehand; stored: side to
-    which images are resized, None: 8/7 of what the network sees.
+    Attributes:
+        arch: registered name of the network.
+        convention: of the names in the file, such as "torchvision".
+        url: where to download it.
+        preprocessing: how images were prepared in training.
+        terms: license.
+        citation: paper of the network.
+        sha256: its first digits; "" if they are not known beforehand.
+        stored: side in pixels to which images are resized before the crop; None: 8/7 of the network's input.
     """
 
     arch: str
@@ -46,7 +52,7 @@ class Source(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Its name."""
+        """Name of the file."""
         return self.url.rpartition("/")[2]
 
 
@@ -63,7 +69,7 @@ CITATIONS = {
 
 
 def citation(arch: str) -> str:
-    """The paper of a network; "" where it is not known here."""
+    """Paper of a network, "" if it is not known here."""
     return next((text for start, text in CITATIONS.items() if arch.startswith(start)), "")
 
 
@@ -136,52 +142,66 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
+# conventions whose files of one network were trained with different preprocessing
+AMBIGUOUS_CONVENTIONS = ("timm", "huggingface_vit")
+
+
 def known(file: str, sha256: str) -> Source | None:
-    """The source of a file, by its sha256, or by its name where no other file is called so."""
-    by_sum = [one for one in SOURCES if one.sha256 and sha256.startswith(one.sha256)]
-    by_name = [one for one in SOURCES if one.file == file]
-    return by_sum[0] if by_sum else by_name[0] if len(by_name) == 1 else None
+    """Find the source of a file by its sha256, or by its name if no other source has a file of that name."""
+    by_sha256 = [source for source in SOURCES if source.sha256 and sha256.startswith(source.sha256)]
+    by_name = [source for source in SOURCES if source.file == file]
+    return by_sha256[0] if by_sha256 else by_name[0] if len(by_name) == 1 else None
 
 
-def check_sum(file: str, sha256: str, wanted: str = "") -> None:
-    """Hold a file's sha256 against the beginning that is `wanted`, or that its name or its source tells.
+def check_sha256(file: str, sha256: str, wanted: str = "") -> None:
+    """Compare a file's sha256 with what is known about it.
+
+    Args:
+        file: its name.
+        sha256: of its content.
+        wanted: first digits that the user gives; "": those of the source with this name, or in the name itself.
 
     Raises:
         UserError: it is another.
     """
-    told = re.search(r"-([0-9a-f]{8,64})\.pth$", file)
-    source = next((one.sha256 for one in SOURCES if one.file == file), "")
-    start = wanted.lower() or source or (told[1] if told else "")
+    in_name = re.search(r"-([0-9a-f]{8,64})\.pth$", file)
+    of_source = next((source.sha256 for source in SOURCES if source.file == file), "")
+    start = wanted.lower() or of_source or (in_name[1] if in_name else "")
     if not sha256.startswith(start):
         raise UserError(
             f"the sha256 of the weights '{file}' starts with {sha256[: max(len(start), 8)]}, not with {start} as "
-            f"{'wanted' if wanted else 'published'}: it is truncated, damaged or another file; get it again"
+            f"{'given by --sha256' if wanted else 'published'}: the file is truncated, damaged or another one; "
+            "download it again"
         )
 
 
-SEVERAL = ("timm", "huggingface_vit")  # whose files of one network were trained in several ways
+def preprocessing(arch: str, convention: str, source: Source | None, requested: str = "") -> str:
+    """How images must be prepared for a file, one of `Preprocessing`.
 
-
-def preprocessing(arch: str, convention: str, source: Source | None, asked: str = "") -> str:
-    """How images are to be prepared for a file, one of `Preprocessing`.
+    Args:
+        arch: registered name of the network.
+        convention: of the names in the file.
+        source: of the file, None if it is not a known one.
+        requested: what the user gives, "" for nothing.
 
     Raises:
-        UserError: it cannot be told from the file, or another is asked for than its source says.
+        UserError: it cannot be derived from the file, or the user's value contradicts the source.
     """
-    if asked and asked not in get_args(Preprocessing):
-        raise UserError(f"unknown preprocessing '{asked}'; there are: {', '.join(get_args(Preprocessing))}")
-    if source and asked and asked != source.preprocessing:
-        raise UserError(f"'{source.file}' was trained with preprocessing '{source.preprocessing}', not with '{asked}'")
-    if source or asked:
-        return source.preprocessing if source else asked
-    of_others = {one.preprocessing for one in _published(arch, convention)}
-    if convention.startswith(SEVERAL) or len(of_others) != 1:
+    values = get_args(Preprocessing)
+    if requested and requested not in values:
+        raise UserError(f"unknown preprocessing '{requested}'; the choices are {', '.join(values)}")
+    if source and requested and requested != source.preprocessing:
+        raise UserError(
+            f"'{source.file}' was trained with preprocessing '{source.preprocessing}', not with '{requested}'"
+        )
+    if source or requested:
+        return source.preprocessing if source else requested
+    similar = {
+        other.preprocessing for other in SOURCES if other.arch == arch and convention.startswith(other.convention)
+    }
+    if convention.startswith(AMBIGUOUS_CONVENTIONS) or len(similar) != 1:
         raise UserError(
             f"how images are prepared for these {convention} weights of '{arch}' is not known: give --preprocessing "
-            f"{' or '.join(get_args(Preprocessing))}, as whoever trained them did"
+            f"{' or '.join(values)}, as in their training"
         )
-    return of_others.pop()
-
-
-def _published(arch: str, convention: str) -> Iterable[Source]:
-    return (one for one in SOURCES if one.arch == arch and convention.startswith(one.convention))
+    return similar.pop()

@@ -5,7 +5,7 @@ import pytest
 
 from da_bench.models import VitB16, VitS16
 from da_bench.models.vit import RECIPES, resized
-from da_bench.pretrained import safetensors
+from da_bench.pretrained import safetensors_file
 from tests.helpers import twins
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's
@@ -134,7 +134,7 @@ def test_hugging_face_s_vit_in_evaluation(bare, tmp_path):
     kind = transformers.ViTModel if bare else transformers.ViTForImageClassification
     network = twins.scrambled(kind(transformers.ViTConfig(num_labels=10))).eval()
     network.save_pretrained(tmp_path)
-    state = safetensors.read(tmp_path / "model.safetensors").arrays
+    state = safetensors_file.read(tmp_path / "model.safetensors").arrays
     images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe="huggingface")
     output = network(twins.as_torch(images))
     params, stats = twins.variables(model, "huggingface_vit_bare" if bare else "huggingface_vit", state)

@@ -71,19 +71,19 @@ def test_half_a_classifier_is_missing_the_other_half():
 
 def test_a_file_of_another_network_is_told_by_name():
     own = {f"other.{key}": array for key, array in published.arrays().items()}
-    with pytest.raises(UserError, match="it is no 'small_net' but a 'other_net'; import it with --arch other_net"):
+    with pytest.raises(UserError, match=r"'small_net'.*--arch other_net"):
         convert(FILE, "small_net", own)
 
 
 def test_other_shapes_are_refused_by_name():
     own = published.arrays() | {"bn.bias": np.zeros(5, np.float32)}
-    with pytest.raises(UserError, match=r"'bn\.bias' is \[5\] where \[4\] is wanted"):
+    with pytest.raises(UserError, match=r"'bn\.bias' is \[5\], not \[4\]"):
         convert(FILE, "small_net", own)
 
 
 def test_a_classifier_that_contradicts_itself_is_refused():
     own = published.arrays() | {"fc.bias": np.zeros(10, np.float32)}
-    with pytest.raises(UserError, match=r"'fc\.bias' is \[10\] where \[1000\] is wanted"):
+    with pytest.raises(UserError, match=r"'fc\.bias' is \[10\], not \[1000\]"):
         convert(FILE, "small_net", own)
 
 

@@ -71,7 +71,7 @@ def test_they_are_what_the_network_makes_of_each_image(trunk):
 def test_they_are_computed_once(trunk, monkeypatch):
     one = features.extract_features(task(), trunk)
     features.stored_features.cache_clear()
-    monkeypatch.setattr(features, "_make", None)
+    monkeypatch.setattr(features, "_extract_in_chunks", None)
     again = features.extract_features(task(), trunk)
     np.testing.assert_array_equal(np.asarray(one.target.test.inputs), np.asarray(again.target.test.inputs))
     assert one.fingerprint == again.fingerprint != task().fingerprint
@@ -113,7 +113,7 @@ def test_damage_is_named(trunk):
 
 
 def test_only_images_have_features(trunk):
-    with pytest.raises(UserError, match="features are made of images"):
+    with pytest.raises(UserError, match=r"`features` need images.*moons/35"):
         features.stored_features(features.IdentityKey(np.zeros((3, 4), np.float32)), trunk, "moons/35")
     with pytest.raises(UserError, match="inputs of 'moons/35' are not images on disk"):
         da.Experiment(task="moons/35", method=SourceOnly(), features=trunk.weights)
@@ -128,7 +128,7 @@ def test_a_run_on_features_is_on_record_as_such(trunk, tmp_path, monkeypatch):
     (record,) = da.study([one], da.Options(results=tmp_path / "results", progress="none")).records
     assert record.result["status"] == "ok"
     assert (record.config["features"], record.config["model"]["name"]) == (trunk.weights, "bottleneck")
-    told = f"{task().fingerprint} {features._described(trunk)}"
+    told = f"{task().fingerprint} {features._describe(trunk)}"
     assert record.environment["data"] == hashlib.sha256(told.encode()).hexdigest()
     monkeypatch.setattr(tasks, "load", task)
     monkeypatch.setattr(tasks, "present", lambda name, root: True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from da_bench.core.config import UserError
-from da_bench.pretrained.keras_h5 import read, short
+from da_bench.pretrained.keras_h5 import read, short_name
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -35,7 +35,7 @@ NUMBERS = np.arange(6, dtype=np.float32).reshape(2, 3)
     ],
 )
 def test_names_of_all_versions_are_one(path, name):
-    assert short(tuple(path.split("/"))) == name
+    assert short_name(tuple(path.split("/"))) == name
 
 
 def made(tmp_path, build):
@@ -116,9 +116,9 @@ BAD = {
     references: "holds object, not numbers",
     compressed: "is compressed",
     never_written: "is not in it in full",
-    in_a_circle: "is there twice",
+    in_a_circle: "twice",
     a_type: "is a Datatype",
-    twice: "is there twice",
+    twice: "twice",
     empty: "it holds no arrays",
 }
 

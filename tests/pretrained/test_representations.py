@@ -28,7 +28,7 @@ P = 0.3
 @pytest.fixture(autouse=True)
 def empty_store(monkeypatch, tmp_path):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    msda._represented.cache_clear()
+    msda._represent.cache_clear()
 
 
 def counts(seed, rows):
@@ -67,7 +67,7 @@ def test_a_layer_is_the_least_squares_over_every_corruption_of_every_row(monkeyp
 
 def test_two_layers_are_one_upon_the_other_beside_the_inputs():
     rows, learned = counts(0, 12), np.arange(8)
-    found = msda.stacked(rows, learned, Msda(layers=2, corruption=P))
+    found = msda.stack_layers(rows, learned, Msda(layers=2, corruption=P))
     one = np.tanh(np.c_[rows, np.ones(12)] @ least_squares_over_every_corruption(rows[:8].astype(float), P))
     two = np.tanh(np.c_[one, np.ones(12)] @ least_squares_over_every_corruption(one[:8], P))
     assert found.dtype == np.float32
@@ -101,8 +101,8 @@ def test_it_is_learned_from_both_domains_and_from_no_test_row():
 
 def test_it_is_computed_once_and_damage_is_named(monkeypatch):
     one = msda.represent(task(), Msda(layers=2))
-    monkeypatch.setattr(msda, "stacked", None)
-    msda._represented.cache_clear()
+    monkeypatch.setattr(msda, "stack_layers", None)
+    msda._represent.cache_clear()
     again = msda.represent(task(), Msda(layers=2))
     np.testing.assert_array_equal(np.asarray(one.target.test.inputs), np.asarray(again.target.test.inputs))
     assert one.fingerprint == again.fingerprint == msda.with_representation_origin(task(), Msda(layers=2)).fingerprint
@@ -110,7 +110,7 @@ def test_it_is_computed_once_and_damage_is_named(monkeypatch):
         msda.represent(task(), Msda(layers=2, corruption=0.4))
     (file,) = cache_folder("features").glob("*/features.npy")
     file.write_bytes(file.read_bytes()[:-1] + b"!")
-    msda._represented.cache_clear()
+    msda._represent.cache_clear()
     with pytest.raises(UserError, match=r"the features '.*' are damaged .*: delete that folder"):
         msda.represent(task(), Msda(layers=2))
 
@@ -141,6 +141,6 @@ def test_what_it_cannot_take_is_refused(monkeypatch):
         Msda(layers=0)
     with pytest.raises(UserError, match="'office31/amazon-to-webcam' are images on disk; give features with it"):
         da.Experiment(task="office31/amazon-to-webcam", method=Svm(), msda=Msda())
-    monkeypatch.setattr(msda, "WIDEST", 3)
-    with pytest.raises(UserError, match=r"an input of 'moons/35' is of shape \(4,\); give rows of at most 3 numbers"):
+    monkeypatch.setattr(msda, "MAX_FEATURES", 3)
+    with pytest.raises(UserError, match=r"at most 3 numbers.*'moons/35'.*\(4,\)"):
         msda.represent(task(), Msda())

@@ -132,7 +132,7 @@ def test_a_run_is_recorded_with_its_weights(name, options):
     ("change", "words"),
     [
         ({"view": da.View(pixels=8, channels="bgr")}, "View.channels = bgr, but the weights"),
-        ({"model": published.OtherNet(weights="NAME"), "view": da.View(pixels=8)}, "are those of 'small_net'"),
+        ({"model": published.OtherNet(weights="NAME"), "view": da.View(pixels=8)}, "'small_net'"),
         (
             {"model": published.SmallNet(weights="small_net-x-0123"), "view": da.View(pixels=8)},
             "no weights 'small_net-x",

@@ -8,7 +8,7 @@ from da_bench.core.config import UserError
 from da_bench.data.transforms import View
 from da_bench.models import MODELS
 from da_bench.models.backbone import Backbone
-from da_bench.pretrained.sources import SOURCES, VIEWS, check_sum, known, preprocessing
+from da_bench.pretrained.sources import SOURCES, VIEWS, check_sha256, known, preprocessing
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -34,12 +34,12 @@ def test_a_file_is_known_by_its_content_or_its_name():
 
 
 def test_sums_are_held():
-    check_sum("resnet50-11ad3fa6.pth", "11ad3fa6" + 56 * "0")
-    check_sum("mine.pth", 64 * "0")
+    check_sha256("resnet50-11ad3fa6.pth", "11ad3fa6" + 56 * "0")
+    check_sha256("mine.pth", 64 * "0")
     with pytest.raises(UserError, match="starts with 00000000, not with 11ad3fa6 as published"):
-        check_sum("resnet50-11ad3fa6.pth", 64 * "0")
+        check_sha256("resnet50-11ad3fa6.pth", 64 * "0")
     with pytest.raises(UserError, match="not with 5d3137241276 as published"):
-        check_sum("tf2_mobilenet_v2_1.0_224_ptq.tflite", 64 * "0")
+        check_sha256("tf2_mobilenet_v2_1.0_224_ptq.tflite", 64 * "0")
 
 
 def test_preprocessing_follows_the_file_and_is_never_guessed():

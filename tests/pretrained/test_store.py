@@ -12,7 +12,7 @@ from da_bench.core.config import StorageError, UserError
 from da_bench.core.trees import unflatten
 from da_bench.data.transforms import View
 from da_bench.models import forward
-from da_bench.pretrained.safetensors import read, written
+from da_bench.pretrained.safetensors_file import read, write
 from tests.helpers import published
 
 pytestmark = pytest.mark.usefixtures("registered")
@@ -75,10 +75,9 @@ def test_the_parity_vector_is_what_the_published_network_computes(name):
 
 def altered(name, change):
     path = weights.folder() / f"{name}.safetensors"
-    stored = read(path)
-    arrays, words = dict(stored.arrays), dict(stored.words)
-    change(arrays, words)
-    path.write_bytes(b"".join(written(arrays, words)))
+    arrays, metadata = read(path)
+    change(arrays, metadata)
+    write(path, arrays, metadata, "")
 
 
 def test_changed_arrays_are_noticed(name):
@@ -96,7 +95,7 @@ def test_another_view_is_noticed(name):
 def test_a_network_that_computes_something_else_is_noticed(name):
     parity = weights.info(name).parity["logits"][0]
     altered(name, lambda arrays, words: words.update(da_bench=words["da_bench"].replace(str(parity), str(parity + 1))))
-    with pytest.raises(UserError, match="give other numbers here than when they were imported"):
+    with pytest.raises(UserError, match=r"outputs.*differ by"):
         weights.verify(name)
 
 
@@ -118,7 +117,7 @@ def test_a_damaged_file_is_refused(name):
         (ASKED._replace(preprocessing=""), published.arrays(), "give --preprocessing imagenet or caffe"),
         (ASKED._replace(preprocessing="cafe"), published.arrays(), "unknown preprocessing 'cafe'"),
         (ASKED._replace(name="../x"), published.arrays(), "cannot be called '../x'"),
-        (ASKED._replace(sha256="0123"), published.arrays(), "not with 0123 as wanted"),
+        (ASKED._replace(sha256="0123"), published.arrays(), "0123.*--sha256"),
         (ASKED._replace(classes=10), published.arrays(), "has 1000 classes, not 10; give --classes 1000"),
         (ASKED, published.arrays() | {"fc.weight": np.ones((9, 4)), "fc.bias": np.ones(9)}, "not 1000 or 1001"),
     ],
@@ -181,12 +180,12 @@ def test_images_prepared_otherwise_are_refused(view, words, name):
 
 
 def test_weights_of_another_network_are_refused(name):
-    with pytest.raises(UserError, match="are those of 'small_net', not of OtherNet"):
+    with pytest.raises(UserError, match=r"'small_net'.*OtherNet"):
         weights.check_network(published.OtherNet(classes=3, weights=name), weights.view(name))
 
 
 def test_weights_of_other_shapes_are_refused(name):
-    with pytest.raises(UserError, match="'batch_stats/trunk/bn/mean' is of another shape"):
+    with pytest.raises(UserError, match=r"'batch_stats/trunk/bn/mean'.*shape"):
         weights.check_network(published.SmallNet(classes=3, weights=name, width=6), weights.view(name))
 
 

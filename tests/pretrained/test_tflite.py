@@ -103,7 +103,7 @@ def test_values_are_dequantised_channel_by_channel(tmp_path):
 
 def test_the_batch_normalisation_that_is_left_adds_the_bias():
     """gamma (x - mean) / sqrt(variance + epsilon) + beta = x + beta, in float32 to the last bit."""
-    norm = tflite._shift(np.float32([0.3, -7.0]))
+    norm = tflite._shift_only_batch_norm(np.float32([0.3, -7.0]))
     x = np.float32([1.7, 2.9])
     scale = norm["gamma"] / np.sqrt(norm["moving_variance"] + np.float32(1e-3))
     np.testing.assert_array_equal((x - norm["moving_mean"]) * scale + norm["beta"], x + np.float32([0.3, -7.0]))
@@ -116,8 +116,8 @@ def test_integers_without_a_scale_are_refused(tmp_path):
 
 def test_another_network_is_refused(tmp_path):
     with pytest.raises(UserError, match="its 1 layers are not those of 'mobilenet_v2'"):
-        tflite.mobilenet_v2(stored(tmp_path, written()))
-    with pytest.raises(UserError, match="no TensorFlow Lite file"):
+        tflite.read_mobilenet_v2(stored(tmp_path, written()))
+    with pytest.raises(UserError, match="TensorFlow Lite file"):
         tflite.read(stored(tmp_path, b"PK\x03\x04" + bytes(9)))
 
 
@@ -144,7 +144,7 @@ def real():
 
 
 def test_mobilenet_v2_as_it_is_published(real):
-    found = tflite.mobilenet_v2(real)
+    found = tflite.read_mobilenet_v2(real)
     assert found["block_16_depthwise/depthwise_kernel"].shape == (3, 3, 960, 1)
     assert found["predictions/kernel"].shape == (1280, 1001)
     kernels = sum(array.size for name, array in found.items() if "kernel" in name)
@@ -156,4 +156,4 @@ def test_the_real_file_cut_anywhere_is_refused(real, tmp_path):
     whole = real.read_bytes()
     for end in np.linspace(0, 0.9 * len(whole), 12).astype(int):
         with pytest.raises(UserError):
-            tflite.mobilenet_v2(stored(tmp_path, whole[:end]))
+            tflite.read_mobilenet_v2(stored(tmp_path, whole[:end]))

@@ -34,7 +34,7 @@ def features(monkeypatch):
     tasks = {"good-a": task(0.5, 0.5), "noisy-b": task(4.0, 0.5), "moved-c": task(0.5, 20.0)}
     monkeypatch.setattr(weights, "view", lambda name, **_: View(pixels=8, augment="none"))
     monkeypatch.setattr(rank, "load", lambda name, root, view: None)
-    monkeypatch.setattr(rank, "extracted", lambda _, trunk: tasks[trunk.weights])
+    monkeypatch.setattr(rank, "extract_features", lambda _, trunk: tasks[trunk.weights])
     return tasks
 
 
