@@ -136,4 +136,7 @@ def _row(rule: str, found: Sequence[RuleQuality]) -> tuple[Cell, ...]:
 
 def _correlation(values: np.ndarray) -> Cell:
     values = values[np.isfinite(values)]
-    return Cell(f"{values.mean():+.2f}", (float(values.mean()), len(values))) if len(values) else DASH
+    if not len(values):
+        return DASH
+    mean = float(values.mean())
+    return Cell(f"{round(mean, 12):+.2f}", (mean, len(values)))  # .525 stays .53 whatever its last bit
