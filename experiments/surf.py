@@ -56,7 +56,7 @@ PAPER = da.reproduction.Paper(
     ),
     cost="384 runs, 14 minutes on two busy CPU cores",
 )
-EXPERIMENTS = [experiment for task in published.OFFICE_CALTECH10 for experiment in experiments(task)]
+EXPERIMENTS = [experiment for task in published.OFFICE_CALTECH10_SURF for experiment in experiments(task)]
 NEAREST = {cell: value for cell, value in PAPER.cells.items() if cell[0] == "nearest_neighbour"}
 QUICK = da.reproduction.Quick(
     experiments=[experiment for experiment in EXPERIMENTS if isinstance(experiment.method, NearestNeighbour)],
