@@ -112,7 +112,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["DA_BENCH_CACHE"] = cache
         print(f"{asked.task}, {asked.pixels} pixels, {os.cpu_count()} cores")
-        print(decoding(asked.task, asked.data_root, da.View(pixels=asked.pixels).pack_side))
+        print(decoding(asked.task, asked.data_root, da.View(pixels=asked.pixels).stored_side))
         for measure in (preparing, training):
             for line in measure(asked.task, asked.data_root, asked.pixels):
                 print(line, flush=True)

@@ -83,7 +83,7 @@ def _print_facts(name: str, facts: Any) -> None:
     fields = "".join(f", {field} = {value}" for field, value in facts.fields.items())
     images = "none"
     if view:
-        images = f"{view.pixels} of {view.pack_side} pixels, {view.channels}, mean {view.mean}, deviation {view.std}"
+        images = f"{view.pixels} of {view.stored_side} pixels, {view.channels}, mean {view.mean}, deviation {view.std}"
     print(f"{name}\n  network: {facts.arch}{fields}, {facts.classes or 'no'} classes, names of {facts.convention}")
     print(f"  images: {images}\n  from: {facts.source['file']} {facts.source['url']}")
     print(f"  sha256 of the file: {facts.source['sha256']}\n  sha256 of the arrays: {facts.digest}")

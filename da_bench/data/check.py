@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from da_bench.core.config import UserError
-from da_bench.data import image_cache as pack
+from da_bench.data import image_cache
 from da_bench.data.domains import domains_of, family_of, listing_of, missing, parts_of, require
 from da_bench.data.family import Examples, Parts
 from da_bench.data.files import data_root
@@ -22,7 +22,7 @@ SHOWN = 4  # examples of a finding
 BLOCK = 2048  # hashes compared with all others at a time
 
 
-class Prints(NamedTuple):
+class ExampleHashes(NamedTuple):
     """Of every example its name, the sha256 of its bytes, and the difference hash, uint64; 0 where there is none."""
 
     names: list[str]
@@ -30,7 +30,7 @@ class Prints(NamedTuple):
     near: np.ndarray
 
 
-NO_PRINTS = Prints([], [], np.zeros(0, np.uint64))
+NO_HASHES = ExampleHashes([], [], np.zeros(0, np.uint64))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DomainReport:
     published: dict[str, int]
     counts: dict[str, int]
     classes: dict[str, int]
-    prints: Prints
+    prints: ExampleHashes
     fault: str
 
 
@@ -109,7 +109,7 @@ def _check_domain(domain: str, root: Path | None, view: View) -> DomainReport:
         counts = {part: len(one.labels) for part, one in parts.items()}
         prints = _images(domain, parts, root, view) if family.images else _arrays(domain, parts)
     except UserError as error:
-        return DomainReport(domain, published, {}, {}, NO_PRINTS, str(error))
+        return DomainReport(domain, published, {}, {}, NO_HASHES, str(error))
     return DomainReport(domain, published, counts, dict(sorted(Counter(_labels(parts)).items())), prints, "")
 
 
@@ -118,21 +118,25 @@ def _labels(parts: Parts) -> Iterator[str]:
         yield from [one.classes[i] for i in one.labels] if isinstance(one, Examples) else one.labels
 
 
-def _images(domain: str, parts: Parts, root: Path | None, view: View) -> Prints:
+def _images(domain: str, parts: Parts, root: Path | None, view: View) -> ExampleHashes:
     """Every image decoded once, by way of the pack that training will read."""
     listing = listing_of(parts)
-    made = pack.prepare(listing, domain, view.pack_side, view.resize, pack.cache_root(), progress=True)
-    pack.verify(made)
+    made = image_cache.prepare(
+        listing, domain, view.stored_side, view.resize, image_cache.images_folder(), progress=True
+    )
+    image_cache.verify(made)
     place = os.path.relpath(listing.place, data_root(root))
     names = [f"{place}/{entry.file}" for entry in made.entries]
-    return Prints(names, [one.sha256 for one in made.entries], np.array([one.dhash for one in made.entries], np.uint64))
+    return ExampleHashes(
+        names, [one.sha256 for one in made.entries], np.array([one.dhash for one in made.entries], np.uint64)
+    )
 
 
-def _arrays(domain: str, parts: Parts) -> Prints:
+def _arrays(domain: str, parts: Parts) -> ExampleHashes:
     inputs = {part: one.inputs for part, one in parts.items() if isinstance(one, Examples)}
     rows = [(f"{domain}/{part}[{i}]", row) for part, of_part in inputs.items() for i, row in enumerate(of_part)]
     exact = [hashlib.sha256(np.ascontiguousarray(row).data).hexdigest() for _, row in rows]
-    return Prints([name for name, _ in rows], exact, np.zeros(len(rows), np.uint64))
+    return ExampleHashes([name for name, _ in rows], exact, np.zeros(len(rows), np.uint64))
 
 
 def equal_groups(digests: np.ndarray) -> list[np.ndarray]:

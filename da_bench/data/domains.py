@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from da_bench.core.config import UserError, did_you_mean
-from da_bench.data import families, folders, tables
-from da_bench.data import image_cache as pack
-from da_bench.data import tfds_read as prepared
+from da_bench.data import families, folders, image_cache, tables, tfds_read
 from da_bench.data.family import FAMILIES, Examples, Family, Listing, Parts
-from da_bench.data.files import HOW_TO_SET_ROOT, data_root, either
+from da_bench.data.files import HOW_TO_SET_ROOT, data_root, first_existing
 from da_bench.data.transforms import View
 
 for _module in pkgutil.iter_modules(families.__path__):
@@ -25,7 +23,7 @@ TABLE = "table/"  # what the names of feature tables of one's own start with
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Whole:
+class DomainData:
     """A domain as read: all its examples, and the rows of each published part. It equals only itself."""
 
     examples: Examples
@@ -48,8 +46,8 @@ def family_of(domain: str) -> tuple[Family, str]:
         name, _, own = domain.rpartition("/")
     if name and name not in FAMILIES:
         _check_place(domain)
-    if name == prepared.PREFIX:
-        return prepared.family(own), own
+    if name == tfds_read.PREFIX:
+        return tfds_read.family(own), own
     if name.startswith(TABLE):
         return tables.family(name.removeprefix(TABLE)), own
     if name not in FAMILIES and name:
@@ -116,7 +114,7 @@ def _is_there(path: Path) -> bool:
     return path.exists() or (path.suffix == ".gz" and path.with_suffix("").exists())
 
 
-def read(domain: str, root: Path | None = None, view: View | None = None) -> Whole:
+def read(domain: str, root: Path | None = None, view: View | None = None) -> DomainData:
     """All examples of a domain. Images on disk are decoded once, as large as `view` wants them, and then mapped.
 
     What was read before is not read again while its files have the paths, sizes and times that they had.
@@ -126,7 +124,7 @@ def read(domain: str, root: Path | None = None, view: View | None = None) -> Who
     """
     family, _ = family_of(domain)
     if not family.folder:
-        return _read(domain, None, None, (str(prepared.data_dir()),))
+        return _read(domain, None, None, (str(tfds_read.data_dir()),))
     require(domain, root)
     place = data_root(root).resolve()
     return _read(domain, place, view if family.images else None, _stamp(domain, place))
@@ -140,14 +138,14 @@ def _stamp(domain: str, root: Path) -> Stamp:
     family, own = family_of(domain)
     if family.images:
         parts = parts_of(domain, root)
-        return (pack.key(listing_of(parts)), *(len(one.labels) for one in parts.values()))
-    return tuple((path, *pack.stamp(path)) for path in _files(family, own, root / family.folder))
+        return (image_cache.key(listing_of(parts)), *(len(one.labels) for one in parts.values()))
+    return tuple((path, *image_cache.stamp(path)) for path in _files(family, own, root / family.folder))
 
 
 def _files(family: Family, own: str, place: Path) -> list[Path]:
     if family.name.startswith(TABLE):
         return sorted(place.iterdir())  # the other domains have a say in how classes are called
-    found = [either(*(place / choice for choice in names.split("|"))) for names in family.files(own)]
+    found = [first_existing(*(place / choice for choice in names.split("|"))) for names in family.files(own)]
     return [path for one in found for path in (one, *sorted(one.rglob("*")))]
 
 
@@ -208,7 +206,7 @@ def parts_of(domain: str, root: Path | None = None) -> Parts:
 
 
 @functools.lru_cache(maxsize=16)
-def _read(domain: str, root: Path | None, view: View | None, _as_of: Stamp) -> Whole:
+def _read(domain: str, root: Path | None, view: View | None, _as_of: Stamp) -> DomainData:
     family, own = family_of(domain)
     parts = parts_of(domain, root)
     counts = {part: len(one.labels) for part, one in parts.items()}
@@ -218,17 +216,19 @@ def _read(domain: str, root: Path | None, view: View | None, _as_of: Stamp) -> W
             f"'{domain}' has {counts} examples where {dict(published)} are published; `da-bench data check "
             f"{family.name}` says more, and under another folder's name it is a data set of your own"
         )
-    examples = _decoded(domain, parts, view) if family.images else _joined(parts)
+    examples = _decoded(domain, parts, view) if family.images else _join_domains(parts)
     examples.labels.flags.writeable = False
     ends = np.cumsum([0, *counts.values()])
     rows = [np.arange(start, end) for start, end in itertools.pairwise(ends)]
-    return Whole(examples, dict(zip(counts, rows, strict=True)))
+    return DomainData(examples, dict(zip(counts, rows, strict=True)))
 
 
 def _decoded(domain: str, parts: Parts, view: View | None) -> Examples:
     view = view or View()
-    made = pack.prepare(listing_of(parts), domain, view.pack_side, view.resize, pack.cache_root(), progress=True)
-    pack.verify(made)
+    made = image_cache.prepare(
+        listing_of(parts), domain, view.stored_side, view.resize, image_cache.images_folder(), progress=True
+    )
+    image_cache.verify(made)
     return made.examples()
 
 
@@ -239,7 +239,7 @@ def listing_of(parts: Parts) -> Listing:
     return Listing(listings[0].place, files, tuple(label for listing in listings for label in listing.labels))
 
 
-def _joined(parts: Parts) -> Examples:
+def _join_domains(parts: Parts) -> Examples:
     each = [part for part in parts.values() if isinstance(part, Examples)]
     inputs = np.concatenate([part.inputs for part in each]) if len(each) > 1 else np.asarray(each[0].inputs)
     inputs.flags.writeable = False

@@ -11,7 +11,7 @@ import numpy as np
 from da_bench.core.config import Registry
 from da_bench.core.types import Array
 
-WHOLE = "all"  # the one part of a domain that was published without a split
+UNSPLIT = "all"  # the one part of a domain that was published without a split
 Counts = Mapping[str, int]
 
 

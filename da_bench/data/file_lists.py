@@ -73,7 +73,7 @@ def listing(place: Path, names: dict[str, str]) -> Listing:
     return Listing(place, files, tuple(names[file] for file in files))
 
 
-def published(images: Listing, classes: tuple[str, ...]) -> Listing:
+def check_classes(images: Listing, classes: tuple[str, ...]) -> Listing:
     """`images`, if their classes are the published ones.
 
     Raises:

@@ -45,28 +45,28 @@ def check_name(folder: Path | str, name: str) -> None:
         raise UserError(f"{name!r} in '{folder}' is not UTF-8, or holds a line break or the like: rename it")
 
 
-def locate(root: Path, folder: str, names: tuple[str, ...]) -> dict[str, Path | None]:
+def locate_files(root: Path, folder: str, names: tuple[str, ...]) -> dict[str, Path | None]:
     """Where each of `names` is under root/folder, a file or a folder; None where it is not.
 
     "x.gz" may also lie there gunzipped, as "x". A name "a|b" stands for a or else b, both relative to root/folder.
     """
-    found = {name: either(*(root / folder / choice for choice in name.split("|"))) for name in names}
+    found = {name: first_existing(*(root / folder / choice for choice in name.split("|"))) for name in names}
     return {name: path if path.exists() else None for name, path in found.items()}
 
 
-def either(*paths: Path) -> Path:
+def first_existing(*paths: Path) -> Path:
     """The first of `paths` that is there, each as it is or, of "x.gz", gunzipped as "x"; if none is, the first."""
     choices = [choice for path in paths for choice in (path, path.with_name(path.name.removesuffix(".gz")))]
     return next((choice for choice in choices if choice.exists()), paths[0])
 
 
-def expect(what: object, found: object, published: object) -> None:
+def check_published(what: object, found: object, published: object) -> None:
     """UserError where the counts or shapes `found` in `what`, a path or a name, are not the `published` ones."""
     if found != published:
         raise UserError(f"'{what}' holds {found} where {published} is published; get a fresh copy of it")
 
 
-def find(root: Path | None, folder: str, names: tuple[str, ...], how_to_get: str) -> list[Path]:
+def find_files(root: Path | None, folder: str, names: tuple[str, ...], how_to_get: str) -> list[Path]:
     """The paths of all `names`, in their order, under root/folder; `how_to_get` says where they come from.
 
     Raises:
@@ -77,7 +77,7 @@ def find(root: Path | None, folder: str, names: tuple[str, ...], how_to_get: str
     except UserError as error:
         needed = f"the data root needs {_listed(names)} in its folder {folder}/"
         raise UserError(f"{needed} (to get them: {how_to_get}), but {error}") from None
-    found = locate(top, folder, names)
+    found = locate_files(top, folder, names)
     missing = tuple(name for name, path in found.items() if path is None)
     if missing:
         raise UserError(

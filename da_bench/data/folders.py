@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from da_bench.core.config import UserError, did_you_mean
-from da_bench.data.family import WHOLE, Family, Listing, Parts
+from da_bench.data.family import UNSPLIT, Family, Listing, Parts
 from da_bench.data.files import check_name
 
 IMAGES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
@@ -71,10 +71,10 @@ def family(name: str) -> Family:
 
 
 def _parts(place: Path) -> Parts:
-    return {WHOLE: list_classes(place)}
+    return {UNSPLIT: list_classes(place)}
 
 
-def folded(name: str) -> str:
+def normalized_name(name: str) -> str:
     """What names that look alike have in common."""
     return unicodedata.normalize("NFC", name.strip().casefold())
 
@@ -91,7 +91,7 @@ def near(place: Path, domain: str) -> str:
 def _check_names(place: Path, classes: tuple[str, ...]) -> None:
     seen: dict[str, str] = {}
     for name in classes:
-        other = seen.setdefault(folded(name), name)
+        other = seen.setdefault(normalized_name(name), name)
         if other != name:
             raise UserError(f"the class folders '{other}' and '{name}' of '{place}' look alike: merge or rename them")
 

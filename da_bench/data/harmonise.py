@@ -5,7 +5,7 @@ import numpy as np
 from da_bench.core.types import Array
 
 
-def alike(source: Array, target: Array) -> tuple[Array, Array]:
+def match_images(source: Array, target: Array) -> tuple[Array, Array]:
     """Both with the larger side of the two and, where one has colours, with three channels.
 
     For square images uint8 [n, side, side, 1 or 3] that differ in shape, such as MNIST and SVHN; anything else is

@@ -26,7 +26,7 @@ from da_bench.core.locks import hold_locks
 from da_bench.core.progress import bar
 from da_bench.core.storage import cache_folder, publish_folder, storage_errors
 from da_bench.data.family import Examples, Listing
-from da_bench.data.images import HOWS, How, decode_bytes, dhash, read_bytes, resize, strict_pillow
+from da_bench.data.images import RESIZE_MODES, ResizeMode, decode_bytes, dhash, read_bytes, resize, strict_pillow
 
 IMAGES, INDEX, SUMMARY = "images.npy", "index.jsonl", "pack.json"
 RULES = 1  # of decoding and resizing; another number wherever they change, so that old packs are not taken for new ones
@@ -38,7 +38,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Entry(NamedTuple):
+class ImageEntry(NamedTuple):
     """An image as it was found: path in the listing, class, sha256 of the file, size in pixels, difference hash."""
 
     file: str
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     dhash: int
 
 
-class Pack(NamedTuple):
+class CachedImages(NamedTuple):
     """Decoded images: images uint8 [n, side, side, 3], mapped and read-only; labels int32 [n], indices of `classes`.
 
     classes: the sorted names; digest: sha256 over images, labels and classes; entries: of each image where it is from.
@@ -59,7 +59,7 @@ class Pack(NamedTuple):
     labels: np.ndarray
     classes: tuple[str, ...]
     digest: str
-    entries: list[Entry]
+    entries: list[ImageEntry]
 
     def examples(self) -> Examples:
         """What training takes of it."""
@@ -71,15 +71,17 @@ class _Recipe(NamedTuple):
 
     listing: Listing
     side: int
-    how: How
+    how: ResizeMode
 
 
-def cache_root() -> Path:
+def images_folder() -> Path:
     """Return the folder of the packs, see `cache_folder`."""
     return cache_folder("packs")
 
 
-def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progress: bool = False) -> Pack:
+def prepare(
+    listing: Listing, name: str, side: int, how: ResizeMode, cache: Path, progress: bool = False
+) -> CachedImages:
     """The pack of a listing of images at side x side pixels; decoded only where it is not in the folder `cache` yet.
 
     name: what the pack is called, "office31/amazon"; how: see `images.resize`; progress: show a bar on stderr. The
@@ -101,12 +103,12 @@ def prepare(listing: Listing, name: str, side: int, how: How, cache: Path, progr
             with hold_locks([folder.with_name(f".{folder.name}.lock")], on_wait=announce):
                 if not folder.exists():  # else another process has made it meanwhile
                     _make(recipe, folder, name if progress else "")
-    return open_pack(folder)
+    return open_cached(folder)
 
 
 def _checked(recipe: _Recipe, name: str) -> _Recipe:
-    if recipe.how not in HOWS:
-        raise UserError(f"unknown way to resize '{recipe.how}'{did_you_mean(recipe.how, HOWS)}")
+    if recipe.how not in RESIZE_MODES:
+        raise UserError(f"unknown way to resize '{recipe.how}'{did_you_mean(recipe.how, RESIZE_MODES)}")
     if recipe.side < 1:
         raise UserError(f"images of {recipe.side} pixels a side: at least 1 is needed")
     if not recipe.listing.files:
@@ -171,7 +173,7 @@ def _good_lines(recipe: _Recipe, index: IO[bytes]) -> list[bytes]:
 
 def _is_entry(line: bytes, of: tuple[str, str]) -> bool:
     try:
-        return line.endswith(b"\n") and Entry(*json.loads(line))[:2] == of
+        return line.endswith(b"\n") and ImageEntry(*json.loads(line))[:2] == of
     except (ValueError, TypeError):
         return False
 
@@ -221,19 +223,19 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable[[A], B], items: Iterable[
         yield pending.popleft().result()
 
 
-def _attempt(recipe: _Recipe, row: int) -> tuple[np.ndarray, Entry] | str:
+def _attempt(recipe: _Recipe, row: int) -> tuple[np.ndarray, ImageEntry] | str:
     try:
         return _decoded(recipe, row)
     except UserError as error:
         return str(error)
 
 
-def _decoded(recipe: _Recipe, row: int) -> tuple[np.ndarray, Entry]:
+def _decoded(recipe: _Recipe, row: int) -> tuple[np.ndarray, ImageEntry]:
     file, label = recipe.listing.files[row], recipe.listing.labels[row]
     path = recipe.listing.place / file
     content = read_bytes(path)
     image = decode_bytes(content, path)
-    entry = Entry(file, label, hashlib.sha256(content).hexdigest(), *image.size, dhash(image))
+    entry = ImageEntry(file, label, hashlib.sha256(content).hexdigest(), *image.size, dhash(image))
     return resize(image, recipe.side, recipe.how), entry
 
 
@@ -279,7 +281,7 @@ def _decoder() -> dict[str, Any]:
     return {"pillow": PIL.__version__, **codecs, "filter": "bilinear", "exif_orientation": "ignored", "rules": RULES}
 
 
-def open_pack(folder: Path) -> Pack:
+def open_cached(folder: Path) -> CachedImages:
     """A pack that was prepared before: its sizes and its index are checked here, its images by `verify`.
 
     Raises:
@@ -294,7 +296,7 @@ def open_pack(folder: Path) -> Pack:
         images = _mapped(folder / IMAGES, (len(entries), side, side, 3))
     except (OSError, EOFError, SyntaxError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, f"{type(error).__name__}: {error}") from None
-    return Pack(images, *_labels(entries), digest, entries)
+    return CachedImages(images, *_labels(entries), digest, entries)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:
@@ -305,18 +307,18 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:
     return images
 
 
-def _read_index(path: Path) -> list[Entry]:
+def _read_index(path: Path) -> list[ImageEntry]:
     with path.open(encoding="utf-8") as lines:
-        return [Entry(*json.loads(line)) for line in lines]
+        return [ImageEntry(*json.loads(line)) for line in lines]
 
 
-def _labels(entries: list[Entry]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _labels(entries: list[ImageEntry]) -> tuple[np.ndarray, tuple[str, ...]]:
     classes = sorted({entry.label for entry in entries})
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[entry.label] for entry in entries], np.int32), tuple(classes)
 
 
-def verify(pack: Pack) -> None:
+def verify(pack: CachedImages) -> None:
     """Hold the images, labels and classes against the digest that was made with them; reads every byte.
 
     Raises:

@@ -23,8 +23,8 @@ from da_bench.core.config import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-How = Literal["squash", "centre"]
-HOWS: tuple[str, ...] = get_args(How)
+ResizeMode = Literal["squash", "centre"]
+RESIZE_MODES: tuple[str, ...] = get_args(ResizeMode)
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 89_478_485  # Pillow's MAX_IMAGE_PIXELS, which it only warns of, and which others may have lifted
 MAX_SIDE = 65_500  # the most that a JPEG holds; narrow images beyond it would take gigabytes to resize
@@ -138,7 +138,7 @@ def _refused(path: Path, fault: str, remedy: str = "put a good copy in its place
     return UserError(f"cannot use the image '{path}': {fault}; {remedy}")
 
 
-def resize(image: "Image", side: int, how: How) -> np.ndarray:
+def resize(image: "Image", side: int, how: ResizeMode) -> np.ndarray:
     """An image as uint8 [side, side, 3], by Pillow's antialiased bilinear filter, in one step.
 
     "squash": the whole image, straight to the square, as the code of most papers does. "centre": its central square,

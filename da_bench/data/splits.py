@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from da_bench.core.config import UserError
-from da_bench.data.family import WHOLE, random_stream
+from da_bench.data.family import UNSPLIT, random_stream
 
 SPLIT = "da_bench split 1"  # the name of the rules below: another name where they change
 TEST, VALIDATION = 0.2, 0.1  # of a domain that was published without a split; of what is left to train on
@@ -15,7 +15,7 @@ Protocol = Literal["inductive", "transductive", "whole"]
 Role = Literal["source", "target"]
 
 
-class Cut(NamedTuple):
+class SplitRows(NamedTuple):
     """Rows of a domain, int64, in seeded random order: the order of the files reaches nobody."""
 
     train: np.ndarray
@@ -23,7 +23,7 @@ class Cut(NamedTuple):
     test: np.ndarray
 
 
-def cut(domain: str, parts: Mapping[str, np.ndarray], protocol: Protocol, role: Role) -> Cut:
+def split_rows(domain: str, parts: Mapping[str, np.ndarray], protocol: Protocol, role: Role) -> SplitRows:
     """The rows of each split, from the rows of each published part.
 
     "inductive": what trains (of the target: without labels), what selects and what reports never overlap. The published
@@ -43,19 +43,19 @@ def cut(domain: str, parts: Mapping[str, np.ndarray], protocol: Protocol, role: 
         return _inductive(shuffled)
     whole = random_stream(SPLIT, domain).permutation(np.concatenate(list(shuffled.values())))
     if role == "target" or protocol == "whole":
-        return Cut(whole, whole, whole)
+        return SplitRows(whole, whole, whole)
     train, validation = _hold_out(whole, VALIDATION)
-    return Cut(train, validation, validation)
+    return SplitRows(train, validation, validation)
 
 
-def _inductive(parts: Mapping[str, np.ndarray]) -> Cut:
-    if WHOLE in parts:
-        train, test = _hold_out(parts[WHOLE], TEST)
+def _inductive(parts: Mapping[str, np.ndarray]) -> SplitRows:
+    if UNSPLIT in parts:
+        train, test = _hold_out(parts[UNSPLIT], TEST)
     else:
         train, test = parts["train"], parts["test"]
     if "validation" in parts:
-        return Cut(train, parts["validation"], test)
-    return Cut(*_hold_out(train, VALIDATION), test)
+        return SplitRows(train, parts["validation"], test)
+    return SplitRows(*_hold_out(train, VALIDATION), test)
 
 
 def _hold_out(rows: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

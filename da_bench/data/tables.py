@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from da_bench.core.config import UserError, did_you_mean
-from da_bench.data.family import WHOLE, Examples, Family, Parts
+from da_bench.data.family import UNSPLIT, Examples, Family, Parts
 from da_bench.data.files import array_names, check_name, read_arrays
 
 INPUTS = ("inputs", "features", "fts", "feas", "fea", "X", "x")
@@ -106,11 +106,11 @@ class _Pair(NamedTuple):
 def _columns(path: Path) -> dict[str, _Pair]:
     """The names of the arrays of each part that the file has."""
     names = array_names(path)
-    endings = {WHOLE: "", **{part: f"_{part}" for part in SPLIT}}
+    endings = {UNSPLIT: "", **{part: f"_{part}" for part in SPLIT}}
     found = {part: (_one(path, names, INPUTS, end), _one(path, names, LABELS, end)) for part, end in endings.items()}
     pairs = {part: _Pair(inputs, labels) for part, (inputs, labels) in found.items() if inputs and labels}
     lonely = [name for part, pair in found.items() if part not in pairs for name in pair if name]
-    if lonely or set(pairs) not in ({WHOLE}, {"train", "test"}, set(SPLIT)):
+    if lonely or set(pairs) not in ({UNSPLIT}, {"train", "test"}, set(SPLIT)):
         raise UserError(f"'{path}' needs {FORM}; its arrays are: {', '.join(names) or 'none'}")
     return pairs
 

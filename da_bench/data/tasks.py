@@ -15,14 +15,13 @@ import numpy as np
 
 from da_bench.core.config import UserError, did_you_mean
 from da_bench.core.types import Array, Domain, Splits, Task
-from da_bench.data import domains
-from da_bench.data import tfds_read as prepared
-from da_bench.data.domains import Whole, family_of
+from da_bench.data import domains, tfds_read
+from da_bench.data.domains import DomainData, family_of
 from da_bench.data.family import FAMILIES, Examples
-from da_bench.data.folders import folded
-from da_bench.data.harmonise import alike
+from da_bench.data.folders import normalized_name
+from da_bench.data.harmonise import match_images
 from da_bench.data.lazy_arrays import Rows
-from da_bench.data.splits import Cut, Protocol, Role, cut
+from da_bench.data.splits import Protocol, Role, SplitRows, split_rows
 from da_bench.data.transforms import View
 
 Classes = Literal["same", "shared", "partial", "open"]
@@ -120,7 +119,7 @@ def _target(family: str, written: str) -> str:
     """
     if "/" in written or not family:
         return written
-    elsewhere = written in FAMILIES and (family in FAMILIES or family == prepared.PREFIX)
+    elsewhere = written in FAMILIES and (family in FAMILIES or family == tfds_read.PREFIX)
     return written if elsewhere else f"{family}/{written}"
 
 
@@ -189,17 +188,17 @@ def load(name: str, root: Path | None = None, view: View | None = None) -> Task:
             where the task's name does not declare it.
     """
     task = spec(name)
-    return _joined(task, *(domains.read(domain, root, view) for domain in (task.source, task.target)))
+    return _join_domains(task, *(domains.read(domain, root, view) for domain in (task.source, task.target)))
 
 
 @functools.lru_cache(maxsize=4)
-def _joined(task: TaskSpec, source: Whole, target: Whole) -> Task:
+def _join_domains(task: TaskSpec, source: DomainData, target: DomainData) -> Task:
     source, target, classes = _unite(task, source, target)
-    inputs = alike(source.examples.inputs, target.examples.inputs)
+    inputs = match_images(source.examples.inputs, target.examples.inputs)
     _check_shapes(task, *inputs)
     names, wholes = (task.source, task.target), (source, target)
     splits = [
-        _splits(whole, values, cut(domain, whole.parts, task.protocol, role))
+        _splits(whole, values, split_rows(domain, whole.parts, task.protocol, role))
         for domain, whole, values, role in zip(names, wholes, inputs, ROLES, strict=True)
     ]
     return Task(task.name, classes, splits[0], splits[1], task.citation, task.protocol)
@@ -208,7 +207,7 @@ def _joined(task: TaskSpec, source: Whole, target: Whole) -> Task:
 ROLES: tuple[Role, Role] = ("source", "target")
 
 
-def _splits(whole: Whole, inputs: Array, rows: Cut) -> Splits:
+def _splits(whole: DomainData, inputs: Array, rows: SplitRows) -> Splits:
     """Small arrays are cut at once, mapped files only when they are read."""
 
     def take(chosen: np.ndarray) -> Domain:
@@ -236,7 +235,7 @@ def _check_shapes(task: TaskSpec, source: Array, target: Array) -> None:
         )
 
 
-def _unite(task: TaskSpec, source: Whole, target: Whole) -> tuple[Whole, Whole, tuple[str, ...]]:
+def _unite(task: TaskSpec, source: DomainData, target: DomainData) -> tuple[DomainData, DomainData, tuple[str, ...]]:
     """Both domains with the rows that the task declares, labelled by the index of the sorted class names."""
     ours, theirs = _declared(task, _present(source), _present(target))
     known = tuple(sorted(ours if task.classes == "open" else ours | theirs))
@@ -244,7 +243,7 @@ def _unite(task: TaskSpec, source: Whole, target: Whole) -> tuple[Whole, Whole, 
     return _labelled(source, ours, classes), _labelled(target, theirs, classes), classes
 
 
-def _present(whole: Whole) -> set[str]:
+def _present(whole: DomainData) -> set[str]:
     return {whole.examples.classes[i] for i in np.unique(whole.examples.labels)}
 
 
@@ -263,8 +262,10 @@ def _declared(task: TaskSpec, ours: set[str], theirs: set[str]) -> tuple[set[str
 
 def _misfit(task: TaskSpec, ours: set[str], theirs: set[str]) -> str:
     stem = task.name.partition("+")[0].partition("@")[0]
-    alike = [(a, b) for a in sorted(ours - theirs) for b in sorted(theirs - ours) if folded(a) == folded(b)]
-    hint = f" ({alike[0][0]!a} and {alike[0][1]!a} look alike: rename one)" if alike else ""
+    similar = [
+        (a, b) for a in sorted(ours - theirs) for b in sorted(theirs - ours) if normalized_name(a) == normalized_name(b)
+    ]
+    hint = f" ({similar[0][0]!a} and {similar[0][1]!a} look alike: rename one)" if similar else ""
     return (
         f"task '{task.name}': the domains' classes do not fit: only '{task.source}' has {_some(ours - theirs)}; only "
         f"'{task.target}' has {_some(theirs - ours)}; both have {len(ours & theirs)}{hint}. Correct the folders, or "
@@ -277,11 +278,11 @@ def _some(names: set[str]) -> str:
     return f"{listed} and {len(names) - 8} more" if len(names) > 8 else listed or "none"
 
 
-def _labelled(whole: Whole, kept: set[str], classes: Sequence[str]) -> Whole:
+def _labelled(whole: DomainData, kept: set[str], classes: Sequence[str]) -> DomainData:
     """Only rows of the `kept` classes, labelled by their place in `classes`, or as the last one."""
     index = {name: i for i, name in enumerate(classes)}
     own = whole.examples.classes
     new = np.array([index.get(name, len(classes) - 1) for name in own], np.int32)
     stays = np.array([name in kept for name in own])[whole.examples.labels]
     parts = {part: rows[stays[rows]] for part, rows in whole.parts.items()}
-    return Whole(Examples(whole.examples.inputs, new[whole.examples.labels], tuple(classes)), parts)
+    return DomainData(Examples(whole.examples.inputs, new[whole.examples.labels], tuple(classes)), parts)

@@ -16,8 +16,8 @@ import numpy as np
 
 from da_bench.core.config import UserError
 from da_bench.data.domains import family_of
-from da_bench.data.family import FAMILIES, WHOLE, Examples, Family, Listing, Parts
-from da_bench.data.files import data_root, expect, find
+from da_bench.data.family import FAMILIES, UNSPLIT, Examples, Family, Listing, Parts
+from da_bench.data.files import check_published, data_root, find_files
 from da_bench.data.images import decode_bytes, read_bytes, strict_pillow
 from da_bench.data.tfds_read import FORMAT, PREFIX, data_dir, library
 
@@ -25,7 +25,7 @@ tfds = library()
 Base: Any = tfds.core.GeneratorBasedBuilder
 
 NAME, CONFIG = re.compile(r"[a-zA-Z]\w*"), re.compile(r"[\w+-][\w+.-]*")  # what tfds takes
-SPLITS = {WHOLE: "train"}  # "all" means all splits to tfds, whose custom for data without a split is "train"
+SPLITS = {UNSPLIT: "train"}  # "all" means all splits to tfds, whose custom for data without a split is "train"
 STOCK = frozenset(tfds.list_builders(with_community_datasets=False))
 URL = re.compile(r"https?://[^\s,;')]+")
 
@@ -57,12 +57,12 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
         family, own = self.family, self.builder_config.name if self.builder_config else self.family.name
         place = Path()
         if family.folder:
-            find(self._root, family.folder, family.files(own), family.how_to_get)
+            find_files(self._root, family.folder, family.files(own), family.how_to_get)
             place = data_root(self._root) / family.folder
         parts = family.read(place, own)
         if own in family.domains:
             counts = {part: len(one.labels) for part, one in parts.items()}
-            expect(f"{family.name}/{own}", counts, dict(family.domains[own]))
+            check_published(f"{family.name}/{own}", counts, dict(family.domains[own]))
         return parts
 
     def _info(self) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench.core.config import UserError, did_you_mean
-from da_bench.data.family import WHOLE, Examples, Family, Parts
+from da_bench.data.family import UNSPLIT, Examples, Family, Parts
 from da_bench.data.images import decode_bytes, strict_pillow
 from da_bench.data.tables import as_features
 
@@ -147,8 +147,8 @@ def _version_folder(name: str, config: str) -> Path:
 
 
 def _suggestion(top: Path, name: str) -> str:
-    prepared = {info.relative_to(top).parts[0] for info in (*top.glob(f"*/*/{INFO}"), *top.glob(f"*/*/*/{INFO}"))}
-    return did_you_mean(name, prepared) if prepared else ""
+    tfds_read = {info.relative_to(top).parts[0] for info in (*top.glob(f"*/*/{INFO}"), *top.glob(f"*/*/*/{INFO}"))}
+    return did_you_mean(name, tfds_read) if tfds_read else ""
 
 
 @functools.lru_cache(maxsize=16)
@@ -191,17 +191,13 @@ def _key(place: Path, features: Any, fits: list[str], wanted: str) -> str:
 def _splits(place: Path, splits: Mapping[str, Any]) -> dict[str, str]:
     names = list(splits)
     if len(names) == 1:
-        return {WHOLE: names[0]}
+        return {UNSPLIT: names[0]}
     if {"train", "test"} <= set(names):
         return {part: part for part in ("train", "validation", "test") if part in names}
     if {"train", "validation"} <= set(names):
         return {"train": "train", "test": "validation"}
     wanted = "either one split, or 'train' and 'test' or 'validation'"
     raise UserError(f"'{place}' cannot be a domain: it needs {wanted}; its splits are: {', '.join(names) or 'none'}")
-
-
-def _is_image(found: Opened) -> bool:
-    return type(found.builder.info.features[found.inputs]) is library().features.Image
 
 
 def _examples(found: Opened, split: str) -> Examples:

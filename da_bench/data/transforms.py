@@ -52,7 +52,7 @@ class View:
             raise UserError(f"View.stored = {self.stored} is less than View.pixels = {self.pixels}, a part of it")
 
     @property
-    def pack_side(self) -> int:
+    def stored_side(self) -> int:
         """Side of the stored squares."""
         return self.stored or round(self.pixels * 8 / 7)
 
@@ -71,7 +71,7 @@ def evaluation_input(view: View | None, inputs: Array) -> Array:
     _check(view, inputs)
     top, left = (round((side - view.pixels) / 2) for side in inputs.shape[1:3])
     central = inputs[:, top : top + view.pixels, left : left + view.pixels]
-    return _normalised(view, central.astype(jnp.float32))
+    return _normalize(view, central.astype(jnp.float32))
 
 
 def training_input(view: View | None, key: Array, rows: Array, inputs: Array) -> Array:
@@ -82,23 +82,24 @@ def training_input(view: View | None, key: Array, rows: Array, inputs: Array) ->
     if view is None or view.augment == "none":
         return evaluation_input(view, inputs)
     keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
-    flips = jax.vmap(_flip)(keys) if "flip" in view.augment else jnp.zeros(len(rows), bool)
+    flips = jax.vmap(_is_flipped)(keys) if "flip" in view.augment else jnp.zeros(len(rows), bool)
     if "crop" in view.augment:
-        return _cropped(view, keys, flips, inputs)
-    return _turned(flips, evaluation_input(view, inputs))
+        return _random_crops(view, keys, flips, inputs)
+    return flip_images(flips, evaluation_input(view, inputs))
 
 
-def _cropped(view: View, keys: Array, flips: Array, images: Array) -> Array:
+def _random_crops(view: View, keys: Array, flips: Array, images: Array) -> Array:
     _check(view, images)
     boxes = jax.vmap(lambda key: crop_box(view, key, images.shape[1]))(keys)
-    return _normalised(view, resized_crops(view.pixels, boxes, flips, images))
+    return _normalize(view, resized_crops(view.pixels, boxes, flips, images))
 
 
-def _flip(key: Array) -> Array:
+def _is_flipped(key: Array) -> Array:
     return jax.random.bernoulli(named_key(key, "flip"))
 
 
-def _turned(flips: Array, images: Array) -> Array:
+def flip_images(flips: Array, images: Array) -> Array:
+    """Mirror some images [n, h, w, c] left to right: those where `flips` [n] is true."""
     # by their columns' places: where(flips, images[:, :, ::-1], images) takes several times as long
     places = jnp.arange(images.shape[2])[None, :]
     columns = jnp.where(flips[:, None], places[:, ::-1], places)
@@ -115,7 +116,7 @@ def _check(view: View, inputs: Array) -> None:
         raise UserError(f"View.pixels = {view.pixels} is more than the side of the images, {inputs.shape[1]}")
 
 
-def _normalised(view: View, grey: Array) -> Array:
+def _normalize(view: View, grey: Array) -> Array:
     """Of grey levels, 0 to 255. Difference, then product: no compiler rounds that in two ways."""
     grey = grey[..., ::-1] if view.channels == "bgr" else grey
     mean, std = (np.asarray(one, np.float64).reshape(1, 1, 1, 3) for one in (view.mean, view.std))

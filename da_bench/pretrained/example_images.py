@@ -41,5 +41,5 @@ def batches(view: View, files: Sequence[Path]) -> Iterator[np.ndarray]:
         UserError: an image cannot be decoded, see `data.images.decode`.
     """
     for start in range(0, len(files), BATCH_SIZE):
-        images = [resize(decode(file), view.pack_side, view.resize) for file in files[start : start + BATCH_SIZE]]
+        images = [resize(decode(file), view.stored_side, view.resize) for file in files[start : start + BATCH_SIZE]]
         yield np.stack([*images, *[np.zeros_like(images[0])] * (BATCH_SIZE - len(images))])

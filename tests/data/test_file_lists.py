@@ -2,7 +2,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.data.family import Listing
-from da_bench.data.file_lists import listing, published, read_list
+from da_bench.data.file_lists import check_classes, listing, read_list
 
 CLASSES = ("truck", "ant", "Bee")  # in an order of its own, as the lists of data sets have it
 
@@ -80,10 +80,10 @@ def test_all_missing_images_in_one_message(tmp_path):
 
 def test_published_classes_and_no_others(tmp_path):
     images = Listing(tmp_path, ("a", "b", "c"), ("ant", "Bee", "ant"))
-    assert published(images, ("Bee", "ant")) is images
+    assert check_classes(images, ("Bee", "ant")) is images
     with pytest.raises(UserError, match=r"not those published: it lacks truck$"):
-        published(images, CLASSES)
+        check_classes(images, CLASSES)
     with pytest.raises(UserError, match=r"not those published: it is not to have Bee$"):
-        published(images, ("ant",))
+        check_classes(images, ("ant",))
     with pytest.raises(UserError, match=r"it lacks bee; it is not to have Bee$"):
-        published(images, ("ant", "bee"))
+        check_classes(images, ("ant", "bee"))

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from da_bench.core.config import UserError
-from da_bench.data.files import array_names, data_root, either, expect, find, locate, read_arrays, read_idx, read_libsvm
+from da_bench.data.files import (
+    array_names,
+    check_published,
+    data_root,
+    find_files,
+    first_existing,
+    locate_files,
+    read_arrays,
+    read_idx,
+    read_libsvm,
+)
 
 # Two images of 2x3: unsigned bytes (08), three dimensions (03), the sizes as big-endian 32-bit, the bytes row by row.
 IDX = bytes.fromhex("00000803 00000002 00000002 00000003") + bytes(range(12))
@@ -142,14 +152,14 @@ def test_no_data_root_says_how_to_set_it(monkeypatch, value):
 def test_find_takes_gunzipped_files_too(tmp_path):
     (tmp_path / "mnist").mkdir()
     packed, plain = write(tmp_path / "mnist" / "a.gz", b""), write(tmp_path / "mnist" / "b", b"")
-    assert find(tmp_path, "mnist", ("a.gz", "b.gz"), "its site") == [packed, plain]
+    assert find_files(tmp_path, "mnist", ("a.gz", "b.gz"), "its site") == [packed, plain]
 
 
 def test_find_names_all_that_is_missing_at_once(tmp_path):
     (tmp_path / "mnist").mkdir()
     write(tmp_path / "mnist" / "b.gz", b"")
     with pytest.raises(UserError) as caught:
-        find(tmp_path, "mnist", ("a.gz", "b.gz", "c.gz"), "its site")
+        find_files(tmp_path, "mnist", ("a.gz", "b.gz", "c.gz"), "its site")
     message = str(caught.value)
     assert f"'{tmp_path / 'mnist'}': a.gz, c.gz (to get them: its site)" in message
     assert "DA_BENCH_DATA" in message
@@ -159,39 +169,39 @@ def test_find_names_all_that_is_missing_at_once(tmp_path):
 def test_find_without_a_root_lists_the_files(monkeypatch):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     with pytest.raises(UserError, match=r"a\.gz, b\.gz.*its site.*DA_BENCH_DATA.*--data-root"):
-        find(None, "mnist", ("a.gz", "b.gz"), "its site")
+        find_files(None, "mnist", ("a.gz", "b.gz"), "its site")
 
 
 def test_find_in_the_root_itself(tmp_path):
     (tmp_path / "b").mkdir()
-    assert find(tmp_path, ".", ("b",), "its site") == [tmp_path / "b"]
+    assert find_files(tmp_path, ".", ("b",), "its site") == [tmp_path / "b"]
     with pytest.raises(UserError, match=rf"missing in '{tmp_path}': a \(to"):
-        find(tmp_path, ".", ("a", "b"), "its site")
+        find_files(tmp_path, ".", ("a", "b"), "its site")
 
 
 def test_one_of_two_names_is_enough(tmp_path):
     (tmp_path / "f" / "sub").mkdir(parents=True)
     names = ("x.mat|y.mat", "none.gz|sub", "neither|nor")
-    found = locate(tmp_path, "f", names)
+    found = locate_files(tmp_path, "f", names)
     assert found == {names[0]: None, names[1]: tmp_path / "f" / "sub", names[2]: None}
     new, old = write(tmp_path / "f" / "y.mat", b""), tmp_path / "f" / "x.mat"
-    assert locate(tmp_path, "f", names)[names[0]] == new
-    assert locate(tmp_path, "f", names)[names[0]] != write(old, b"")
-    assert locate(tmp_path, "f", names)[names[0]] == old  # the first has precedence
+    assert locate_files(tmp_path, "f", names)[names[0]] == new
+    assert locate_files(tmp_path, "f", names)[names[0]] != write(old, b"")
+    assert locate_files(tmp_path, "f", names)[names[0]] == old  # the first has precedence
     with pytest.raises(UserError, match=r"f': neither or nor \(to get them"):
-        find(tmp_path, "f", names, "its site")
+        find_files(tmp_path, "f", names, "its site")
 
 
 def test_either_gives_the_first_name_where_nothing_is_there(tmp_path):
-    assert either(tmp_path / "a.gz", tmp_path / "b.gz") == tmp_path / "a.gz"
+    assert first_existing(tmp_path / "a.gz", tmp_path / "b.gz") == tmp_path / "a.gz"
     plain = write(tmp_path / "b", b"")
-    assert either(tmp_path / "a.gz", tmp_path / "b.gz") == plain
+    assert first_existing(tmp_path / "a.gz", tmp_path / "b.gz") == plain
 
 
 def test_expect_says_both():
-    expect("a", (3, 2), (3, 2))
+    check_published("a", (3, 2), (3, 2))
     with pytest.raises(UserError, match=r"'a' holds 3 where 4 is published; get a fresh copy"):
-        expect("a", 3, 4)
+        check_published("a", 3, 4)
 
 
 def npz(save=np.savez, **arrays):

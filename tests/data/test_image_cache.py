@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from da_bench.core.config import StorageError, UserError
-from da_bench.data import image_cache as pack
+from da_bench.data import image_cache
 from da_bench.data.folders import list_classes
-from da_bench.data.image_cache import open_pack, prepare, verify
+from da_bench.data.image_cache import open_cached, prepare, verify
 from da_bench.data.images import decode, dhash, resize
 from tests.helpers import corpus
 from tests.helpers.corpus import classes_of, write
@@ -71,7 +71,7 @@ def test_folder_holds_three_files_and_says_how_it_was_made(place, cache):
 
 def test_prepared_once(place, cache, monkeypatch):
     made = prepared(place, cache)
-    monkeypatch.setattr(pack, "_make", lambda *_: pytest.fail("prepared again"))
+    monkeypatch.setattr(image_cache, "_make", lambda *_: pytest.fail("prepared again"))
     again = prepared(place, cache)
     assert again.digest == made.digest
     np.testing.assert_array_equal(again.images, made.images)
@@ -167,13 +167,13 @@ def killed_at(flush, monkeypatch):
 
 def decoded(monkeypatch):
     """The rows that are decoded from now on."""
-    decode_row, rows = pack._decoded, []
+    decode_row, rows = image_cache._decoded, []
 
     def counted(recipe, row):
         rows.append(row)
         return decode_row(recipe, row)
 
-    monkeypatch.setattr(pack, "_decoded", counted)
+    monkeypatch.setattr(image_cache, "_decoded", counted)
     return rows
 
 
@@ -181,7 +181,7 @@ def decoded(monkeypatch):
 def test_killed_at_any_flush_it_goes_on(place, cache, tmp_path, monkeypatch, flush):
     # Seven images, saved by twos: (images, index) 4 times, pack.json, and the folder that it is renamed in.
     whole = prepared(place, tmp_path / "whole")
-    monkeypatch.setattr(pack, "SAVE_EVERY", 2)
+    monkeypatch.setattr(image_cache, "SAVE_EVERY", 2)
     with monkeypatch.context() as patch:
         killed_at(flush, patch)
         with pytest.raises(Killed):
@@ -196,7 +196,7 @@ def test_killed_at_any_flush_it_goes_on(place, cache, tmp_path, monkeypatch, flu
 
 def test_bad_image_is_not_stepped_over_when_killed_after_it(place, cache, monkeypatch):
     write(place / "cat" / "1.png", b"")
-    monkeypatch.setattr(pack, "SAVE_EVERY", 1)
+    monkeypatch.setattr(image_cache, "SAVE_EVERY", 1)
 
     def dying(_):
         raise Killed
@@ -223,7 +223,7 @@ TORN = {
 @pytest.mark.parametrize("torn", TORN)
 def test_draft_that_a_power_cut_has_torn(place, cache, tmp_path, monkeypatch, torn):
     whole = prepared(place, tmp_path / "whole")
-    monkeypatch.setattr(pack, "SAVE_EVERY", 2)
+    monkeypatch.setattr(image_cache, "SAVE_EVERY", 2)
     with monkeypatch.context() as patch:
         killed_at(5, patch)
         with pytest.raises(Killed):
@@ -255,11 +255,11 @@ def tear(images, index, torn):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from da_bench.data import image_cache as pack
+from da_bench.data import image_cache
 from da_bench.data.folders import list_classes
 
-pack.SAVE_EVERY = 1
-decode = pack._decoded
+image_cache.SAVE_EVERY = 1
+decode = image_cache._decoded
 rows = []
 
 def slow(recipe, row):
@@ -267,8 +267,8 @@ def slow(recipe, row):
     rows.append(row)
     return decode(recipe, row)
 
-pack._decoded = slow
-made = pack.prepare(list_classes(Path(sys.argv[1])), "pets/photo", 6, "squash", Path(sys.argv[2]), True)
+image_cache._decoded = slow
+made = image_cache.prepare(list_classes(Path(sys.argv[1])), "pets/photo", 6, "squash", Path(sys.argv[2]), True)
 print(len(rows), made.digest)
 """
 
@@ -326,7 +326,7 @@ def test_damaged_pack_is_refused(place, cache, name, damage):
             {"empty": b"", "short": content[:-2], "long": content + b" 1", "head": b"!" + content[1:]}[damage]
         )
     with pytest.raises(UserError, match=rf"the pack '{folder}' is damaged \(.*\): delete that folder"):
-        open_pack(folder)
+        open_cached(folder)
     with pytest.raises(UserError, match="delete that folder"):
         prepared(place, cache)
 
@@ -336,7 +336,7 @@ def test_changed_label_is_found(place, cache):
     path = folder / "index.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"cat"', b'"dog"', 1))
     with pytest.raises(UserError, match=r"damaged \(.*index\.jsonl is not the one that pack\.json was written for"):
-        open_pack(folder)
+        open_cached(folder)
 
 
 @pytest.mark.parametrize("summary", ["[]", "{}", "1", '{"digest": 1, "side": 6}'])
@@ -344,7 +344,7 @@ def test_summary_of_something_else_is_refused(place, cache, summary):
     folder = folder_of(prepared(place, cache))
     write(folder / "pack.json", summary.encode())
     with pytest.raises(UserError, match="is damaged"):
-        open_pack(folder)
+        open_cached(folder)
 
 
 def test_flipped_pixel_is_found_by_verify(place, cache):
@@ -355,7 +355,7 @@ def test_flipped_pixel_is_found_by_verify(place, cache):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match="are not those that were prepared"):
-        verify(open_pack(folder_of(made)))
+        verify(open_cached(folder_of(made)))
 
 
 def test_no_room_is_said_before_anything_is_decoded(place, cache, monkeypatch):
@@ -367,8 +367,8 @@ def test_no_room_is_said_before_anything_is_decoded(place, cache, monkeypatch):
 
 
 def test_disk_that_fills_up_meanwhile_is_said_and_lost_nothing(place, cache, monkeypatch):
-    monkeypatch.setattr(pack, "SAVE_EVERY", 2)
-    save, saves = pack._save, []
+    monkeypatch.setattr(image_cache, "SAVE_EVERY", 2)
+    save, saves = image_cache._save, []
 
     def full(*arguments):
         if len(saves) == 2:
@@ -376,7 +376,7 @@ def test_disk_that_fills_up_meanwhile_is_said_and_lost_nothing(place, cache, mon
         saves.append(save(*arguments))
 
     with monkeypatch.context() as patch:
-        patch.setattr(pack, "_save", full)
+        patch.setattr(image_cache, "_save", full)
         with pytest.raises(StorageError, match=r"write the pack '.*': No space left on device; .*DA_BENCH_CACHE"):
             prepared(place, cache)
     rows = decoded(monkeypatch)

@@ -9,7 +9,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.data import domains, tasks
-from da_bench.data.domains import Whole
+from da_bench.data.domains import DomainData
 from da_bench.data.family import FAMILIES, Examples
 from da_bench.data.tasks import load, names, present, spec
 from da_bench.data.transforms import View
@@ -201,7 +201,7 @@ def test_present_opens_no_file(tmp_path):
 def whole(names, rows_each=4, width=2):
     labels = np.repeat(np.arange(len(names), dtype=np.int32), rows_each)
     inputs = (10 * labels[:, None] + np.arange(width)).astype(np.float32)
-    return Whole(Examples(inputs, labels, tuple(names)), {"all": np.arange(len(labels))})
+    return DomainData(Examples(inputs, labels, tuple(names)), {"all": np.arange(len(labels))})
 
 
 def united(ending, source, target):

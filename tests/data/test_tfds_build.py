@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from da_bench.core.config import UserError
-from da_bench.data import tfds_read as prepared
-from da_bench.data.family import FAMILIES, WHOLE, Examples, Family
+from da_bench.data import tfds_read
+from da_bench.data.family import FAMILIES, UNSPLIT, Examples, Family
 from da_bench.data.folders import list_classes
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -83,8 +83,8 @@ def mini(monkeypatch):
     """A published family of images."""
     family = Family(
         name="mini",
-        read=lambda place, domain: {WHOLE: list_classes(place / domain)},
-        domains={"amazon": {WHOLE: 12}, "web-cam": {WHOLE: 6}},
+        read=lambda place, domain: {UNSPLIT: list_classes(place / domain)},
+        domains={"amazon": {UNSPLIT: 12}, "web-cam": {UNSPLIT: 6}},
         classes=CLASSES,
         citation="Mini, Three classes, 2001",
         terms="research",
@@ -136,7 +136,7 @@ def test_arrays_are_read_by_tfds_alone_by_the_name_of_the_family(tmp_path):
 def test_a_domain_comes_back_as_the_same_examples(tmp_path, monkeypatch):
     builders.prepare("digits/real", tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    family = prepared.family("digits:real")
+    family = tfds_read.family("digits:real")
     assert (family.classes, family.domains) == (tuple("0123456789"), {"digits:real": {"all": 1797}})
     back, published = family.read(Path(), "digits:real")["all"], FAMILIES["digits"].read(Path(), "real")["all"]
 
@@ -174,7 +174,7 @@ def test_a_family_of_one_domain_has_no_configuration(tmp_path, monkeypatch):
     monkeypatch.setitem(FAMILIES._things, "grey", family)
     assert builders.prepare("grey", tmp_path) == tmp_path / "grey" / "1.0.0"
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    parts = prepared.read(None, "grey")
+    parts = tfds_read.read(None, "grey")
     assert list(parts) == ["train", "test"]
     for examples in parts.values():
         names = [examples.classes[label] for label in examples.labels]

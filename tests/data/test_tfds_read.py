@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from da_bench.core.config import UserError
-from da_bench.data import tfds_read as prepared
+from da_bench.data import tfds_read
 
 tfds = pytest.importorskip("tensorflow_datasets")
 F = tfds.features
@@ -84,7 +84,7 @@ def rows(examples):
 
 def test_arrays_come_with_their_classes_sorted_by_name(place, no_network):
     write(place, NUMBERS, {"train": numbers(7), "test": numbers(4, start=7)})
-    parts = prepared.read(None, "mini")
+    parts = tfds_read.read(None, "mini")
     assert list(parts) == ["train", "test"]
     names = ("zebra", "ant", "cow")
     assert rows(parts["train"]) == [([float(i), -float(i)], names[i % 3]) for i in range(7)]
@@ -95,11 +95,11 @@ def test_arrays_come_with_their_classes_sorted_by_name(place, no_network):
 
 
 def test_images_are_the_pixels_in_the_order_that_tfds_itself_reads(place, rng, monkeypatch):
-    monkeypatch.setattr(prepared, "CHUNK", 4)  # 10 examples in three chunks
+    monkeypatch.setattr(tfds_read, "CHUNK", 4)  # 10 examples in three chunks
     pixels = rng.integers(0, 256, (10, 5, 6, 3), dtype=np.uint8)
     examples = [{"image": png(one), "label": "cow"} for one in pixels]
     folder = write(place, {"image": F.Image(), "label": LABEL}, {"train": examples})
-    whole = prepared.read(None, "mini")["all"]
+    whole = tfds_read.read(None, "mini")["all"]
     assert whole.inputs.dtype == np.uint8
     by_tfds = tfds.builder_from_directory(str(folder)).as_data_source("train")
     np.testing.assert_array_equal(whole.inputs, np.stack([example["image"] for example in by_tfds]))
@@ -111,22 +111,22 @@ def test_grey_files_have_the_channels_that_are_declared(place, rng, channels):
     grey = rng.integers(0, 256, (4, 5), dtype=np.uint8)
     features = {"image": F.Image(shape=(4, 5, channels)), "label": LABEL}
     write(place, features, {"train": [{"image": png(grey), "label": 0}]})
-    (image,) = prepared.read(None, "mini")["all"].inputs
+    (image,) = tfds_read.read(None, "mini")["all"].inputs
     np.testing.assert_array_equal(image, np.repeat(grey[..., None], channels, axis=2))
-    assert prepared.family("mini").model == "lenet"
+    assert tfds_read.family("mini").model == "lenet"
 
 
 def test_images_of_two_sizes_are_refused(place):
     examples = [{"image": png(np.zeros((side, 8, 3), np.uint8)), "label": 0} for side in (8, 9)]
     write(place, {"image": F.Image(), "label": LABEL}, {"train": examples})
     with pytest.raises(UserError, match=r"of one shape, not .*\(8, 8, 3\).*<folder>/<domain>/<class>"):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")
 
 
 def test_a_damaged_image_is_named(place):
     write(place, {"image": F.Image(), "label": LABEL}, {"train": [{"image": b"\x89PNG no more", "label": 0}]})
     with pytest.raises(UserError, match=r"mini/1.0.0/train\[0\]"):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_splits_become_parts(place, splits, parts):
     sizes = {split: 1 + i for i, split in enumerate(splits)}
     write(place, NUMBERS, {split: numbers(size) for split, size in sizes.items()})
     counts = {part: sizes[split] for part, split in parts.items()}
-    assert {part: len(one.labels) for part, one in prepared.read(None, "mini").items()} == counts
-    assert prepared.family("mini").domains == {"mini": counts}
+    assert {part: len(one.labels) for part, one in tfds_read.read(None, "mini").items()} == counts
+    assert tfds_read.family("mini").domains == {"mini": counts}
 
 
 def test_splits_without_a_rule_are_refused(place):
     write(place, NUMBERS, {"amazon": numbers(2), "webcam": numbers(2)})
     with pytest.raises(UserError, match=r"its splits are: amazon, webcam"):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")
 
 
 VECTOR = F.Tensor(shape=(1,), dtype=np.float32)
@@ -169,16 +169,16 @@ def test_the_usual_features_are_found(place, features, keys):
     values = {F.Text: "x", F.ClassLabel: 0, F.Image: png(np.zeros((2, 2, 3), np.uint8)), F.Tensor: np.zeros(1, "f4")}
     example = {key: 7 if feature is np.int64 else values[type(feature)] for key, feature in features.items()}
     folder = write(place, features, {"train": [example]})
-    found = prepared._open(folder)
+    found = tfds_read._open(folder)
     assert (found.inputs, found.label) == keys
-    assert len(prepared.read(None, "mini")["all"].inputs) == 1
+    assert len(tfds_read.read(None, "mini")["all"].inputs) == 1
 
 
 @pytest.mark.parametrize(
     "name", ["mnist", "cifar10", "svhn_cropped", "kmnist", "stl10", "eurosat", "cifar10_corrupted"]
 )
 def test_the_features_of_stock_data_sets_are_found(place, name):
-    assert prepared._keys(place, tfds.builder(name).info.features) == ("image", "label")
+    assert tfds_read._keys(place, tfds.builder(name).info.features) == ("image", "label")
 
 
 @pytest.mark.parametrize(
@@ -193,28 +193,28 @@ def test_other_features_are_named(place, features, told):
     example = {key: np.zeros(1, "f4") if feature is VECTOR else 0 for key, feature in features.items()}
     write(place, features, {"train": [example]})
     with pytest.raises(UserError, match=told):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")
 
 
 def test_unlabelled_examples_are_refused(place):
     write(place, NUMBERS, {"train": numbers(3), "test": [{"x": np.zeros(2, np.float32), "label": -1}]})
     with pytest.raises(UserError, match=r"split 'test' of .* without a label"):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")
 
 
 def test_values_that_are_not_finite_are_refused(place):
     write(place, NUMBERS, {"train": [{"x": np.array([0, np.nan], np.float32), "label": 0}]})
     with pytest.raises(UserError, match="not finite"):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")
 
 
 def test_integers_become_float32_and_uint8_images_stay(place):
     features = {"inputs": F.Tensor(shape=(3,), dtype=np.int16), "label": LABEL}
     write(place, features, {"train": [{"inputs": np.array([-3, 0, 300], np.int16), "label": 0}]})
-    assert prepared.read(None, "mini")["all"].inputs.tolist() == [[-3.0, 0.0, 300.0]]
+    assert tfds_read.read(None, "mini")["all"].inputs.tolist() == [[-3.0, 0.0, 300.0]]
     features = {"inputs": F.Tensor(shape=(2, 2, 1), dtype=np.uint8, encoding="zlib"), "label": LABEL}
     write(place, features, {"train": [{"inputs": np.full((2, 2, 1), 9, np.uint8), "label": 0}]}, name="grey")
-    grey = prepared.read(None, "grey")["all"].inputs
+    grey = tfds_read.read(None, "grey")["all"].inputs
     assert (grey.dtype, grey.shape, grey.max()) == (np.uint8, (1, 2, 2, 1), 9)
 
 
@@ -223,23 +223,23 @@ def test_the_highest_version_that_is_complete_is_read(place):
         write(place, NUMBERS, {"train": numbers(count)}, version=version)
     (place / "mini" / "11.0.0").mkdir()
     (place / "mini" / "incomplete.ABCDEF_12.0.0").mkdir()
-    assert len(prepared.read(None, "mini")["all"].labels) == 4
+    assert len(tfds_read.read(None, "mini")["all"].labels) == 4
 
 
 def test_a_configuration_has_to_be_named(place):
     for config, count in (("amazon", 3), ("web-cam", 4)):
         write(place, NUMBERS, {"train": numbers(count)}, name="office", config=config)
-    assert len(prepared.read(None, "office:web-cam")["all"].labels) == 4
+    assert len(tfds_read.read(None, "office:web-cam")["all"].labels) == 4
     with pytest.raises(UserError, match="prepared as amazon, web-cam: write tfds/office:amazon"):
-        prepared.read(None, "office")
+        tfds_read.read(None, "office")
     with pytest.raises(UserError, match=r"'office:amazn' is not prepared.*did you mean 'amazon'"):
-        prepared.read(None, "office:amazn")
+        tfds_read.read(None, "office:amazn")
 
 
 def test_what_is_not_prepared_says_so_at_once_without_a_network(place, no_network):
     write(place, NUMBERS, {"train": numbers(3)}, name="cifar100")
     start = time.monotonic()
-    family = prepared.family("cifar10")
+    family = tfds_read.family("cifar10")
     assert (family.name, family.domains) == ("tfds", {})
     with pytest.raises(
         UserError, match=r"did you mean 'cifar100'.*tfds.builder\('cifar10', file_format='array_record'"
@@ -252,12 +252,12 @@ def test_what_is_not_prepared_says_so_at_once_without_a_network(place, no_networ
 def test_no_folder_at_all_is_not_prepared(place, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(place / "nowhere"))
     with pytest.raises(UserError, match=r"'mnist' is not prepared in .*nowhere/mnist'; to prepare it.*TFDS_DATA_DIR"):
-        prepared.read(None, "mnist")
+        tfds_read.read(None, "mnist")
 
 
 def test_a_family_says_what_the_data_set_says(place):
     write(place, NUMBERS, {"train": numbers(3)})
-    family = prepared.family("mini")
+    family = tfds_read.family("mini")
     assert (family.citation, family.terms, family.model) == ("Mini 2001", "free", "bottleneck")
     assert family.classes == ("ant", "cow", "zebra")
 
@@ -265,7 +265,7 @@ def test_a_family_says_what_the_data_set_says(place):
 @pytest.mark.parametrize("name", ["", "../etc", "a/b", "a:", "a:../b", "1a", "a b"])
 def test_names_that_tfds_cannot_have_are_refused(name):
     with pytest.raises(UserError, match="write tfds/NAME or tfds/NAME:CONFIG"):
-        prepared.family(name)
+        tfds_read.family(name)
 
 
 def test_tfrecord_is_refused_with_the_way_out(place):
@@ -274,7 +274,7 @@ def test_tfrecord_is_refused_with_the_way_out(place):
     info.write_text(json.dumps(json.loads(info.read_text()) | {"fileFormat": "tfrecord"}))
     told = r"stored as tfrecord.*tfds.builder\('office/amazon', file_format='array_record', data_dir=FOLDER\)"
     with pytest.raises(UserError, match=told):
-        prepared.read(None, "office:amazon")
+        tfds_read.read(None, "office:amazon")
 
 
 def damage(folder, what):
@@ -296,11 +296,11 @@ def test_damaged_files_are_refused(place, what, rng):
     noise = [{"x": rng.normal(size=2).astype(np.float32), "label": 0} for _ in range(500)]
     damage(write(place, NUMBERS, {"train": noise}), what)
     with pytest.raises(UserError, match=r"cannot read '.*mini/1.0.0'.*prepare the data set anew"):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")
 
 
 def test_without_tensorflow_datasets_the_remedy_is_named(place, monkeypatch):
     write(place, NUMBERS, {"train": numbers(3)})
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r'pip install "da-bench\[tfds\]"'):
-        prepared.read(None, "mini")
+        tfds_read.read(None, "mini")

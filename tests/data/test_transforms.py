@@ -25,7 +25,7 @@ def boxes(view, n, side):
 
 
 def test_the_stored_square_is_the_customs():
-    assert [View(pixels=pixels).pack_side for pixels in (224, 64, 28)] == [256, 73, 32]
+    assert [View(pixels=pixels).stored_side for pixels in (224, 64, 28)] == [256, 73, 32]
 
 
 def test_a_view_is_one_static_value():

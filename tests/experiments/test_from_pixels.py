@@ -79,7 +79,7 @@ def test_every_pair_has_tllibs_view_and_protocol():
     runs = load_experiments("office31_resnet50")["EXPERIMENTS"]
     assert len({run.task for run in runs if run.labels_from == "source"}) == 6
     assert all(run.task.endswith("@transductive") == (run.labels_from == "source") for run in runs)
-    assert {(run.view.resize, run.view.pack_side, run.view.augment, run.view.area) for run in runs} == {
+    assert {(run.view.resize, run.view.stored_side, run.view.augment, run.view.area) for run in runs} == {
         ("squash", 256, "crop_flip", (0.08, 1.0))
     }
     assert {run.seed for run in runs} == {0, 1, 2}

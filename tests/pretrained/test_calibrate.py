@@ -35,7 +35,7 @@ def test_evaluation_stays_and_statistics_are_those_of_what_enters(tmp_path):
     view, arrays = weights.view(made), weights.load(made)[1]
     chosen = find_images(tmp_path / "images")
     files = [chosen[i] for i in np.linspace(0, len(chosen) - 1, 32).astype(int)]  # two batches of the 36 there are
-    stored = np.stack([resize(decode(file), view.pack_side, view.resize) for file in files])
+    stored = np.stack([resize(decode(file), view.stored_side, view.resize) for file in files])
     x = np.pad(np.asarray(evaluation_input(view, stored), np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))
     maps = np.einsum("nhwiab,oiab->nhwo", windows, published.arrays()["conv.weight"].astype(np.float64))
@@ -50,7 +50,7 @@ def test_training_on_those_images_begins_with_nearly_the_same_function(tmp_path)
         tree, view = unflatten(weights.load(name)[1]), weights.view(name)
         params, stats = tree.pop("params"), tree
         model = published.SmallNet(classes=1000, bottleneck=None)
-        stored = np.stack([resize(decode(f), view.pack_side, view.resize) for f in find_images(tmp_path / "images")])
+        stored = np.stack([resize(decode(f), view.stored_side, view.resize) for f in find_images(tmp_path / "images")])
         inputs = jnp.asarray(evaluation_input(view, stored))
         seen = forward(model, params, stats, inputs)[0].features
         trained = forward(model, params, stats, inputs, jax.random.key(0))[0].features

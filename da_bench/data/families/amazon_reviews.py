@@ -6,7 +6,7 @@ import numpy as np
 
 from da_bench.core.config import UserError
 from da_bench.data.family import Counts, Examples, Family, Parts, register
-from da_bench.data.files import expect, read_libsvm
+from da_bench.data.files import check_published, read_libsvm
 
 FEATURES = 5000
 CLASSES = ("negative", "positive")
@@ -36,7 +36,7 @@ def _name(domain: str, part: str) -> str:
 
 def _examples(path: Path, count: int) -> Examples:
     inputs, labels = read_libsvm(path, FEATURES, zero_based=True)
-    expect(path, len(inputs), count)
+    check_published(path, len(inputs), count)
     if (inputs < 0).any() or (inputs != np.rint(inputs)).any():
         raise UserError(f"'{path}' has values that are no counts of words; get the unscaled, raw features")
     if not inputs[:, 0].any():  # one of the most frequent words, in half of the reviews or more

@@ -6,11 +6,11 @@ import numpy as np
 
 from da_bench.data import typefaces
 from da_bench.data.families.mnist import DIGITS
-from da_bench.data.family import WHOLE, Examples, Family, Parts, random_stream, register
-from da_bench.data.files import expect
+from da_bench.data.family import UNSPLIT, Examples, Family, Parts, random_stream, register
+from da_bench.data.files import check_published
 
 SYNTHETIC_COUNTS = {"train": 4000, "validation": 500, "test": 1000}
-REAL_COUNTS = {WHOLE: 1797}
+REAL_COUNTS = {UNSPLIT: 1797}
 
 
 def read(_place: Path | None, domain: str) -> Parts:
@@ -24,7 +24,7 @@ def read(_place: Path | None, domain: str) -> Parts:
         UserError: the installed scikit-learn ships another number of them.
     """
     if domain == "real":
-        return {WHOLE: _handwritten()}
+        return {UNSPLIT: _handwritten()}
     return {part: _printed(part, count) for part, count in SYNTHETIC_COUNTS.items()}
 
 
@@ -38,7 +38,7 @@ def _handwritten() -> Examples:
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    expect("scikit-learn's load_digits", len(images), REAL_COUNTS[WHOLE])
+    check_published("scikit-learn's load_digits", len(images), REAL_COUNTS[UNSPLIT])
     return Examples((images / 16).astype(np.float32).reshape(-1, 8, 8, 1), labels.astype(np.int32), DIGITS)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from da_bench.core.config import UserError
-from da_bench.data.family import WHOLE, Family, Listing, Parts, register
+from da_bench.data.family import UNSPLIT, Family, Listing, Parts, register
 from da_bench.data.file_lists import listing, read_list
 
 # In the order of the lists' labels, which is alphabetical by no rule of Python's.
@@ -57,10 +57,10 @@ COUNTS = {
     "sketch": {"train": 48212, "test": 20916},
 }
 COUNTS_126 = {
-    "clipart": {WHOLE: 18703},
-    "painting": {WHOLE: 31502},
-    "real": {WHOLE: 70358},
-    "sketch": {WHOLE: 24582},
+    "clipart": {UNSPLIT: 18703},
+    "painting": {UNSPLIT: 31502},
+    "real": {UNSPLIT: 70358},
+    "sketch": {UNSPLIT: 24582},
 }
 PAPER = "Peng, Bai, Xia, Huang, Saenko and Wang, Moment matching for multi-source domain adaptation, ICCV 2019"
 TERMS = "non-commercial research; images under copyright, fair use"
@@ -88,7 +88,7 @@ def read_126(place: Path, domain: str) -> Parts:
     Raises:
         UserError: as of `read`.
     """
-    return {WHOLE: _images(place, f"labeled_source_images_{domain}.txt", LABELS_126)}
+    return {UNSPLIT: _images(place, f"labeled_source_images_{domain}.txt", LABELS_126)}
 
 
 def _images(place: Path, name: str, labels: tuple[str, ...]) -> Listing:

@@ -6,7 +6,7 @@ import numpy as np
 
 from da_bench.core.config import UserError
 from da_bench.data.family import Examples, Family, Parts, register
-from da_bench.data.files import either, expect, read_idx
+from da_bench.data.files import check_published, first_existing, read_idx
 
 DIGITS = tuple("0123456789")
 COUNTS = {"train": 60000, "test": 10000}
@@ -24,14 +24,14 @@ def read(place: Path, _domain: str = "mnist") -> Parts:
     Raises:
         UserError: a file that is corrupt, or not of the published counts.
     """
-    paths = [either(place / name) for name in FILES]
+    paths = [first_existing(place / name) for name in FILES]
     return {"train": _examples(paths[0], paths[1], 60000), "test": _examples(paths[2], paths[3], 10000)}
 
 
 def _examples(image_path: Path, label_path: Path, count: int) -> Examples:
     images, labels = read_idx(image_path), read_idx(label_path)
-    expect(image_path, images.shape, (count, 28, 28))
-    expect(label_path, labels.shape, (count,))
+    check_published(image_path, images.shape, (count, 28, 28))
+    check_published(label_path, labels.shape, (count,))
     return Examples(images[..., None], digits(label_path, labels), DIGITS)
 
 

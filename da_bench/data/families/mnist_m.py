@@ -12,7 +12,7 @@ import numpy as np
 from da_bench.core.config import UserError
 from da_bench.data.families import mnist
 from da_bench.data.family import Examples, Family, Parts, register
-from da_bench.data.files import either, expect, read_arrays, read_idx
+from da_bench.data.files import check_published, first_existing, read_arrays, read_idx
 
 COUNTS = {"train": 59001, "test": 9001}
 SIDE = 32
@@ -41,7 +41,7 @@ def read(place: Path, _domain: str = "mnist_m") -> Parts:
 def _original(folder: Path, count: int) -> Examples:
     path = folder.with_name(f"{folder.name}_labels.txt")
     names, labels = _label_lines(path)
-    expect(path, len(names), count)
+    check_published(path, len(names), count)
     images = np.stack([_decode(folder / name, (SIDE, SIDE)) for name in names])
     return Examples(images, mnist.digits(path, labels), mnist.DIGITS)
 
@@ -62,7 +62,7 @@ def _decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            expect(path, (image.mode, size and image.size), ("RGB", size))
+            check_published(path, (image.mode, size and image.size), ("RGB", size))
             return np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: of a broken PNG
         raise UserError(f"cannot read '{path}': {error}; get a fresh copy of it") from None
@@ -97,7 +97,7 @@ def _blended(place: Path, part: str, photos: list[np.ndarray]) -> Examples:
 def _offsets(path: Path, part: str, photos: list[np.ndarray]) -> np.ndarray:
     """[n, 3] int: photograph, top and left of every patch."""
     offsets = read_arrays(path, [part])[0]
-    expect(path, (offsets.shape, offsets.dtype.name), ((COUNTS[part], 3), "int16"))
+    check_published(path, (offsets.shape, offsets.dtype.name), ((COUNTS[part], 3), "int16"))
     offsets = offsets.astype(int)
     highest = np.array([photo.shape[:2] for photo in photos]) - SIDE
     if not (np.isin(offsets[:, 0], np.arange(len(photos))).all() and (offsets >= 0).all()):
@@ -110,10 +110,10 @@ def _offsets(path: Path, part: str, photos: list[np.ndarray]) -> np.ndarray:
 def _digits(place: Path, part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` images [n, 28, 28] of MNIST's part, and their labels."""
     first = 0 if part == "train" else 2
-    image_path, label_path = (either(place / name) for name in mnist.FILES[first : first + 2])
+    image_path, label_path = (first_existing(place / name) for name in mnist.FILES[first : first + 2])
     images, labels = read_idx(image_path), read_idx(label_path)
-    expect(image_path, images.shape, (mnist.COUNTS[part], 28, 28))
-    expect(label_path, labels.shape, (mnist.COUNTS[part],))
+    check_published(image_path, images.shape, (mnist.COUNTS[part], 28, 28))
+    check_published(label_path, labels.shape, (mnist.COUNTS[part],))
     return images[:count], mnist.digits(label_path, labels)[:count]
 
 

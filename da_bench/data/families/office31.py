@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from da_bench.data.family import WHOLE, Family, Parts, register
-from da_bench.data.file_lists import published
+from da_bench.data.family import UNSPLIT, Family, Parts, register
+from da_bench.data.file_lists import check_classes
 from da_bench.data.folders import list_classes
 
 NAMES = """
@@ -27,13 +27,13 @@ def read(place: Path, domain: str) -> Parts:
     Raises:
         UserError: folders that are missing, or not of the published classes.
     """
-    return {WHOLE: published(list_classes(place / domain / "images"), CLASSES)}
+    return {UNSPLIT: check_classes(list_classes(place / domain / "images"), CLASSES)}
 
 
 FAMILY = Family(
     name="office31",
     read=read,
-    domains={"amazon": {WHOLE: 2817}, "dslr": {WHOLE: 498}, "webcam": {WHOLE: 795}},
+    domains={"amazon": {UNSPLIT: 2817}, "dslr": {UNSPLIT: 498}, "webcam": {UNSPLIT: 795}},
     classes=CLASSES,
     citation="Saenko, Kulis, Fritz and Darrell, Adapting visual category models to new domains, ECCV 2010. "
     "Partial: Cao et al., Partial transfer learning with selective adversarial networks, CVPR 2018. "

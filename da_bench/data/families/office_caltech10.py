@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from da_bench.data.families import office31
-from da_bench.data.family import WHOLE, Family, Listing, Parts, register
-from da_bench.data.file_lists import published
+from da_bench.data.family import UNSPLIT, Family, Listing, Parts, register
+from da_bench.data.file_lists import check_classes
 from da_bench.data.folders import list_classes
 
 # The names of Office-31 -> those of this family.
@@ -22,8 +22,8 @@ def read(place: Path, domain: str) -> Parts:
     """
     images = list_classes(place / folder(domain))
     if domain == "caltech10":
-        return {WHOLE: published(images, CLASSES)}
-    return {WHOLE: _common(published(images, office31.CLASSES))}
+        return {UNSPLIT: check_classes(images, CLASSES)}
+    return {UNSPLIT: _common(check_classes(images, office31.CLASSES))}
 
 
 def folder(domain: str) -> str:
@@ -41,10 +41,10 @@ FAMILY = Family(
     name="office_caltech10",
     read=read,
     domains={
-        "amazon": {WHOLE: 958},
-        "caltech10": {WHOLE: 1123},
-        "dslr": {WHOLE: 157},
-        "webcam": {WHOLE: 295},
+        "amazon": {UNSPLIT: 958},
+        "caltech10": {UNSPLIT: 1123},
+        "dslr": {UNSPLIT: 157},
+        "webcam": {UNSPLIT: 295},
     },
     classes=CLASSES,
     citation="Gong, Shi, Sha and Grauman, Geodesic flow kernel for unsupervised domain adaptation, CVPR 2012; "

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from da_bench.core.config import UserError
-from da_bench.data.family import WHOLE, Counts, Examples, Family, Parts, register
-from da_bench.data.files import either, expect, read_arrays
+from da_bench.data.family import UNSPLIT, Counts, Examples, Family, Parts, register
+from da_bench.data.files import check_published, first_existing, read_arrays
 from da_bench.data.tables import as_features
 
 CLASSES = (
@@ -23,10 +23,10 @@ CLASSES = (
     "projector",
 )
 DOMAINS: dict[str, Counts] = {
-    "amazon": {WHOLE: 958},
-    "caltech10": {WHOLE: 1123},
-    "dslr": {WHOLE: 157},
-    "webcam": {WHOLE: 295},
+    "amazon": {UNSPLIT: 958},
+    "caltech10": {UNSPLIT: 1123},
+    "dslr": {UNSPLIT: 157},
+    "webcam": {UNSPLIT: 295},
 }
 
 
@@ -50,7 +50,7 @@ def read_surf(place: Path, domain: str) -> Parts:
     Raises:
         UserError: a file that is corrupt, or not of the published shape and labels.
     """
-    return _read(either(*(place / name for name in surf_files(domain))), "fts", (DOMAINS[domain][WHOLE], 800))
+    return _read(first_existing(*(place / name for name in surf_files(domain))), "fts", (DOMAINS[domain][UNSPLIT], 800))
 
 
 def read_decaf(place: Path, domain: str) -> Parts:
@@ -59,16 +59,18 @@ def read_decaf(place: Path, domain: str) -> Parts:
     Raises:
         UserError: a file that is corrupt, or not of the published shape and labels.
     """
-    return _read(either(*(place / name for name in decaf_files(domain))), "feas", (DOMAINS[domain][WHOLE], 4096))
+    return _read(
+        first_existing(*(place / name for name in decaf_files(domain))), "feas", (DOMAINS[domain][UNSPLIT], 4096)
+    )
 
 
 def _read(path: Path, name: str, shape: tuple[int, int]) -> Parts:
     inputs, labels = read_arrays(path, [name, "labels"])
-    expect(path, inputs.shape, shape)
-    expect(path, labels.shape, (shape[0], 1))
+    check_published(path, inputs.shape, shape)
+    check_published(path, labels.shape, (shape[0], 1))
     if not np.isin(labels, np.arange(1, 11)).all():
         raise UserError(f"'{path}' has labels that are not in 1..10; get a fresh copy of it")
-    return {WHOLE: Examples(as_features(path, name, inputs), labels[:, 0].astype(np.int32) - 1, CLASSES)}
+    return {UNSPLIT: Examples(as_features(path, name, inputs), labels[:, 0].astype(np.int32) - 1, CLASSES)}
 
 
 _family = functools.partial(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from da_bench.data.family import WHOLE, Family, Parts, register
-from da_bench.data.file_lists import published
+from da_bench.data.family import UNSPLIT, Family, Parts, register
+from da_bench.data.file_lists import check_classes
 from da_bench.data.folders import list_classes
 
 NAMES = """
@@ -24,7 +24,7 @@ def read(place: Path, domain: str) -> Parts:
     Raises:
         UserError: folders that are missing, or not of the published classes.
     """
-    return {WHOLE: published(list_classes(_folder(place, domain)), CLASSES)}
+    return {UNSPLIT: check_classes(list_classes(_folder(place, domain)), CLASSES)}
 
 
 def _folder(place: Path, domain: str) -> Path:
@@ -36,10 +36,10 @@ FAMILY = Family(
     name="office_home",
     read=read,
     domains={
-        "Art": {WHOLE: 2427},
-        "Clipart": {WHOLE: 4365},
-        "Product": {WHOLE: 4439},
-        "Real_World": {WHOLE: 4357},
+        "Art": {UNSPLIT: 2427},
+        "Clipart": {UNSPLIT: 4365},
+        "Product": {UNSPLIT: 4439},
+        "Real_World": {UNSPLIT: 4357},
     },
     classes=CLASSES,
     citation="Venkateswara, Eusebio, Chakraborty and Panchanathan, Deep hashing network for unsupervised domain "

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from da_bench.data.family import WHOLE, Family, Parts, register
-from da_bench.data.file_lists import published
+from da_bench.data.family import UNSPLIT, Family, Parts, register
+from da_bench.data.file_lists import check_classes
 from da_bench.data.folders import list_classes
 
 CLASSES = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
-ABOVE = (".", "kfold", "PACS", "PACS/kfold")  # where, in pacs/, archives and mirrors leave the folders of the domains
+PARENTS = (".", "kfold", "PACS", "PACS/kfold")  # where, in pacs/, archives and mirrors leave the folders of the domains
 
 
 def read(place: Path, domain: str) -> Parts:
@@ -20,18 +20,18 @@ def read(place: Path, domain: str) -> Parts:
     Raises:
         UserError: folders that are missing, or not of the published classes.
     """
-    folders = [place / above / domain for above in ABOVE]
-    return {WHOLE: published(list_classes(next((one for one in folders if one.is_dir()), folders[0])), CLASSES)}
+    folders = [place / above / domain for above in PARENTS]
+    return {UNSPLIT: check_classes(list_classes(next((one for one in folders if one.is_dir()), folders[0])), CLASSES)}
 
 
 FAMILY = Family(
     name="pacs",
     read=read,
     domains={
-        "photo": {WHOLE: 1670},
-        "art_painting": {WHOLE: 2048},
-        "cartoon": {WHOLE: 2344},
-        "sketch": {WHOLE: 3929},
+        "photo": {UNSPLIT: 1670},
+        "art_painting": {UNSPLIT: 2048},
+        "cartoon": {UNSPLIT: 2344},
+        "sketch": {UNSPLIT: 3929},
     },
     classes=CLASSES,
     citation="Li, Yang, Song and Hospedales, Deeper, broader and artier domain generalization, ICCV 2017",
@@ -39,7 +39,7 @@ FAMILY = Family(
     how_to_get="the authors' page https://domaingeneralization.github.io; mirrors: Transfer-Learning-Library "
     "(thuml), DomainBed (facebookresearch), Dassl.pytorch (KaiyangZhou)",
     folder="pacs",
-    files=lambda domain: ("|".join(f"{above}/{domain}" for above in ABOVE),),
+    files=lambda domain: ("|".join(f"{above}/{domain}" for above in PARENTS),),
     images=True,
     model="convnet",
 )

@@ -7,7 +7,7 @@ import numpy as np
 from da_bench.core.config import UserError
 from da_bench.data.families.mnist import DIGITS
 from da_bench.data.family import Examples, Family, Parts, register
-from da_bench.data.files import expect, read_arrays
+from da_bench.data.files import check_published, read_arrays
 
 COUNTS = {"train": 73257, "test": 26032}
 
@@ -23,8 +23,8 @@ def read(place: Path, _domain: str = "svhn") -> Parts:
 
 def _examples(path: Path, count: int) -> Examples:
     images, labels = read_arrays(path, ["X", "y"])
-    expect(path, (images.shape, images.dtype.name), ((32, 32, 3, count), "uint8"))
-    expect(path, labels.shape, (count, 1))
+    check_published(path, (images.shape, images.dtype.name), ((32, 32, 3, count), "uint8"))
+    check_published(path, labels.shape, (count, 1))
     if not np.isin(labels, np.arange(1, 11)).all():
         raise UserError(f"'{path}' has labels that are not in 1..10; get a fresh copy of it")
     digits = labels[:, 0].astype(np.int32) % 10  # 10 stands for the digit 0

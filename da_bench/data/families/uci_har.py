@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from da_bench.core.config import UserError
-from da_bench.data.family import WHOLE, Counts, Examples, Family, Parts, register
-from da_bench.data.files import expect
+from da_bench.data.family import UNSPLIT, Counts, Examples, Family, Parts, register
+from da_bench.data.files import check_published
 
 SIGNALS = tuple(f"{kind}_{axis}" for kind in ("body_acc", "body_gyro", "total_acc") for axis in "xyz")
 STEPS = 128  # of a window: 2.56 s at 50 Hz
@@ -18,7 +18,7 @@ WINDOWS = (
     *(347, 302, 341, 317, 302, 325, 308, 281, 288, 294, 316, 320, 327, 323, 328),
     *(366, 368, 364, 360, 354, 408, 321, 372, 381, 409, 392, 376, 382, 344, 383),
 )
-DOMAINS: dict[str, Counts] = {str(subject): {WHOLE: count} for subject, count in enumerate(WINDOWS, start=1)}
+DOMAINS: dict[str, Counts] = {str(subject): {UNSPLIT: count} for subject, count in enumerate(WINDOWS, start=1)}
 
 
 def read(place: Path, domain: str) -> Parts:
@@ -31,11 +31,11 @@ def read(place: Path, domain: str) -> Parts:
     """
     paths = [place / file for file in _files(domain)]
     subjects, labels = (_numbers(path, _lines(path)).ravel() for path in paths[:2])
-    expect(paths[1], len(labels), len(subjects))
+    check_published(paths[1], len(labels), len(subjects))
     rows = np.flatnonzero(subjects == int(domain))
-    expect(f"{paths[0]}, subject {domain}", len(rows), DOMAINS[domain][WHOLE])
+    check_published(f"{paths[0]}, subject {domain}", len(rows), DOMAINS[domain][UNSPLIT])
     signals = [_signal(path, rows, len(subjects)) for path in paths[2:]]
-    return {WHOLE: Examples(np.stack(signals, axis=2), _activities(paths[1], labels[rows]), CLASSES)}
+    return {UNSPLIT: Examples(np.stack(signals, axis=2), _activities(paths[1], labels[rows]), CLASSES)}
 
 
 def _files(domain: str) -> tuple[str, ...]:
@@ -65,9 +65,9 @@ def _numbers(path: Path, lines: list[bytes]) -> np.ndarray:
 def _signal(path: Path, rows: np.ndarray, count: int) -> np.ndarray:
     """Windows [n, 128]: the lines `rows` of `count`."""
     lines = _lines(path)
-    expect(path, len(lines), count)
+    check_published(path, len(lines), count)
     windows = _numbers(path, [lines[row] for row in rows])
-    expect(path, windows.shape, (len(rows), STEPS))
+    check_published(path, windows.shape, (len(rows), STEPS))
     return windows
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from da_bench.core.config import UserError
 from da_bench.data.families.mnist import DIGITS, digits
 from da_bench.data.family import Counts, Examples, Family, Parts, random_stream, register
-from da_bench.data.files import expect, read_libsvm
+from da_bench.data.files import check_published, read_libsvm
 from da_bench.data.harmonise import resize
 
 COUNTS = {"train": 7291, "test": 2007}
@@ -45,7 +45,7 @@ def read_pooled(place: Path, _domain: str = "usps_pooled") -> Parts:
 
 def _examples(path: Path, count: int) -> Examples:
     inputs, labels = read_libsvm(path, features=16 * 16)
-    expect(path, len(inputs), count)
+    check_published(path, len(inputs), count)
     if np.abs(inputs).max() > 1:
         raise UserError(f"'{path}' is not USPS: it has values out of [-1, 1]; get a fresh copy of it")
     greys = np.rint((inputs + 1) * 127.5).astype(np.uint8)

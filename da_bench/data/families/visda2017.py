@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from da_bench.core.config import UserError
-from da_bench.data.family import WHOLE, Family, Parts, register
+from da_bench.data.family import UNSPLIT, Family, Parts, register
 from da_bench.data.file_lists import listing, read_list
 
 CLASSES = (
@@ -24,7 +24,7 @@ def read(place: Path, domain: str) -> Parts:
     Raises:
         UserError: a list that is missing, damaged or without labels; listed images that are missing.
     """
-    return {WHOLE: listing(place / domain, _names(place / domain / "image_list.txt", domain))}
+    return {UNSPLIT: listing(place / domain, _names(place / domain / "image_list.txt", domain))}
 
 
 def _names(path: Path, domain: str) -> dict[str, str]:
@@ -39,7 +39,7 @@ def _names(path: Path, domain: str) -> dict[str, str]:
 FAMILY = Family(
     name="visda2017",
     read=read,
-    domains={"train": {WHOLE: 152397}, "validation": {WHOLE: 55388}, "test": {WHOLE: 72372}},
+    domains={"train": {UNSPLIT: 152397}, "validation": {UNSPLIT: 55388}, "test": {UNSPLIT: 72372}},
     classes=CLASSES,
     citation="Peng, Usman, Kaushik, Hoffman, Wang and Saenko, VisDA: the visual domain adaptation challenge, "
     "arXiv:1710.06924, 2017. Partial: Cao et al., Partial adversarial domain adaptation, ECCV 2018. "

@@ -8,7 +8,7 @@ from PIL import Image
 
 from da_bench.core.config import UserError
 from da_bench.data.families import mnist, mnist_m
-from da_bench.data.files import locate
+from da_bench.data.files import locate_files
 
 COUNTS = {"train": 5, "test": 3}
 PHOTOS = {"12.jpg": (40, 50), "7.jpg": (60, 33)}  # heights and widths
@@ -86,7 +86,7 @@ def check(parts, made):
 
 def test_ingredients_are_blended_as_by_hand(tmp_path, made):
     check(mnist_m.read(tmp_path), made)
-    assert None not in locate(tmp_path, ".", mnist_m._files("mnist_m")).values()
+    assert None not in locate_files(tmp_path, ".", mnist_m._files("mnist_m")).values()
 
 
 def test_the_original_folder_gives_the_same(tmp_path, made):
@@ -95,7 +95,7 @@ def test_the_original_folder_gives_the_same(tmp_path, made):
         (tmp_path / name).rename(tmp_path / f"no_{name}")
     (tmp_path / mnist_m.OFFSETS).unlink()
     check(mnist_m.read(tmp_path), made)
-    assert None not in locate(tmp_path, ".", mnist_m._files("mnist_m")).values()
+    assert None not in locate_files(tmp_path, ".", mnist_m._files("mnist_m")).values()
 
 
 def test_the_original_folder_has_precedence(tmp_path, made):
@@ -111,7 +111,7 @@ def test_one_missing_piece_of_a_form_is_told(tmp_path, made, form):
         (tmp_path / mnist_m.OFFSETS).unlink()
     missing = {"ingredients": "bsds500/train", "original": "mnist_m/mnist_m_test"}[form]
     (tmp_path / missing).rename(tmp_path / "elsewhere")
-    absent = [name for name, path in locate(tmp_path, ".", mnist_m._files("mnist_m")).items() if path is None]
+    absent = [name for name, path in locate_files(tmp_path, ".", mnist_m._files("mnist_m")).items() if path is None]
     assert [name.split("|")[0] for name in absent] == [missing]
 
 

@@ -8,7 +8,7 @@ import scipy.io
 from da_bench.core.config import UserError
 from da_bench.data.families.office_caltech10_features import CLASSES, DOMAINS, decaf_files, surf_files
 from da_bench.data.family import FAMILIES
-from da_bench.data.files import locate
+from da_bench.data.files import locate_files
 
 FORMS = {"surf": (surf_files, "fts", 800), "decaf": (decaf_files, "feas", 4096)}
 
@@ -35,7 +35,7 @@ def test_a_file_of_the_published_shape_is_read_under_every_name(tmp_path, kind, 
     for file in files(domain)[-1:] if domain != "dslr" else files(domain):
         place = tmp_path / file.replace("/", "_")
         write(place, file, arrays)
-        assert None not in locate(place, "", family.files(domain)).values()
+        assert None not in locate_files(place, "", family.files(domain)).values()
         examples = family.read(place, domain)["all"]
         assert examples.inputs.dtype == np.float32
         np.testing.assert_array_equal(examples.inputs, arrays[name])
