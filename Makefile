@@ -42,7 +42,7 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	@touch $@
 
 benchmark: $(READY) $(PEERS)/.ready
-	$(BIN)/python benchmarks/engine.py --peers $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python
 
 # under five minutes on two cores; the tiers below hold the longer tests, and CI runs them all
 test: $(READY)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import da_bench as da
+from benchmarks.markdown import markdown_table
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, TrainState, Tree
 from da_bench.reporting.stats.intervals import t_interval
@@ -273,11 +274,6 @@ def score_cells(score: dict[str, Any] | None, is_default: bool) -> list[str]:
 
 def _nan_if_null(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return ["| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *rows]]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What every contestant of `engine.py` trains on, and how it is spoken to; numpy only, as no one has all packages.
+"""The inputs of `benchmarks.engine` and the protocol of its workers. NumPy only: no worker has all packages.
 
-A contestant is a process that reads one JSON object a line and answers each with one: {"seconds": ...} or
-{"absent": why}. The arrays come from one seed, so all have the same.
+A worker is a process that reads one JSON object per line and answers each with one: {"seconds": ...} or
+{"absent": reason}. All arrays come from fixed seeds, so all workers use the same ones.
 """
 
 import dataclasses
@@ -15,87 +15,97 @@ from typing import Any
 import numpy as np
 
 ROWS = 2048  # of each domain
-RATE, MOMENTUM = 0.01, 0.9
-WIDTH = 1024  # of the discriminator's two hidden layers
-KERNELS = (0.25, 0.5, 1.0, 2.0, 4.0)  # bandwidths of MMD, as multiples of the mean squared distance
-EPSILON, ITERATIONS = 0.05, 50  # Sinkhorn's, the first as a multiple of the mean cost
-METHODS = ("source_only", "dann", "coral", "mmd")
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
+DISCRIMINATOR_WIDTH = 1024  # of its two hidden layers
+MMD_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # bandwidths as multiples of the mean squared distance
+SINKHORN_EPSILON, SINKHORN_ITERATIONS = 0.05, 50  # epsilon as a multiple of the mean cost
+METHOD_NAMES = ("source_only", "dann", "coral", "mmd")
 
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """inputs: shape of one, channels last; batch: rows of each domain in a step; features: width; steps: in a timing.
+    """A training problem.
 
-    seeds_steps: steps of a timing over seeds.
+    Attributes:
+        input_shape: shape of one input, channels last.
+        num_classes: number of classes.
+        batch_size: rows of each domain in a batch.
+        num_features: width of the features.
+        steps: steps of one timing, by method.
+        seed_steps: steps of one timing over several seeds, by method.
     """
 
-    inputs: tuple[int, ...]
-    classes: int
-    batch: int
-    features: int
+    input_shape: tuple[int, ...]
+    num_classes: int
+    batch_size: int
+    num_features: int
     steps: dict[str, int]
-    seeds_steps: dict[str, int]
+    seed_steps: dict[str, int]
 
 
 WORKLOADS = {
-    "W1": Workload(
-        (28, 28, 1),
-        10,
-        64,
-        500,
-        {"source_only": 40, "dann": 20, "coral": 25, "mmd": 25},
-        {"source_only": 10, "dann": 5},
+    "W1": Workload(  # LeNet on images of digits
+        input_shape=(28, 28, 1),
+        num_classes=10,
+        batch_size=64,
+        num_features=500,
+        steps={"source_only": 40, "dann": 20, "coral": 25, "mmd": 25},
+        seed_steps={"source_only": 10, "dann": 5},
     ),
-    "W2": Workload(
-        (2048,),
-        31,
-        32,
-        256,
-        {"source_only": 400, "dann": 60, "coral": 250, "mmd": 250},
-        {"source_only": 100, "dann": 15},
+    "W2": Workload(  # a bottleneck on features of a ResNet-50
+        input_shape=(2048,),
+        num_classes=31,
+        batch_size=32,
+        num_features=256,
+        steps={"source_only": 400, "dann": 60, "coral": 250, "mmd": 250},
+        seed_steps={"source_only": 100, "dann": 15},
     ),
 }
 
-PHOTOGRAPHS, PIXELS, CLASSES = 16, 224, 31  # of a step on a network for images
-NETWORKS = ("mobilenet_v2", "resnet50")
+IMAGE_BATCH_SIZE, IMAGE_PIXELS, IMAGE_CLASSES = 16, 224, 31
+IMAGE_NETWORKS = ("mobilenet_v2", "resnet50")
 
 
-def photographs() -> tuple[np.ndarray, np.ndarray]:
-    """Inputs [n, 224, 224, 3] and labels [n] of W4."""
+def image_batch() -> tuple[np.ndarray, np.ndarray]:
+    """Images [n, 224, 224, 3] and labels [n] for the image networks."""
     rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((PHOTOGRAPHS, PIXELS, PIXELS, 3), np.float32)
-    return inputs, rng.integers(CLASSES, size=PHOTOGRAPHS, dtype=np.int32)
+    images = rng.standard_normal((IMAGE_BATCH_SIZE, IMAGE_PIXELS, IMAGE_PIXELS, 3), np.float32)
+    return images, rng.integers(IMAGE_CLASSES, size=IMAGE_BATCH_SIZE, dtype=np.int32)
 
 
-def arrays(workload: Workload) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Source inputs [n, ...], labels [n], target inputs [n, ...]."""
+def training_arrays(workload: Workload) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Source inputs [n, ...], source labels [n] and target inputs [n, ...]."""
     rng = np.random.default_rng(0)
-    source = rng.standard_normal((ROWS, *workload.inputs), np.float32)
-    labels = rng.integers(workload.classes, size=ROWS, dtype=np.int32)
-    return source, labels, rng.standard_normal((ROWS, *workload.inputs), np.float32) + np.float32(0.1)
+    source = rng.standard_normal((ROWS, *workload.input_shape), np.float32)
+    labels = rng.integers(workload.num_classes, size=ROWS, dtype=np.int32)
+    return source, labels, rng.standard_normal((ROWS, *workload.input_shape), np.float32) + np.float32(0.1)
 
 
-def samples(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two samples [n, d] for a loss alone."""
+def loss_inputs(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of source and target for a single loss, both [n, d]."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((n, d), np.float32), rng.standard_normal((n, d), np.float32) + np.float32(0.1)
 
 
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Of the packages that are installed here."""
-    found = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions()}
-    return {name: found[name.lower()] for name in packages if name.lower() in found}
+def package_versions(packages: Sequence[str]) -> dict[str, str]:
+    """Versions of those packages that are installed here."""
+    installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions()}
+    return {name: installed[name.lower()] for name in packages if name.lower() in installed}
 
 
-def serve(answers: dict[str, Callable[..., dict[str, Any]]]) -> None:
-    """Answer questions {"ask": name, ...its arguments} until the input ends; whatever is printed goes to stderr."""
-    answer = os.fdopen(os.dup(1), "w")
+def serve(handlers: dict[str, Callable[..., dict[str, Any]]]) -> None:
+    """Answer requests {"request": name, ...arguments} until the input ends; other output goes to stderr.
+
+    Args:
+        handlers: functions by the name of the request.
+    """
+    answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        question = json.loads(line)
-        number = question.pop("number", None)
+        request = json.loads(line)
+        number = request.pop("number", None)
         try:
-            said = answers[question.pop("ask")](**question)
-        except Exception as error:  # a contestant that cannot do this is shown as absent, with its reason
-            said = {"absent": f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"}
-        print(json.dumps({**said, "number": number}), file=answer, flush=True)
+            answer = handlers[request.pop("request")](**request)
+        except Exception as error:  # the report lists a worker that cannot do this as absent, with the reason
+            answer = {"absent": f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"}
+        print(json.dumps({**answer, "number": number}), file=answers, flush=True)
