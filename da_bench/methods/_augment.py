@@ -1,4 +1,4 @@
-"""Strong augmentation inside a step, on top of the view: what self-training holds predictions constant under."""
+"""Strong augmentation inside a step, on top of the view, for methods that make predictions robust against it."""
 
 from typing import Literal
 
@@ -11,30 +11,40 @@ from da_bench.core.types import Array, named_key
 Perturbation = Literal["noise", "cutout"]
 
 
-def perturbed(key: Array, inputs: Array, perturbation: Perturbation, strength: Array | float) -> Array:
-    """Inputs [n, ...] disturbed by `perturbation`, whose strength is >= 0; 0 leaves them as they are.
+def perturb(key: Array, inputs: Array, perturbation: Perturbation, strength: Array | float) -> Array:
+    """Return the inputs with a random perturbation of every row.
 
-    noise: Gaussian, of `strength` standard deviations of all the values of the batch; cutout: in each image a square,
-    of `strength` times the shorter side, is painted in the batch's mean value. Its centre is anywhere in the image,
-    so that part of it may lie outside (DeVries and Taylor 2017, arXiv:1708.04552).
+    Args:
+        key: source of randomness.
+        inputs: [n, ...].
+        perturbation: "noise" adds Gaussian noise; "cutout" paints a square of each image in the mean value of the
+            batch. The square's centre is anywhere in the image, so part of the square may lie outside.
+        strength: >= 0; 0 leaves the inputs unchanged. For "noise", in standard deviations of all values of the batch;
+            for "cutout", the side of the square as a share of the image's shorter side.
 
     Raises:
-        UserError: cutout of inputs that are no images [n, h, w, c].
+        UserError: "cutout" of inputs that are not images [n, h, w, c].
+
+    References:
+        DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017.
+        arXiv:1708.04552.
     """
     inputs = inputs.astype(jnp.result_type(float))  # x64 makes whole runs double
     if perturbation == "noise":
         return inputs + strength * inputs.std() * jax.random.normal(key, inputs.shape, inputs.dtype)
     if inputs.ndim != 4:
         raise UserError(
-            f"cutout is for images [n, h, w, c], not inputs {list(inputs.shape)}: take perturbation = 'noise'"
+            f"perturbation = 'cutout' needs images [n, h, w, c], and these inputs are {list(inputs.shape)}; "
+            "use perturbation = 'noise'"
         )
-    return jnp.where(_squares(key, inputs.shape[:3], strength), inputs.mean(), inputs)
+    return jnp.where(_random_squares(key, inputs.shape[:3], strength), inputs.mean(), inputs)
 
 
-def _squares(key: Array, shape: tuple[int, ...], strength: Array | float) -> Array:
+def _random_squares(key: Array, shape: tuple[int, ...], strength: Array | float) -> Array:
+    """[n, h, w, 1] bool: the pixels of one random square per image."""
     n, height, width = shape
-    half = strength * min(height, width) / 2
-    down = jax.random.uniform(named_key(key, "down"), (n, 1, 1, 1), maxval=float(height))
-    along = jax.random.uniform(named_key(key, "along"), (n, 1, 1, 1), maxval=float(width))
+    half_side = strength * min(height, width) / 2
+    centre_row = jax.random.uniform(named_key(key, "down"), (n, 1, 1, 1), maxval=float(height))
+    centre_column = jax.random.uniform(named_key(key, "along"), (n, 1, 1, 1), maxval=float(width))
     rows, columns = jnp.arange(height)[None, :, None, None] + 0.5, jnp.arange(width)[None, None, :, None] + 0.5
-    return (jnp.abs(rows - down) < half) & (jnp.abs(columns - along) < half)
+    return (jnp.abs(rows - centre_row) < half_side) & (jnp.abs(columns - centre_column) < half_side)

@@ -1,4 +1,4 @@
-"""A network that is the moving average of the one that learns."""
+"""Exponential moving average of a network's parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +6,19 @@ import jax.numpy as jnp
 from da_bench.core.types import Array, Tree
 
 
-def averaged(teacher: Tree, student: Tree, step: Array, decay: Array | float) -> Tree:
-    """The teacher after the student's `step`-th update, counted from 0: d * teacher + (1 - d) * student.
+def ema_update(average: Tree, params: Tree, step: Array, decay: Array | float) -> Tree:
+    """Return d * average + (1 - d) * params with d = min(decay, step / (step + 1)).
 
-    d = min(decay, step / (step + 1)), so that it is the plain mean of the first 1 / (1 - decay) students and holds
-    nothing of the random start (Tarvainen and Valpola 2017, arXiv:1703.01780, authors' code).
+    The average is the plain mean of the first 1 / (1 - decay) parameters, so nothing of the random start remains.
+
+    Args:
+        average: the average before this update.
+        params: the parameters after the optimizer's update.
+        step: number of the step, from 0.
+        decay: in [0, 1].
+
+    References:
+        Tarvainen and Valpola, Mean teachers are better role models, NIPS 2017. arXiv:1703.01780, authors' code.
     """
     d = jnp.minimum(decay, step / (step + 1))
-    return jax.tree.map(lambda ours, theirs: d * ours + (1 - d) * theirs, teacher, student)
+    return jax.tree.map(lambda old, new: d * old + (1 - d) * new, average, params)

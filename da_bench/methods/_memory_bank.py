@@ -1,4 +1,4 @@
-"""What a method keeps of every target row: the features and prediction of when it was last in a batch."""
+"""A memory bank: features and predictions of every target row, from when the row was last in a batch."""
 
 from typing import NamedTuple
 
@@ -6,48 +6,60 @@ import jax
 import jax.numpy as jnp
 
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree
-from da_bench.methods._two_phase import Phased
+from da_bench.methods._two_phase import TwoPhaseMethod
 from da_bench.methods.trainer import Metrics, Trainer
 
 
-class Bank(NamedTuple):
-    """Of the N target rows: features [N, d], predictions [N, c] that sum to 1, and whether they were seen, [N] bool."""
+class MemoryBank(NamedTuple):
+    """Entries of the N target rows, or of some of them.
+
+    Args:
+        features: [N, d].
+        predictions: [N, c] probabilities.
+        seen: [N] bool, whether the row has been in a batch.
+    """
 
     features: jax.Array
     predictions: jax.Array
     seen: jax.Array
 
 
-def empty(output: Output, targets: int) -> Bank:
-    """Before any row was seen: no features, every class equally likely. output: shapes of the network's."""
-    width, classes = output.features.shape[1], output.logits.shape[1]
-    return Bank(jnp.zeros((targets, width)), jnp.full((targets, classes), 1 / classes), jnp.zeros(targets, bool))
+def empty_bank(output: Output, num_targets: int) -> MemoryBank:
+    """Return the bank before the first step: features of zeros, even predictions, no row seen.
+
+    Args:
+        output: of the shapes of the network's output.
+        num_targets: number of target rows.
+    """
+    d, c = output.features.shape[1], output.logits.shape[1]
+    return MemoryBank(jnp.zeros((num_targets, d)), jnp.full((num_targets, c), 1 / c), jnp.zeros(num_targets, bool))
 
 
-def entries(features: Array, predictions: Array) -> Bank:
-    """Of b rows that were seen just now, without their gradients: features [b, d] and predictions [b, c]."""
-    return jax.lax.stop_gradient(Bank(jnp.asarray(features), jnp.asarray(predictions), jnp.ones(len(features), bool)))
+def bank_entries(features: Array, predictions: Array) -> MemoryBank:
+    """Return the entries of a batch's rows, features [b, d] and predictions [b, c], without their gradients."""
+    seen = jnp.ones(len(features), bool)
+    return jax.lax.stop_gradient(MemoryBank(jnp.asarray(features), jnp.asarray(predictions), seen))
 
 
-def written(bank: Bank, rows: Array, new: Bank) -> Bank:
-    """With the entries of some rows [b] made new ones, of b rows."""
-    return jax.tree.map(lambda kept, of_rows: kept.at[rows].set(of_rows), bank, new)
+def update_bank(bank: MemoryBank, rows: Array, entries: MemoryBank) -> MemoryBank:
+    """Return the bank with new entries in the given rows [b]."""
+    return jax.tree.map(lambda old, new: old.at[rows].set(new), bank, entries)
 
 
-class Banked(Phased):
-    """A method of two phases with memory["bank"], of which `learn` and `adapt` hand on the entries of the batch's rows.
+class MemoryBankMethod(TwoPhaseMethod):
+    """A two-phase method with memory["bank"], or with an empty memory.
 
-    Its memory may be empty instead.
+    Both phases return, in place of the bank, only the entries of the batch's rows.
     """
 
-    def learn(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """A step of the first phase, and the entries as they were."""
-        after, metrics = super().learn(trainer, state, batch)
+    def source_step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Take a step of the first phase, which leaves the entries unchanged."""
+        after, metrics = super().source_step(trainer, state, batch)
         if state.memory:
-            own = jax.tree.map(lambda kept: kept[batch.rows], state.memory["bank"])
-            after = after._replace(memory={**state.memory, "bank": own})
+            entries = jax.tree.map(lambda leaf: leaf[batch.rows], state.memory["bank"])
+            after = after._replace(memory={**state.memory, "bank": entries})
         return after, metrics
 
-    def keep(self, memory: Tree, new: Tree, rows: Array) -> Tree:
-        """The bank with the new entries, and what else is new."""
-        return {**new, "bank": written(memory["bank"], rows, new["bank"])} if memory else memory
+    def merge_memory(self, memory: Tree, new: Tree, rows: Array) -> Tree:
+        """Write the entries into the bank; all other memory is the new one."""
+        return {**new, "bank": update_bank(memory["bank"], rows, new["bank"])} if memory else memory

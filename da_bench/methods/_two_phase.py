@@ -1,4 +1,4 @@
-"""Methods of two phases in one run: the source first, then the target."""
+"""Methods of two phases in one run: source first, then target."""
 
 import abc
 
@@ -11,86 +11,93 @@ from da_bench.methods.base import Method
 from da_bench.methods.trainer import Metrics, Trainer
 
 
-class Phased(Method):
-    """A method of two phases, with these two fields, and `smoothing` of the source's labels if it has such a field.
+class TwoPhaseMethod(Method):
+    """A method that first trains on the source and then adapts. Subclasses declare the two fields.
 
-    pretrain: share of the run that learns the source; restart: whether the second phase begins with an optimizer and a
-    learning rate of its own.
+    Args:
+        pretrain: share of the run that trains on the source, in [0, 1].
+        restart: whether the second phase starts with a fresh optimizer and its own learning-rate schedule.
     """
 
     pretrain: float
     restart: bool
-    smoothing: float = 0.0
 
     @property
     def restart_at(self) -> Array | float | None:
-        """Where the optimizer begins anew."""
+        """Where the second phase begins, if it restarts the optimizer."""
         return self.pretrain if self.restart else None
 
+    @property
+    def label_smoothing(self) -> Array | float:
+        """Smoothing of the source labels in the first phase, in [0, 1]."""
+        return 0.0
+
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One step of the phase in which the run is.
+        """Take one step of the current phase. Runs that are vmapped compute both phases and select one."""
 
-        Of runs that are computed side by side both phases are, in every step, and one is chosen.
-        """
-
-        def later(state: TrainState) -> tuple[TrainState, Metrics]:
+        def second_phase(state: TrainState) -> tuple[TrainState, Metrics]:
             if self.restart:
-                before = trainer.progress(state._replace(step=state.step - 1))
+                previous = trainer.progress(state._replace(step=state.step - 1))
                 opt_state = jax.lax.cond(
-                    before < self.pretrain, trainer.reset_optimizer, lambda one: one.opt_state, state
+                    previous < self.pretrain, trainer.reset_optimizer, lambda state: state.opt_state, state
                 )
                 state = state._replace(opt_state=opt_state)
-            return self.adapt(trainer, state, batch)
+            return self.target_step(trainer, state, batch)
 
-        first = trainer.progress(state) < self.pretrain
-        after, metrics = jax.lax.cond(first, lambda state: self.learn(trainer, state, batch), later, state)
-        return after._replace(memory=self.keep(state.memory, after.memory, batch.rows)), metrics
+        in_first_phase = trainer.progress(state) < self.pretrain
+        after, metrics = jax.lax.cond(
+            in_first_phase, lambda state: self.source_step(trainer, state, batch), second_phase, state
+        )
+        return after._replace(memory=self.merge_memory(state.memory, after.memory, batch.rows)), metrics
 
-    def keep(self, memory: Tree, new: Tree, rows: Array) -> Tree:
-        """The next memory, of the last one and of what `learn` or `adapt` left in its place for target rows [b].
+    def merge_memory(self, memory: Tree, new: Tree, rows: Array) -> Tree:
+        """Return the memory after a step. All that a phase returns is copied in every step, so keep it small.
 
-        All of it, if it is small: what one phase writes and the other hands on is copied in every step.
+        Args:
+            memory: before the step.
+            new: what the phase returned as its memory.
+            rows: [b] target rows of the batch.
         """
         return new
 
-    def learn(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """A step of the first phase."""
-        return source_step(trainer, state, batch, self.smoothing)
+    def source_step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Take a step of the first phase."""
+        return source_only_step(trainer, state, batch, self.label_smoothing)
 
     @abc.abstractmethod
-    def adapt(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """A step of the second phase, with the metrics of the first."""
+    def target_step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Take a step of the second phase; its metrics are those of the first."""
 
 
-def source_step(
-    trainer: Trainer, state: TrainState, batch: Batch, smoothing: Array | float = 0.0
+def source_only_step(
+    trainer: Trainer, state: TrainState, batch: Batch, label_smoothing: Array | float = 0.0
 ) -> tuple[TrainState, Metrics]:
-    """A step of the network on the source's cross-entropy alone, with labels smoothed by so much, in [0, 1].
+    """Take a step of the network on the source cross-entropy alone. The method's own parameters stay.
 
-    Domain-specific statistics of the target are the source's. The method's own parameters stay.
+    Domain-specific batch statistics of the target are copied from the source.
     """
     key = named_key(trainer.step_key(state), "dropout")
 
     def objective(params: Tree) -> tuple[Array, Tree]:
         output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
-        return smoothed_cross_entropy(output, batch.labels, smoothing), stats
+        return smoothed_cross_entropy(output, batch.labels, label_smoothing), stats
 
     (task, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-    moves = {"model": True, "method": False}
-    after = trainer.apply_gradients(state, gradients, trainer.sync_target_stats(stats), moves)
+    mask = {"model": True, "method": False}
+    after = trainer.apply_gradients(state, gradients, trainer.sync_target_stats(stats), mask)
     return after, trainer.metrics(task, task)
 
 
 def smoothed_cross_entropy(output: Output, labels: Array, smoothing: Array | float) -> Array:
-    """Mean over the rows of the cross-entropy with (1 - smoothing) of the label + smoothing / c of every class."""
+    """Mean cross-entropy with labels smoothed to (1 - smoothing) of the label + smoothing / c of every class."""
     hard = optax.softmax_cross_entropy_with_integer_labels(output.logits, labels).mean()
-    even = -jax.nn.log_softmax(output.logits).mean()
-    return (1 - smoothing) * hard + smoothing * even
+    uniform = -jax.nn.log_softmax(output.logits).mean()
+    return (1 - smoothing) * hard + smoothing * uniform
 
 
 def require_batch_norm(method: str, stats: Tree) -> None:
-    """UserError where a network's statistics are none: it has no batch normalisation."""
+    """Raise a UserError if the network has no batch normalisation, which its empty statistics show."""
     if not jax.tree.leaves(stats):
         raise UserError(
-            f"{method} adapts batch normalisation, and this network has none: take a model with it, or another method"
+            f"{method} adapts batch normalisation, and this network has none; choose a model with it, or another method"
         )

@@ -23,16 +23,20 @@ from da_bench.models import Discriminator
     search={"weight": REVERSED_WEIGHT, "spectral_weight": SMALL_WEIGHT},
 )
 class Bsp(Penalty):
-    """Batch spectral penalisation (BSP) on DANN: the largest singular values of each domain's features are kept small.
+    """Batch spectral penalisation (BSP): DANN, with a penalty on the largest singular values of each domain's features.
 
-    weight: of all of it: lambda of the domain classifier and a factor of the spectral term. schedule: of the domain
-    classifier's lambda, DANN's "ramp" or one of the suites', see `methods.schedules`. widths: hidden layers
-    of the domain classifier. spectral_weight: beta. values: k, how many singular values of each domain are penalised,
-    all where there are fewer. domain_loss: "sum" of the two domains' means, as in DANN's paper, or their "mean", half
-    of it (TLlib).
+    Args:
+        weight: factor of both terms, >= 0: lambda of the domain classifier, and a factor of the spectral term.
+        schedule: of the domain classifier's lambda: "ramp" as in DANN, or another of `methods.schedules`.
+        widths: hidden layers of the domain classifier.
+        spectral_weight: beta, >= 0; 1e-4 as in the paper.
+        values: k >= 1, the number of singular values penalised in each domain, or all if there are fewer; 1 as in the
+            paper.
+        domain_loss: "sum" of the two domains' mean losses, as in DANN's paper, or their "mean", half of it (TLlib).
 
-    References: Chen, Wang, Long and Wang, Transferability vs. Discriminability: Batch Spectral Penalization for
-    Adversarial Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html; DANN: arXiv:1505.07818.
+    References:
+        Chen, Wang, Long and Wang, Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial
+        Domain Adaptation, ICML 2019. https://proceedings.mlr.press/v97/chen19i.html. DANN: arXiv:1505.07818.
     """
 
     weight: NonNegative = 1.0
@@ -43,17 +47,17 @@ class Bsp(Penalty):
     domain_loss: Literal["sum", "mean"] = field(default="sum", since="0.1")
 
     def init(self, key: Array, spec: MethodSpec) -> MethodState:
-        """The domain classifier's parameters."""
+        """Create the domain classifier."""
         return MethodState(params=Discriminator(self.widths).init_params(key, spec.output.features))
 
     def loss(self, ctx: LossContext) -> Array:
-        """DANN's term + weight * beta * sum of the squared largest singular values."""
-        judge = functools.partial(Discriminator(self.widths).logits, ctx.params)
+        """DANN's term + weight * beta * the sum of the k largest squared singular values of each domain."""
+        discriminator = functools.partial(Discriminator(self.widths).logits, ctx.params)
         strength = scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps)
-        confusion = domain_adversarial_loss(judge, ctx.source.features, ctx.target.features, strength)
-        spectra = self._largest(ctx.source.features) + self._largest(ctx.target.features)
+        adversarial = domain_adversarial_loss(discriminator, ctx.source.features, ctx.target.features, strength)
+        spectral = self._largest_squared(ctx.source.features) + self._largest_squared(ctx.target.features)
         scale = 1.0 if self.domain_loss == "sum" else 0.5
-        return scale * confusion + self.weight * self.spectral_weight * spectra
+        return scale * adversarial + self.weight * self.spectral_weight * spectral
 
-    def _largest(self, features: Array) -> Array:
+    def _largest_squared(self, features: Array) -> Array:
         return jnp.sum(singular_values(features)[: self.values] ** 2)

@@ -30,19 +30,27 @@ MAX_OUTER_SIZE = 4096  # entries of an outer product, in the paper
     search={"weight": REVERSED_WEIGHT},
 )
 class Cdan(Penalty):
-    """Conditional domain adversarial network (CDAN): a domain classifier on features multiplied with predictions.
+    """Conditional domain adversarial network (CDAN): a domain classifier on the product of features and predictions.
 
-    weight: lambda at full strength. schedule: "ramp", DANN's 2 / (1 + exp(-10 p)) - 1, "warm_start", the authors'
-    code's by steps, or another of `methods.schedules`. widths: hidden layers of the domain classifier.
-    entropy_conditioning: CDAN+E's weights 1 + exp(-H) of rows, H the entropy of their predictions: "none"; "plain", as
-    the paper writes them; "normalised", their mean over both domains made 1 (most suites). joint: the multilinear map,
-    "outer" products, "random" products of `random_width` fixed Gaussian projections, or "auto", the paper's: random
-    where an outer product had more than 4096 entries. random_width: d. domain_loss: "sum" of the two domains' means, as
-    the paper writes them, or their "mean", half of it (the authors' code and most suites).
+    No gradient reaches the predictions from this term, neither through the map nor through the entropy weights.
 
-    No gradient reaches the predictions from here, neither through the map nor through the weights.
+    Args:
+        weight: lambda at full strength, >= 0.
+        schedule: of lambda: "ramp" as in DANN; "warm_start", by steps, as in the authors' code; or another of
+            `methods.schedules`.
+        widths: hidden layers of the domain classifier; two of 1024 units, as in the authors' code.
+        entropy_conditioning: weights 1 + exp(-H) of rows in CDAN+E, where H is the entropy of the row's prediction.
+            "none": all 1; "plain": as the paper writes them; "normalised": divided by their mean over both domains
+            (most suites).
+        joint: the map of features and predictions. "outer": their outer product; "random": products of `random_width`
+            fixed Gaussian projections; "auto", as in the paper: "random" where an outer product has more than 4096
+            entries.
+        random_width: number of random projections, d >= 1; 1024 as in the paper.
+        domain_loss: "sum" of the two domains' mean losses, as the paper writes them, or their "mean", half of it (the
+            authors' code and most suites).
 
-    References: Long, Cao, Wang and Jordan, Conditional Adversarial Domain Adaptation, NeurIPS 2018. arXiv:1705.10667.
+    References:
+        Long, Cao, Wang and Jordan, Conditional Adversarial Domain Adaptation, NeurIPS 2018. arXiv:1705.10667.
     """
 
     weight: NonNegative = 1.0
@@ -54,7 +62,7 @@ class Cdan(Penalty):
     domain_loss: Literal["sum", "mean"] = field(default="sum", since="0.1")
 
     def init(self, key: Array, spec: MethodSpec) -> MethodState:
-        """The domain classifier, and the fixed projections of the random map: features [d, r] and logits [c, r]."""
+        """Create the domain classifier and, for the random map, the projections of features and predictions [., r]."""
         sizes = {"features": spec.output.features.shape[1], "logits": spec.output.logits.shape[1]}
         width, projections = sizes["features"] * sizes["logits"], {}
         if self.joint == "random" or (self.joint == "auto" and width > MAX_OUTER_SIZE):
@@ -63,18 +71,17 @@ class Cdan(Penalty):
                 name: jax.random.normal(named_key(spec.constants_key, name), (size, width))
                 for name, size in sizes.items()
             }
-        return MethodState(
-            params=Discriminator(self.widths).init_params(key, jnp.zeros((1, width))), constants=projections
-        )
+        discriminator = Discriminator(self.widths).init_params(key, jnp.zeros((1, width)))
+        return MethodState(params=discriminator, constants=projections)
 
     def loss(self, ctx: LossContext) -> Array:
-        """The domain classifier's loss, with the gradient reversed on its way to the features."""
+        """Loss of the domain classifier, with the gradient reversed on its way to the features."""
         strength = scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps)
-        both = jax.tree.map(lambda ours, theirs: jnp.concatenate([ours, theirs]), ctx.source, ctx.target)
-        logits = jax.lax.stop_gradient(both.logits)
-        products = self._map(ctx.constants, reverse_gradient(both.features, strength), jax.nn.softmax(logits))
-        judged = Discriminator(self.widths).logits(ctx.params, products)
-        loss = weighted_domain_cross_entropy(judged, self._weights(logits), ctx.source.features.shape[0])
+        pooled = jax.tree.map(lambda s, t: jnp.concatenate([s, t]), ctx.source, ctx.target)
+        logits = jax.lax.stop_gradient(pooled.logits)
+        products = self._map(ctx.constants, reverse_gradient(pooled.features, strength), jax.nn.softmax(logits))
+        domain_logits = Discriminator(self.widths).logits(ctx.params, products)
+        loss = weighted_domain_cross_entropy(domain_logits, self._row_weights(logits), ctx.source.features.shape[0])
         return loss if self.domain_loss == "sum" else loss / 2
 
     def _map(self, projections: Tree, features: Array, predictions: Array) -> Array:
@@ -82,7 +89,7 @@ class Cdan(Penalty):
             return randomised_multilinear_map(features, predictions, projections["features"], projections["logits"])
         return multilinear_map(features, predictions)
 
-    def _weights(self, logits: Array) -> Array:
+    def _row_weights(self, logits: Array) -> Array:
         if self.entropy_conditioning == "none":
             return jnp.ones(logits.shape[0], logits.dtype)
         weights = 1.0 + jnp.exp(-row_entropies(logits))

@@ -8,14 +8,18 @@ from da_bench.methods.base import LossContext, Penalty, register
 
 @register
 class Cmd(Penalty):
-    """Central moment discrepancy (CMD): distances between the means and between each dimension's central moments.
+    """Central moment discrepancy (CMD): distances between the domains' means and central moments of each feature.
 
-    weight: lambda, the paper's 1. moments: K, how many are matched. interval: |b - a|, the length of the interval that
-    features lie in, by whose k-th power the k-th distance is divided; 1 for sigmoid units, 2 for tanh; for unbounded
-    units the paper has none, and a length near their range keeps high moments in check.
+    Args:
+        weight: lambda, >= 0; 1 as in the paper.
+        moments: K >= 1, the highest order that is matched; 5 as in the paper.
+        interval: |b - a| > 0, the length of the interval that the features lie in; the k-th distance is divided by its
+            k-th power. 1 for sigmoid units, 2 for tanh. For unbounded units the paper gives none; a length near their
+            range keeps high moments from dominating.
 
-    References: Zellinger, Grubinger, Lughofer, Natschlaeger and Saminger-Platz, Central Moment Discrepancy (CMD) for
-    Domain-Invariant Representation Learning, ICLR 2017. arXiv:1702.08811.
+    References:
+        Zellinger, Grubinger, Lughofer, Natschlaeger and Saminger-Platz, Central Moment Discrepancy (CMD) for
+        Domain-Invariant Representation Learning, ICLR 2017. arXiv:1702.08811.
     """
 
     weight: NonNegative = 1.0

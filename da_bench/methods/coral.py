@@ -11,15 +11,17 @@ from da_bench.methods.search_space import DISTANCE_WEIGHT
 
 @register(search={"weight": DISTANCE_WEIGHT})
 class Coral(Penalty):
-    """Deep CORAL: squared Frobenius distance between the two covariances, over 4 d^2.
+    """Deep CORAL: squared Frobenius distance between the covariances of the two domains, ||C_s - C_t||_F^2 / (4 d^2).
 
-    weight: lambda of Eq. 6; the paper chooses it so that both losses are of one size at the end. layer: what is
-    aligned; the paper aligns the last layer's output, "logits"; several suites align the "features". means: the squared
-    distance of the means is added, over 4 d; with weight 4 it is the mean squared difference of the covariances'
-    entries and of the means' (TLlib, DomainBed, WILDS).
+    Args:
+        weight: lambda of Eq. 6, >= 0. The paper chooses it so that both losses are of similar size at the end.
+        layer: the output to align: "logits", the last layer, as in the paper, or "features", as in several suites.
+        means: whether to add ||mean_s - mean_t||^2 / (4 d). With weight 4, the term is then the mean squared difference
+            of the entries of the covariances plus that of the means (TLlib, DomainBed, WILDS).
 
-    References: Sun and Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV Workshops 2016.
-    arXiv:1607.01719, Eq. 1-3 and 6.
+    References:
+        Sun and Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV Workshops 2016.
+        arXiv:1607.01719, Eq. 1-3 and 6.
     """
 
     weight: NonNegative = 1.0
@@ -27,9 +29,9 @@ class Coral(Penalty):
     means: bool = False
 
     def loss(self, ctx: LossContext) -> Array:
-        """weight * (||C_s - C_t||_F^2 / (4 d^2), and of `means` ||mean of source - mean of target||^2 / (4 d))."""
-        ours, theirs = getattr(ctx.source, self.layer), getattr(ctx.target, self.layer)
-        gap = covariance_gap(ours, theirs)
+        """weight * (distance of the covariances + distance of the means, if `means`)."""
+        source, target = getattr(ctx.source, self.layer), getattr(ctx.target, self.layer)
+        gap = covariance_gap(source, target)
         if self.means:
-            gap += mean_gap(ours, theirs) / (4 * ours.shape[1])
+            gap += mean_gap(source, target) / (4 * source.shape[1])
         return self.weight * gap

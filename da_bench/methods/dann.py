@@ -14,23 +14,30 @@ from da_bench.models import Discriminator
 
 @register(
     check_overrides={"widths": (16,)},
-    expected_failures={"gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features"},
+    expected_failures={
+        "gradient_is_that_of_finite_differences": "the gradient is reversed on its way to the features",
+    },
     search={"weight": REVERSED_WEIGHT},
 )
 class Dann(Penalty):
-    """A domain classifier on the features, whose reversed gradient makes the features indistinguishable.
+    """Domain-adversarial neural network (DANN): a domain classifier whose reversed gradient aligns the features.
 
-    weight: lambda at full strength. schedule: "ramp" multiplies it by 2 / (1 + exp(-10 p)) - 1 (Section 5.2.2),
-    "constant" does not (the shallow networks of Section 5.1); the suites' others: `methods.schedules`.
-    widths: hidden layers of the domain classifier; () is logistic. scaled: what lambda acts on: "encoder" alone (the
-    convolutional experiments: a layer that reverses the gradient), or "both", the domain classifier's own gradient too
-    (Algorithm 1). domain_loss: "sum" of the two domains' means (1/n and 1/n', Section 4), or their "mean", half of it
-    (the authors' Caffe network and most suites). start: the domain classifier's last layer at the start, "random", or
-    "zero" (Algorithm 1): at small rates one that starts at random leads the features one way for long, past their
-    meeting point, and leaves them further apart than they were.
+    Args:
+        weight: lambda at full strength, >= 0.
+        schedule: of lambda: "ramp", 2 / (1 + exp(-10 p)) - 1 (Section 5.2.2); "constant" (the shallow networks of
+            Section 5.1); or another of `methods.schedules`.
+        widths: hidden layers of the domain classifier; () is logistic regression.
+        scaled: what lambda multiplies: the gradient that reaches the "encoder" (the convolutional experiments: a
+            gradient reversal layer), or "both", the domain classifier's own gradient too (Algorithm 1).
+        domain_loss: "sum" of the two domains' mean losses (1/n and 1/n', Section 4), or their "mean", half of it (the
+            authors' Caffe network and most suites).
+        start: last layer of the domain classifier at the start: "random", or "zero" (Algorithm 1). At small learning
+            rates a random start can push the features in one direction past the point where they meet, and leave them
+            further apart than before.
 
-    References: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial
-    Training of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Sections 4 and 5.2.2, Algorithm 1.
+    References:
+        Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand and Lempitsky, Domain-Adversarial Training
+        of Neural Networks, JMLR 17(59), 2016. arXiv:1505.07818, Sections 4 and 5.2.2, Algorithm 1.
     """
 
     weight: NonNegative = 1.0
@@ -41,14 +48,15 @@ class Dann(Penalty):
     start: Literal["random", "zero"] = field(default="random", since="0.1")
 
     def init(self, key: Array, spec: MethodSpec) -> MethodState:
-        """The domain classifier's parameters."""
+        """Create the domain classifier."""
         discriminator = Discriminator(self.widths, self.start == "zero")
         return MethodState(params=discriminator.init_params(key, spec.output.features))
 
     def loss(self, ctx: LossContext) -> Array:
-        """The domain classifier's loss, with the gradient reversed on its way to the features."""
+        """Loss of the domain classifier, with the gradient reversed on its way to the features."""
         strength = scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps)
-        inside, outside = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
-        judge = functools.partial(Discriminator(self.widths).logits, ctx.params)
-        scale = outside if self.domain_loss == "sum" else outside / 2
-        return scale * domain_adversarial_loss(judge, ctx.source.features, ctx.target.features, inside)
+        reversal, scale = (strength, 1.0) if self.scaled == "encoder" else (1.0, strength)
+        if self.domain_loss == "mean":
+            scale = scale / 2
+        discriminator = functools.partial(Discriminator(self.widths).logits, ctx.params)
+        return scale * domain_adversarial_loss(discriminator, ctx.source.features, ctx.target.features, reversal)

@@ -18,17 +18,22 @@ from da_bench.methods.schedules import Schedule, scheduled
     }
 )
 class Dsan(Penalty):
-    """Deep subdomain adaptation network (DSAN): MMD class by class, target rows belonging to classes as predicted.
+    """Deep subdomain adaptation network (DSAN): MMD class by class, where target rows belong to classes as predicted.
 
-    weight: lambda at full strength. schedule: "ramp", the authors' 2 / (1 + exp(-10 p)) - 1, or another of
-    `methods.schedules`. counted: the classes averaged over: those with a "source" row in the batch (the
-    paper averages over all of them, but one without a source row has no distance), or those that "both" domains have,
-    the target by its most probable classes (the authors' code). bandwidth: centre of the Gaussian family, the "mean"
-    squared distance or the "median". factors: its bandwidths as multiples of the centre; the kernels are summed, as in
-    the authors' code. Predictions carry no gradient here.
+    The target predictions carry no gradient here. The kernels of the family are summed, as in the authors' code.
 
-    References: Zhu, Zhuang, Wang, Ke, Chen, Bian, Xiong and He, Deep Subdomain Adaptation Network for Image
-    Classification, IEEE TNNLS 2020. arXiv:2106.09144.
+    Args:
+        weight: lambda at full strength, >= 0.
+        schedule: of lambda: "ramp", the authors' 2 / (1 + exp(-10 p)) - 1, or another of `methods.schedules`.
+        counted: the classes in the average: those with a "source" row in the batch (the paper averages over all, but a
+            class without a source row has no distance), or those in "both" domains, by the most probable class of
+            target rows (the authors' code).
+        bandwidth: centre of the Gaussian family, the "mean" or the "median" squared distance.
+        factors: bandwidths as multiples of the centre, > 0.
+
+    References:
+        Zhu, Zhuang, Wang, Ke, Chen, Bian, Xiong and He, Deep Subdomain Adaptation Network for Image Classification,
+        IEEE TNNLS 2020. arXiv:2106.09144.
     """
 
     weight: NonNegative = 0.5
@@ -39,18 +44,16 @@ class Dsan(Penalty):
 
     def loss(self, ctx: LossContext) -> Array:
         """weight * LMMD of the features."""
-        classes = ctx.target.logits.shape[1]
-        ours, theirs = (
-            jax.nn.one_hot(ctx.labels, classes, dtype=ctx.target.logits.dtype),
-            jax.nn.softmax(ctx.target.logits),
-        )
+        logits = ctx.target.logits
+        source = jax.nn.one_hot(ctx.labels, logits.shape[1], dtype=logits.dtype)
+        target = jax.nn.softmax(logits)
         pooled = jnp.concatenate([ctx.source.features, ctx.target.features])
         kernel = len(self.factors) * gaussian_kernel(pooled, self.bandwidth, self.factors)
-        gap = local_mmd(kernel, ours, theirs, self._counted(ours, theirs))
+        gap = local_mmd(kernel, source, target, self._counted_classes(source, target))
         return scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps) * gap
 
-    def _counted(self, ours: Array, theirs: Array) -> Array:
-        """[c] bool."""
+    def _counted_classes(self, source: Array, target: Array) -> Array:
+        """[c] bool, from class memberships [n, c] and [m, c]."""
         if self.counted == "both":
-            theirs = jax.nn.one_hot(theirs.argmax(axis=1), theirs.shape[1])
-        return (ours.sum(axis=0) > 0) & (theirs.sum(axis=0) > 0)
+            target = jax.nn.one_hot(target.argmax(axis=1), target.shape[1])
+        return (source.sum(axis=0) > 0) & (target.sum(axis=0) > 0)

@@ -8,16 +8,18 @@ from da_bench.methods.base import LossContext, Penalty, register
 
 @register(
     expected_failures={
-        "gains_on_moved_domains": "predictions may become sure of the wrong class, and here some do",
+        "gains_on_moved_domains": "predictions can become confident in the wrong class, and some do here",
     }
 )
 class EntropyMinimisation(Penalty):
-    """Mean entropy of the target's predictions: no decision where target rows are dense.
+    """Mean entropy of the target predictions, in nats: moves decision boundaries away from dense target regions.
 
-    weight: lambda; 0.1 is what later methods add it with. Entropies are in nats.
+    Args:
+        weight: lambda, >= 0; 0.1 is what later methods add it with.
 
-    References: Grandvalet and Bengio, Semi-supervised Learning by Entropy Minimization, NIPS 2004; on a target domain,
-    Long, Zhu, Wang and Jordan, Residual Transfer Networks, NIPS 2016. arXiv:1602.04433.
+    References:
+        Grandvalet and Bengio, Semi-supervised Learning by Entropy Minimization, NIPS 2004. On a target domain: Long,
+        Zhu, Wang and Jordan, Residual Transfer Networks, NIPS 2016. arXiv:1602.04433.
     """
 
     weight: NonNegative = 0.1

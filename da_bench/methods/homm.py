@@ -11,24 +11,25 @@ from da_bench.losses.moments import sampled_moment_gap, tensor_moment_gap
 from da_bench.methods.base import LossContext, Penalty, register
 
 
-@register(
-    expected_failures={
-        "gains_on_moved_domains": "at its default weight it gains less than 5 points here",
-    }
-)
+@register(expected_failures={"gains_on_moved_domains": "at its default weight it gains less than 5 points here"})
 class Homm(Penalty):
-    """Higher-order moment matching (HoMM): squared distance between moment tensors of the features, over their size.
-
-    weight: lambda_d. The paper's 10^4 for order 3 and 10^7 for order 4 are for the small tanh features of its networks;
-    on this suite's, with its SGD, they drive weights off until units saturate, hence 1. order: p of the moments.
-    moments: "raw" (the paper's equations) or "central", of features less their domain's mean (the authors' code).
-    entries: "all" d^p of the tensor, at the cost of [n + m, n + m] numbers, or "sampled", as many of them as `samples`
-    says, drawn anew at every step. samples: N.
+    """Higher-order moment matching (HoMM): mean squared difference of the domains' moment tensors.
 
     The paper's clustering loss on target rows is not part of it.
 
-    References: Chen, Fu, Chen, Jin, Cheng, Jin and Hua, HoMM: Higher-order Moment Matching for Unsupervised Domain
-    Adaptation, AAAI 2020. arXiv:1912.11976.
+    Args:
+        weight: lambda_d, >= 0. The paper's 10^4 for order 3 and 10^7 for order 4 suit the small tanh features of its
+            networks. With this suite's networks and SGD they increase the weights until units saturate, hence 1.
+        order: p >= 1 of the moments; 3 as in the paper.
+        moments: "raw" (the paper's equations), or "central", of features minus their domain's mean (the authors'
+            code).
+        entries: "all" d^p entries of the tensor, at the cost of [n + m, n + m] numbers, or "sampled", `samples` random
+            ones in each step.
+        samples: N >= 1, the number of sampled entries.
+
+    References:
+        Chen, Fu, Chen, Jin, Cheng, Jin and Hua, HoMM: Higher-order Moment Matching for Unsupervised Domain Adaptation,
+        AAAI 2020. arXiv:1912.11976.
     """
 
     weight: NonNegative = 1.0
@@ -38,15 +39,15 @@ class Homm(Penalty):
     samples: Count = 1000
 
     def loss(self, ctx: LossContext) -> Array:
-        """weight * mean squared difference between the entries of the moment tensors."""
-        ours, theirs = self._centred(ctx.source.features), self._centred(ctx.target.features)
+        """weight * the mean squared difference between the entries of the moment tensors."""
+        source, target = self._centred(ctx.source.features), self._centred(ctx.target.features)
         if self.entries == "all":
-            return self.weight * tensor_moment_gap(ours, theirs, self.order)
-        places = jax.random.randint(ctx.key, (self.samples, self.order), 0, ours.shape[1])
-        return self.weight * sampled_moment_gap(ours, theirs, places)
+            return self.weight * tensor_moment_gap(source, target, self.order)
+        entries = jax.random.randint(ctx.key, (self.samples, self.order), 0, source.shape[1])
+        return self.weight * sampled_moment_gap(source, target, entries)
 
     def discrepancy(self, source: Output, target: Output) -> Array:
-        """The distance over all entries."""
+        """The mean squared difference over all entries."""
         return tensor_moment_gap(self._centred(source.features), self._centred(target.features), self.order)
 
     def _centred(self, features: Array) -> Array:

@@ -8,20 +8,21 @@ from da_bench.methods.search_space import LOSS_WEIGHT, Uniform
 
 
 @register(
-    expected_failures={
-        "gradient_is_that_of_finite_differences": "the weights of the rows carry no gradient",
-    },
+    expected_failures={"gradient_is_that_of_finite_differences": "the weights of the rows carry no gradient"},
     # the reality check's
     search={"weight": LOSS_WEIGHT, "temperature": Uniform(0.2, 5.0)},
 )
 class Mcc(Penalty):
-    """Minimum class confusion (MCC): how much classes share target rows, by predictions at a temperature.
+    """Minimum class confusion (MCC): how much pairs of classes share the predictions of target rows.
 
-    weight: mu. temperature: T of the softmax, the paper's 2.5 (its code takes 3 for VisDA). The weights of rows, by
-    their entropies, carry no gradient, as in the authors' code.
+    The entropy weights of the rows carry no gradient, as in the authors' code.
 
-    References: Jin, Wang, Long and Wang, Minimum Class Confusion for Versatile Domain Adaptation, ECCV 2020.
-    arXiv:1912.03699.
+    Args:
+        weight: mu, >= 0.
+        temperature: T > 0 of the softmax; 2.5 as in the paper, whose code has 3 for VisDA.
+
+    References:
+        Jin, Wang, Long and Wang, Minimum Class Confusion for Versatile Domain Adaptation, ECCV 2020. arXiv:1912.03699.
     """
 
     weight: NonNegative = 1.0

@@ -22,14 +22,18 @@ from da_bench.models import Head
 class Mdd(Penalty):
     """Margin disparity discrepancy (MDD): a second classifier agrees with the first on the source, not on the target.
 
-    weight: of the reversed gradient that reaches the features, 0.1 at the end in the paper. schedule: "ramp", from 0 by
-    2 / (1 + exp(-10 p)) - 1, "warm_start", the code's by steps, or another of `methods.schedules`. margin:
-    gamma = exp(rho), the authors' code takes 4 on Office-31 and 2 on Office-Home. widths: hidden layers of the second
-    classifier; () is linear, as the networks' own are here, where the authors' first has the same hidden layer as the
-    second. What the first classifier predicts carries no gradient.
+    The classes that the first classifier predicts carry no gradient.
 
-    References: Zhang, Liu, Long and Jordan, Bridging Theory and Algorithm for Domain Adaptation, ICML 2019.
-    arXiv:1904.05801.
+    Args:
+        weight: of the reversed gradient that reaches the features, >= 0; 0.1 at the end as in the paper.
+        schedule: of the weight: "ramp", 2 / (1 + exp(-10 p)) - 1; "warm_start", by steps, as in the authors' code; or
+            another of `methods.schedules`.
+        margin: gamma = exp(rho) > 0; the authors' code has 4 on Office-31 and 2 on Office-Home.
+        widths: hidden layers of the second classifier; () is linear, as the networks' own heads are here. In the
+            authors' code the first classifier has the same hidden layer as the second.
+
+    References:
+        Zhang, Liu, Long and Jordan, Bridging Theory and Algorithm for Domain Adaptation, ICML 2019. arXiv:1904.05801.
     """
 
     weight: NonNegative = 0.1
@@ -38,18 +42,18 @@ class Mdd(Penalty):
     widths: tuple[int, ...] = (1024,)
 
     def init(self, key: Array, spec: MethodSpec) -> MethodState:
-        """The second classifier's parameters."""
-        return MethodState(params=self._head(spec.output).init_params(key, spec.output.features))
+        """Create the second classifier."""
+        return MethodState(params=self._second_head(spec.output).init_params(key, spec.output.features))
 
     def loss(self, ctx: LossContext) -> Array:
         """gamma CE(f'(s), f(s)) - mean log(1 - p of f(t) under f'(t)), its gradient reversed towards the features."""
         strength = scheduled(self.weight, self.schedule, ctx.step, ctx.num_steps)
-        head, n = self._head(ctx.source), len(ctx.source.features)
+        n = len(ctx.source.features)
         features = reverse_gradient(jnp.concatenate([ctx.source.features, ctx.target.features]), strength)
-        judged = head.logits(ctx.params, features)
-        agreed, other = ctx.source.logits.argmax(axis=1), ctx.target.logits.argmax(axis=1)
-        on_source = optax.softmax_cross_entropy_with_integer_labels(judged[:n], agreed).mean()
-        return self.margin * on_source - log_one_minus_probability(judged[n:], other).mean()
+        logits = self._second_head(ctx.source).logits(ctx.params, features)
+        source_classes, target_classes = ctx.source.logits.argmax(axis=1), ctx.target.logits.argmax(axis=1)
+        on_source = optax.softmax_cross_entropy_with_integer_labels(logits[:n], source_classes).mean()
+        return self.margin * on_source - log_one_minus_probability(logits[n:], target_classes).mean()
 
-    def _head(self, output: Output) -> Head:
+    def _second_head(self, output: Output) -> Head:
         return Head(self.widths, output.logits.shape[1])

@@ -1,4 +1,4 @@
-"""Self-ensembling: a teacher that is the average of its student."""
+"""Self-ensembling with a mean teacher."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from da_bench.core.config import Fraction, NonNegative
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.methods._augment import Perturbation, perturbed
-from da_bench.methods._ema import averaged
+from da_bench.methods._augment import Perturbation, perturb
+from da_bench.methods._ema import ema_update
 from da_bench.methods.base import Method, MethodSpec, MethodState, register
 from da_bench.methods.trainer import Metrics, Trainer
 
@@ -19,23 +19,31 @@ from da_bench.methods.trainer import Metrics, Trainer
     }
 )
 class MeanTeacher(Method):
-    """The student learns the source and, on the target, what its average predicts of the same rows seen otherwise.
+    """Self-ensembling: a student learns the source, and predicts the target as its moving average, the teacher, does.
 
-    Minimised is the source cross-entropy + weight * (the mean over target rows of |p - q|^2 / c, where the teacher's q
-    is confident, 0 where not; + balance * the class balance loss).
+    The loss is the source cross-entropy + weight * (the mean over target rows of |p - q|^2 / c where the teacher's
+    prediction q is confident, 0 elsewhere, + balance * the class balance loss). Student and teacher see the same target
+    rows under different perturbations. The teacher predicts.
 
-    weight: 3, as the authors' code. decay: alpha of the teacher's moving average. threshold: least confidence of the
-    teacher for a row to count, Section 3.3; it takes the place of a ramp of the weight. balance: of the sum over
-    classes of the binary cross-entropy between the mean prediction and 1 / c, times the share of confident rows
-    (Section 3.4). perturbation: "noise" or "cutout", for student (both domains) and teacher independently, on top of
-    the view. strength: of the noise 0.1 standard deviations (the paper), of cutout the share of the side.
+    Args:
+        weight: of the target's terms, >= 0; 3 as in the authors' code.
+        decay: alpha of the teacher's moving average, in [0, 1]; 0.99 as in the paper.
+        threshold: confidence of the teacher, in [0, 1], from which a row counts (Section 3.3); it replaces a ramp of
+            the weight. 0.968 as in the authors' code.
+        balance: >= 0, of the sum over classes of the binary cross-entropy between the mean prediction and 1 / c, times
+            the share of confident rows (Section 3.4).
+        perturbation: "noise" or, for images, "cutout", on top of the view: of the student in both domains, and
+            independently of the teacher.
+        strength: >= 0; of the noise in standard deviations of the inputs, 0.1 as in the paper; of cutout as a share of
+            the image's side.
 
-    The teacher predicts, by the student's running averages of batch statistics; the paper's has its own. It sees target
-    rows alone, while `Training.batch_norm` "joint" normalises the student's by the statistics of both domains; "split"
-    treats both alike, as the authors' code does. Its average forgets the random start, see `teacher.averaged`.
+    Deviations: the teacher uses the student's running batch statistics; the paper's has its own. The teacher sees
+    target rows alone, while `Training.batch_norm` = "joint" normalises the student by the statistics of both domains;
+    "split" treats both alike, as the authors' code does. The average forgets the random start, see `_ema.ema_update`.
 
-    References: French, Mackiewicz and Fisher, Self-ensembling for visual domain adaptation, ICLR 2018.
-    arXiv:1706.05208, Section 3; authors' code.
+    References:
+        French, Mackiewicz and Fisher, Self-ensembling for visual domain adaptation, ICLR 2018. arXiv:1706.05208,
+        Section 3; authors' code.
     """
 
     weight: NonNegative = 3.0
@@ -46,51 +54,50 @@ class MeanTeacher(Method):
     strength: NonNegative = 0.1
 
     def init(self, key: Array, spec: MethodSpec) -> MethodState:
-        """The teacher."""
+        """Start the teacher at the network's own parameters."""
         return MethodState(memory={"teacher": spec.network_params})
 
     def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
-        """The teacher."""
+        """Predict with the teacher."""
         return state.memory["teacher"], state.stats
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One step of the student, after which the teacher follows."""
+        """Update the student, then the teacher."""
         key = trainer.step_key(state)
-        seen, other = self._views(key, batch)
+        student_batch, teacher_inputs = self._views(key, batch)
         teacher, dropout = state.memory["teacher"], named_key(key, "teacher dropout")
-        judged, _ = trainer.forward(teacher, state.stats, other, dropout, "target")
+        teacher_output, _ = trainer.forward(teacher, state.stats, teacher_inputs, dropout, "target")
 
         def objective(params: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-            source, target, stats = trainer.forward_domains(
-                params["model"], state.stats, seen, named_key(key, "dropout")
-            )
+            dropout = named_key(key, "dropout")
+            source, target, stats = trainer.forward_domains(params["model"], state.stats, student_batch, dropout)
             task = trainer.cross_entropy(source, batch.labels)
-            gap = self.loss(target.logits, judged.logits)
-            return task + gap, (stats, trainer.metrics(task + gap, task, gap))
+            term = self.loss(target.logits, teacher_output.logits)
+            return task + term, (stats, trainer.metrics(task + term, task, term))
 
         gradients, (stats, metrics) = jax.grad(objective, has_aux=True)(state.params)
         after = trainer.apply_gradients(state, gradients, stats)
-        followed = averaged(teacher, after.params["model"], state.step, self.decay)
-        return after._replace(memory={"teacher": followed}), metrics
+        average = ema_update(teacher, after.params["model"], state.step, self.decay)
+        return after._replace(memory={"teacher": average}), metrics
 
     def _views(self, key: Array, batch: Batch) -> tuple[Batch, Array]:
-        """(what the student sees, what the teacher sees of the target)."""
-        given = {"source": batch.source, "target": batch.target, "teacher": batch.target}
-        seen = {
-            name: perturbed(named_key(key, f"{name} noise"), inputs, self.perturbation, self.strength)
-            for name, inputs in given.items()
+        """The student's batch and the teacher's target inputs, each perturbed."""
+        inputs = {"source": batch.source, "target": batch.target, "teacher": batch.target}
+        views = {
+            name: perturb(named_key(key, f"{name} noise"), each, self.perturbation, self.strength)
+            for name, each in inputs.items()
         }
-        return batch._replace(source=seen["source"], target=seen["target"]), seen["teacher"]
+        return batch._replace(source=views["source"], target=views["target"]), views["teacher"]
 
     def loss(self, student: Array, teacher: Array) -> Array:
-        """weight * (consistency + balance) of logits [n, c] of the same rows."""
+        """weight * (consistency + balance), from logits [m, c] of the same target rows."""
         p, q = jax.nn.softmax(student), jax.lax.stop_gradient(jax.nn.softmax(teacher))
         confident = (q.max(axis=1) > self.threshold).astype(p.dtype)
         consistency = jnp.mean(confident * jnp.mean((p - q) ** 2, axis=1))
         return self.weight * (consistency + self.balance * confident.mean() * class_balance(student))
 
     def discrepancy(self, source: Output, target: Output) -> Array:
-        """The mean entropy of the target's predictions."""
+        """Mean entropy of the target predictions."""
         return conditional_entropy(target.logits)
 
 

@@ -12,21 +12,23 @@ from da_bench.methods.search_space import LOSS_WEIGHT
 
 
 @register(
-    expected_failures={
-        "gradient_is_that_of_finite_differences": "the bandwidth carries no gradient",
-    },
-    # our own: the three terms, each by its own weight
+    expected_failures={"gradient_is_that_of_finite_differences": "the bandwidth carries no gradient"},
+    # not published: the three terms, each by its own weight
     search=dict.fromkeys(("mmd_weight", "coral_weight", "entropy_weight"), LOSS_WEIGHT),
 )
 class Mmda(Penalty):
     """Minimum discrepancy estimation (MMDA): MMD and CORAL of the features, and the entropy of target predictions.
 
-    weight: of all three terms together. mmd_weight: of the squared MMD (biased, the mean of five Gaussians around the
-    mean squared distance). coral_weight: of Deep CORAL's distance. entropy_weight: of the conditional entropy of the
-    target's predictions; it is one of the softmax of logits (one well-known suite takes that of the features).
+    Args:
+        weight: of all three terms together, >= 0.
+        mmd_weight: of the squared MMD, >= 0 (biased; the mean of five Gaussians around the mean squared distance).
+        coral_weight: of Deep CORAL's distance, >= 0.
+        entropy_weight: of the conditional entropy of the target predictions, >= 0: of the softmax of the logits. (One
+            well-known suite takes the softmax of the features.)
 
-    References: Rahman, Fookes, Baktashmotlagh and Sridharan, On Minimum Discrepancy Estimation for Deep Domain
-    Adaptation, 2019. arXiv:1901.00282; the entropy as in Ragab et al., AdaTime, TKDD 2023. arXiv:2203.08321.
+    References:
+        Rahman, Fookes, Baktashmotlagh and Sridharan, On Minimum Discrepancy Estimation for Deep Domain Adaptation,
+        2019. arXiv:1901.00282. The entropy as in Ragab et al., AdaTime, TKDD 2023. arXiv:2203.08321.
     """
 
     weight: NonNegative = 1.0
@@ -36,9 +38,8 @@ class Mmda(Penalty):
 
     def loss(self, ctx: LossContext) -> Array:
         """weight * (MMD^2 + CORAL + H(Y|X) of the target, each times its own weight)."""
-        kernel = gaussian_kernel(
-            jnp.concatenate([ctx.source.features, ctx.target.features]), "mean", (0.25, 0.5, 1.0, 2.0, 4.0)
-        )
+        pooled = jnp.concatenate([ctx.source.features, ctx.target.features])
+        kernel = gaussian_kernel(pooled, "mean", (0.25, 0.5, 1.0, 2.0, 4.0))
         gap = self.mmd_weight * mmd(kernel, ctx.source.features.shape[0], "biased")
         gap += self.coral_weight * covariance_gap(ctx.source.features, ctx.target.features)
         return self.weight * (gap + self.entropy_weight * conditional_entropy(ctx.target.logits))

@@ -12,14 +12,19 @@ from da_bench.methods.schedules import linear_rise
 
 @register
 class PseudoLabel(Penalty):
-    """The likeliest class of a target row is taken for its label, more so as the run goes on.
+    """Pseudo-labels: target rows learn their own most probable class, with a weight that rises during the run.
 
-    weight: alpha_f, at full strength. begin, end: alpha(t) rises linearly between these shares of the run, from 0. The
-    paper's are epochs 100 and 600; begin: T_1, end: T_2, as of 1000. threshold: rows whose largest probability is less
-    are left out; 0 (the paper) leaves out none, suites take 0.9 and more.
+    Args:
+        weight: alpha_f, the weight at full strength, >= 0.
+        begin: share of the run at which the weight starts to rise linearly from 0, in [0, 1]; the paper's T_1 is epoch
+            100, as of 1000.
+        end: share of the run at which the weight is full, in [0, 1]; the paper's T_2 is epoch 600.
+        threshold: probability in [0, 1] below which rows are left out; 0 (the paper) leaves out none, suites have 0.9
+            and more.
 
-    References: Lee, Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks,
-    ICML Workshop 2013, Eq. 15-16. Of how it confirms its own errors: Arazo et al. 2020, arXiv:1908.02983.
+    References:
+        Lee, Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks, ICML
+        Workshop 2013, Eq. 15-16. On how it confirms its own errors: Arazo et al. 2020, arXiv:1908.02983.
     """
 
     weight: NonNegative = 3.0
@@ -29,9 +34,10 @@ class PseudoLabel(Penalty):
 
     def loss(self, ctx: LossContext) -> Array:
         """alpha(t) * the mean cross-entropy with the target's own labels."""
-        own = confident_cross_entropy(ctx.target.logits, jax.nn.softmax(ctx.target.logits), self.threshold)
-        return self.weight * linear_rise(ctx.step, ctx.num_steps, self.begin, self.end) * own
+        logits = ctx.target.logits
+        term = confident_cross_entropy(logits, jax.nn.softmax(logits), self.threshold)
+        return self.weight * linear_rise(ctx.step, ctx.num_steps, self.begin, self.end) * term
 
     def discrepancy(self, source: Output, target: Output) -> Array:
-        """The mean entropy of the target's predictions."""
+        """Mean entropy of the target predictions."""
         return conditional_entropy(target.logits)

@@ -1,4 +1,4 @@
-"""No adaptation: what every method is read against."""
+"""Source-only training, the reference for every method."""
 
 import jax
 
@@ -9,10 +9,13 @@ from da_bench.methods.trainer import Metrics, Trainer
 
 @register(adapts=False)
 class SourceOnly(Method):
-    """Cross-entropy on the source alone. The network never sees a target input, not even for batch statistics."""
+    """No adaptation: cross-entropy on the source alone.
+
+    The network sees no target input, not even for batch statistics.
+    """
 
     def step(self, trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One optimizer step on the source cross-entropy."""
+        """Take one optimizer step on the source cross-entropy."""
         key = named_key(trainer.step_key(state), "dropout")
 
         def objective(params: Tree) -> tuple[Array, Tree]:
@@ -23,6 +26,6 @@ class SourceOnly(Method):
         return trainer.apply_gradients(state, gradients, stats), {"loss": task, "task": task}
 
     def inference_variables(self, state: TrainState) -> tuple[Tree, Tree]:
-        """The source's statistics for both domains: there are no others."""
+        """Predict both domains with the batch statistics of the source, the only ones there are."""
         stats = state.stats
         return state.params["model"], {**stats, "target": stats["source"]} if "source" in stats else stats

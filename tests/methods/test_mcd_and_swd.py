@@ -92,8 +92,8 @@ def test_what_a_step_does_not_move_stays_to_the_bit(method, optimizer, rng, x64)
     def gap(p, q, key):
         return jnp.mean(jnp.abs(p - q))
 
-    heads, _ = mcd._disagree(trainer, state, batch, gap, jax.random.key(1))
-    encoder = mcd._agree(trainer, state, batch, gap, jax.random.key(1))
+    heads, _ = mcd._maximise_disagreement(trainer, state, batch, gap, jax.random.key(1))
+    encoder = mcd._minimise_disagreement(trainer, state, batch, gap, jax.random.key(1))
     for moved, still in ((heads, slice(0, 2)), (encoder, slice(2, 6))):
         for i, (before, after) in enumerate(zip(parts(state), parts(moved), strict=True)):
             assert np.array_equal(before, after) == (i in range(*still.indices(6)))

@@ -9,10 +9,10 @@ from da_bench.core.config import UserError
 from da_bench.core.types import Batch, Output
 from da_bench.losses.pseudo_labels import align_distribution, confident_cross_entropy
 from da_bench.methods import AdaMatch, Atdoc, FixMatch, MeanTeacher, PseudoLabel, Trainer
-from da_bench.methods._augment import perturbed
-from da_bench.methods._ema import averaged
-from da_bench.methods._memory_bank import Bank, empty
-from da_bench.methods.atdoc import sharpened
+from da_bench.methods._augment import perturb
+from da_bench.methods._ema import ema_update
+from da_bench.methods._memory_bank import MemoryBank, empty_bank
+from da_bench.methods.atdoc import sharpen
 from da_bench.training import step as train
 from tests.helpers import tiny
 from tests.helpers.method_inputs import loss_context
@@ -82,7 +82,7 @@ def test_the_teacher_is_first_a_plain_mean_then_an_exponential_one(rng, x64):
     students = rng.normal(size=(7, 2))
     teacher = {"w": jnp.asarray([9.0, 9.0])}
     for step, student in enumerate(students):
-        teacher = averaged(teacher, {"w": jnp.asarray(student)}, jnp.asarray(step), 0.75)
+        teacher = ema_update(teacher, {"w": jnp.asarray(student)}, jnp.asarray(step), 0.75)
         if step < 4:
             np.testing.assert_allclose(teacher["w"], students[: step + 1].mean(axis=0), rtol=1e-10)
     expected = students[:4].mean(axis=0)
@@ -162,7 +162,7 @@ def test_atdocs_loss_row_by_row(rng, x64):
     rows, seen = np.array([4, 1, 6]), np.array([0, 1, 1, 1, 1, 0, 1, 1], bool)
     features, votes = rng.normal(size=(8, 4)), rng.dirichlet(np.ones(3), size=8)
     target = Output(jnp.asarray(rng.normal(size=(3, 4))), jnp.asarray(rng.normal(size=(3, 3))))
-    found = Atdoc(neighbours=3).loss(target, Bank(*map(jnp.asarray, (features, votes, seen))), rows)
+    found = Atdoc(neighbours=3).loss(target, MemoryBank(*map(jnp.asarray, (features, votes, seen))), rows)
 
     weights, losses = [], []
     for own, logits, i in zip(np.asarray(target.features), np.asarray(target.logits), rows, strict=True):
@@ -178,28 +178,28 @@ def test_atdoc_remembers_sharpened_and_balanced_predictions(rng, x64):
     logits = rng.normal(size=(5, 3))
     p = softmax(logits)
     expected = [[p[i, k] ** 2 / sum(p[j, k] ** 2 for j in range(5)) for k in range(3)] for i in range(5)]
-    np.testing.assert_allclose(sharpened(jnp.asarray(logits)), expected, rtol=1e-9)
+    np.testing.assert_allclose(sharpen(jnp.asarray(logits)), expected, rtol=1e-9)
 
 
 def test_atdoc_is_source_only_before_it_remembers_anything(rng):
     method = Atdoc(neighbours=3)
     target = Output(jnp.asarray(rng.normal(size=(5, 6))), jnp.asarray(rng.normal(size=(5, 3))))
-    loss, gradient = jax.value_and_grad(lambda t: method.loss(t, empty(target, 9), jnp.arange(5)))(target)
+    loss, gradient = jax.value_and_grad(lambda t: method.loss(t, empty_bank(target, 9), jnp.arange(5)))(target)
     assert loss == 0
     assert all(np.abs(leaf).max() == 0 for leaf in gradient)
 
 
 def test_noise_is_in_standard_deviations_of_the_inputs(rng, x64):
     inputs = jnp.asarray(100 + 7 * rng.normal(size=(400, 50)))
-    added = perturbed(KEY, inputs, "noise", 0.5) - inputs
+    added = perturb(KEY, inputs, "noise", 0.5) - inputs
     assert added.std() == pytest.approx(0.5 * 7, rel=0.05)
     assert abs(added.mean()) < 0.1
-    np.testing.assert_array_equal(perturbed(KEY, inputs, "noise", 0.0), inputs)
+    np.testing.assert_array_equal(perturb(KEY, inputs, "noise", 0.0), inputs)
 
 
 def test_cutout_paints_squares_in_the_mean(rng, x64):
     inputs = jnp.asarray(rng.normal(size=(200, 12, 16, 2)))
-    outcome = np.asarray(perturbed(KEY, inputs, "cutout", 0.5))
+    outcome = np.asarray(perturb(KEY, inputs, "cutout", 0.5))
     painted = outcome != np.asarray(inputs)
     assert np.array_equal(painted[..., 0], painted[..., 1])
     np.testing.assert_allclose(outcome[painted], float(inputs.mean()), rtol=1e-12)
@@ -208,12 +208,12 @@ def test_cutout_paints_squares_in_the_mean(rng, x64):
     for image in painted[..., 0]:  # one rectangle
         assert image.sum() == image.any(axis=0).sum() * image.any(axis=1).sum()
     assert len(set(areas.tolist())) > 3  # some lie partly outside
-    np.testing.assert_array_equal(perturbed(KEY, inputs, "cutout", 0.0), inputs)
+    np.testing.assert_array_equal(perturb(KEY, inputs, "cutout", 0.0), inputs)
 
 
 def test_cutout_of_what_is_no_image_is_refused():
     with pytest.raises(UserError, match=r"cutout is for images .* not inputs \[5, 2\]: take perturbation = 'noise'"):
-        perturbed(KEY, jnp.ones((5, 2)), "cutout", 0.5)
+        perturb(KEY, jnp.ones((5, 2)), "cutout", 0.5)
 
 
 ALL = [PseudoLabel(begin=0.0), MeanTeacher(), FixMatch(), AdaMatch(), Atdoc()]

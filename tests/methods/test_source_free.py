@@ -13,8 +13,8 @@ from da_bench.core.types import Batch, Output
 from da_bench.losses.clusters import centroids, nearest_centroid, nearest_neighbours
 from da_bench.losses.entropy import information_maximisation, marginal_divergence
 from da_bench.methods import Nrc, Shot, Trainer
-from da_bench.methods._memory_bank import Bank, empty, entries, written
-from da_bench.methods.shot import of_classes
+from da_bench.methods._memory_bank import MemoryBank, bank_entries, empty_bank, update_bank
+from da_bench.methods.shot import class_centroids
 from da_bench.training import step as train
 from tests.helpers import tiny
 from tests.helpers.method_inputs import method_spec
@@ -31,13 +31,15 @@ def filled(rng, rows=8, width=4, classes=3):
     """A bank in which two rows were never seen, and a batch of three others."""
     seen = np.ones(rows, bool)
     seen[[0, 5]] = False
-    bank = Bank(*map(jnp.asarray, (rng.normal(size=(rows, width)), rng.dirichlet(np.ones(classes), size=rows), seen)))
+    bank = MemoryBank(
+        *map(jnp.asarray, (rng.normal(size=(rows, width)), rng.dirichlet(np.ones(classes), size=rows), seen))
+    )
     target = Output(jnp.asarray(rng.normal(size=(3, width))), jnp.asarray(rng.normal(size=(3, classes))))
-    return bank, target, written(bank, ROWS, seen_now(target))
+    return bank, target, update_bank(bank, ROWS, seen_now(target))
 
 
 def seen_now(target):
-    return entries(target.features, jax.nn.softmax(target.logits))
+    return bank_entries(target.features, jax.nn.softmax(target.logits))
 
 
 def cosine(x, y):
@@ -79,7 +81,7 @@ def shots_labels(bank, classes=3):
 def test_shots_pseudo_labels_are_the_papers(rng, x64):
     for _ in range(20):
         *_, bank = filled(rng)
-        found = nearest_centroid(bank.features[ROWS], *of_classes(bank))
+        found = nearest_centroid(bank.features[ROWS], *class_centroids(bank))
         np.testing.assert_array_equal(found, shots_labels(bank)[ROWS])
 
 
@@ -94,15 +96,15 @@ def test_a_class_without_members_takes_no_row(rng, x64):
 def test_shots_loss_and_that_labels_carry_no_gradient(variant, rng, x64):
     bank, target, new = filled(rng)
     method = Shot(weight=1.5, beta=0.4, variant=variant)
-    memory = {"bank": bank, "centroids": of_classes(bank)} if variant == "shot" else {}
+    memory = {"bank": bank, "centroids": class_centroids(bank)} if variant == "shot" else {}
     loss, kept = method.loss(target, memory, ROWS)
     p, labels = softmax(np.asarray(target.logits)), shots_labels(new)[ROWS]
     expected = float(information_maximisation(target.logits))
     if variant == "shot":
         expected -= 0.4 * np.log(p[np.arange(3), labels]).mean()
-        assert same(method.keep(memory, kept, ROWS), {"bank": new, "centroids": of_classes(new)})
+        assert same(method.merge_memory(memory, kept, ROWS), {"bank": new, "centroids": class_centroids(new)})
     else:
-        assert kept == method.keep(memory, kept, ROWS) == {}
+        assert kept == method.merge_memory(memory, kept, ROWS) == {}
     assert loss == pytest.approx(1.5 * expected, rel=1e-10)
     of_features = jax.grad(lambda f: method.loss(Output(f, target.logits), memory, ROWS)[0])(target.features)
     assert np.abs(of_features).max() == 0
@@ -112,9 +114,9 @@ def test_shots_loss_and_that_labels_carry_no_gradient(variant, rng, x64):
 def test_shots_centroids_stay_until_they_are_due(due, rng, x64):
     """Those of before say what the rows are; where there are none, of no row, they are found all the same."""
     bank, target, new = filled(rng)
-    method, before = Shot(beta=0.4), (-of_classes(new)[0], of_classes(new)[1])
+    method, before = Shot(beta=0.4), (-class_centroids(new)[0], class_centroids(new)[1])
     loss, kept = method.loss(target, {"bank": bank, "centroids": before}, ROWS, due)
-    centres = of_classes(new) if due else before
+    centres = class_centroids(new) if due else before
     assert same(kept["centroids"], centres)
     ours, there = map(np.asarray, centres)
     p = softmax(np.asarray(target.logits))
@@ -123,7 +125,7 @@ def test_shots_centroids_stay_until_they_are_due(due, rng, x64):
     assert loss == pytest.approx(expected, rel=1e-10)
     of_none = method.init(jax.random.key(0), method_spec(target, 8)).memory
     first = method.loss(target, of_none, ROWS, due)[1]["centroids"]
-    assert same(first, of_classes(written(of_none["bank"], ROWS, seen_now(target))))
+    assert same(first, class_centroids(update_bank(of_none["bank"], ROWS, seen_now(target))))
 
 
 def test_shot_renews_its_centroids_every_so_many_steps(rng):
@@ -196,7 +198,7 @@ def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x
         tiny.step(method, trainer, state, batch)[0].params, tiny.step(method, trainer, state, other_target)[0].params
     )
     state, _ = tiny.step(method, trainer, state, batch)
-    assert same(state.memory["bank"], empty(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
+    assert same(state.memory["bank"], empty_bank(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
     after, _ = tiny.step(method, trainer, state, batch)
     assert same(after.params, tiny.step(method, trainer, state, other_source)[0].params)
     assert same(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
@@ -234,7 +236,7 @@ def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
     def loss(target):
         if isinstance(method, Shot):
             return method.loss(target, memory, rows)[0]
-        return method.loss(target, written(memory["bank"], rows, seen_now(target)), rows)
+        return method.loss(target, update_bank(memory["bank"], rows, seen_now(target)), rows)
 
     value, gradients = jax.value_and_grad(loss)(target)
     assert np.isfinite(value)

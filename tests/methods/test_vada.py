@@ -42,7 +42,7 @@ def test_of_two_classes_the_perturbation_goes_along_the_difference_of_their_weig
     """A linear classifier of two classes has one direction that matters, so one step of power iteration finds it."""
     w, inputs = rng.normal(size=(3, 2)), (rng.normal(size=(5, 3)), rng.normal(size=(4, 3)))
     clean, moved = linear(w, inputs, [])
-    found = Vada(radius=0.5, probe=1e-3).roughness(moved, jnp.asarray(w), tuple(map(jnp.asarray, inputs)), KEY)
+    found = Vada(radius=0.5, probe=1e-3).vat_loss(moved, jnp.asarray(w), tuple(map(jnp.asarray, inputs)), KEY)
     direction = 0.5 * (w[:, 0] - w[:, 1]) / np.linalg.norm(w[:, 0] - w[:, 1])
     for one, x, c in zip(found, inputs, clean, strict=True):
         ahead, back = ([kl(c[[i]], (x[[i]] + sign * direction) @ w) for i in range(len(x))] for sign in (1, -1))
@@ -61,10 +61,10 @@ def test_the_perturbation_is_held_while_the_network_moves(rng, x64):
     w, inputs, seen = rng.normal(size=(3, 4)), (rng.normal(size=(5, 3)), rng.normal(size=(4, 3))), []
     _, moved = linear(w, inputs, seen)
     arguments = tuple(map(jnp.asarray, inputs)), KEY
-    Vada(radius=0.5).roughness(moved, jnp.asarray(w), *arguments)
+    Vada(radius=0.5).vat_loss(moved, jnp.asarray(w), *arguments)
     worst = seen[-1]
     assert all(np.allclose(np.linalg.norm(x, axis=1), 0.5) for x in worst)
-    found = jax.grad(lambda w: sum(Vada(radius=0.5).roughness(moved, w, *arguments)))(jnp.asarray(w))
+    found = jax.grad(lambda w: sum(Vada(radius=0.5).vat_loss(moved, w, *arguments)))(jnp.asarray(w))
     np.testing.assert_allclose(found, jax.grad(lambda w: sum(moved(w, worst)))(jnp.asarray(w)), rtol=1e-10)
 
 

@@ -42,12 +42,12 @@ def test_a_penalised_critic_finds_the_distance_of_two_points(rng, x64):
     source, target = jnp.tile(jnp.asarray([[3.0, 4.0]]), (4, 1)), jnp.zeros((4, 2))
     critic = {"Dense_0": {"kernel": jnp.asarray([[0.5], [0.1]]), "bias": jnp.zeros(1)}}
     memory = {"critic": critic, "optimizer": optax.adam(0.003).init(critic)}
-    sharper = method.sharpen(memory, source, target, KEY)
+    sharper = method.update_critic(memory, source, target, KEY)
     assert method.distance(sharper["critic"], source, target) == pytest.approx(5 * (1 + 5 / 20), rel=1e-3)
 
 
 def test_one_step_moves_the_critic_up_and_the_features_down_its_slope(rng, x64):
-    """The network's gradient is the task's + weight * that of the sharpened critic, held where it is."""
+    """The network's gradient is the task's + weight * that of the updated critic, held fixed."""
     method = Wdgrl(weight=0.7, critic_steps=2, critic_rate=0.01, widths=())
     trainer, batch, state = prepared(rng, method)
     after, metrics = method.step(trainer, state, batch)
