@@ -23,7 +23,7 @@ from da_bench.core.types import Batch, TrainState, Tree
 from da_bench.reporting.stats.intervals import t_interval
 from da_bench.reporting.stats.paired import gain_verdict, paired_t_test
 from da_bench.studies.records import Record, Records
-from da_bench.testing.subject import compiled
+from da_bench.testing.method_under_test import compiled
 from da_bench.training import step as train
 from experiments.fidelity import NETWORK, SEEDS, STEP_DECAY_METHODS, TRAINING, VARIANTS, Variant
 

@@ -52,14 +52,14 @@ class Check:
 
     def _failures(self, cls: Any) -> list[str]:
         """Print the outcome of each check of one method; return METHOD/CHECK of those that fail."""
-        from da_bench.testing import line, results
+        from da_bench.testing import format_result, results
 
         failures = []
         if not self.json:
             print(f"{cls.name}:")
         for result in results(cls, self.only):
             facts = {"method": cls.name, **result._asdict()}
-            print(json.dumps(facts) if self.json else f"  {line(result)}", flush=True)
+            print(json.dumps(facts) if self.json else f"  {format_result(result)}", flush=True)
             if not result.ok:
                 failures.append(f"{cls.name}/{result.check}")
         return failures
@@ -88,7 +88,7 @@ def _registered_by(path: Path) -> list[Any]:
     except (ImportError, SyntaxError) as error:
         raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not set(METHODS) - before:
-        raise UserError(f"{path} registers no method: put @da.methods.register above its class")
+        raise UserError(f"{path} registers no method: put @register of da_bench.methods above its class")
     return [cls for name, cls in METHODS.items() if name not in before]
 
 

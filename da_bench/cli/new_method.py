@@ -17,26 +17,28 @@ TEMPLATE = '''"""{title}."""
 import jax.numpy as jnp
 
 import da_bench as da
-from da_bench.core.config import NonNegative
+from da_bench.methods import LogUniform, NonNegative, Penalty, register
 
 
-@da.methods.register
-class {name}(da.methods.Penalty):
-    """Squared distance between the mean features of the two domains, until you write another term.
+@register(search={{"weight": LogUniform(0.01, 10)}})
+class {name}(Penalty):
+    """Squared distance between the domains' mean features. Replace it with your own term.
 
-    weight: of the term beside the source's cross-entropy; 0 is source only.
+    Args:
+        weight: multiplies the term, >= 0; with 0 the method is source-only training.
 
-    References: Tzeng, Hoffman, Zhang, Saenko and Darrell, Deep Domain Confusion, 2014. arXiv:1412.3474, Eq. 1.
+    References:
+        Tzeng, Hoffman, Zhang, Saenko and Darrell, Deep Domain Confusion, 2014. arXiv:1412.3474, Eq. 1.
     """
 
     weight: NonNegative = 1.0
 
     def loss(self, ctx):
-        """The added term, a scalar. `ctx` holds source and target (.features [n, d], .logits [n, c]) and labels [n].
+        """Return the added term, a scalar.
 
-        ctx.params: what `init` makes, if you write it; ctx.progress: from 0 to 1 over the run; ctx.key: for draws.
+        ctx.source and ctx.target hold features [n, d] and logits [n, c]; ctx.labels [n] are those of the source.
         """
-        gap = ctx.source.features.mean(axis=0) - ctx.target.features.mean(axis=0)
+        gap = ctx.source.features.mean(0) - ctx.target.features.mean(0)
         return self.weight * jnp.sum(gap**2)
 
 

@@ -1,9 +1,9 @@
-"""Conformance: what every method is held to, whoever wrote it. `da-bench check my_method.py` runs all of it.
+"""Conformance checks for methods: what every method must satisfy. `da-bench check my_method.py` runs them all.
 
     import da_bench as da
-    da.check_method(MyMethod)  # prints a line a check; raises UserError where one fails
+    da.check_method(MyMethod)  # prints one line per check; raises UserError if one fails
 
-    @da.testing.parametrize([MyMethod])  # a test of pytest for each check
+    @da.testing.parametrize([MyMethod])  # one pytest test per check
     def test_my_method(check):
         check()
 
@@ -16,69 +16,99 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from da_bench.core.config import UserError
-from da_bench.testing import checks, shallow  # noqa: F401  (registers them)
-from da_bench.testing.base import CHECKS, Check, Failed, Result, Skipped, judged, made_for, run
-from da_bench.testing.subject import Subject
+from da_bench.testing import checks  # noqa: F401  (registers them)
+from da_bench.testing.base import CHECKS, Check, CheckFailed, CheckResult, CheckSkipped, checks_for, run_check
+from da_bench.testing.method_under_test import MethodUnderTest
 
-__all__ = ["CHECKS", "Failed", "Result", "Skipped", "Subject", "check_method", "parametrize", "results"]
+__all__ = [
+    "CHECKS",
+    "CheckFailed",
+    "CheckResult",
+    "CheckSkipped",
+    "MethodUnderTest",
+    "check_method",
+    "checks_for",
+    "format_result",
+    "parametrize",
+    "results",
+    "run_check",
+]
 
 
-def results(cls: Any, only: Iterable[str] = ()) -> Iterator[Result]:
-    """The results of a method's checks, one after another; only: these, default all that are made for its kind.
+def results(cls: Any, only: Iterable[str] = ()) -> Iterator[CheckResult]:
+    """Run the checks of a method class, and yield their results one by one.
+
+    Args:
+        cls: a registered method class.
+        only: names of checks; default: all checks for this kind of method.
 
     Raises:
-        UserError: for a name that is no check's, or a check that the class declares as failing and does not exist.
+        UserError: a name in `only` or in the method's `expected_failures` is no check.
     """
-    wanted = list(only) or [one.name for one in made_for(cls)]
-    for name in [*wanted, *cls.metadata.expected_failures]:
+    selected = list(only) or [check.name for check in checks_for(cls)]
+    for name in [*selected, *cls.metadata.expected_failures]:
         if name not in CHECKS:
             raise UserError(f"there is no check '{name}'; there are: {', '.join(CHECKS)}")
-    return iter(run(Subject(cls), [one for one in made_for(cls) if one.name in wanted]))
+    subject = MethodUnderTest(cls)
+    return (run_check(check, subject) for check in checks_for(cls) if check.name in selected)
 
 
-def check_method(method: Any, only: Iterable[str] = (), show: bool = True) -> list[Result]:
-    """Run the checks of a method's class (or of the class of an instance), and return their results.
+def check_method(method: Any, only: Iterable[str] = (), show: bool = True) -> list[CheckResult]:
+    """Run the checks of a method class, or of the class of a method, and return their results.
+
+    Args:
+        method: a method class or an instance.
+        only: names of checks; default: all.
+        show: whether to print one line per check.
 
     Raises:
-        UserError: a check fails; the message names all that do, with their reasons.
+        UserError: a check fails; the message names every failed check with its reason.
     """
     cls: Any = method if isinstance(method, type) else type(method)
-    found = []
-    for one in results(cls, only):
-        found.append(one)
+    all_results = []
+    for result in results(cls, only):
+        all_results.append(result)
         if show:
-            print(line(one))
-    failures = [f"{one.check}: {one.reason}" for one in found if not one.ok]
+            print(format_result(result))
+    failures = [f"{result.check}: {result.reason}" for result in all_results if not result.ok]
     if failures:
-        raise UserError(f"method '{cls.name}' fails {len(failures)} of {len(found)} checks: " + "; ".join(failures))
-    return found
+        raise UserError(
+            f"method '{cls.name}' fails {len(failures)} of {len(all_results)} checks: " + "; ".join(failures)
+        )
+    return all_results
 
 
-def line(one: Result) -> str:
-    """A result for people."""
-    sign = {"passed": "ok", "failed": "FAIL", "expected": "known", "unexpected": "FAIL", "skipped": "skip"}[one.outcome]
-    return f"{sign:5} {one.check}" + (f": {one.reason}" if one.reason else "")
+def format_result(result: CheckResult) -> str:
+    """One line for people: ok, FAIL, known (a declared failure) or skip, then the check and the reason."""
+    labels = {
+        "passed": "ok",
+        "failed": "FAIL",
+        "known_failure": "known",
+        "unexpected_pass": "FAIL",
+        "skipped": "skip",
+    }
+    return f"{labels[result.outcome]:5} {result.check}" + (f": {result.reason}" if result.reason else "")
 
 
 def parametrize(classes: Iterable[Any]) -> Callable[[Any], Any]:
-    """A decorator that calls a pytest test with a function `check` for every check of every class."""
+    """Decorate a pytest test that takes a function `check`: one test for every check of every class."""
     import pytest
 
     cases = []
     for cls in classes:
-        subject = Subject(cls)
-        for one in made_for(cls):
-            cases.append(pytest.param(functools.partial(_check, subject, one), id=f"{cls.name}-{one.name}"))
+        subject = MethodUnderTest(cls)
+        for check in checks_for(cls):
+            cases.append(pytest.param(functools.partial(_pytest_check, check, subject), id=f"{cls.name}-{check.name}"))
     return pytest.mark.parametrize("check", cases)
 
 
-def _check(subject: Subject, one: Check) -> None:
+def _pytest_check(check: Check, subject: MethodUnderTest) -> None:
     import pytest
 
-    outcome, reason = judged(subject, one)
-    if outcome in ("failed", "unexpected"):
-        pytest.fail(f"{one.name}: {reason}", pytrace=False)
-    if outcome == "skipped":
-        pytest.skip(reason)
-    if outcome == "expected":
-        pytest.xfail(reason)
+    result = run_check(check, subject)
+    if not result.ok:
+        pytest.fail(f"{check.name}: {result.reason}", pytrace=False)
+    if result.outcome == "skipped":
+        pytest.skip(result.reason)
+    if result.outcome == "known_failure":
+        pytest.xfail(result.reason)

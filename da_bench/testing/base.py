@@ -1,66 +1,78 @@
-"""What a check is, and what comes of it."""
+"""Checks and their outcomes."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from da_bench.core.config import first_line
 from da_bench.methods import ClassicalMethod, Method, Penalty
-from da_bench.testing.subject import Subject
+from da_bench.testing.method_under_test import MethodUnderTest
 
-Kind = Literal["any", "deep", "penalty", "shallow"]
+Kind = Literal["any", "deep", "penalty", "classical"]
 KINDS: dict[Kind, Any] = {
     "any": (Method, ClassicalMethod),
     "deep": Method,
     "penalty": Penalty,
-    "shallow": ClassicalMethod,
+    "classical": ClassicalMethod,
 }
-Outcome = Literal["passed", "failed", "expected", "unexpected", "skipped"]
+Outcome = Literal["passed", "failed", "known_failure", "unexpected_pass", "skipped"]
 
 
-class Failed(Exception):  # noqa: N818  (an outcome)
-    """What a check found, in a sentence."""
+class CheckFailed(Exception):  # noqa: N818  (an outcome)
+    """A check failed; the message says what was observed."""
 
 
-class Skipped(Exception):  # noqa: N818
-    """Why a check says nothing of this method."""
+class CheckSkipped(Exception):  # noqa: N818  (an outcome)
+    """A check does not apply to the method; the message says why."""
 
 
-def need(holds: Any, reason: str) -> None:
-    """Fail where something does not hold."""
-    if not holds:
-        raise Failed(reason)
+def require(condition: Any, reason: str) -> None:
+    """Fail the check with `reason` unless `condition` is true."""
+    if not condition:
+        raise CheckFailed(reason)
 
 
 class Check(NamedTuple):
-    """name; kind: of methods that it is for; fn: raises `Failed` or `Skipped`."""
+    """A property that methods must have.
+
+    Args:
+        name: of the function.
+        kind: of methods that it applies to.
+        fn: raises `CheckFailed` or `CheckSkipped`; may return a note to show with the outcome.
+    """
 
     name: str
     kind: Kind
-    fn: Callable[[Subject], None]
+    fn: Callable[[MethodUnderTest], str | None]
 
     @property
-    def holds(self) -> str:
-        """What it holds a method to."""
+    def summary(self) -> str:
+        """The property, in one line."""
         return (self.fn.__doc__ or "").splitlines()[0]
 
 
 CHECKS: dict[str, Check] = {}
 
 
-def check(kind: Kind) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
+def check(kind: Kind) -> Callable[[Callable[[MethodUnderTest], Any]], Callable[[MethodUnderTest], Any]]:
     """Register a function as the check of its name, for methods of one kind."""
 
-    def add(fn: Callable[[Subject], None]) -> Callable[[Subject], None]:
+    def add(fn: Callable[[MethodUnderTest], Any]) -> Callable[[MethodUnderTest], Any]:
         CHECKS[fn.__name__] = Check(fn.__name__, kind, fn)
         return fn
 
     return add
 
 
-class Result(NamedTuple):
-    """Of one check. outcome: "expected" is a failure that the method declares, "unexpected" one that it declares and
-    that does not occur; reason: of all but "passed".
+class CheckResult(NamedTuple):
+    """The result of one check.
+
+    Args:
+        check: its name.
+        outcome: "passed"; "failed"; "known_failure", which the method declares; "unexpected_pass", a declared failure
+            that does not occur; or "skipped".
+        reason: why it did not pass, or a note.
+        seconds: how long it took.
     """
 
     check: str
@@ -70,32 +82,33 @@ class Result(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is to be done."""
-        return self.outcome not in ("failed", "unexpected")
+        """Whether the method conforms as it declares."""
+        return self.outcome not in ("failed", "unexpected_pass")
 
 
-def made_for(cls: type) -> list[Check]:
+def checks_for(cls: type) -> list[Check]:
     """The checks for a class of methods, in order."""
-    return [one for one in CHECKS.values() if issubclass(cls, KINDS[one.kind])]
+    return [check for check in CHECKS.values() if issubclass(cls, KINDS[check.kind])]
 
 
-def run(subject: Subject, checks: Iterable[Check]) -> Iterable[Result]:
-    """Their results, one after another."""
-    for one in checks:
-        start = time.perf_counter()
-        outcome, reason = judged(subject, one)
-        yield Result(one.name, outcome, reason, time.perf_counter() - start)
+def run_check(check: Check, subject: MethodUnderTest) -> CheckResult:
+    """Run one check. Any exception of the method counts as a failure."""
+    start = time.perf_counter()
+    outcome, reason = _outcome(check, subject)
+    return CheckResult(check.name, outcome, reason, time.perf_counter() - start)
 
 
-def judged(subject: Subject, one: Check) -> tuple[Outcome, str]:
-    """Outcome and reason of one check."""
-    declared = subject.cls.metadata.expected_failures.get(one.name)
+def _outcome(check: Check, subject: MethodUnderTest) -> tuple[Outcome, str]:
+    declared = subject.cls.metadata.expected_failures.get(check.name)
     try:
-        one.fn(subject)
-    except Skipped as skipped:
+        note = check.fn(subject)
+    except CheckSkipped as skipped:
         return "skipped", str(skipped)
-    except Failed as failed:
-        return ("expected", declared) if declared else ("failed", str(failed))
-    except Exception as error:  # of the method: whatever it raises where it should not
-        return ("expected", declared) if declared else ("failed", f"{type(error).__name__}: {first_line(error)}")
-    return ("unexpected", f"declared as failing ({declared}), and passes") if declared else ("passed", "")
+    except CheckFailed as failed:
+        return ("known_failure", declared) if declared else ("failed", str(failed))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        return ("known_failure", declared) if declared else ("failed", reason)
+    if declared:
+        return "unexpected_pass", f"declared as an expected failure ({declared}), but passes"
+    return "passed", note or ""

@@ -1,4 +1,4 @@
-"""A problem so small that a method is trained on it in a second: three clusters in the plane, turned and squeezed."""
+"""A problem on which a method trains within a second: three clusters in the plane; the target rotated and squeezed."""
 
 import flax.linen as nn
 import numpy as np
@@ -11,13 +11,14 @@ from da_bench.training.step import Training
 
 CLASSES, ROWS, PROBES, BATCH = 3, 48, 60, 16
 CENTRES = np.array([[-2.5, 0.0], [2.5, 0.0], [0.0, 1.5]])
-SPREAD, TURN, SQUEEZE, SHIFT = 0.4, 0.4, (0.6, 1.3), (0.4, 0.2)  # what makes the target of the source: see `moved`
+SPREAD = 0.4  # standard deviation of a cluster
+ANGLE, SQUEEZE, SHIFT = 0.4, (0.6, 1.3), (0.4, 0.2)  # from the source to the target, see `move_to_target`
 LONG = Training(steps=240, evaluations=1, batch_size=BATCH, learning_rate=0.05, decay_rate=0.0)
 SHORT = Training(steps=3, evaluations=1, batch_size=8, learning_rate=0.1)
 
 
 class ToyNet(Network):
-    """A layer, batch normalisation and ReLU: what most methods meet in practice."""
+    """A dense layer, batch normalisation and ReLU: the parts of larger networks."""
 
     width: int = 16
 
@@ -41,30 +42,33 @@ NETWORK = ToyNet(classes=CLASSES)
 
 
 def clusters(rng: np.random.Generator, rows: int, target: bool = False) -> Domain:
-    """Rows of the three classes in turn, each around its centre, of the source or of the target."""
+    """Rows of the source or of the target, with the three classes in turn."""
     labels = np.arange(rows) % CLASSES
     inputs = CENTRES[labels] + SPREAD * rng.normal(size=(rows, 2))
-    return Domain((moved(inputs) if target else inputs).astype(np.float32), labels.astype(np.int32))
+    return Domain((move_to_target(inputs) if target else inputs).astype(np.float32), labels.astype(np.int32))
 
 
-def moved(inputs: np.ndarray) -> np.ndarray:
-    """Points [n, 2] turned, squeezed and shifted: means and covariances both change."""
-    turn = np.array([[np.cos(TURN), -np.sin(TURN)], [np.sin(TURN), np.cos(TURN)]])
-    return inputs @ turn.T * SQUEEZE + SHIFT
+def move_to_target(inputs: np.ndarray) -> np.ndarray:
+    """Rotate, squeeze and shift points [n, 2], which changes means and covariances."""
+    rotation = np.array([[np.cos(ANGLE), -np.sin(ANGLE)], [np.sin(ANGLE), np.cos(ANGLE)]])
+    return inputs @ rotation.T * SQUEEZE + SHIFT
 
 
-def task(shifted: bool = True) -> Task:
-    """The problem, or one of equal domains, under the name of a registered task; the draws are always the same."""
+def task(moved: bool = True) -> Task:
+    """The problem, or one with equal domains, always with the same draws.
+
+    It has the name of a registered task, because a task needs one.
+    """
     rng = np.random.default_rng(0)
     source, target = (
-        Splits(*[clusters(rng, rows, moves) for rows in (ROWS, PROBES, PROBES)]) for moves in (False, shifted)
+        Splits(*[clusters(rng, rows, is_moved) for rows in (ROWS, PROBES, PROBES)]) for is_moved in (False, moved)
     )
     return Task("moons/35", tuple("abc"), source, target)
 
 
-def gathered(given: Task, dtype: type = np.float32) -> train.Data:
-    """What a run may see of it; it predicts both test sets, the source's first."""
-    source, target = given.source, given.target
+def gathered(task: Task, dtype: type = np.float32) -> train.Data:
+    """The data of a run on the problem, which predicts both test sets, the source's first."""
+    source, target = task.source, task.target
     labelled = Domain(source.train.inputs.astype(dtype), source.train.labels)
     probes: list[Array] = [source.test.inputs.astype(dtype), target.test.inputs.astype(dtype)]
     return train.gather(labelled, target.train.inputs.astype(dtype), probes, [False, True])

@@ -3,13 +3,14 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 import da_bench as da
 from da_bench.cli import main
-from da_bench.core.config import UserError
-from da_bench.methods import METHODS, MethodMetadata, Penalty, load_plugins
-from da_bench.testing import CHECKS, Subject, check_method, judged, made_for, parametrize
+from da_bench.core.config import NonNegative, UserError
+from da_bench.methods import METHODS, MethodMetadata, Penalty, load_plugins, register
+from da_bench.testing import CHECKS, MethodUnderTest, check_method, checks_for, parametrize, run_check
 from tests.helpers import tiny
 from tests.helpers.planted import PLANTED
 
@@ -30,13 +31,13 @@ def test_every_other_method(check):
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_wrong_method_is_caught_by_the_check_that_says_why(name):
     cls, check = PLANTED[name]
-    outcome, reason = judged(Subject(cls), CHECKS[check])
-    assert outcome == "failed"
-    assert reason
+    result = run_check(CHECKS[check], MethodUnderTest(cls))
+    assert result.outcome == "failed"
+    assert result.reason
 
 
 def test_there_is_a_wrong_method_for_every_check_of_a_penalty():
-    assert {one.name for one in made_for(Penalty)} == {check for _, check in PLANTED.values()}
+    assert {check.name for check in checks_for(Penalty)} == {check for _, check in PLANTED.values()}
     assert len(PLANTED) >= 20
 
 
@@ -45,9 +46,50 @@ def test_a_declared_failure_is_known_and_one_that_passes_is_not(monkeypatch):
     cls, check = PLANTED["half_the_batch"]
     declared = MethodMetadata(expected_failures={check: "it is wrong on purpose", "takes_a_step": "why not"})
     monkeypatch.setattr(cls, "metadata", declared)
-    found = {name: judged(Subject(cls), CHECKS[name]) for name in (check, "takes_a_step")}
-    assert found[check] == ("expected", "it is wrong on purpose")
-    assert found["takes_a_step"][0] == "unexpected"
+    results = {name: run_check(CHECKS[name], MethodUnderTest(cls)) for name in (check, "takes_a_step")}
+    assert results[check].outcome == "known_failure"
+    assert results[check].reason == "it is wrong on purpose"
+    assert results["takes_a_step"].outcome == "unexpected_pass"
+
+
+@pytest.mark.parametrize(
+    ("paper", "doc", "outcome", "reason"),
+    [
+        ("published", "References: arXiv:1412.3474.", "passed", ""),
+        ("published", "", "failed", "unpublished"),
+        ("unpublished", "", "passed", "no reference is needed"),
+    ],
+)
+def test_an_unpublished_method_passes_with_a_note(paper, doc, outcome, reason, registry):
+    class Mine(Penalty):
+        def loss(self, ctx):
+            return jnp.zeros(())
+
+    Mine.__doc__ = f"A method.\n\n{doc}"
+    result = run_check(CHECKS["documents_its_paper_and_fields"], MethodUnderTest(register(paper=paper)(Mine)))
+    assert result.outcome == outcome
+    assert reason in result.reason
+
+
+@pytest.mark.parametrize(
+    ("doc", "outcome"),
+    [
+        ("    Args:\n        weight: of the term.\n        decay: of the average.", "passed"),
+        ("    Args:\n        weight: of the term, as decay: but on no line of its own.", "failed"),
+    ],
+)
+def test_every_field_needs_a_line_of_its_own(doc, outcome, registry):
+    class Mine(Penalty):
+        weight: NonNegative = 1.0
+        decay: NonNegative = 0.5
+
+        def loss(self, ctx):
+            return jnp.zeros(())
+
+    Mine.__doc__ = f"A method.\n\n{doc}\n\n    References: arXiv:1412.3474."
+    result = run_check(CHECKS["documents_its_paper_and_fields"], MethodUnderTest(register(Mine)))
+    assert result.outcome == outcome
+    assert "decay" in result.reason or outcome == "passed"
 
 
 def test_failures_are_one_error_that_names_them(capsys):

@@ -194,10 +194,10 @@ def _without_copy_flag(finding: Finding) -> Finding:
 
 def audit_methods(report: Report) -> Report:
     """The report extended by the conformance suite's label-leakage check of every method of the submission."""
-    from da_bench.testing import made_for, results
+    from da_bench.testing import checks_for, results
 
     names = sorted({run.record.config["method"]["name"] for run in report.runs} & METHODS.keys())
-    auditable = [name for name in names if set(AUDIT_CHECKS) <= {check.name for check in made_for(METHODS[name])}]
+    auditable = [name for name in names if set(AUDIT_CHECKS) <= {check.name for check in checks_for(METHODS[name])}]
     outcomes = {name: list(results(METHODS[name], AUDIT_CHECKS)) for name in auditable}
     findings = [
         Finding("refused", "audit", name, f"{outcome.check}: {outcome.reason}")

@@ -1,0 +1,61 @@
+"""Checks of a method's declaration: registration, fields and documentation."""
+
+import dataclasses
+import json
+import math
+import re
+from typing import Any
+
+from da_bench.core.config import UserError, as_dict, leaf_names
+from da_bench.methods import METHODS
+from da_bench.testing.base import CheckFailed, check, require
+from da_bench.testing.method_under_test import MethodUnderTest
+
+
+@check("any")
+def is_registered_and_survives_json(subject: MethodUnderTest) -> None:
+    """The registry knows the method by its name, and its fields written as JSON build an equal method."""
+    require(METHODS.get(subject.cls.name) is subject.cls, "it is not registered: put @register above the class")
+    fields = json.loads(json.dumps(as_dict(subject.method), allow_nan=False))
+    require(fields.pop("name") == subject.cls.name, "its name is not that of its class")
+    require(subject.cls(**fields) == subject.method, "its fields change when written as JSON and read again")
+
+
+@check("any")
+def refuses_bad_fields(subject: MethodUnderTest) -> None:
+    """NaN, infinity, a negative weight, text and unknown fields are refused with the field's name."""
+    for field in leaf_names(subject.cls):
+        for value in (math.nan, math.inf, "much"):
+            _require_refusal(subject, field, value)
+    _require_refusal(subject, "wieght", 1.0)
+    if "weight" in leaf_names(subject.cls):
+        _require_refusal(subject, "weight", -1.0)
+
+
+def _require_refusal(subject: MethodUnderTest, field: str, value: Any) -> None:
+    try:
+        subject.cls(**{field: value})
+    except UserError as error:
+        require(field in str(error), f"the error for {field} = {value} does not name the field: {error}")
+    else:
+        raise CheckFailed(f"{field} = {value} is accepted; annotate it, for example as NonNegative")
+
+
+@check("any")
+def documents_its_paper_and_fields(subject: MethodUnderTest) -> str | None:
+    """The docstring has a line for every field and, if the method adapts, the reference to its paper."""
+    doc = subject.cls.__doc__ or ""
+    fields = [field.name for field in dataclasses.fields(subject.cls)]  # type: ignore[arg-type]
+    missing = [name for name in fields if not re.search(rf"^[ \t]*{name}: *\S", doc, re.MULTILINE)]
+    require(
+        not missing, f"the docstring does not explain {', '.join(missing)}; add a line `name: what it is` under Args:"
+    )
+    has_reference = "References:" in doc and ("arXiv:" in doc or "doi:" in doc)
+    if has_reference or not subject.cls.metadata.adapts:
+        return None
+    require(
+        subject.cls.metadata.paper == "unpublished",
+        "the docstring has no References: with arXiv: or doi:; a method without a paper is declared as "
+        '@register(paper="unpublished")',
+    )
+    return "unpublished, so no reference is needed"
