@@ -20,7 +20,7 @@ from da_bench.classical._preprocessing import (
     fit_span_projection,
     validate_rows,
 )
-from da_bench.core.config import UserError, setting
+from da_bench.core.config import UserError, config_dataclass
 from da_bench.core.types import Array
 from da_bench.methods import ClassicalMethod
 from da_bench.methods.base import Classifier
@@ -67,7 +67,7 @@ class Alignment(NamedTuple):
     transform: Transform
 
 
-@setting
+@config_dataclass
 class AlignmentMethod(ClassicalMethod, abc.ABC):
     """A method that maps both domains into a common space and fits a classifier on the source there.
 

@@ -11,7 +11,7 @@ from da_bench.classical._linalg import gaussian_kernel, leading_eigenvectors, me
 from da_bench.classical._preprocessing import TrainingRows, Transform, normalise_rows
 from da_bench.classical.a_distance import proxy_a_distance
 from da_bench.classical.base import Alignment, AlignmentMethod
-from da_bench.core.config import Count, Fraction, Positive, setting
+from da_bench.core.config import Count, Fraction, Positive, config_dataclass
 from da_bench.methods import register
 
 Kernel = Literal["primal", "linear", "rbf"]
@@ -29,7 +29,7 @@ class KernelFeatures(NamedTuple):
     scatter: np.ndarray
 
 
-@setting
+@config_dataclass
 class ComponentMethod(AlignmentMethod, abc.ABC):
     """Linear map of phi(x) along which the means of the domains agree while the rows keep their variance.
 

@@ -26,7 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # larger ones would be cut to 32 bits, and two seeds be one
 
 
-def to_digits(value: float, digits: int) -> float:
+def round_to_digits(value: float, digits: int) -> float:
     """A number to so many significant digits."""
     return float(f"{value:.{digits}g}")
 
@@ -63,27 +63,27 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._things: dict[str, Thing] = {}
+        self._entries: dict[str, Thing] = {}
 
     def add(self, name: str, thing: Thing) -> None:
         """Register `thing`; another thing under the same name raises UserError."""
-        if self._things.get(name, thing) is not thing:
-            raise UserError(f"{self.kind} '{name}' is registered twice: {self._things[name]} and {thing}")
-        self._things[name] = thing
+        if self._entries.get(name, thing) is not thing:
+            raise UserError(f"{self.kind} '{name}' is registered twice: {self._entries[name]} and {thing}")
+        self._entries[name] = thing
 
     def __getitem__(self, name: str) -> Thing:
-        if name not in self._things:
-            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, self._things)}")
-        return self._things[name]
+        if name not in self._entries:
+            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, self._entries)}")
+        return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._things
+        return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._entries)
 
 
 def field(*, default: T, since: str) -> T:
@@ -100,7 +100,7 @@ def field(*, default: T, since: str) -> T:
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def setting(cls: type[T]) -> type[T]:
+def config_dataclass(cls: type[T]) -> type[T]:
     """Make `cls` a frozen keyword-only dataclass whose fields are checked and whose float fields are leaves.
 
     Raises:
@@ -138,7 +138,7 @@ def _one_message(cls: Any, error: pydantic.ValidationError) -> str:
 
 
 def _register_pytree(cls: Any) -> None:
-    leaves = leaf_names(cls)
+    leaves = float_fields(cls)
     static = [field.name for field in dataclasses.fields(cls) if field.name not in leaves]
 
     def flatten(self: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
@@ -154,7 +154,7 @@ def _register_pytree(cls: Any) -> None:
     jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
 
 
-def leaf_names(cls: type) -> list[str]:
+def float_fields(cls: type) -> list[str]:
     """Names of the float fields of a setting: its array leaves."""
     hints = get_type_hints(cls)  # without extras: Annotated[float, ...] reads as float
     return [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]

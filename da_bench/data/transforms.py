@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.core.config import Count, UserError, field, setting
+from da_bench.core.config import Count, UserError, config_dataclass, field
 from da_bench.core.types import Array, named_key
 
 Triple = tuple[float, float, float]
@@ -19,7 +19,7 @@ Range = tuple[float, float]
 TRIES = 10  # of torchvision, before it takes the whole image
 
 
-@setting
+@config_dataclass
 class View:
     """How a stored image becomes the network's input.
 

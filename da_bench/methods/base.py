@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, overlo
 import jax
 import jax.numpy as jnp
 
-from da_bench.core.config import Registry, UserError, did_you_mean, leaf_names, setting, snake_case
+from da_bench.core.config import Registry, UserError, config_dataclass, did_you_mean, float_fields, snake_case
 from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree, named_key
 from da_bench.losses.distances import squared_distances
 from da_bench.losses.mmd import mmd, multi_gaussian_kernel
@@ -255,7 +255,7 @@ def register(
 def register(cls: type[Kind] | None = None, /, **metadata: Any) -> Any:
     """Register a method under its class name in snake case, as `@register` or `@register(search={...})`.
 
-    The class becomes a frozen dataclass whose fields are checked, see `core.config.setting`.
+    The class becomes a frozen dataclass whose fields are checked, see `core.config.config_dataclass`.
 
     Args:
         cls: a final `Method`, `Penalty` or `ClassicalMethod`.
@@ -272,10 +272,10 @@ def register(cls: type[Kind] | None = None, /, **metadata: Any) -> Any:
 
 def _register(cls: type[Kind], metadata: MethodMetadata) -> type[Kind]:
     cls.name = snake_case(cls.__name__)
-    checked = setting(cls)
+    checked = config_dataclass(cls)
     if issubclass(checked, Method):
         _check_search(checked, metadata.search)
-        if not metadata.search and "weight" in leaf_names(checked):
+        if not metadata.search and "weight" in float_fields(checked):
             default: Any = checked()
             metadata = dataclasses.replace(metadata, search={"weight": loss_weight(default.weight)})
     checked.metadata = metadata
@@ -287,10 +287,10 @@ def _check_search(cls: type[Method], search: Mapping[str, Space]) -> None:
     if len(search) > MAX_SEARCHED:
         raise UserError(f"{cls.__name__}: search has {len(search)} fields; keep at most {MAX_SEARCHED}")
     for field, space in search.items():
-        if field not in leaf_names(cls):
-            known = did_you_mean(field, leaf_names(cls))
+        if field not in float_fields(cls):
+            known = did_you_mean(field, float_fields(cls))
             raise UserError(f"{cls.__name__}: search names '{field}', which is no float field of the method{known}")
-        if not space.holds(default := getattr(cls(), field)):
+        if not space.contains(default := getattr(cls(), field)):
             raise UserError(f"{cls.__name__}: search of '{field}', {space}, does not hold the default {default}")
         for bound in (space.low, space.high):
             cls(**{field: bound})

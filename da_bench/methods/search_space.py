@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import math
 
-from da_bench.core.config import UserError, to_digits
+from da_bench.core.config import UserError, round_to_digits
 
 DIGITS = 4  # of a drawn value, so that what a table shows of a setting can be typed again
 
@@ -25,25 +25,25 @@ class Space(abc.ABC):
             raise UserError(f"{self}: give two finite numbers, the lower one first")
 
     @abc.abstractmethod
-    def at(self, share: float) -> float:
+    def quantile(self, share: float) -> float:
         """The value below which `share` in [0, 1] of all draws lie, rounded to DIGITS digits."""
 
-    def holds(self, value: float) -> bool:
+    def contains(self, value: float) -> bool:
         """Whether a value may be drawn."""
         return self.low <= value <= self.high
 
-    def rounded(self, value: float) -> float:
+    def round(self, value: float) -> float:
         """To DIGITS digits, and no further than the bounds."""
-        return min(max(to_digits(value, DIGITS), self.low), self.high)
+        return min(max(round_to_digits(value, DIGITS), self.low), self.high)
 
 
 @dataclasses.dataclass(frozen=True)
 class Uniform(Space):
     """Evenly spread."""
 
-    def at(self, share: float) -> float:
+    def quantile(self, share: float) -> float:
         """low + share (high - low)."""
-        return self.rounded(self.low + share * (self.high - self.low))
+        return self.round(self.low + share * (self.high - self.low))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +59,9 @@ class LogUniform(Space):
         if self.low <= 0:
             raise UserError(f"{self}: a logarithm needs positive numbers; give a positive one, or Uniform")
 
-    def at(self, share: float) -> float:
+    def quantile(self, share: float) -> float:
         """low (high / low)^share."""
-        return self.rounded(self.low * (self.high / self.low) ** share)
+        return self.round(self.low * (self.high / self.low) ** share)
 
 
 # Published spaces. "Reality check": Musgrave, Belongie and Lim, Unsupervised Domain Adaptation: A Reality Check, 2021,

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from da_bench.core.config import Count, UserError, as_dict, setting
+from da_bench.core.config import Count, UserError, as_dict, config_dataclass
 from da_bench.core.types import Splits, Task
 from da_bench.data.lazy_arrays import Rows, pool
 from da_bench.pretrained.features import IdentityKey, cached_array, write_array
@@ -25,7 +25,7 @@ RIDGE = 1e-5
 MAX_FEATURES = 10_000  # a layer solves a linear system with this many unknowns
 
 
-@setting
+@config_dataclass
 class Msda:
     """Representation [n, (layers + 1) d] of inputs [n, d]: the inputs and the output of every layer.
 

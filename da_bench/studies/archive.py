@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from da_bench.core.config import UserError, to_digits
+from da_bench.core.config import UserError, round_to_digits
 from da_bench.studies.records import PARTS, Record, Records, strict_json
 
 NAME = "records.jsonl.xz"
@@ -69,7 +69,7 @@ def _kept(record: Record, part: str) -> Any:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return to_digits(value, DIGITS)
+        return round_to_digits(value, DIGITS)
     if isinstance(value, list):
         return [_rounded(one) for one in value]
     return {name: _rounded(one) for name, one in value.items()} if isinstance(value, dict) else value

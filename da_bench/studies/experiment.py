@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import InstanceOf
 
 from da_bench import models, pretrained
-from da_bench.core.config import Count, Seed, UserError, as_dict, setting
+from da_bench.core.config import Count, Seed, UserError, as_dict, config_dataclass
 from da_bench.data import tasks
 from da_bench.data.transforms import View
 from da_bench.methods import ClassicalMethod, Method
@@ -21,7 +21,7 @@ SCHEMA = 2  # of the resolved config; raised when the meaning of a field changes
 OPTIONAL_FIELDS = ("shots", "features", "msda")  # in a config only where they are set: older configs lack them
 
 
-@setting
+@config_dataclass
 class Experiment:
     """One run: a method with its settings, on a task, from a seed.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from da_bench.core.config import Count, NonNegative, Positive, UserError, setting
+from da_bench.core.config import Count, NonNegative, Positive, UserError, config_dataclass
 from da_bench.core.progress import Mode
 
 ISOLATE_DISTRIBUTED_CONFLICT = (
@@ -14,7 +14,7 @@ ISOLATE_DISTRIBUTED_CONFLICT = (
 )
 
 
-@setting
+@config_dataclass
 class Options:
     """Where and how a study runs.
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import scipy.special
 
-from da_bench.core.config import to_digits
+from da_bench.core.config import round_to_digits
 from da_bench.core.types import Array, Task
 from da_bench.data.splits import SPLIT
 from da_bench.evaluation import metrics, validators
@@ -106,9 +106,9 @@ def rule_score(record: Record, rule: str) -> float:
     """
     if rule == validators.ORACLE:
         accuracy = record.result["rules"].get(rule, {}).get("target_accuracy")
-        return math.nan if accuracy is None else to_digits(accuracy, DIGITS)
+        return math.nan if accuracy is None else round_to_digits(accuracy, DIGITS)
     scores = record.curves.get("validators", {}).get(rule, [])
-    return to_digits(max((score for score in scores if score is not None), default=math.nan), DIGITS)
+    return round_to_digits(max((score for score in scores if score is not None), default=math.nan), DIGITS)
 
 
 def peak_bytes() -> dict[str, int | None]:

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from da_bench.core.config import Count, Fraction, NonNegative, Positive, UserError, field, setting
+from da_bench.core.config import Count, Fraction, NonNegative, Positive, UserError, config_dataclass, field
 from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Batch, Domain, Output, TrainState, Tree, named_key
 from da_bench.data.lazy_arrays import pool
@@ -28,7 +28,7 @@ EVALUATION_CHUNK = 1000
 EVALUATION_NUMBERS = 2**22  # values in all of them, at most: 27 images of 224 pixels
 
 
-@setting
+@config_dataclass
 class Training:
     """How long and how a run trains.
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from benchmarks.fidelity import markdown_lines
-from da_bench.core.config import setting
+from da_bench.core.config import config_dataclass
 from da_bench.methods import METHODS, Method
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ DEEP = [name for name, cls in METHODS.items() if issubclass(cls, Method) and not
 
 
 def test_every_value_of_a_new_switch_is_an_alternative():
-    @setting
+    @config_dataclass
     class New:
         kind: Literal["a", "b", "c"] = "b"
         flag: bool = True

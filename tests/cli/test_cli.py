@@ -12,7 +12,7 @@ import pytest
 from da_bench import cli
 from da_bench.cli.parse import Words, read
 from da_bench.cli.run import method_command
-from da_bench.core.config import Positive, UserError, setting
+from da_bench.core.config import Positive, UserError, config_dataclass
 from da_bench.data import tasks
 from da_bench.evaluation.validators import VALIDATORS
 from da_bench.methods import METHODS
@@ -158,7 +158,7 @@ def test_every_method_is_on_the_command_line(name):
 
 
 def test_a_field_that_is_called_like_an_option_is_refused():
-    @setting
+    @config_dataclass
     class Crowded:
         shard: Positive = 1.0
 

@@ -12,7 +12,7 @@ QUICK = ["--only", "is_registered_and_survives_json", "refuses_bad_fields", "doc
 @pytest.fixture
 def registry(monkeypatch):
     """What a test registers is gone after it, and the tests' own devices stay."""
-    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
 
 

@@ -13,7 +13,7 @@ from tests.helpers import published
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_WEIGHTS", str(tmp_path / "imported"))
-    monkeypatch.setattr(MODELS, "_things", {"small_net": published.SmallNet})
+    monkeypatch.setattr(MODELS, "_entries", {"small_net": published.SmallNet})
     (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
     return tmp_path / "some.pth"
 

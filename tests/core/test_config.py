@@ -7,10 +7,10 @@ from da_bench.core.config import (
     Registry,
     UserError,
     as_dict,
+    config_dataclass,
     did_you_mean,
     field,
-    leaf_names,
-    setting,
+    float_fields,
     since_marks,
     snake_case,
 )
@@ -50,7 +50,7 @@ def test_settings_are_frozen():
 
 def test_float_fields_are_leaves_and_the_rest_is_structure():
     assert jax.tree.leaves(Dann(weight=0.25)) == [0.25]
-    assert leaf_names(Dann) == ["weight"]
+    assert float_fields(Dann) == ["weight"]
     assert jax.tree.structure(Dann(weight=1.0)) == jax.tree.structure(Dann(weight=2.0))
     assert jax.tree.structure(Dann(widths=(3,))) != jax.tree.structure(Dann(widths=(4,)))
 
@@ -71,18 +71,18 @@ def test_as_dict_is_json_with_the_name_first():
     assert as_dict(Dann(widths=(3, 4)))["widths"] == [3, 4]
 
 
-@setting
+@config_dataclass
 class Parent:
     rate: NonNegative = 1.0
     decay: NonNegative = field(default=0.5, since="0.2")
 
 
-@setting
+@config_dataclass
 class Child(Parent):
     steps: int = field(default=3, since="0.4")
 
 
-@setting
+@config_dataclass
 class Grandchild(Child):
     decay: NonNegative = 0.25
 
@@ -112,7 +112,7 @@ def test_marks_of_later_fields_accumulate_through_inheritance():
 def test_a_later_field_is_checked_and_a_leaf_like_any_other():
     with pytest.raises(UserError, match=r"Child\.decay = -1"):
         Child(decay=-1)
-    assert leaf_names(Child) == ["rate", "decay"]
+    assert float_fields(Child) == ["rate", "decay"]
 
 
 def test_the_nearest_name_is_offered_or_all_of_them():
@@ -132,7 +132,7 @@ def test_a_registry_refuses_unknown_names_and_twins():
 
 
 def test_a_check_of_its_own_speaks_for_itself():
-    @setting
+    @config_dataclass
     class Pair:
         low: float = 0.0
         high: float = 1.0

@@ -85,7 +85,7 @@ def test_a_damaged_pack_is_not_trained_on(root, tmp_path):
 
 def test_another_count_than_published_is_refused(monkeypatch):
     small = dataclasses.replace(FAMILIES["digits"], domains={"real": {"all": 7}})
-    monkeypatch.setitem(FAMILIES._things, "digits", small)
+    monkeypatch.setitem(FAMILIES._entries, "digits", small)
     domains._read.cache_clear()
     with pytest.raises(UserError, match=r"'digits/real' has {'all': 1797} examples where {'all': 7} are published"):
         read("digits/real")

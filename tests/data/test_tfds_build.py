@@ -93,7 +93,7 @@ def mini(monkeypatch):
         files=lambda domain: (domain,),
         images=True,
     )
-    monkeypatch.setitem(FAMILIES._things, "mini", family)
+    monkeypatch.setitem(FAMILIES._entries, "mini", family)
     cls = builders._builder_class(family, tuple(family.domains), skip_registration=True)
     monkeypatch.setitem(builders.BUILDERS, "mini", cls)
     return family
@@ -171,7 +171,7 @@ def test_a_family_of_one_domain_has_no_configuration(tmp_path, monkeypatch):
         citation="",
         terms="",
     )
-    monkeypatch.setitem(FAMILIES._things, "grey", family)
+    monkeypatch.setitem(FAMILIES._entries, "grey", family)
     assert builders.prepare("grey", tmp_path) == tmp_path / "grey" / "1.0.0"
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     parts = tfds_read.read(None, "grey")

@@ -24,7 +24,7 @@ METHOD, PYTEST, OWN_STEP = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 @pytest.fixture
 def registry(monkeypatch):
     """What a test registers is gone after it, and the tests' own devices stay."""
-    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
 
 

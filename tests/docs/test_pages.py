@@ -173,12 +173,12 @@ def blocks(page):
 @contextlib.contextmanager
 def registry():
     """Methods that the block registers are removed after it."""
-    before = dict(METHODS._things)
+    before = dict(METHODS._entries)
     try:
         yield
     finally:
-        METHODS._things.clear()
-        METHODS._things.update(before)
+        METHODS._entries.clear()
+        METHODS._entries.update(before)
 
 
 def test_the_method_of_the_readme_is_one():

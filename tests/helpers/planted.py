@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from da_bench.core.config import NonNegative, setting, snake_case
+from da_bench.core.config import NonNegative, config_dataclass, snake_case
 from da_bench.core.types import named_key
 from da_bench.losses.adversarial import domain_cross_entropy, reverse_gradient
 from da_bench.losses.moments import covariance, covariance_gap
@@ -25,7 +25,7 @@ def caught_by(check):
 
     def plant(cls):
         cls.name = snake_case(cls.__name__)
-        made = setting(cls)
+        made = config_dataclass(cls)
         PLANTED[cls.name] = made, check
         return made
 

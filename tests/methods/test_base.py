@@ -14,7 +14,7 @@ from tests.helpers import tiny
 @pytest.fixture
 def registry(monkeypatch):
     """What a test registers is gone after it."""
-    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
 
 
 def test_parameters_constants_and_memory_of_one_name_do_not_mix(registry, rng):

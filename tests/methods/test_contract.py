@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from da_bench.core.config import NonNegative, UserError, leaf_names
+from da_bench.core.config import NonNegative, UserError, float_fields
 from da_bench.methods import METHODS, ClassicalMethod, Method, load_plugins, register
 from da_bench.methods.base import MAX_SEARCHED
 from da_bench.methods.search_space import Uniform
@@ -53,7 +53,7 @@ def test_the_leak_test_can_fail():
 
 
 @pytest.mark.parametrize(
-    ("name", "field"), [(name, field) for name, cls in METHODS.items() for field in leaf_names(cls)]
+    ("name", "field"), [(name, field) for name, cls in METHODS.items() for field in float_fields(cls)]
 )
 def test_no_hyper_parameter_of_ours_may_be_negative(name, field):
     with pytest.raises(UserError, match=rf"{METHODS[name].__name__}\.{field}"):
@@ -64,13 +64,13 @@ def test_no_hyper_parameter_of_ours_may_be_negative(name, field):
 def test_the_space_that_is_searched_holds_the_default_and_only_valid_values(name):
     cls = METHODS[name]
     search = cls.metadata.search
-    assert bool(search) == any("weight" in field for field in leaf_names(cls))
+    assert bool(search) == any("weight" in field for field in float_fields(cls))
     assert len(search) <= MAX_SEARCHED
     for field, space in search.items():
-        assert field in leaf_names(cls)
-        assert space.holds(getattr(cls(), field))
+        assert field in float_fields(cls)
+        assert space.contains(getattr(cls(), field))
         for share in (0.0, 0.5, 1.0):
-            assert getattr(cls(**{field: space.at(share)}), field) == space.at(share)
+            assert getattr(cls(**{field: space.quantile(share)}), field) == space.quantile(share)
 
 
 def with_weight(default=1.0):
@@ -101,6 +101,6 @@ def test_a_space_that_cannot_be_is_refused_where_it_is_declared(spaces, says):
 
 
 def test_a_weight_is_searched_unless_a_method_says_otherwise(monkeypatch):
-    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
     assert register(with_weight(default=4.0)).metadata.search == {"weight": Uniform(0.0, 4.0)}
     assert METHODS["source_only"].metadata.search == {}

@@ -59,7 +59,7 @@ def test_linear_and_cosine_rise_by_hand(x64):
 
 def test_a_field_called_schedule_does_not_change_progress(monkeypatch):
     """A user's own field may have any name and value; only `ctx.progress` and `ctx.step` say how far the run is."""
-    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
 
     @register
     class ReportsProgress(Penalty):

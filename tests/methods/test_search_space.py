@@ -13,16 +13,16 @@ SHARES = np.linspace(0, 1, 101)
 
 
 def test_quantiles_are_those_of_scipy_to_four_digits():
-    found = [LogUniform(1e-5, 0.1).at(share) for share in SHARES]
+    found = [LogUniform(1e-5, 0.1).quantile(share) for share in SHARES]
     np.testing.assert_allclose(found, stats.loguniform(1e-5, 0.1).ppf(SHARES), rtol=1e-3)
-    found = [Uniform(0.2, 5.0).at(share) for share in SHARES]
+    found = [Uniform(0.2, 5.0).quantile(share) for share in SHARES]
     np.testing.assert_allclose(found, stats.uniform(0.2, 4.8).ppf(SHARES), rtol=1e-3)
 
 
 @pytest.mark.parametrize("space", [LogUniform(1.00004e-3, 0.123456), Uniform(0.123456, 7.77777)])
 def test_values_have_four_digits_and_none_leaves_its_space_by_rounding(space):
-    values = [space.at(share) for share in SHARES]
-    assert all(space.holds(value) for value in values)
+    values = [space.quantile(share) for share in SHARES]
+    assert all(space.contains(value) for value in values)
     assert all(value == float(f"{value:.4g}") for value in values[1:-1])
 
 

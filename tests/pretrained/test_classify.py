@@ -87,7 +87,7 @@ def data(monkeypatch):
         pytest.skip("no weights and office31 under DA_BENCH_DATA")
     from da_bench.models import MODELS, MobilenetV2
 
-    monkeypatch.setitem(MODELS._things, "mobilenet_v2", MobilenetV2)
+    monkeypatch.setitem(MODELS._entries, "mobilenet_v2", MobilenetV2)
     return root
 
 

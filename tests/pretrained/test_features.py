@@ -45,7 +45,7 @@ def task(name=TASK, root=None, view=None):
 def trunk(monkeypatch, tmp_path):
     """A small network's imported weights, an empty cache, and images for them."""
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models.MODELS, "_things", {**models.MODELS._things, "small_net": published.SmallNet})
+    monkeypatch.setattr(models.MODELS, "_entries", {**models.MODELS._entries, "small_net": published.SmallNet})
     monkeypatch.setattr(study_data, "load", task)
     path = tmp_path / "some.pth"
     path.write_bytes(published.torch_zip(published.arrays()))

@@ -123,7 +123,7 @@ def test_a_method_of_ones_own_may_have_changed_since(tiny_data, options, monkeyp
             one = dataclasses.replace(experiments(1, method=Changing())[0], seed=seed)
             losses.append(da.study([one], options).records[0].curves["metrics"]["loss"])
     finally:
-        METHODS._things.pop("changing", None)
+        METHODS._entries.pop("changing", None)
     assert losses == [[1.0] * 3, [2.0] * 3]
 
 
@@ -314,7 +314,7 @@ def test_a_method_of_a_third_party_runs_like_ours(tiny_data, options):
         assert record.config["method"] == {"name": "nothing"}
         assert record.result["status"] == "ok"
     finally:
-        METHODS._things.pop("nothing", None)
+        METHODS._entries.pop("nothing", None)
 
 
 def test_published_once_when_two_studies_make_the_same_run(tiny_data, options):

@@ -122,7 +122,7 @@ class MeanGap(da.methods.Penalty):
 @pytest.fixture
 def registry(monkeypatch):
     """What a test registers is gone after it."""
-    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
 
 
 @pytest.mark.parametrize(("sign", "code"), [("+1", 0), ("-1", 1)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from da_bench.core.config import to_digits
+from da_bench.core.config import round_to_digits
 from da_bench.evaluation.validators import LAST
 from da_bench.methods import METHODS, load_plugins
 from da_bench.reporting.tables.naming import row_name, run_settings, varying_settings
@@ -105,7 +105,7 @@ def expected_best(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
 def _mean_score(row: Row, rule: str, seeds: set[int]) -> float:
     scores = {run.config["seed"]: rule_score(run, rule) for run in row.runs}
     # means that are equal but for how they were rounded are a tie
-    mean = to_digits(float(np.mean([scores.get(seed, math.nan) for seed in seeds])), DIGITS - 1)
+    mean = round_to_digits(float(np.mean([scores.get(seed, math.nan) for seed in seeds])), DIGITS - 1)
     return mean if math.isfinite(mean) else -math.inf
 
 

@@ -39,7 +39,8 @@ def over_trials(
 def _drawn(experiment: Experiment, spaces: Mapping[str, Space], count: int, seed: int) -> list[Experiment]:
     shares = {name: _shares(name, count, seed) for name in spaces}
     return [
-        placed(experiment, {name: space.at(shares[name][i]) for name, space in spaces.items()}) for i in range(count)
+        placed(experiment, {name: space.quantile(shares[name][i]) for name, space in spaces.items()})
+        for i in range(count)
     ]
 
 
@@ -61,7 +62,7 @@ def space_of(experiment: Experiment, learning_rate: Space = LEARNING_RATE) -> Ma
         )
     spaces = {RATE: learning_rate, **{f"method.{field}": space for field, space in method.metadata.search.items()}}
     for name, value in values_of(experiment, spaces).items():
-        if not spaces[name].holds(value):
+        if not spaces[name].contains(value):
             argument = (
                 " as `learning_rate`" if name == RATE else f" in @register(search=...) of {type(method).__name__}"
             )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import InstanceOf
 
-from da_bench.core.config import Count, StorageError, UserError, setting
+from da_bench.core.config import Count, StorageError, UserError, config_dataclass
 from da_bench.core.distributed import is_distributed
 from da_bench.core.locks import hold_locks
 from da_bench.evaluation.validators import LAST, ORACLE, VALIDATORS
@@ -24,7 +24,7 @@ from da_bench.studies.search.draws import placed, space_of, values_of
 from da_bench.studies.study import over_seeds, study
 
 
-@setting
+@config_dataclass
 class Budget:
     """What an adaptive search may spend, and what it raises.
 
@@ -172,7 +172,7 @@ def _runs(
     experiment: Experiment, params: Mapping[str, float], spaces: Mapping[str, Space], seeds: int
 ) -> list[Experiment]:
     own = values_of(experiment, spaces)
-    drawn = {name: space.rounded(params[name]) for name, space in spaces.items()}
+    drawn = {name: space.round(params[name]) for name, space in spaces.items()}
     return over_seeds([placed(experiment, own if params == own else drawn)], seeds)
 
 

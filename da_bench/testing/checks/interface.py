@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from da_bench.core.config import UserError, as_dict, leaf_names
+from da_bench.core.config import UserError, as_dict, float_fields
 from da_bench.methods import METHODS
 from da_bench.testing.base import CheckFailed, check, require
 from da_bench.testing.method_under_test import MethodUnderTest
@@ -24,11 +24,11 @@ def is_registered_and_survives_json(subject: MethodUnderTest) -> None:
 @check("any")
 def refuses_bad_fields(subject: MethodUnderTest) -> None:
     """NaN, infinity, a negative weight, text and unknown fields are refused with the field's name."""
-    for field in leaf_names(subject.cls):
+    for field in float_fields(subject.cls):
         for value in (math.nan, math.inf, "much"):
             _require_refusal(subject, field, value)
     _require_refusal(subject, "wieght", 1.0)
-    if "weight" in leaf_names(subject.cls):
+    if "weight" in float_fields(subject.cls):
         _require_refusal(subject, "weight", -1.0)
 
 

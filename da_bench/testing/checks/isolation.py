@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.core.config import as_dict, leaf_names
+from da_bench.core.config import as_dict, float_fields
 from da_bench.core.types import Array, Batch, Task, TrainState, Tree
 from da_bench.methods.source_only import SourceOnly
 from da_bench.testing import problem
@@ -130,7 +130,7 @@ def _is_allowed_path(path: str) -> bool:
 def compiles_once_and_stays_on_the_device(subject: MethodUnderTest) -> None:
     """Other values of float fields use the same program, which moves nothing between host and device."""
     fields = as_dict(subject.method).items()
-    static = [name for name, value in fields if isinstance(value, float) and name not in leaf_names(subject.cls)]
+    static = [name for name, value in fields if isinstance(value, float) and name not in float_fields(subject.cls)]
     require(not static, f"{', '.join(static)} is no array leaf: annotate it as a float, such as NonNegative")
     data, seeds = on_device(problem.gathered(problem_task(True))), jnp.arange(SEEDS)
     subject.trained()

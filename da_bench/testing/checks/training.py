@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from da_bench.core.config import UserError, leaf_names, setting
+from da_bench.core.config import UserError, config_dataclass, float_fields
 from da_bench.core.types import Array, Batch
 from da_bench.methods import LossContext, Penalty
 from da_bench.methods.source_only import SourceOnly
@@ -89,7 +89,7 @@ def order_within_a_batch_does_not_matter(subject: MethodUnderTest) -> None:
 @check("deep")
 def weight_zero_is_source_only(subject: MethodUnderTest) -> None:
     """With weight 0, a step of the network equals that of source-only training or of a penalty that is 0."""
-    if "weight" not in leaf_names(subject.cls):
+    if "weight" not in float_fields(subject.cls):
         raise CheckSkipped("it has no field `weight`")
     methods = subject.cls(**{**subject.fields, "weight": 0.0}), ZeroPenalty(), SourceOnly()
     weightless, *plain = (subject.step(random_batch(), method)[0].params["model"] for method in methods)
@@ -97,7 +97,7 @@ def weight_zero_is_source_only(subject: MethodUnderTest) -> None:
     require(difference < COMPILER_TOLERANCE, f"the network differs by {difference:.1e} after a step with weight 0")
 
 
-@setting
+@config_dataclass
 class ZeroPenalty(Penalty):
     """Source cross-entropy alone, but with the joint pass of both domains."""
 

@@ -68,7 +68,7 @@ def unlucky(tmp_path):
     path.parent.mkdir()
     path.write_text(METHOD)
     yield runpy.run_path(str(path))["Unlucky"]
-    METHODS._things.pop("unlucky", None)
+    METHODS._entries.pop("unlucky", None)
 
 
 @pytest.fixture

@@ -38,9 +38,9 @@ def test_the_first_is_the_experiments_own_and_the_others_are_inside_the_space():
     spaces = space_of(own)
     assert set(spaces) == {"training.learning_rate", "method.weight", "method.temperature"}
     for one in found:
-        assert spaces["training.learning_rate"].holds(one.training.learning_rate)
-        assert spaces["method.weight"].holds(one.method.weight)
-        assert spaces["method.temperature"].holds(one.method.temperature)
+        assert spaces["training.learning_rate"].contains(one.training.learning_rate)
+        assert spaces["method.weight"].contains(one.method.weight)
+        assert spaces["method.temperature"].contains(one.method.temperature)
         assert one.seed == 3
 
 
