@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import runpy
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from tyro.conf import Positional
 
 from da_bench.cli.parse import Words, read
 from da_bench.core.config import UserError
+from da_bench.core.user_files import run_file
 from da_bench.methods import METHODS, load_plugins
 
 
@@ -80,13 +80,8 @@ def _registered_by(path: Path) -> list[Any]:
     Raises:
         UserError: no such file, it cannot be loaded, or it registers none.
     """
-    if not path.is_file():
-        raise UserError(f"no such file: {path}")
     before = set(METHODS)
-    try:
-        runpy.run_path(str(path))
-    except (ImportError, SyntaxError) as error:
-        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    run_file(path)
     if not set(METHODS) - before:
         raise UserError(f"{path} registers no method: put @register of da_bench.methods above its class")
     return [cls for name, cls in METHODS.items() if name not in before]

@@ -1,7 +1,6 @@
 """`da-bench submit`: pack runs as a submission of predictions, or check a submission."""
 
 import dataclasses
-import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from da_bench.cli.parse import Words, run_group
 from da_bench.core.config import UserError
 from da_bench.core.storage import write_atomic
 from da_bench.core.strict_json import StrictError
+from da_bench.core.user_files import run_file
 from da_bench.leaderboard.submission.check import Report, audit_methods, check_submission, rerun_sample
 from da_bench.leaderboard.submission.reader import read_submission
 from da_bench.leaderboard.submission.verdict import as_json, report_lines
@@ -133,7 +133,7 @@ def _load_code(submission: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(name).name
             path.write_bytes(content)
-            runpy.run_path(str(path))
+            run_file(path)
 
 
 def main(words: Words) -> None:
