@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from tyro.conf import arg
+from tyro.conf import OmitArgPrefixes, arg
 
 from da_bench.cli import devices
 from da_bench.core.config import UserError
@@ -43,7 +43,9 @@ StudyOptions: Any = _study_options()
 class StudyCommand:
     """Options of the commands that make runs."""
 
-    study: Annotated[Any, arg(name="", constructor=StudyOptions)] = dataclasses.field(default_factory=StudyOptions)
+    study: OmitArgPrefixes[Annotated[Any, arg(constructor=StudyOptions)]] = dataclasses.field(
+        default_factory=StudyOptions
+    )
     rule: str = "last"
     """Selection rule that the tables declare: last, oracle, or one of `da-bench list validators`."""
     distributed: bool = False

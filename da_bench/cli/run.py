@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import inspect
 import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
 from da_bench.cli import devices
 from da_bench.cli.options import ExperimentCommand, StudyCommand, StudyOptions
@@ -113,9 +114,9 @@ def method_command(cls: Any) -> Any:
     for field in dataclasses.fields(cls):
         if field.name in taken:
             raise UserError(f"{cls.__name__}.{field.name}: `da-bench run` has an option of this name; rename the field")
-    method = ("method", Annotated[cls, arg(name="")], dataclasses.field(default_factory=cls))
+    method = ("method", Annotated[cls, OmitArgPrefixes], dataclasses.field(default_factory=cls))
     command = dataclasses.make_dataclass("RunMethod", [method], bases=(RunMethod,), frozen=True, kw_only=True)
-    command.__doc__ = cls.__doc__
+    command.__doc__ = f"Run {cls.name}: {inspect.getdoc(cls)}".partition("\n")[0]
     return command
 
 

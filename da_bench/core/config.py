@@ -46,16 +46,22 @@ class StorageError(UserError):
     code = 74
 
 
+MAX_NAMES = 60  # that a message lists
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The ending "; did you mean 'dann'?" for the nearest known name, else the list of what there is."""
+    """The ending "; did you mean 'dann'?" for the nearest known name, else the known names, of many only some."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known)}"
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
+        return f"; did you mean '{near[0]}'?"
+    if len(known) > MAX_NAMES:
+        return f"; there are {len(known)}, such as {', '.join(known[:: len(known) // 5][:5])}"
+    return f"; there are: {', '.join(known)}"
 
 
 class Registry(Mapping[str, Thing], Generic[Thing]):
