@@ -9,7 +9,7 @@ import pytest
 from da_bench.core.types import Batch
 from da_bench.losses.entropy import kl_divergence
 from da_bench.methods import Dann, EntropyMinimisation, SourceOnly, Trainer, Vada
-from da_bench.methods.vada import _of_length
+from da_bench.methods.vada import _with_length
 from da_bench.models import Mlp
 from da_bench.training import step as train
 from tests.helpers import tiny
@@ -71,7 +71,7 @@ def test_the_perturbation_is_held_while_the_network_moves(rng, x64):
 def test_rows_are_made_equally_long_and_zeros_stay(rng, x64):
     x = rng.normal(size=(3, 2, 4))
     x[1] = 0
-    found = np.asarray(_of_length(jnp.asarray(x), 3.5)).reshape(3, -1)
+    found = np.asarray(_with_length(jnp.asarray(x), 3.5)).reshape(3, -1)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), [3.5, 0, 3.5], rtol=1e-12)
 
 
