@@ -9,7 +9,7 @@ from da_bench.cli.options import DataRoot
 from da_bench.cli.parse import Words, read
 from da_bench.cli.report import ReportCommand
 from da_bench.reporting import inspect
-from da_bench.reporting.plots.plots import write_figures, write_plots
+from da_bench.reporting.plots.write import write_figures, write_plots
 from da_bench.reporting.tables.rules import check_rule
 
 

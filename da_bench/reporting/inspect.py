@@ -16,14 +16,14 @@ from da_bench.evaluation.transferability import proxy_a_distance
 from da_bench.methods import Method
 from da_bench.methods.source_only import SourceOnly
 from da_bench.reporting.plots.distances import plot_distances
-from da_bench.reporting.plots.runs import (
+from da_bench.reporting.plots.single_run import (
     Cloud,
     Embedding,
     Plane,
     plot_boundaries,
     plot_confusion,
     plot_features,
-    require,
+    require_package,
 )
 from da_bench.reporting.reproduction.selected_runs import group_by_cell
 from da_bench.reporting.tables.rules import check_rule
@@ -68,7 +68,7 @@ def features(results: Path, run_id: str, data_root: Path | None = None, embeddin
         UserError: the embedding's package is not installed; no such run, a shallow method, which has no features, or
             data that are not those of the record.
     """
-    require(embedding)
+    require_package(embedding)
     record = find_record(results, run_id)
     task = _task(record, data_root)
     made = {name: _again(one, task, data_root) for name, one in _before_and_after(record).items()}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from da_bench.core.storage import write_atomic
-from da_bench.reporting.plots.plots import write_plots
+from da_bench.reporting.plots.write import write_plots
 from da_bench.reporting.tables import write
 from da_bench.reporting.tables.result_tables import result_tables
 from da_bench.reporting.tables.rules import shown_rules

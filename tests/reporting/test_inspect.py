@@ -54,7 +54,7 @@ def test_confusion_has_the_accuracies_of_the_record(results, rule):
 
 def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(look, "require", lambda embedding: None)
+    monkeypatch.setattr(look, "require_package", lambda embedding: None)
     monkeypatch.setattr(look, "plot_features", lambda *given: drawn.update(zip("rces", given, strict=True)))
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
     look.features(results, one(results, "dann").id)
@@ -93,7 +93,7 @@ def test_boundaries_are_those_of_the_run(results, monkeypatch):
     ],
 )
 def test_what_cannot_be_looked_at_is_one_message(results, verb, given, said, monkeypatch):
-    monkeypatch.setattr(look, "require", lambda embedding: None)
+    monkeypatch.setattr(look, "require_package", lambda embedding: None)
     run_id = one(results, "logistic_regression").id if given == "shallow" else given
     with pytest.raises(UserError, match=said):
         verb(results, run_id)

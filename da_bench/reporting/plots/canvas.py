@@ -1,4 +1,4 @@
-"""What all plots share: sheets with a caption, looks that differ in black and white too, and files of equal bytes."""
+"""What all figures share: a caption with provenance, styles that differ in black and white, reproducible files."""
 
 import io
 import itertools
@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), without the yellow that white paper swallows.
+# Okabe and Ito (2008), without the yellow that is hard to see on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 SOURCE_ONLY_STYLE = {"color": "#555555", "linestyle": (0, (4, 2))}
 BOUND_STYLE = {"color": "#000000", "linestyle": (0, (1, 1.5))}
-BESIDE: dict[str, Any] = {"fontsize": 7, "loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
-CAPTION_INCHES = 0.14  # height of one line of the caption
+LEGEND_BESIDE: dict[str, Any] = {"fontsize": 7, "loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
+CAPTION_LINE_INCHES = 0.14
+CAPTION_LETTERS = 120  # on one line
+LABEL_LETTERS = 36
+SMALLEST_GAIN_AXIS = 20.0  # percentage points below 0
+DPI = 150
 
 
 class Style(NamedTuple):
-    """How one row looks in every plot of a task."""
+    """How a row is drawn in every figure of a task: names of matplotlib's line properties."""
 
     color: str
     marker: str
@@ -37,105 +41,135 @@ class Style(NamedTuple):
 
 
 def render_figure(figure: "Figure", kind: str) -> bytes:
-    """`figure` as a "png" of 150 dots an inch, or an "svg" without date and random ids."""
+    """The content of an image file.
+
+    Args:
+        figure: the figure.
+        kind: "png" (150 dots per inch, 256 colours) or "svg" (equal bytes for equal figures).
+    """
     import matplotlib as mpl
 
-    sheet = io.BytesIO()
+    file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "da-bench"}):
-        figure.savefig(sheet, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
-    return _numbered(sheet.getvalue()) if kind == "svg" else _with_palette(sheet.getvalue())
+        figure.savefig(file, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else {})
+    return _with_numbered_clips(file.getvalue()) if kind == "svg" else _with_palette(file.getvalue())
 
 
 def _with_palette(png: bytes) -> bytes:
     """The image in 256 colours, in about a third of the bytes."""
     from PIL import Image
 
-    image = Image.open(io.BytesIO(png))
-    palette = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    palette = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     file = io.BytesIO()
-    palette.save(file, "png", optimize=True, dpi=image.info["dpi"])
+    palette.save(file, "png", optimize=True, dpi=(DPI, DPI))
     return file.getvalue()
 
 
-def _numbered(svg: bytes) -> bytes:
-    """An svg whose clip paths are numbered: matplotlib hashes their bounds, of which the last bit may differ."""
+def _with_numbered_clips(svg: bytes) -> bytes:
+    """The svg with numbers as names of clip paths: matplotlib hashes their bounds, whose last bit may differ."""
     names = dict.fromkeys(re.findall(rb'<clipPath id="(\w+)"', svg))
     for i, name in enumerate(names):
         svg = svg.replace(name, b"clip%d" % i)
     return svg
 
 
-def styles_of(rows: Sequence[Row]) -> list[Style]:
-    """Grey for source only, black for the upper bound; colours, markers and dashes run at different lengths."""
-    turns = itertools.count()
-    return [_style(row, turns) for row in rows]
+def row_styles(rows: Sequence[Row]) -> list[Style]:
+    """Grey for source only, black for bounds, and a combination of colour, marker and dashes for other rows."""
+    methods = itertools.count()
+    styles = []
+    for row in rows:
+        if row.is_bound:
+            styles.append(Style(str(BOUND_STYLE["color"]), "*", BOUND_STYLE["linestyle"]))
+        elif row.is_source_only:
+            styles.append(Style(str(SOURCE_ONLY_STYLE["color"]), "x", SOURCE_ONLY_STYLE["linestyle"]))
+        else:
+            i = next(methods)
+            styles.append(Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]))
+    return styles
 
 
-def _style(row: Row, turns: "itertools.count[int]") -> Style:
-    if row.is_source_only or row.is_bound:
-        look = BOUND_STYLE if row.is_bound else SOURCE_ONLY_STYLE
-        return Style(str(look["color"]), "*" if row.is_bound else "x", look["linestyle"])
-    i = next(turns)
-    return Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
+def caption_of(records: Sequence[Record], rows: Iterable[Row], description: str) -> list[str]:
+    """Paragraphs of a caption: number of seeds, what is drawn, diverged runs, and the provenance of the records.
 
-
-def facts_of(records: Sequence[Record], rows: Iterable[Row], said: str) -> list[str]:
-    """What the caption says: seeds, what is drawn, runs that diverged, and where the records come from."""
+    Args:
+        records: all records of the figure.
+        rows: the rows that are drawn.
+        description: what is drawn.
+    """
     rows = list(rows)
     tasks = {row.first.config["task"] for row in rows}
     diverged = ["† diverged runs, with chance accuracy"] if any(row.diverged for row in rows) else []
     sources = provenance([record for record in records if record.config["task"] in tasks] or records)
-    return [f"{describe_seed_counts(rows)}; {said}", *diverged, *sources]
+    return [f"{describe_seed_counts(rows)}; {description}", *diverged, *sources]
 
 
-def sheet(facts: list[str], heights: list[float], columns: int) -> tuple["Figure", np.ndarray]:
-    """A figure with one line of panels for each of `heights` (inches), and the caption below them."""
+def new_figure(caption: Sequence[str], heights: Sequence[float], columns: int = 1) -> tuple["Figure", np.ndarray]:
+    """A figure with a caption below its panels.
+
+    Args:
+        caption: paragraphs of the caption.
+        heights: height of each line of panels, in inches.
+        columns: number of panels beside each other.
+
+    Returns:
+        The figure, and its panels [len(heights), columns].
+    """
     from matplotlib.figure import Figure
 
-    caption = "\n".join(textwrap.fill(plain(fact), 120) for fact in facts)
-    margin = CAPTION_INCHES * (caption.count("\n") + 2)
+    text = "\n".join(textwrap.fill(escape_text(paragraph), CAPTION_LETTERS) for paragraph in caption)
+    margin = CAPTION_LINE_INCHES * (text.count("\n") + 2)
     total = sum(heights) + margin
     figure = Figure(figsize=(8, total), layout="constrained")
     figure.get_layout_engine().set(rect=(0, margin / total, 1, 1 - margin / total))  # type: ignore[union-attr,call-arg]
-    figure.text(0.01, 0.05 / total, caption, fontsize=6.5, va="bottom", color="#444444")
+    figure.text(0.01, 0.05 / total, text, fontsize=6.5, va="bottom", color="#444444")
     panels = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
     return figure, panels
 
 
-def plain(text: str) -> str:
+def escape_text(text: str) -> str:
     """`text` as matplotlib draws it letter by letter."""
     # A pair of dollars would be set as a formula, and a legend leaves out names that begin with "_".
     text = single_line(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
-def label_of(row: Row, remark: str = "") -> str:
-    """The row's name, on as many lines as it needs."""
-    return label(f"{row.name}{remark}")
+def task_title(task: str) -> str:
+    """A task's name for people: "office31/amazon-to-dslr@transductive" is "office31: amazon → dslr (transductive)"."""
+    name, _, protocol = task.replace("-to-", " → ").replace("/", ": ", 1).partition("@")
+    return escape_text(f"{name} ({protocol})" if protocol else name)
 
 
-def label(name: str) -> str:
-    """A name, on as many lines as it needs."""
-    return textwrap.fill(plain(name), 36)
+def row_label(row: Row, remark: str = "") -> str:
+    """The row's name on as many lines as it needs."""
+    return wrap(f"{row.name}{remark}")
 
 
-def inside(limits: Callable[[], tuple[float, float]], set_limits: Callable[[float, float], Any]) -> None:
+def wrap(name: str, letters: int = LABEL_LETTERS) -> str:
+    """A name on as many lines as it needs."""
+    return textwrap.fill(escape_text(name), letters)
+
+
+def limit_to_percent(limits: Callable[[], tuple[float, float]], set_limits: Callable[[float, float], Any]) -> None:
     """Keep a percent axis within 0 to 100: an interval over two seeds may be far wider and flatten the rest."""
     low, high = limits()
     set_limits(max(low, -2.0), min(high, 102.0))
 
 
-def lowest(gains: np.ndarray) -> float:
-    """Where a scale of gains in points may begin, so that a method that fails leaves the others some room.
+def gain_axis_start(gains: np.ndarray) -> float:
+    """Where an axis of gains begins, so that a method that fails does not flatten the others.
 
-    At the lowest, or twice as far below 0 as the best is above it, if that is nearer; no nearer than -20.
+    It is the lowest gain, or -2 times the highest if that is nearer to 0, but at least 20 points below 0.
+
+    Args:
+        gains: percentage points; NaN is ignored.
     """
-    return float(max(np.nanmin(gains), -2 * max(np.nanmax(gains), 10.0)))
+    return float(max(np.nanmin(gains), -2 * max(np.nanmax(gains), SMALLEST_GAIN_AXIS / 2)))
 
 
-def grid(axes: "Axes", axis: Any) -> None:
-    """Quiet lines behind the data along "x", "y" or "both", and no box around it."""
-    axes.grid(axis=axis, color="#dddddd", linewidth=0.6)
+def style_axes(axes: "Axes", grid: Any) -> None:
+    """Draw quiet grid lines along "x", "y" or "both", and remove the box around the panel."""
+    axes.grid(axis=grid, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

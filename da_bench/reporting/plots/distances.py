@@ -1,11 +1,11 @@
-"""How far apart one representation leaves the domains, against another: one point a pair of domains."""
+"""Figure of the distance between domains in one representation over that in another, one point for each pair."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from da_bench.reporting.plots.canvas import COLOURS, grid, plain, sheet
+from da_bench.reporting.plots.canvas import COLOURS, escape_text, new_figure, style_axes
 from da_bench.reporting.tables.provenance import provenance
 from da_bench.studies.records import Record
 
@@ -13,35 +13,45 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST = 2.0  # the A-distance of domains that a line separates
+LARGEST = 2.0  # A-distance of linearly separable domains
 
 
 def plot_distances(
     records: Sequence[Record], method: str, after: Mapping[str, float], before: Mapping[str, Mapping[str, float]]
 ) -> "Figure":
-    """A-distances by task of a method's features, `after`, against those of other representations, a panel each.
+    """Proxy A-distances after adaptation over those in other representations, one panel for each of these.
 
-    records: those that they are of, for the caption. Below the diagonal the method's features are nearer.
+    Below the diagonal the method's features are closer.
+
+    Args:
+        records: records that the distances are from, for the caption.
+        method: name of the method.
+        after: task -> A-distance of the method's features, in [0, 2].
+        before: name of a representation -> task -> A-distance.
     """
-    said = "proxy A-distance, 0: domains alike, 2: told apart; a point a pair, by its initials; mean over seeds"
-    figure, panels = sheet([said, *provenance(records)], [3.4], len(before))
+    description = (
+        "proxy A-distance: 0 if domains are alike, 2 if they are separable; a point for each pair, labelled by its "
+        "initials; mean over seeds"
+    )
+    figure, panels = new_figure([description, *provenance(records)], [3.4], len(before))
     for axes, (name, distances) in zip(panels[0], before.items(), strict=True):
-        _panel(axes, {task: (distances[task], after[task]) for task in after if task in distances})
-        axes.set_xlabel(plain(name), fontsize=9)
-    panels[0][0].set_ylabel(plain(f"features of {method}"), fontsize=9)
+        _draw_panel(axes, {task: (distances[task], after[task]) for task in after if task in distances})
+        axes.set_xlabel(escape_text(name), fontsize=9)
+    panels[0][0].set_ylabel(escape_text(f"features of {method}"), fontsize=9)
     return figure
 
 
-def _panel(axes: "Axes", points: Mapping[str, tuple[float, float]]) -> None:
-    axes.plot([0, MOST], [0, MOST], color="#888888", linewidth=0.8)
+def _draw_panel(axes: "Axes", points: Mapping[str, tuple[float, float]]) -> None:
+    axes.plot([0, LARGEST], [0, LARGEST], color="#888888", linewidth=0.8)
     axes.plot(*np.array(list(points.values())).T, "o", color=COLOURS[0], markersize=4)
     for i, (task, point) in enumerate(sorted(points.items(), key=lambda item: item[1])):  # neighbours on other sides
-        place, side = [((4, -2), "left"), ((-4, -2), "right")][i % 2]
-        axes.annotate(plain(initials(task)), point, place, textcoords="offset points", fontsize=7, ha=side)
-    axes.set(xlim=(0, MOST), ylim=(0, MOST), aspect="equal")
-    grid(axes, "both")
+        offset, alignment = [((4, -2), "left"), ((-4, -2), "right")][i % 2]
+        label = escape_text(initials(task))
+        axes.annotate(label, point, offset, textcoords="offset points", fontsize=7, ha=alignment)
+    axes.set(xlim=(0, LARGEST), ylim=(0, LARGEST), aspect="equal")
+    style_axes(axes, "both")
 
 
 def initials(task: str) -> str:
-    """Of a pair: "amazon_reviews/books-to-dvd" is "B→D"."""
+    """Initials of a pair of domains: "amazon_reviews/books-to-dvd" is "B→D"."""
     return "→".join(domain[0].upper() for domain in task.rpartition("/")[2].split("-to-"))

@@ -12,7 +12,7 @@ import numpy as np
 from da_bench.core.config import UserError
 from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import VALIDATORS
-from da_bench.reporting.plots.plots import write_figures
+from da_bench.reporting.plots.write import write_figures
 from da_bench.reporting.reproduction.card import Card, build_card
 from da_bench.reporting.reproduction.declared import Reproduction, planned_seeds
 from da_bench.reporting.reproduction.disagreements import (

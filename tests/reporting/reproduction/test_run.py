@@ -11,7 +11,7 @@ import pytest
 from da_bench.cli import main
 from da_bench.cli import reproduce as command
 from da_bench.data.tasks import load
-from da_bench.reporting.plots import plots
+from da_bench.reporting.plots import write
 from da_bench.reporting.reproduction import declared, find, options_for, remake_card, run, write_card
 from da_bench.reporting.reproduction.disagreements import read_disagreements
 from da_bench.reporting.reproduction.selected_runs import group_by_cell, selected_accuracies
@@ -80,7 +80,7 @@ def test_a_number_outside_its_interval_ends_the_quick_check_with_1(make_runs, ca
 
 def test_the_card_is_written_and_can_be_remade_from_the_archive(make_runs, tmp_path, monkeypatch, capsys):
     make_runs(0.69, 0.70)
-    monkeypatch.setattr(plots, "write_plots", lambda *_: [])
+    monkeypatch.setattr(write, "write_plots", lambda *_: [])
     assert main(["reproduce", "example"]) == 0
     assert "reproduced" in capsys.readouterr().out
     folder = tmp_path / "results" / "example"
@@ -99,7 +99,7 @@ def test_the_label_free_rule_is_not_the_oracle_and_gets_what_it_needs(make_runs,
 
 def test_fewer_seeds_than_planned_have_no_verdict(make_runs, tmp_path, monkeypatch):
     make_runs(0.69)
-    monkeypatch.setattr(plots, "write_plots", lambda *_: [])
+    monkeypatch.setattr(write, "write_plots", lambda *_: [])
     assert main(["reproduce", "example"]) == 0
     page = (tmp_path / "results" / "example" / "card.md").read_text()
     assert "1 of 2 seeds" in page

@@ -197,9 +197,9 @@ def test_a_sweep_of_one_field_is_no_search():
 def test_the_plot_has_a_panel_a_method_and_a_line_a_rule():
     figure = plot_search(study(), "im")
     base, dann = figure.axes
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["moons/35: source_only", "moons/35: dann"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["moons: 35, source_only", "moons: 35, dann"]
     lines = {line.get_label(): line for line in dann.lines}
-    assert list(lines) == ["default, last step", "IM + source-val floor", "source validation", "oracle"]
+    assert list(lines) == ["default setting, last step", "IM + source-val floor", "source validation", "oracle"]
     np.testing.assert_allclose(lines["IM + source-val floor"].get_ydata(), [52.0, 58.5, 65.0])  # (65 + 52) / 2
     np.testing.assert_allclose(lines["oracle"].get_ydata(), [52.0, 72.5, 80.0])
     assert base.get_ylim() == dann.get_ylim()

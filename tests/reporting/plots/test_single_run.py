@@ -6,31 +6,40 @@ from sklearn.decomposition import PCA
 
 from da_bench.core.config import UserError
 from da_bench.core.types import Domain
-from da_bench.reporting.plots.runs import Cloud, Plane, embed, plot_boundaries, plot_confusion, require
-from da_bench.reporting.plots.runs import plot_features as plot
+from da_bench.reporting.plots.single_run import (
+    Cloud,
+    Plane,
+    embed,
+    plot_boundaries,
+    plot_confusion,
+    plot_features,
+    require_package,
+)
 from tests.helpers import fake
 
 
-def one_run(classes=("cat", "dog", "$x$")):
+def record_with_classes(classes=("cat", "dog", "$x$")):
     record = fake.record(weight=1.0)
     return dataclasses.replace(record, result=record.result | {"classes": list(classes)})
 
 
 def test_confusion_is_percent_of_each_true_class():
     counts = np.array([[3, 1, 0], [0, 0, 0], [5, 0, 5]])
-    figure = plot_confusion(one_run(), counts, "last")
+    figure = plot_confusion(record_with_classes(), counts, "last")
     shown = np.array([text.get_text() for text in figure.axes[0].texts], int).reshape(3, 3)
     assert shown.tolist() == [[75, 25, 0], [0, 0, 0], [50, 0, 50]]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["cat", "dog", r"\$x\$"]
-    said = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
-    assert "14 rows" in said
-    assert "seed 0" in said
-    assert "quickstart.py" in said
+    text = " ".join(part.get_text() for part in figure.texts).replace("\n", " ")
+    assert "14 rows" in text
+    assert "seed 0" in text
+    assert "quickstart.py" in text
 
 
 @pytest.mark.parametrize(("classes", "names"), [(31, 31), (65, 0)])
 def test_many_classes_have_no_numbers(classes, names):
-    figure = plot_confusion(one_run([f"class {i}" for i in range(classes)]), np.eye(classes, dtype=int), "last")
+    figure = plot_confusion(
+        record_with_classes([f"class {i}" for i in range(classes)]), np.eye(classes, dtype=int), "last"
+    )
     assert not figure.axes[0].texts
     assert sum(text.get_text().startswith("class") for text in figure.axes[0].get_yticklabels()) == names
 
@@ -55,12 +64,14 @@ def test_a_map_keeps_neighbours_and_is_the_same_each_time(embedding):
 def test_features_have_a_panel_a_cloud_and_say_what_they_are():
     pytest.importorskip("openTSNE")
     cloud, _ = clouds()
-    figure = plot(one_run(), {"before: source only": cloud, "after: dann": cloud}, "tsne", same=False)
+    figure = plot_features(
+        record_with_classes(), {"before: source only": cloud, "after: dann": cloud}, "tsne", is_reproduced=False
+    )
     assert [axes.get_title("left") for axes in figure.axes] == ["before: source only", "after: dann"]
     assert [len(one.get_offsets()) for one in figure.axes[0].collections] == [40, 40]
-    said = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
-    assert "t-SNE" in said
-    assert "other last bits" in said
+    text = " ".join(part.get_text() for part in figure.texts).replace("\n", " ")
+    assert "t-SNE" in text
+    assert "last bits" in text
 
 
 @pytest.mark.parametrize("rows", [np.full((20, 3), np.nan), np.zeros((4, 3))])
@@ -71,8 +82,8 @@ def test_features_that_have_no_map(rows):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="needs openTSNE: pip install"):
-        require("tsne")
+    with pytest.raises(UserError, match="openTSNE: pip install"):
+        require_package("tsne")
 
 
 def test_principal_components_are_scikit_learns_but_for_their_signs():
@@ -86,7 +97,7 @@ def test_boundaries_show_a_panel_a_network():
     source = Domain(np.array([[-0.5, 0.0], [0.5, 0.0]], np.float32), np.array([0, 1], np.int32))
     classes = np.tile(x > 0, (5, 1)).astype(int)
     planes = {name: Plane(x, x, classes, source, source.inputs) for name in ("before: source only", "after: dann")}
-    figure = plot_boundaries(one_run(), planes, same=True)
+    figure = plot_boundaries(record_with_classes(), planes, is_reproduced=True)
     assert [axes.get_title(loc="left") for axes in figure.axes] == list(planes)
     (boundary,) = [
         path for one in figure.axes[0].collections[1].get_paths() for path in one.to_polygons(closed_only=False)
