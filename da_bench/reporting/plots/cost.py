@@ -56,6 +56,8 @@ def plot_cost(records: Sequence[Record], rule: str = "last") -> "Figure | None":
         f"means over {len(tasks)} pairs; seconds per run without compilation, shared by runs that ran together; line: "
         f"no other method is better at the same cost; rule: {RULES[rule]}"
     )
+    if points[:, 1].min() < accuracy_axis_start(points[:, 1]):
+        description += "; methods with an accuracy in the legend lie below the axis"
     rows = [row for method in best for row in method.rows.values()]
     figure, panels = new_figure(caption_of(records, rows, description), [max(3.2, 0.5 + 0.125 * len(best))])
     shown = _draw_methods(panels[0, 0], points, best)
