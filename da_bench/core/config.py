@@ -1,11 +1,12 @@
-"""Settings: frozen dataclasses that are at once configuration, documentation, record and JAX pytree.
+"""Configuration: checked frozen dataclasses that are also JAX pytrees, registries of names, and errors for users.
 
-A float field is an array leaf, so a whole grid of its values runs in one compiled program. Every other field
-(sizes, switches, tuples) is static, so another value of it is another program.
+A float field of a config dataclass is an array leaf, so a grid of its values runs in one compiled program. All other
+fields (sizes, switches, tuples) are static: each value needs a program of its own.
 """
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import pkgutil
 import sys
@@ -17,31 +18,31 @@ import pydantic
 from pydantic import Field
 
 T = TypeVar("T")
-Thing = TypeVar("Thing")
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # larger ones would be cut to 32 bits, and two seeds be one
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # a larger one would be cut to 32 bits and equal another seed
 
 
 def round_to_digits(value: float, digits: int) -> float:
-    """A number to so many significant digits."""
+    """Round a number to this many significant digits."""
     return float(f"{value:.{digits}g}")
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong; the message names the thing, the place and the remedy.
+    """An input of the user is wrong. The message says what is wrong, where, and what to do.
 
-    code: of the process that it ends.
+    Attributes:
+        code: exit code of the command that ends with this error.
     """
 
     code: ClassVar[int] = 2
 
 
 class StorageError(UserError):
-    """Something cannot be written: no space, no permission. What was there before still is."""
+    """A file cannot be written: no space, or no permission. Existing files are unchanged."""
 
     code = 74
 
@@ -50,12 +51,12 @@ MAX_NAMES = 60  # that a message lists
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its kind where it says nothing."""
+    """The first line of an error's message, or its type if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The ending "; did you mean 'dann'?" for the nearest known name, else the known names, of many only some."""
+    """The end of a message about an unknown name: the nearest known name, or known names, at most `MAX_NAMES`."""
     known = sorted(known)
     if near := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
         return f"; did you mean '{near[0]}'?"
@@ -64,20 +65,28 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; there are: {', '.join(known)}"
 
 
-class Registry(Mapping[str, Thing], Generic[Thing]):
-    """Names to things of one kind ("method", "task"), in order of registration."""
+class Registry(Mapping[str, T], Generic[T]):
+    """A mapping from names to objects of one kind, in order of registration.
+
+    Args:
+        kind: what the objects are, for messages: "method", "task".
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._entries: dict[str, Thing] = {}
+        self._entries: dict[str, T] = {}
 
-    def add(self, name: str, thing: Thing) -> None:
-        """Register `thing`; another thing under the same name raises UserError."""
-        if self._entries.get(name, thing) is not thing:
-            raise UserError(f"{self.kind} '{name}' is registered twice: {self._entries[name]} and {thing}")
-        self._entries[name] = thing
+    def add(self, name: str, entry: T) -> None:
+        """Register an object.
 
-    def __getitem__(self, name: str) -> Thing:
+        Raises:
+            UserError: another object has the name.
+        """
+        if self._entries.get(name, entry) is not entry:
+            raise UserError(f"{self.kind} '{name}' is registered twice: {self._entries[name]} and {entry}")
+        self._entries[name] = entry
+
+    def __getitem__(self, name: str) -> T:
         if name not in self._entries:
             raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, self._entries)}")
         return self._entries[name]
@@ -107,52 +116,52 @@ def field(*, default: T, since: str) -> T:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def config_dataclass(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen keyword-only dataclass whose fields are checked and whose float fields are leaves.
+    """Make `cls` a frozen, keyword-only dataclass with checked fields, and a JAX pytree whose leaves are its floats.
 
     Raises:
-        UserError: from the constructor, for an unknown field (naming the nearest one), a value of the wrong type
-            or out of its range, NaN or infinity.
+        UserError: from the constructor, for an unknown field (with the nearest known one), a value of the wrong type or
+            out of range, NaN or infinity.
     """
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
     checked = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)
-    _explain_errors(checked)
+    _raise_user_errors(checked)
     _register_pytree(checked)
     return checked  # type: ignore[return-value]
 
 
-def _explain_errors(cls: Any) -> None:
-    build = cls.__init__
+def _raise_user_errors(cls: Any) -> None:
+    original = cls.__init__
 
-    def explained(self: Any, **values: Any) -> None:
+    def init(self: Any, **values: Any) -> None:
         try:
-            build(self, **values)
+            original(self, **values)
         except pydantic.ValidationError as error:
-            raise UserError(_one_message(cls, error)) from None
+            raise UserError(_first_message(cls, error)) from None
 
-    cls.__init__ = explained
+    cls.__init__ = init
 
 
-def _one_message(cls: Any, error: pydantic.ValidationError) -> str:
+def _first_message(cls: Any, error: pydantic.ValidationError) -> str:
     fault = error.errors()[0]
-    if fault["type"] == "value_error":  # raised by the class's own __post_init__, which says it all
+    if fault["type"] == "value_error":  # from the class's own __post_init__, with a complete message
         return str(fault["ctx"]["error"])
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        known = [field.name for field in dataclasses.fields(cls)]
+        known = [each.name for each in dataclasses.fields(cls)]
         return f"{cls.__name__} has no field '{place}'{did_you_mean(place, known)}"
     return f"{cls.__name__}.{place} = {fault['input']!r}: {fault['msg'].lower()}"
 
 
 def _register_pytree(cls: Any) -> None:
     leaves = float_fields(cls)
-    static = [field.name for field in dataclasses.fields(cls) if field.name not in leaves]
+    static = [each.name for each in dataclasses.fields(cls) if each.name not in leaves]
 
     def flatten(self: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
         keyed = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in leaves]
         return keyed, tuple(getattr(self, name) for name in static)
 
     def unflatten(aux: tuple[Any, ...], values: Iterable[Any]) -> Any:
-        self = object.__new__(cls)  # not through __init__: leaves may be tracers, which are no valid floats
+        self = object.__new__(cls)  # without __init__: leaves may be tracers, which are not valid floats
         for name, value in [*zip(static, aux, strict=True), *zip(leaves, values, strict=True)]:
             object.__setattr__(self, name, value)
         return self
@@ -161,13 +170,13 @@ def _register_pytree(cls: Any) -> None:
 
 
 def float_fields(cls: type) -> list[str]:
-    """Names of the float fields of a setting: its array leaves."""
+    """Names of the float fields of a config dataclass, which are its array leaves."""
     hints = get_type_hints(cls)  # without extras: Annotated[float, ...] reads as float
-    return [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
+    return [each.name for each in dataclasses.fields(cls) if hints[each.name] is float]
 
 
 def as_dict(value: Any) -> Any:
-    """A setting as JSON-able values, with its class's registered `name` first where it has one.
+    """Convert a config dataclass to JSON-able values, with the registered `name` of its class first if it has one.
 
     A field with a `since` mark (see `field`) appears only where its value differs from the default.
     """
@@ -184,21 +193,22 @@ def as_dict(value: Any) -> Any:
     return value
 
 
+@functools.cache
 def since_marks(cls: type) -> dict[str, str]:
-    """Versions by field, for the fields of a setting that `field(since=...)` marks in it or in a parent class."""
+    """Versions by field, for the fields that `field(since=...)` marks in it or in a parent class."""
     declared = [each for base in cls.__mro__ for each in vars(base).get("__dataclass_fields__", {}).values()]
     return {each.name: each.metadata["since"] for each in declared if "since" in each.metadata}
 
 
 def snake_case(name: str) -> str:
-    """SourceOnly -> source_only."""
+    """Convert a class name: SourceOnly -> source_only."""
     return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
 def export_all(package: str, registry: Registry[Any]) -> None:
-    """Import every file of `package` and set its registered classes as attributes of it: `methods.Dann`."""
-    room = sys.modules[package]
-    for module in pkgutil.iter_modules(room.__path__):
+    """Import every module of `package`, and make its registered classes attributes of it: `methods.Dann`."""
+    package_module = sys.modules[package]
+    for module in pkgutil.iter_modules(package_module.__path__):
         importlib.import_module(f"{package}.{module.name}")
-    for thing in registry.values():
-        setattr(room, thing.__name__, thing)
+    for cls in registry.values():
+        setattr(package_module, cls.__name__, cls)

@@ -29,10 +29,10 @@ def test_values_have_four_digits_and_none_leaves_its_space_by_rounding(space):
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: Uniform(1.0, 1.0), r"Uniform\(low=1.0, high=1.0\): give two finite numbers, the lower one first"),
-        (lambda: Uniform(0.0, math.inf), "give two finite numbers"),
-        (lambda: LogUniform(math.nan, 1.0), "give two finite numbers"),
-        (lambda: LogUniform(0.0, 1.0), "a logarithm needs positive numbers"),
+        (lambda: Uniform(1.0, 1.0), r"Uniform\(low=1.0, high=1.0\)"),
+        (lambda: Uniform(0.0, math.inf), "high=inf"),
+        (lambda: LogUniform(math.nan, 1.0), "low=nan"),
+        (lambda: LogUniform(0.0, 1.0), r"LogUniform\(low=0.0, high=1.0\).*Uniform$"),
     ],
 )
 def test_wrong_bounds_are_refused(build, says):
