@@ -1,12 +1,12 @@
 """Experiments in files: a Python file's EXPERIMENTS, or the config.json of a record."""
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
 from da_bench import models
 from da_bench.core.config import UserError, did_you_mean
+from da_bench.core.user_files import run_file
 from da_bench.data.transforms import View
 from da_bench.methods import METHODS, load_plugins
 from da_bench.pretrained.representations import Msda
@@ -50,6 +50,20 @@ def _check_fields(config: Any) -> None:
         raise UserError(f"config has no field '{field}': see any config.json in results/runs")
     if config["schema"] != SCHEMA:
         raise UserError(f"config has schema {config['schema']!r}; this version reads schema {SCHEMA}")
+    for field in ("method", "model", "training", "view", "msda"):
+        _check_object(field, config.get(field))
+    if (config["model"] is None) != (config["training"] is None):
+        raise UserError("config has only one of 'model' and 'training': see any config.json in results/runs")
+
+
+def _check_object(field: str, value: Any) -> None:
+    """Raise UserError if a field that holds a method, network or other config holds something else."""
+    if value is None and field != "method":
+        return
+    if not isinstance(value, dict):
+        raise UserError(f"config field '{field}' must be an object: see any config.json in results/runs")
+    if field in ("method", "model") and not isinstance(value.get("name"), str):
+        raise UserError(f"config field '{field}' needs a 'name': see any config.json in results/runs")
 
 
 def from_file(path: Path) -> list[Experiment]:
@@ -63,21 +77,7 @@ def from_file(path: Path) -> list[Experiment]:
     """
     if path.suffix == ".json" and path.is_file():
         return [_from_json(path)]
-    return experiments_in(path, definitions(path))
-
-
-def definitions(path: Path) -> dict[str, Any]:
-    """Execute a Python file and return the names that it defines.
-
-    Raises:
-        UserError: the file is missing or cannot be loaded.
-    """
-    if not path.is_file():
-        raise UserError(f"no such file: {path}")
-    try:
-        return runpy.run_path(str(path))
-    except (ImportError, SyntaxError) as error:
-        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    return experiments_in(path, run_file(path))
 
 
 def experiments_in(path: Path, names: dict[str, Any]) -> list[Experiment]:
@@ -95,7 +95,7 @@ def experiments_in(path: Path, names: dict[str, Any]) -> list[Experiment]:
 def _from_json(path: Path) -> Experiment:
     try:
         return from_config(json.loads(path.read_text(encoding="utf-8")))
-    except json.JSONDecodeError as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not JSON: {error}") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

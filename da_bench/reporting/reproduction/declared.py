@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from da_bench.core.config import UserError, did_you_mean, first_line
+from da_bench.core.user_files import run_file
 from da_bench.evaluation.validators import LAST
 from da_bench.methods import load_plugins
 from da_bench.reporting.reproduction.paper import CellKey, Paper, Quick
 from da_bench.reporting.reproduction.selected_runs import cell_key, raise_ambiguous_settings
 from da_bench.studies.experiment import Experiment
-from da_bench.studies.experiment_files import definitions, experiments_in
+from da_bench.studies.experiment_files import experiments_in
 
 PACKAGE = Path(__file__).parents[2]
 # The working directory comes first; a wheel has experiments in the package, a checkout next to it.
@@ -55,7 +56,7 @@ def find(name: str) -> Reproduction:
         raise UserError(f"no reproduction '{name}'{did_you_mean(name, sorted(paths))}")
     path = paths[name]
     load_plugins()
-    defined = definitions(path)
+    defined = run_file(path)
     paper, quick = defined["PAPER"], defined.get("QUICK")
     if not isinstance(paper, Paper) or not isinstance(quick, Quick | None):
         raise UserError(
