@@ -1,4 +1,4 @@
-"""BERT: a transformer over words."""
+"""BERT, a transformer over words."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple, get_args
@@ -17,7 +17,7 @@ from da_bench.models.weight_names import Layer, PublishedArray, torch_linear, to
 
 PADDING = 0
 EPSILON = 1e-12  # of layer normalisation, as published
-SMALL = nn.initializers.truncated_normal(0.02)
+EMBEDDING_INIT = nn.initializers.truncated_normal(0.02)
 Pooling = Literal["pooler", "class", "mean"]
 
 
@@ -25,19 +25,27 @@ Pooling = Literal["pooler", "class", "mean"]
 class Bert(Backbone):
     """BERT's encoder over token ids int32 [n, l], 0 being padding; by default BERT-base, 768 features.
 
-    The ids come from the model's own tokenizer, [CLS] first and [SEP] last, one segment: there is none here, since any
-    other would give the published weights words that they do not mean. What is padding is not attended to. pooling:
-    features are the first token's through the published layer of tanh units ("pooler"), the first token's as it is
-    ("class"), or the mean over all that is not padding ("mean"). vocabulary: number of ids; positions: the most tokens
-    of a text; width: of a token, a multiple of heads; dropout: of embeddings, attention and every branch, in training.
+    Ids must come from the model's own tokenizer, with [CLS] first, [SEP] last and one segment. No tokenizer is
+    included: the ids of another one would mean other words to the published weights. Padding is not attended to.
+
+    Attributes:
+        layers: number of transformer blocks.
+        width: numbers of a token, a multiple of `heads`.
+        heads: attention heads.
+        vocabulary: number of ids.
+        positions: greatest number of tokens in a text.
+        pooling: features are the first token after the published tanh layer ("pooler"), the first token ("class"), or
+            the mean over all tokens that are not padding ("mean").
+        dropout: rate in training, of embeddings, attention weights and every branch.
+
     References: Devlin et al., NAACL 2019. arXiv:1810.04805, Sections 3 and A.2.
     """
 
-    # in files of bert-base-uncased and others of its time normalisation has gamma and beta: "huggingface_gamma"
+    # "huggingface_gamma": files of the time of bert-base-uncased, whose normalisations have gamma and beta
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("huggingface", "huggingface_gamma")
-    # the heads of its pretraining; the last is there for "pooler" alone
+    # heads of its pretraining; the pooler is read for pooling = "pooler" alone
     IGNORED: ClassVar[tuple[str, ...]] = ("cls.", "bert.embeddings.position_ids", "bert.pooler.")
-    # as many as BERT-large has layers; those that a smaller one lacks hold nothing
+    # as many as BERT-large has layers; stages that a smaller network lacks are empty
     STAGES: ClassVar[tuple[str, ...]] = ("embed", *(f"layer{i:02}" for i in range(24)), "pooler")
 
     layers: int = 12
@@ -61,29 +69,29 @@ class Bert(Backbone):
 
     @nn.nowrap
     def probe_input(self) -> np.ndarray:
-        """The input of the parity vector: one text of 16 ids, the last two of them padding."""
+        """See `Backbone`: one text of 16 ids, of which the last two are padding; int32 [1, 16]."""
         ids = 1 + 7 * np.arange(16, dtype=np.int32) % (self.vocabulary - 1)
         return np.where(np.arange(16) < 14, ids, PADDING).astype(np.int32)[None]
 
     @nn.nowrap
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
-        """See `Backbone`; there is no original classifier."""
+        """See `Backbone`; BERT has no original classifier."""
         self.check_convention(convention)
-        norm = _old_norm if convention == "huggingface_gamma" else torch_norm
+        norm = _gamma_norm if convention == "huggingface_gamma" else torch_norm
         for table, name in EMBEDDINGS.items():
             yield PublishedArray(("params", "trunk", "embed", table, "embedding"), f"bert.embeddings.{name}.weight")
         yield from norm(("trunk", "embed", "norm"), "bert.embeddings.LayerNorm")
         for i in range(self.layers):
-            ours, name = ("trunk", f"layer{i:02}"), f"bert.encoder.layer.{i}"
-            for part, theirs in LINEAR.items():
-                yield from torch_linear((*ours, *part.split("/")), f"{name}.{theirs}")
-            for part, theirs in NORMS.items():
-                yield from norm((*ours, part), f"{name}.{theirs}")
+            layer, prefix = ("trunk", f"layer{i:02}"), f"bert.encoder.layer.{i}"
+            for part, name in LINEAR.items():
+                yield from torch_linear((*layer, *part.split("/")), f"{prefix}.{name}")
+            for part, name in NORMS.items():
+                yield from norm((*layer, part), f"{prefix}.{name}")
         if self.pooling == "pooler":
             yield from torch_linear(("trunk", "pooler"), "bert.pooler.dense")
 
 
-def _old_norm(layer: Layer, name: str) -> Iterator[PublishedArray]:
+def _gamma_norm(layer: Layer, name: str) -> Iterator[PublishedArray]:
     yield PublishedArray(("params", *layer, "scale"), f"{name}.gamma")
     yield PublishedArray(("params", *layer, "bias"), f"{name}.beta")
 
@@ -101,7 +109,7 @@ NORMS = {"norm1": "attention.output.LayerNorm", "norm2": "output.LayerNorm"}
 
 
 class Sizes(NamedTuple):
-    """See `Bert`."""
+    """Sizes of the encoder, see `Bert`."""
 
     layers: int
     width: int
@@ -111,7 +119,7 @@ class Sizes(NamedTuple):
 
 
 class Trunk(nn.Module):
-    """[n, l] -> [n, width]."""
+    """Encoder: token ids [n, l] -> features [n, width]."""
 
     sizes: Sizes
     pooling: Pooling
@@ -122,23 +130,23 @@ class Trunk(nn.Module):
         """[n, l] -> [n, width].
 
         Raises:
-            ValueError: the inputs are no ids, or more in a row than there are positions.
+            ValueError: the inputs are not integers [n, l], or longer than the number of positions.
         """
         if inputs.ndim != 2 or not jnp.issubdtype(inputs.dtype, jnp.integer) or inputs.shape[1] > self.sizes.positions:
             raise ValueError(f"it takes token ids, integers [n, l], of at most {self.sizes.positions} tokens")
-        there = inputs != PADDING
+        is_token = inputs != PADDING
         tokens = Embedding(self.sizes, self.dropout, name="embed")(inputs, train)
         for i in range(self.sizes.layers):
-            tokens = Block(self.sizes.heads, self.dropout, name=f"layer{i:02}")(tokens, there, train)
+            tokens = Block(self.sizes.heads, self.dropout, name=f"layer{i:02}")(tokens, is_token, train)
         if self.pooling == "mean":
-            weights = there.astype(tokens.dtype)[:, :, None]
-            return (tokens * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)  # a row of padding alone
+            weights = is_token.astype(tokens.dtype)[:, :, None]
+            return (tokens * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)  # 1 for rows of padding alone
         first = tokens[:, 0]
         return jnp.tanh(Dense(self.sizes.width, name="pooler")(first)) if self.pooling == "pooler" else first
 
 
 class Embedding(nn.Module):
-    """Of a token: its word's, its position's and its segment's vectors, added and normalised."""
+    """Sum of the vectors of a token's word, position and segment, normalised."""
 
     sizes: Sizes
     dropout: float
@@ -147,25 +155,25 @@ class Embedding(nn.Module):
     def __call__(self, ids: Array, train: bool) -> Array:
         """[n, l] -> [n, l, width]."""
         width = self.sizes.width
-        words = nn.Embed(self.sizes.vocabulary, width, embedding_init=SMALL, name="words")(ids)
-        positions = nn.Embed(self.sizes.positions, width, embedding_init=SMALL, name="positions")
-        segments = nn.Embed(2, width, embedding_init=SMALL, name="segments")
-        places = jnp.arange(ids.shape[1])
-        tokens = words + (positions(places) + segments(jnp.zeros_like(places)))[None]
+        words = nn.Embed(self.sizes.vocabulary, width, embedding_init=EMBEDDING_INIT, name="words")(ids)
+        positions = nn.Embed(self.sizes.positions, width, embedding_init=EMBEDDING_INIT, name="positions")
+        segments = nn.Embed(2, width, embedding_init=EMBEDDING_INIT, name="segments")
+        index = jnp.arange(ids.shape[1])
+        tokens = words + (positions(index) + segments(jnp.zeros_like(index)))[None]
         return nn.Dropout(self.dropout)(layer_norm(EPSILON, "norm")(tokens), deterministic=not train)
 
 
 class Block(nn.Module):
-    """Attention, then two layers of GELU units four times as wide, each added to its input and normalised after."""
+    """Attention, then an MLP with GELU units four times as wide; each is added to its input, then normalised."""
 
     heads: int
     dropout: float
 
     @nn.compact
-    def __call__(self, tokens: Array, there: Array, train: bool) -> Array:
-        """[n, l, width], [n, l] bools of what is no padding -> [n, l, width]."""
+    def __call__(self, tokens: Array, is_token: Array, train: bool) -> Array:
+        """Tokens [n, l, width], mask [n, l] of tokens that are not padding -> [n, l, width]."""
         drop = nn.Dropout(self.dropout, deterministic=not train)
-        mixed = SelfAttention(self.heads, self.dropout, name="attention")(tokens, train, there[:, None, None])
+        mixed = SelfAttention(self.heads, self.dropout, name="attention")(tokens, train, is_token[:, None, None])
         tokens = layer_norm(EPSILON, "norm1")(tokens + drop(mixed))
         width = tokens.shape[-1]
         hidden = nn.gelu(Dense(4 * width, name="mlp1")(tokens), approximate=False)

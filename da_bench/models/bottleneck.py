@@ -1,4 +1,4 @@
-"""A small network over features."""
+"""A small network over feature vectors."""
 
 import flax.linen as nn
 
@@ -9,16 +9,19 @@ from da_bench.models.layers import Dense
 
 @register
 class Bottleneck(Network):
-    """One layer of ReLU units, the features, over inputs whose rows are each standardised; for feature vectors.
+    """One ReLU layer, the feature layer, over standardised inputs; for feature vectors.
 
-    Inputs [n, ...] are flattened. A row's own mean and standard deviation are taken from it, so histograms may be of
-    any length and scale, and no statistic of a domain is used, which would be adaptation by itself.
+    Inputs [n, ...] are flattened. Every row is standardised by its own mean and standard deviation, so histograms may
+    have any length and scale. Statistics of a domain are not used, because that would itself be adaptation.
+
+    Attributes:
+        width: units of the feature layer.
     """
 
     width: int = 256
 
     def setup(self) -> None:
-        """Name the layers."""
+        """Build the layers."""
         self.normalise = nn.LayerNorm(use_bias=False, use_scale=False)
         self.bottleneck = Dense(self.width)
         self.head = Dense(self.classes)

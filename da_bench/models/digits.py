@@ -1,4 +1,4 @@
-"""The networks with which papers and suites printed their numbers on digits, beside `Lenet` and `Dtn`."""
+"""Networks for digits of specific papers and suites, besides `Lenet` and `Dtn`."""
 
 import flax.linen as nn
 
@@ -10,11 +10,18 @@ from da_bench.models.layers import BatchNorm, Conv, Dense, max_pool
 
 @register
 class GaninMnist(Network):
-    """DANN's network for MNIST -> MNIST-M: what two convolutions see are the features, its classifier is no line.
+    """DANN's network for MNIST -> MNIST-M: convolutional features and a classifier of three layers.
 
-    Two 5x5 convolutions with 2x2 pooling and ReLU, whose flattened maps are the features; two layers of 100 and a
-    linear one classify. pixels: side of the central square that it sees, 0: all there is; mean: subtracted from the
-    inputs. References: Ganin et al., JMLR 2016. arXiv:1505.07818, Figure 4 (a) and section 5.2.
+    Two 5x5 convolutions with 2x2 max pooling and ReLU, whose flattened maps are the features; the classifier has two
+    layers of 100 units and a linear one.
+
+    Attributes:
+        channels: output channels of the convolutions.
+        hidden: units of the classifier's hidden layers.
+        pixels: side of the central square that is cropped from the inputs; 0: the inputs as they are.
+        mean: subtracted from the inputs.
+
+    References: Ganin et al., JMLR 2016. arXiv:1505.07818, Figure 4 (a) and Section 5.2.
     """
 
     channels: tuple[int, ...] = (32, 48)
@@ -23,13 +30,13 @@ class GaninMnist(Network):
     mean: float = 0.0
 
     def setup(self) -> None:
-        """Name the layers."""
+        """Build the layers."""
         self.convolutions = [Conv(channels, 5, "VALID") for channels in self.channels]
         self.head = Head(self.hidden, self.classes)
 
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, h, w, c] -> features [n, d], logits [n, classes]; d is 768 of 28 pixels, 1200 of 32."""
-        maps = (_central(inputs, self.pixels) if self.pixels else inputs) - self.mean
+        maps = (_crop_centre(inputs, self.pixels) if self.pixels else inputs) - self.mean
         for convolution in self.convolutions:
             maps = nn.relu(max_pool(convolution(maps)))
         features = maps.reshape(maps.shape[0], -1)
@@ -40,10 +47,10 @@ class GaninMnist(Network):
         return self.head(features)
 
 
-def _central(inputs: Array, pixels: int) -> Array:
+def _crop_centre(inputs: Array, pixels: int) -> Array:
     top, left = ((side - pixels) // 2 for side in inputs.shape[1:3])
     if min(top, left) < 0:
-        raise ValueError(f"pixels = {pixels} is more than the {inputs.shape[1]}x{inputs.shape[2]} of the inputs")
+        raise ValueError(f"pixels = {pixels} is more than the inputs have: {inputs.shape[1]}x{inputs.shape[2]}")
     return inputs[:, top : top + pixels, left : left + pixels]
 
 
@@ -51,15 +58,18 @@ def _central(inputs: Array, pixels: int) -> Array:
 class ShotLenet(Network):
     """SHOT's network for MNIST and USPS: LeNet's convolutions, 256 normalised features, a weight-normalised classifier.
 
-    Dropout is of half of the second convolution's channels, and of half of the features. References: the code of Liang
-    et al., Do We Really Need to Access the Source Data?, ICML 2020. arXiv:2002.08546.
+    Attributes:
+        width: units of the feature layer.
+        dropout: rate of the second convolution's channels and of the features, in training.
+
+    References: the code of Liang et al., Do We Really Need to Access the Source Data?, ICML 2020. arXiv:2002.08546.
     """
 
     width: int = 256
     dropout: float = 0.5
 
     def setup(self) -> None:
-        """Name the layers."""
+        """Build the layers."""
         self.convolutions = [Conv(channels, 5, "VALID") for channels in (20, 50)]
         self.channel_dropout = nn.Dropout(self.dropout, broadcast_dims=(1, 2))
         self.bottleneck = Dense(self.width)
@@ -83,14 +93,15 @@ class ShotLenet(Network):
 
 @register
 class AdaDigits(Network):
-    """pytorch-ada's network for digits of 32 pixels: three convolutions, 128 sigmoid features, three dense layers.
+    """pytorch-ada's network for digits of 32x32 pixels: three convolutions, 128 sigmoid features, three dense layers.
 
-    All layers but the last have batch normalisation; dropout is of half of the classifier's first layer. References:
-    github.com/criteo-research/pytorch-ada.
+    All layers but the last have batch normalisation; the classifier's first layer has dropout of one half.
+
+    References: github.com/criteo-research/pytorch-ada.
     """
 
     def setup(self) -> None:
-        """Name the layers."""
+        """Build the layers."""
         self.convolutions = [Conv(channels, 5, "VALID") for channels in (64, 64, 128)]
         self.norms = [BatchNorm() for _ in self.convolutions]
         self.hidden = [Dense(100) for _ in range(2)]
@@ -101,14 +112,14 @@ class AdaDigits(Network):
     def __call__(self, inputs: Array, train: bool) -> Output:
         """[n, 32, 32, c] -> features [n, 128], logits [n, classes]."""
         maps = inputs
-        *below, (last, norm) = zip(self.convolutions, self.norms, strict=True)
-        for convolution, each in below:
-            maps = nn.relu(max_pool(each(convolution(maps), train)))
-        features = nn.sigmoid(norm(last(maps), train)).reshape(maps.shape[0], -1)
+        *hidden_layers, (last, last_norm) = zip(self.convolutions, self.norms, strict=True)
+        for convolution, norm in hidden_layers:
+            maps = nn.relu(max_pool(norm(convolution(maps), train)))
+        features = nn.sigmoid(last_norm(last(maps), train)).reshape(maps.shape[0], -1)
         return Output(features, self.classify(features, train))
 
     def classify(self, features: Array, train: bool = False) -> Array:
-        """[n, 128] -> [n, classes]; train: by the rows' own statistics, and with dropout."""
+        """[n, 128] -> [n, classes]; `train`: with batch statistics of the rows and with dropout."""
         first = self.dropout(self._activated(0, features, train), deterministic=not train)
         return self.head(self._activated(1, first, train))
 

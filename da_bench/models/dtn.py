@@ -1,4 +1,4 @@
-"""The network for digits in colour of 32x32 pixels, as of SVHN."""
+"""The network for colour digits of 32x32 pixels, such as SVHN."""
 
 import flax.linen as nn
 
@@ -7,15 +7,20 @@ from da_bench.models.base import Network, register
 from da_bench.models.layers import BatchNorm, Conv, Dense
 
 CHANNELS = (64, 128, 256)
-DROPOUT = (0.1, 0.3, 0.5)  # of whole channels
+DROPOUT = (0.1, 0.3, 0.5)  # rates, after each convolution, of whole channels
 
 
 @register
 class Dtn(Network):
-    """Three 5x5 convolutions of stride 2, 512 features, all with batch normalisation; for images of 32x32 pixels.
+    """Three 5x5 convolutions of stride 2 and 512 features, all with batch normalisation; for images of 32x32 pixels.
 
-    SVHN -> MNIST of CDAN, SHOT and those after them. Dropout is of whole channels, and of half of the features.
-    SHOT puts its own layer of 256 features, without dropout, on the convolutions: width = 256, dropout = 0.
+    The network for SVHN -> MNIST of CDAN, SHOT and later papers. SHOT has its own layer of 256 features without dropout
+    after the convolutions: width = 256, dropout = 0.
+
+    Attributes:
+        width: units of the feature layer.
+        dropout: rate of the features in training; convolutions have their own rates of whole channels.
+
     References: the code of Long et al., Conditional Adversarial Domain Adaptation, NeurIPS 2018. arXiv:1705.10667.
     """
 
@@ -23,7 +28,7 @@ class Dtn(Network):
     dropout: float = 0.5
 
     def setup(self) -> None:
-        """Name the layers."""
+        """Build the layers."""
         self.convolutions = [Conv(channels, 5, (2, 2), 2) for channels in CHANNELS]
         self.norms = [BatchNorm() for _ in CHANNELS]
         self.channel_dropouts = [nn.Dropout(rate, broadcast_dims=(1, 2)) for rate in DROPOUT]

@@ -22,8 +22,12 @@ from da_bench.models.weight_names import (
 
 
 class Details(NamedTuple):
-    """momentum: of running statistics, in flax' sense; scaled: batch normalisation has a scale; border: whether means
-    at the border count its zeros.
+    """Differences between the published networks.
+
+    Attributes:
+        momentum: of running statistics, in flax' sense: the fraction that is kept in a step.
+        scaled: whether batch normalisation has a scale.
+        border: whether average pooling counts the zeros at the border.
     """
 
     momentum: float
@@ -34,11 +38,19 @@ class Details(NamedTuple):
 LIBRARIES: Registry[Details] = Registry("library of inception_v3")
 LIBRARIES.add("torchvision", Details(0.9, scaled=True, border=True))
 LIBRARIES.add("keras", Details(0.99, scaled=False, border=False))
-SMALL = 75  # pixels: of less, the last reduction leaves nothing
+MIN_SIDE = 75  # pixels; the last reduction leaves nothing of smaller images
 
 
 class Unit(NamedTuple):
-    """A convolution without bias, batch normalisation, ReLU; padded so that stride 1 keeps the size, or not at all."""
+    """Convolution without bias, batch normalisation and ReLU.
+
+    Attributes:
+        name: of the module, as in torchvision.
+        features: output channels.
+        size: rows and columns of the kernel.
+        stride: of the convolution.
+        padded: whether zeros are added so that stride 1 keeps the size; else none are.
+    """
 
     name: str
     features: int
@@ -48,8 +60,10 @@ class Unit(NamedTuple):
 
 
 Pool = Literal["average", "maximum"]
-Branch = tuple[Unit | Pool | tuple[Unit, ...], ...]  # one after another; units in a tuple of their own side by side
-Block = tuple[Branch, ...]  # side by side, their maps put together
+Branch = tuple[
+    Unit | Pool | tuple[Unit, ...], ...
+]  # applied in sequence; units in an inner tuple side by side, their maps concatenated
+Block = tuple[Branch, ...]  # side by side, their maps concatenated
 
 
 def _chain(name: str, *layers: tuple[int, tuple[int, int]]) -> tuple[Unit, ...]:
@@ -61,7 +75,7 @@ def _fork(name: str) -> tuple[Unit, ...]:
 
 
 def _a(pooled: int) -> Block:
-    """35x35 maps, Figure 5 of the paper."""
+    """Block for 35x35 maps, Figure 5 of the paper."""
     return (
         (Unit("branch1x1", 64, (1, 1)),),
         _chain("branch5x5", (48, (1, 1)), (64, (5, 5))),
@@ -71,19 +85,19 @@ def _a(pooled: int) -> Block:
 
 
 def _c(inner: int) -> Block:
-    """17x17 maps, Figure 6."""
+    """Block for 17x17 maps, Figure 6 of the paper."""
     row, column = (1, 7), (7, 1)
-    once = (inner, (1, 1)), (inner, row), (192, column)
-    twice = (inner, (1, 1)), (inner, column), (inner, row), (inner, column), (192, row)
+    short = (inner, (1, 1)), (inner, row), (192, column)
+    long = (inner, (1, 1)), (inner, column), (inner, row), (inner, column), (192, row)
     return (
         (Unit("branch1x1", 192, (1, 1)),),
-        _chain("branch7x7", *once),
-        _chain("branch7x7dbl", *twice),
+        _chain("branch7x7", *short),
+        _chain("branch7x7dbl", *long),
         ("average", Unit("branch_pool", 192, (1, 1))),
     )
 
 
-# the last blocks before each halving of the maps, Figure 10
+# blocks that halve the maps, Figure 10
 B: Block = (
     (Unit("branch3x3", 384, (3, 3), 2, padded=False),),
     (
@@ -100,7 +114,7 @@ D: Block = (
     ),
     ("maximum",),
 )
-# 8x8 maps, Figure 7
+# blocks for 8x8 maps, Figure 7
 E: Block = (
     (Unit("branch1x1", 320, (1, 1)),),
     (Unit("branch3x3_1", 384, (1, 1)), _fork("branch3x3_2")),
@@ -133,13 +147,15 @@ BLOCKS: dict[str, Block] = {
 
 @register
 class InceptionV3(Backbone):
-    """Inception-v3 (Szegedy et al., CVPR 2016): 2048 features of images of 299x299 pixels, 75x75 at least.
+    """Inception-v3 for images of 299x299 pixels, at least 75x75; 2048 features. Without the auxiliary classifier.
 
-    library: whose network it is where torchvision's and Keras' differ. torchvision: a mean at a border counts the
-    padding's zeros, batch normalisation scales, running statistics keep 0.9 a step; Keras: the mean is of what is
-    there, no scale, 0.99. A file of the one is no file of the other. The auxiliary classifier is no part of it.
-    dropout: of the features in training; Keras' network has none.
-    References: arXiv:1512.00567, Table 1.
+    Attributes:
+        library: whose network it is; files of one library cannot be used for the other. "torchvision": average pooling
+            counts zeros at the border, batch normalisation has a scale, running statistics keep 0.9 a step. "keras":
+            average pooling does not count them, no scale, 0.99.
+        dropout: rate of the features in training; Keras' network has none.
+
+    References: Szegedy et al., CVPR 2016. arXiv:1512.00567, Table 1.
     """
 
     SIDE: ClassVar[int] = 299
@@ -157,22 +173,22 @@ class InceptionV3(Backbone):
 
     @nn.nowrap
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
-        """See `Backbone`; Keras numbers its layers in the order in which it makes them.
+        """See `Backbone`. Keras numbers its layers in the order in which it creates them.
 
         Raises:
-            UserError: the convention is that of the other library.
+            UserError: the convention is the other library's.
         """
         self.check_library(convention)
-        return self._of_keras() if convention == "keras" else self._of_torch()
+        return self._keras_arrays() if convention == "keras" else self._torch_arrays()
 
-    def _of_torch(self) -> Iterator[PublishedArray]:
-        for unit in units():
+    def _torch_arrays(self) -> Iterator[PublishedArray]:
+        for unit in unit_paths():
             yield from torch_convolution(("trunk", *unit, "conv"), ".".join((*unit, "conv")))
             yield from torch_batch_norm(("trunk", *unit, "bn"), ".".join((*unit, "bn")))
         yield from torch_linear(("head",), "fc")
 
-    def _of_keras(self) -> Iterator[PublishedArray]:
-        for i, unit in enumerate(units()):
+    def _keras_arrays(self) -> Iterator[PublishedArray]:
+        for i, unit in enumerate(unit_paths()):
             yield PublishedArray(
                 ("params", "trunk", *unit, "conv", "kernel"), f"{keras_layer_name('conv2d', i)}/kernel"
             )
@@ -182,8 +198,8 @@ class InceptionV3(Backbone):
         yield from keras_linear(("head",), "predictions")
 
 
-def units() -> Iterator[tuple[str, ...]]:
-    """The path of every unit within the trunk, in the order in which Keras makes them."""
+def unit_paths() -> Iterator[tuple[str, ...]]:
+    """Path of every unit within the trunk, in the order in which Keras creates them."""
     yield from ((unit.name,) for unit in STEM if isinstance(unit, Unit))
     for name, block in BLOCKS.items():
         layers = [layer for branch in block for layer in branch]
@@ -193,7 +209,7 @@ def units() -> Iterator[tuple[str, ...]]:
 
 
 class Trunk(nn.Module):
-    """[n, h, w, 3] -> [n, 2048]: stem, blocks, the mean over all places."""
+    """[n, h, w, 3] -> [n, 2048]: stem, blocks, mean over all positions."""
 
     details: Details
     dropout: float
@@ -203,10 +219,10 @@ class Trunk(nn.Module):
         """[n, h, w, 3] -> [n, 2048].
 
         Raises:
-            ValueError: the inputs are no images, or smaller than 75x75.
+            ValueError: the inputs are not images of at least 75x75 pixels.
         """
-        if inputs.ndim != 4 or min(inputs.shape[1:3]) < SMALL:
-            raise ValueError(f"it takes images [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
+        if inputs.ndim != 4 or min(inputs.shape[1:3]) < MIN_SIDE:
+            raise ValueError(f"inception_v3 takes images [n, h, w, c] of {MIN_SIDE}x{MIN_SIDE} pixels at least")
         maps = inputs
         for layer in STEM:
             maps = apply(layer, maps, self.details, train)
@@ -216,7 +232,7 @@ class Trunk(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Branches of one block, their maps put together."""
+    """One block: branches side by side, their maps concatenated."""
 
     block: Block
     details: Details
@@ -224,17 +240,17 @@ class Mixed(nn.Module):
     @nn.compact
     def __call__(self, maps: Array, train: bool) -> Array:
         """[n, h, w, c] -> [n, h', w', c']."""
-        ends = []
+        outputs = []
         for branch in self.block:
-            end = maps
+            output = maps
             for layer in branch:
-                end = apply(layer, end, self.details, train)
-            ends.append(end)
-        return jnp.concatenate(ends, axis=-1)
+                output = apply(layer, output, self.details, train)
+            outputs.append(output)
+        return jnp.concatenate(outputs, axis=-1)
 
 
 class Convolution(nn.Module):
-    """What a `Unit` describes."""
+    """The module that a `Unit` describes."""
 
     unit: Unit
     details: Details
@@ -251,12 +267,12 @@ class Convolution(nn.Module):
 
 
 def apply(layer: Unit | Pool | tuple[Unit, ...], maps: Array, details: Details, train: bool) -> Array:
-    """[n, h, w, c] -> [n, h', w', c']; to be called within a module, which holds the parameters."""
+    """Apply one layer of a branch, [n, h, w, c] -> [n, h', w', c'], within the module that holds the parameters."""
     if layer == "maximum":
         return nn.max_pool(maps, (3, 3), (2, 2))
     if layer == "average":
-        border = ((1, 1), (1, 1))
-        return nn.avg_pool(maps, (3, 3), (1, 1), border, count_include_pad=details.border)
+        padding = ((1, 1), (1, 1))
+        return nn.avg_pool(maps, (3, 3), (1, 1), padding, count_include_pad=details.border)
     if isinstance(layer, Unit):
         return Convolution(layer, details, name=layer.name)(maps, train)
     return jnp.concatenate([apply(unit, maps, details, train) for unit in layer], axis=-1)

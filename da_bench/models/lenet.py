@@ -10,9 +10,18 @@ from da_bench.models.layers import Conv, Dense, max_pool
 
 
 class _ConvNet(Network):
-    """Convolutions, each followed by 2x2 pooling and ReLU, then one feature layer and a linear head."""
+    """Convolutions, each followed by 2x2 max pooling and ReLU, then one feature layer and a linear head.
 
-    NORMALISED: ClassVar[bool] = False  # batch normalisation before each ReLU; no bias, which it would take away again
+    Attributes:
+        channels: output channels of the convolutions.
+        size: rows and columns of their kernels.
+        padding: "VALID" or "SAME", see `layers.Conv`.
+        width: units of the feature layer.
+        NORMALISED: whether every layer but the head has batch normalisation before its ReLU. Such layers have no bias,
+            because the normalisation would cancel it.
+    """
+
+    NORMALISED: ClassVar[bool] = False
 
     channels: tuple[int, ...] = ()
     size: int = 0
@@ -20,7 +29,7 @@ class _ConvNet(Network):
     width: int = 0
 
     def setup(self) -> None:
-        """Name the layers."""
+        """Build the layers."""
         bias = not self.NORMALISED
         self.convolutions = [Conv(channels, self.size, self.padding, use_bias=bias) for channels in self.channels]
         self.bottleneck = Dense(self.width, use_bias=bias)
@@ -32,7 +41,7 @@ class _ConvNet(Network):
         """[n, h, w, c] -> features [n, width], logits [n, classes]."""
         maps = inputs
         for i, convolution in enumerate(self.convolutions):
-            # ReLU and max commute: a quarter of the work; normalisation has to come before the maximum
+            # ReLU and max commute, and ReLU after max is a quarter of the work; normalisation must precede the maximum
             maps = nn.relu(max_pool(self._normalised(i, convolution(maps), train)))
         flat = self.bottleneck(maps.reshape(maps.shape[0], -1))
         features = nn.relu(self._normalised(len(self.channels), flat, train))
@@ -48,9 +57,10 @@ class _ConvNet(Network):
 
 @register
 class Lenet(_ConvNet):
-    """Caffe's LeNet as digit papers use it: 5x5 convolutions to 20 and 50 channels, 500 features; for 28x28 inputs.
+    """Caffe's LeNet as papers on digits use it, for inputs of 28x28 pixels.
 
-    Caffe's own has no ReLU after the convolutions; CDAN's code has, and dropout of half of the features besides.
+    5x5 convolutions to 20 and 50 channels, 500 features. Caffe's own network has no ReLU after the convolutions; the
+    one in CDAN's code does, and also dropout of half of the features.
     """
 
     channels: tuple[int, ...] = (20, 50)
@@ -60,7 +70,7 @@ class Lenet(_ConvNet):
 
 @register
 class SmallCnn(_ConvNet):
-    """Two padded 3x3 convolutions and 64 features; for 8x8 inputs."""
+    """Two padded 3x3 convolutions and 64 features, for inputs of 8x8 pixels."""
 
     channels: tuple[int, ...] = (16, 32)
     size: int = 3
@@ -70,7 +80,7 @@ class SmallCnn(_ConvNet):
 
 @register
 class LenetBn(_ConvNet):
-    """`Lenet` with batch normalisation in every layer but the head, for methods that adapt its statistics."""
+    """`Lenet` with batch normalisation in every layer but the head, for methods that adapt batch statistics."""
 
     NORMALISED = True
     channels: tuple[int, ...] = (20, 50)

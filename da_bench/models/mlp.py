@@ -11,17 +11,23 @@ from da_bench.models.layers import Dense
 
 @register
 class Mlp(Network):
-    """Hidden layers of the given widths; the last one is the feature layer. Inputs [n, ...] are flattened.
+    """Multilayer perceptron. Inputs [n, ...] are flattened; the last hidden layer is the feature layer.
 
-    The default is the network of DANN's inter-twinning moons: one layer of 15 sigmoid units, weights uniform within
-    sqrt(6 / (in + out)) (Ganin et al., JMLR 2016, Section 5.1.1 and the authors' code).
+    The default is the network of DANN's inter-twinning moons: one layer of 15 sigmoid units, with initial weights
+    uniform within sqrt(6 / (in + out)).
+
+    Attributes:
+        hidden: units of the hidden layers.
+        activation: of the hidden layers.
+
+    References: Ganin et al., JMLR 2016. arXiv:1505.07818, Section 5.1.1 and the authors' code.
     """
 
     hidden: tuple[int, ...] = (15,)
     activation: Literal["sigmoid", "relu", "tanh"] = "sigmoid"
 
     def setup(self) -> None:
-        """Name the layers."""
+        """Build the layers."""
         glorot = nn.initializers.xavier_uniform()
         self.layers = [Dense(width, kernel_init=glorot) for width in self.hidden]
         self.head = Dense(self.classes, kernel_init=glorot)

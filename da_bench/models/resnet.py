@@ -1,4 +1,4 @@
-"""Residual networks, as torchvision and Keras have them.
+"""Residual networks of torchvision and Keras.
 
 References: He, Zhang, Ren and Sun, CVPR 2016. arXiv:1512.03385, Table 1.
 """
@@ -12,27 +12,31 @@ from da_bench.core.types import Array
 from da_bench.models.backbone import HE, Backbone
 from da_bench.models.base import register
 from da_bench.models.layers import BatchNorm, Conv, max_pool, pad_for_max_pool
-from da_bench.models.weight_names import PublishedArray, torch_array
+from da_bench.models.weight_names import KERAS_NORM_NAMES, PublishedArray, torch_array
 
 
 class Library(NamedTuple):
-    """What the published networks differ in.
+    """Differences between the published networks.
 
-    late: the stride of a bottleneck block is that of its 3x3 convolution; else of the first 1x1, as in the paper. bias:
-    of convolutions. rate, epsilon, unbiased: of `BatchNorm`.
+    Attributes:
+        late_stride: the 3x3 convolution of a bottleneck block has its stride; else the first 1x1, as in the paper.
+        bias: whether convolutions have a bias.
+        rate: of `BatchNorm`.
+        epsilon: of `BatchNorm`.
+        unbiased: of `BatchNorm`.
     """
 
-    late: bool
+    late_stride: bool
     bias: bool
     rate: float
     epsilon: float
     unbiased: bool
 
 
-TORCHVISION = Library(late=True, bias=False, rate=0.1, epsilon=1e-5, unbiased=True)
+TORCHVISION = Library(late_stride=True, bias=False, rate=0.1, epsilon=1e-5, unbiased=True)
 LIBRARIES = {
     "torchvision": TORCHVISION,
-    "keras": Library(late=False, bias=True, rate=0.01, epsilon=1.001e-5, unbiased=False),
+    "keras": Library(late_stride=False, bias=True, rate=0.01, epsilon=1.001e-5, unbiased=False),
 }
 
 
@@ -67,7 +71,7 @@ class _Bottleneck(nn.Module):
     def __call__(self, inputs: Array, train: bool) -> Array:
         """[n, h, w, c] -> [n, h', w', 4 width]."""
         features = self.EXPANSION * self.width
-        strides = (1, self.stride) if self.library.late else (self.stride, 1)
+        strides = (1, self.stride) if self.library.late_stride else (self.stride, 1)
         maps: Array = _convolution(self.library, self.width, 1, strides[0], "conv1")(inputs)
         maps = nn.relu(_norm(self.library, "bn1")(maps, train))
         maps = _convolution(self.library, self.width, 3, strides[1], "conv2")(maps)
@@ -77,8 +81,8 @@ class _Bottleneck(nn.Module):
 
 
 def _convolution(library: Library, features: int, size: int, stride: int, name: str) -> Conv:
-    around = (size // 2, size // 2)
-    return Conv(features, size, around, stride, use_bias=library.bias, kernel_init=HE, name=name)
+    padding = (size // 2, size // 2)
+    return Conv(features, size, padding, stride, use_bias=library.bias, kernel_init=HE, name=name)
 
 
 def _norm(library: Library, name: str) -> BatchNorm:
@@ -94,7 +98,7 @@ def _shortcut(block: _Basic | _Bottleneck, inputs: Array, train: bool) -> Array:
 
 
 class _Trunk(nn.Module):
-    """[n, h, w, 3] -> [n, 512 or 2048]: four stages of blocks, each of half the side and twice the width."""
+    """[n, h, w, 3] -> [n, 512 or 2048]: four stages of blocks; each halves the side and doubles the width."""
 
     depths: tuple[int, ...]
     block: type[_Basic] | type[_Bottleneck]
@@ -114,7 +118,11 @@ class _Trunk(nn.Module):
 
 
 class _Resnet(Backbone):
-    """Images [n, h, w, 3] of any size from 32 pixels on."""
+    """ResNet for images [n, h, w, 3] of any size from 32 pixels.
+
+    Attributes:
+        DEPTHS: number of blocks in each of the four stages.
+    """
 
     STAGES: ClassVar[tuple[str, ...]] = ("conv1", "layer1", "layer2", "layer3", "layer4")
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("torchvision", "timm")
@@ -122,7 +130,7 @@ class _Resnet(Backbone):
 
     @nn.nowrap
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
-        """Every array; layer1_0/conv1/kernel is layer1.0.conv1.weight."""
+        """See `Backbone`. layer1_0/conv1/kernel is layer1.0.conv1.weight."""
         self.check_convention(convention)
         for path in self.array_paths():
             module = ".".join(path[2:-1]).replace("conv1_bn", "bn1").replace("_", ".")
@@ -130,19 +138,20 @@ class _Resnet(Backbone):
 
 
 class _Shallow(_Resnet):
-    """Of basic blocks."""
+    """ResNet of basic blocks."""
 
     def make_trunk(self) -> nn.Module:
-        """The trunk."""
+        """See `Backbone`."""
         return _Trunk(self.DEPTHS, _Basic, TORCHVISION)
 
 
 class _Deep(_Resnet):
-    """Of bottleneck blocks.
+    """ResNet of bottleneck blocks.
 
-    library: whose network it is where torchvision's, with timm's, and Keras' differ. Keras: convolutions with bias, the
-    stride of a block in its first convolution, another epsilon, running statistics that keep 0.99 a step. A file of the
-    one is no file of the other.
+    Attributes:
+        library: whose network it is; files of one library cannot be used for the other. "torchvision": also timm's.
+            "keras": convolutions have a bias, the first convolution of a block has its stride, epsilon differs, and
+            running statistics keep 0.99 a step.
     """
 
     CONVENTIONS: ClassVar[tuple[str, ...]] = (*_Resnet.CONVENTIONS, "keras")
@@ -151,38 +160,37 @@ class _Deep(_Resnet):
     library: Literal["torchvision", "keras"] = "torchvision"
 
     def make_trunk(self) -> nn.Module:
-        """The trunk."""
+        """See `Backbone`."""
         return _Trunk(self.DEPTHS, _Bottleneck, LIBRARIES[self.library])
 
     @nn.nowrap
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
-        """Every array; layer1_0/conv1/kernel is layer1.0.conv1.weight, or Keras' conv2_block1_1_conv/kernel.
+        """See `Backbone`. layer1_0/conv1/kernel is layer1.0.conv1.weight, or Keras' conv2_block1_1_conv/kernel.
 
         Raises:
-            UserError: the convention is that of the other library.
+            UserError: the convention is the other library's.
         """
         self.check_library(convention)
         if convention == "keras":
-            return (PublishedArray(path, _in_keras(path)) for path in self.array_paths())
+            return (PublishedArray(path, _keras_name(path)) for path in self.array_paths())
         return super().published_arrays(convention)
 
 
-NORM = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
-OUTSIDE = {(): "predictions", ("conv1",): "conv1_conv", ("conv1_bn",): "conv1_bn"}
+OUTSIDE_BLOCKS = {(): "predictions", ("conv1",): "conv1_conv", ("conv1_bn",): "conv1_bn"}
 SHORTCUT = {"downsample_0": "0_conv", "downsample_1": "0_bn"}
 
 
-def _in_keras(path: tuple[str, ...]) -> str:
+def _keras_name(path: tuple[str, ...]) -> str:
     """layer1_0/bn2/scale -> conv2_block1_2_bn/gamma."""
     *layer, leaf = path[2:]
-    name = OUTSIDE.get(tuple(layer)) or _block_in_keras(*layer)
-    return f"{name}/{NORM[leaf] if name.endswith('bn') else leaf}"
+    name = OUTSIDE_BLOCKS.get(tuple(layer)) or _keras_block_name(*layer)
+    return f"{name}/{KERAS_NORM_NAMES[leaf] if name.endswith('bn') else leaf}"
 
 
-def _block_in_keras(block: str, part: str) -> str:
-    stage, place = map(int, block.removeprefix("layer").split("_"))
+def _keras_block_name(block: str, part: str) -> str:
+    stage, index = map(int, block.removeprefix("layer").split("_"))
     within = SHORTCUT.get(part) or f"{part[-1]}_{part[:-1]}"
-    return f"conv{stage + 1}_block{place + 1}_{within}"
+    return f"conv{stage + 1}_block{index + 1}_{within}"
 
 
 @register

@@ -1,4 +1,4 @@
-"""What transformers over patches and over words share."""
+"""Layers shared by transformers over image patches and over words."""
 
 import flax.linen as nn
 
@@ -7,8 +7,13 @@ from da_bench.models.layers import Dense
 
 
 class SelfAttention(nn.Module):
-    """Softmax attention of every token to every other, scaled by the root of a head's width; `query`, `key`, `value`
-    and `out` are linear maps with bias; dropout: of the attention's weights.
+    """Multi-head softmax attention of every token to every other, scaled by the root of a head's width.
+
+    `query`, `key`, `value` and `out` are linear maps with bias.
+
+    Attributes:
+        heads: number of heads, a divisor of the tokens' width.
+        dropout: rate of the attention weights in training.
 
     References: Vaswani et al., Attention Is All You Need, NeurIPS 2017. arXiv:1706.03762, Section 3.2.
     """
@@ -18,10 +23,19 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Array, train: bool, mask: Array | None = None) -> Array:
-        """[n, l, d] -> [n, l, d]; mask: [n, 1, 1, l] bools, the tokens that may be attended to; None: all."""
+        """Attend.
+
+        Args:
+            tokens: [n, l, d].
+            train: whether dropout is on.
+            mask: [n, 1, 1, l] bool, the tokens that may be attended to; None: all.
+
+        Returns:
+            [n, l, d].
+        """
         n, length, width = tokens.shape
-        apart = n, length, self.heads, width // self.heads
-        query, key, value = (Dense(width, name=name)(tokens).reshape(apart) for name in ("query", "key", "value"))
+        by_head = n, length, self.heads, width // self.heads
+        query, key, value = (Dense(width, name=name)(tokens).reshape(by_head) for name in ("query", "key", "value"))
         dropping = train and self.dropout > 0
         mixed = nn.dot_product_attention(
             query,
@@ -37,7 +51,9 @@ class SelfAttention(nn.Module):
 
 
 def layer_norm(epsilon: float, name: str) -> nn.LayerNorm:
-    """Over the last axis, within a module; the variance as a mean of squares of what is centred already, since tokens
-    of trained transformers have single values far from all others, whose squares would swallow the rest.
+    """Layer normalisation over the last axis, to be called within a module.
+
+    The variance is computed as the mean square of centred values. Tokens of trained transformers have single values far
+    from all others, whose squares would swallow the rest in the fast formula.
     """
     return nn.LayerNorm(epsilon=epsilon, use_fast_variance=False, name=name)

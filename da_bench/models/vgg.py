@@ -1,7 +1,7 @@
-"""VGG networks, whose trunk ends with the second fully connected layer.
+"""VGG networks. The trunk ends with the second fully connected layer.
 
 References: Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015. arXiv:1409.1556, Table 1, columns A, B,
-D and E; with batch normalisation after every convolution as torchvision has them.
+D and E. The variants with batch normalisation after every convolution are torchvision's.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from da_bench.models.layers import BatchNorm, Conv, Dense, max_pool
 from da_bench.models.weight_names import PublishedArray, torch_array
 
 WIDTHS = (64, 128, 256, 512, 512)  # of the five blocks
-PLACES = 7  # rows and columns of the maps that fc6 sees
+POOLED_SIDE = 7  # rows and columns of the input of fc6
 FEATURES = 4096
-TORCHVISION = {"fc6": "classifier.0", "fc7": "classifier.3", "": "classifier.6"}
-KERAS = {"fc6": "fc1", "fc7": "fc2", "": "predictions"}
+TORCHVISION_NAMES = {"fc6": "classifier.0", "fc7": "classifier.3", "": "classifier.6"}
+KERAS_NAMES = {"fc6": "fc1", "fc7": "fc2", "": "predictions"}
 
 
 class _Trunk(nn.Module):
@@ -39,7 +39,7 @@ class _Trunk(nn.Module):
             for i in range(depth):
                 maps = self._convolved(maps, train, f"conv{block + 1}_{i + 1}", WIDTHS[block])
             maps = max_pool(maps)
-        features = averaged(maps, PLACES).reshape(maps.shape[0], -1)
+        features = adaptive_mean_pool(maps, POOLED_SIDE).reshape(maps.shape[0], -1)
         for name in ("fc6", "fc7"):
             features = nn.relu(Dense(FEATURES, name=name)(features))
             features = nn.Dropout(self.dropout, deterministic=not train)(features)
@@ -50,27 +50,34 @@ class _Trunk(nn.Module):
         return nn.relu(BatchNorm(name=f"{name}_bn")(maps, train) if self.batch_norm else maps)
 
 
-def averaged(maps: Array, side: int) -> Array:
-    """[n, h, w, c] -> [n, side, side, c]: means over windows that cover all places, and overlap where they must.
+def adaptive_mean_pool(maps: Array, side: int) -> Array:
+    """Average to a fixed size, [n, h, w, c] -> [n, side, side, c], over windows that cover all positions.
 
-    Window i of h places goes from floor(i h / side) to ceil((i + 1) h / side), as PyTorch's adaptive pooling has it.
+    Window i of h positions goes from floor(i h / side) to ceil((i + 1) h / side), as in PyTorch's adaptive pooling.
+    Windows overlap if h is not a multiple of the side.
     """
     if maps.shape[1:3] == (side, side):
         return maps
-    rows, columns = (jnp.asarray(_windows(have, side), maps.dtype) for have in maps.shape[1:3])
+    rows, columns = (jnp.asarray(_window_weights(size, side), maps.dtype) for size in maps.shape[1:3])
     return jnp.einsum("ah,bw,nhwc->nabc", rows, columns, maps)
 
 
-def _windows(have: int, side: int) -> np.ndarray:
-    places, i = np.arange(have)[None], np.arange(side)[:, None]
-    inside = (places >= i * have // side) & (places < -(-(i + 1) * have // side))
+def _window_weights(size: int, side: int) -> np.ndarray:
+    """[side, size]: weight of each of `size` positions in each window."""
+    position, i = np.arange(size)[None], np.arange(side)[:, None]
+    inside = (position >= i * size // side) & (position < -(-(i + 1) * size // side))
     return inside / inside.sum(axis=1, keepdims=True)
 
 
 class _Vgg(Backbone):
-    """Images [n, h, w, 3] of any size from 32 pixels on; maps are averaged to 7x7, which they are at 224 pixels.
+    """VGG for images [n, h, w, 3] of any size from 32 pixels.
 
-    dropout: after both fully connected layers in training; Keras' network has none.
+    Maps are averaged to 7x7, the size that they have for images of 224 pixels.
+
+    Attributes:
+        dropout: rate after both fully connected layers in training; Keras' network has none.
+        DEPTHS: number of convolutions in each of the five blocks.
+        BATCH_NORM: whether batch normalisation follows every convolution.
     """
 
     STAGES: ClassVar[tuple[str, ...]] = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
@@ -81,43 +88,43 @@ class _Vgg(Backbone):
     dropout: float = 0.5
 
     def make_trunk(self) -> nn.Module:
-        """The trunk."""
+        """See `Backbone`."""
         return _Trunk(self.DEPTHS, self.BATCH_NORM, self.dropout)
 
     @nn.nowrap
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
-        """Every array; conv1_2/kernel is features.2.weight in PyTorch's files, block1_conv2/kernel in Keras'."""
+        """See `Backbone`. conv1_2/kernel is features.2.weight in PyTorch's files and block1_conv2/kernel in Keras'."""
         self.check_convention(convention)
-        places = _places(self.DEPTHS, self.BATCH_NORM)
+        indices = _torchvision_indices(self.DEPTHS, self.BATCH_NORM)
         for path in self.array_paths():
-            yield _in_torchvision(path, places) if convention == "torchvision" else _in_keras(path)
+            yield _torchvision_array(path, indices) if convention == "torchvision" else _keras_array(path)
 
 
-def _places(depths: tuple[int, ...], batch_norm: bool) -> dict[str, int]:
-    """Of every layer in torchvision's list of them."""
+def _torchvision_indices(depths: tuple[int, ...], batch_norm: bool) -> dict[str, int]:
+    """Index of every layer in torchvision's list of layers."""
     layers = []
     for block, depth in enumerate(depths):
         for name in (f"conv{block + 1}_{i + 1}" for i in range(depth)):
             layers += [name, f"{name}_bn", "relu"] if batch_norm else [name, "relu"]
         layers.append("pool")
-    return {name: place for place, name in enumerate(layers)}
+    return {name: index for index, name in enumerate(layers)}
 
 
-def _in_torchvision(path: tuple[str, ...], places: dict[str, int]) -> PublishedArray:
+def _torchvision_array(path: tuple[str, ...], indices: dict[str, int]) -> PublishedArray:
     module = "".join(path[2:-1])
-    one = torch_array(path, TORCHVISION.get(module) or f"features.{places[module]}")
-    return one._replace(convert=_rows_first) if path[2:] == ("fc6", "kernel") else one
+    array = torch_array(path, TORCHVISION_NAMES.get(module) or f"features.{indices[module]}")
+    return array._replace(convert=_rows_first) if path[2:] == ("fc6", "kernel") else array
 
 
 def _rows_first(weight: np.ndarray) -> np.ndarray:
-    """PyTorch flattens maps channel by channel, we (and Keras) row by row: [4096, c h w] -> [h w c, 4096]."""
-    maps = weight.reshape(len(weight), WIDTHS[-1], PLACES, PLACES)
+    """[4096, c h w] -> [h w c, 4096]: PyTorch flattens maps channel by channel, this network and Keras row by row."""
+    maps = weight.reshape(len(weight), WIDTHS[-1], POOLED_SIDE, POOLED_SIDE)
     return maps.transpose(2, 3, 1, 0).reshape(-1, len(weight))
 
 
-def _in_keras(path: tuple[str, ...]) -> PublishedArray:
+def _keras_array(path: tuple[str, ...]) -> PublishedArray:
     module = "".join(path[2:-1])
-    return PublishedArray(path, f"{KERAS.get(module) or f'block{module[4]}_conv{module[6]}'}/{path[-1]}")
+    return PublishedArray(path, f"{KERAS_NAMES.get(module) or f'block{module[4]}_conv{module[6]}'}/{path[-1]}")
 
 
 @register

@@ -20,16 +20,22 @@ from da_bench.models.weight_names import (
     torch_linear,
 )
 
-SMALL = 71  # pixels, as Keras has it
+MIN_SIDE = 71  # pixels, as in Keras
 
-# widths of the separable convolutions, by block as Keras counts them
+# widths of the separable convolutions by block, in Keras' count
 BLOCKS = {2: (128, 128), 3: (256, 256), 4: (728, 728), **dict.fromkeys(range(5, 13), (728,) * 3), 13: (728, 1024)}
 LAST = 14, (1536, 2048)
-HALVED = (2, 3, 4, 13)  # these halve the maps and have a convolution in their shortcut
+DOWNSAMPLING = (2, 3, 4, 13)  # blocks that halve the maps and have a convolution in their shortcut
 
 
 class Details(NamedTuple):
-    """Of batch normalisation, the momentum in flax' sense; of the pooling at the end of a block, the border."""
+    """Differences between the published networks.
+
+    Attributes:
+        epsilon: of batch normalisation.
+        momentum: of batch normalisation, in flax' sense: the fraction that is kept in a step.
+        border: padding of the pooling at the end of a block.
+    """
 
     epsilon: float
     momentum: float
@@ -44,12 +50,14 @@ LIBRARIES.add("timm", Details(1e-5, 0.9, ((1, 1), (1, 1))))
 
 @register
 class Xception(Backbone):
-    """Xception (Chollet, CVPR 2017): 2048 features of images of 299x299 pixels, 71x71 at least.
+    """Xception for images of 299x299 pixels, at least 71x71; 2048 features.
 
-    library: whose network it is where Keras' and timm's ("legacy_xception") differ, in epsilon and momentum of batch
-    normalisation and the border of pooling. A file of the one is no file of the other. dropout: of the features in
-    training, by default none as in both; the paper trained with 0.5.
-    References: arXiv:1610.02357, Figure 5.
+    Attributes:
+        library: whose network it is; files of one library cannot be used for the other. "keras" and "timm" (its
+            "legacy_xception") differ in epsilon and momentum of batch normalisation and in the border of pooling.
+        dropout: rate of the features in training. Default as in both libraries; the paper trained with 0.5.
+
+    References: Chollet, CVPR 2017. arXiv:1610.02357, Figure 5.
     """
 
     SIDE: ClassVar[int] = 299
@@ -66,60 +74,60 @@ class Xception(Backbone):
 
     @nn.nowrap
     def published_arrays(self, convention: str) -> Iterator[PublishedArray]:
-        """See `Backbone`; Keras numbers the layers of shortcuts in the order in which it makes them.
+        """See `Backbone`. Keras numbers the layers of shortcuts in the order in which it creates them.
 
         Raises:
-            UserError: the convention is that of the other library.
+            UserError: the convention is the other library's.
         """
         self.check_library(convention)
-        return _of_keras() if convention == "keras" else _of_timm()
+        return _keras_arrays() if convention == "keras" else _timm_arrays()
 
 
-def _of_keras() -> Iterator[PublishedArray]:
+def _keras_arrays() -> Iterator[PublishedArray]:
     for i in (1, 2):
         yield PublishedArray(("params", "trunk", "block01", f"conv{i}", "kernel"), f"block1_conv{i}/kernel")
         yield from keras_batch_norm(("trunk", "block01", f"conv{i}_bn"), f"block1_conv{i}_bn")
     for block, widths in (*BLOCKS.items(), LAST):
         for i in range(1, len(widths) + 1):
-            ours, name = ("trunk", f"block{block:02}", f"sepconv{i}"), f"block{block}_sepconv{i}"
+            layer, name = ("trunk", f"block{block:02}", f"sepconv{i}"), f"block{block}_sepconv{i}"
             yield PublishedArray(
-                ("params", *ours, "depthwise", "kernel"), f"{name}/depthwise_kernel", keras_depthwise_layout
+                ("params", *layer, "depthwise", "kernel"), f"{name}/depthwise_kernel", keras_depthwise_layout
             )
-            yield PublishedArray(("params", *ours, "pointwise", "kernel"), f"{name}/pointwise_kernel")
-            yield from keras_batch_norm((*ours[:-1], f"sepconv{i}_bn"), f"{name}_bn")
-    for i, block in enumerate(HALVED):
-        ours = "trunk", f"block{block:02}", "shortcut"
-        yield PublishedArray(("params", *ours, "kernel"), f"{keras_layer_name('conv2d', i)}/kernel")
-        yield from keras_batch_norm((*ours[:-1], "shortcut_bn"), keras_layer_name("batch_normalization", i))
+            yield PublishedArray(("params", *layer, "pointwise", "kernel"), f"{name}/pointwise_kernel")
+            yield from keras_batch_norm((*layer[:-1], f"sepconv{i}_bn"), f"{name}_bn")
+    for i, block in enumerate(DOWNSAMPLING):
+        layer = "trunk", f"block{block:02}", "shortcut"
+        yield PublishedArray(("params", *layer, "kernel"), f"{keras_layer_name('conv2d', i)}/kernel")
+        yield from keras_batch_norm((*layer[:-1], "shortcut_bn"), keras_layer_name("batch_normalization", i))
     yield from keras_linear(("head",), "predictions")
 
 
-def _of_timm() -> Iterator[PublishedArray]:
-    """There blocks count from the first with a shortcut, and layers within them by place, ReLU and all."""
+def _timm_arrays() -> Iterator[PublishedArray]:
+    """timm counts blocks from the first with a shortcut, and layers within a block by position, including ReLU."""
     for i in (1, 2):
         yield from torch_convolution(("trunk", "block01", f"conv{i}"), f"conv{i}")
         yield from torch_batch_norm(("trunk", "block01", f"conv{i}_bn"), f"bn{i}")
     for block, widths in BLOCKS.items():
-        first = 0 if block == 2 else 1  # the first block begins without ReLU
+        first = 0 if block == 2 else 1  # block 2 does not begin with ReLU
         for i in range(len(widths)):
-            yield from _separable(block, i + 1, *(f"block{block - 1}.rep.{first + 3 * i + j}" for j in (0, 1)))
+            yield from _timm_separable(block, i + 1, *(f"block{block - 1}.rep.{first + 3 * i + j}" for j in (0, 1)))
     for i in (1, 2):
-        yield from _separable(LAST[0], i, f"conv{i + 2}", f"bn{i + 2}")
-    for block in HALVED:
+        yield from _timm_separable(LAST[0], i, f"conv{i + 2}", f"bn{i + 2}")
+    for block in DOWNSAMPLING:
         yield from torch_convolution(("trunk", f"block{block:02}", "shortcut"), f"block{block - 1}.skip")
         yield from torch_batch_norm(("trunk", f"block{block:02}", "shortcut_bn"), f"block{block - 1}.skipbn")
     yield from torch_linear(("head",), "fc")
 
 
-def _separable(block: int, place: int, convolution: str, norm: str) -> Iterator[PublishedArray]:
-    ours = "trunk", f"block{block:02}", f"sepconv{place}"
-    yield from torch_convolution((*ours, "depthwise"), f"{convolution}.conv1")
-    yield from torch_convolution((*ours, "pointwise"), f"{convolution}.pointwise")
-    yield from torch_batch_norm((*ours[:-1], f"sepconv{place}_bn"), norm)
+def _timm_separable(block: int, index: int, convolution: str, norm: str) -> Iterator[PublishedArray]:
+    layer = "trunk", f"block{block:02}", f"sepconv{index}"
+    yield from torch_convolution((*layer, "depthwise"), f"{convolution}.conv1")
+    yield from torch_convolution((*layer, "pointwise"), f"{convolution}.pointwise")
+    yield from torch_batch_norm((*layer[:-1], f"sepconv{index}_bn"), norm)
 
 
 class Trunk(nn.Module):
-    """[n, h, w, 3] -> [n, 2048]: entry, middle and exit flow, the mean over all places."""
+    """[n, h, w, 3] -> [n, 2048]: entry, middle and exit flow, mean over all positions."""
 
     details: Details
     dropout: float
@@ -129,20 +137,20 @@ class Trunk(nn.Module):
         """[n, h, w, 3] -> [n, 2048].
 
         Raises:
-            ValueError: the inputs are no images, or smaller than 71x71.
+            ValueError: the inputs are not images of at least 71x71 pixels.
         """
-        if inputs.ndim != 4 or min(inputs.shape[1:3]) < SMALL:
-            raise ValueError(f"it takes images [n, h, w, c] of {SMALL}x{SMALL} pixels at least")
+        if inputs.ndim != 4 or min(inputs.shape[1:3]) < MIN_SIDE:
+            raise ValueError(f"xception takes images [n, h, w, c] of {MIN_SIDE}x{MIN_SIDE} pixels at least")
         maps = Entry(self.details, name="block01")(inputs, train)
         for block, widths in BLOCKS.items():
-            module = Residual(widths, block in HALVED, block > 2, self.details, name=f"block{block:02}")
+            module = Residual(widths, block in DOWNSAMPLING, block > 2, self.details, name=f"block{block:02}")
             maps = module(maps, train)
         maps = Exit(LAST[1], self.details, name=f"block{LAST[0]}")(maps, train)
         return nn.Dropout(self.dropout)(maps.mean(axis=(1, 2)), deterministic=not train)
 
 
 class Entry(nn.Module):
-    """Two plain convolutions, without padding."""
+    """Entry of the network: two plain convolutions without padding."""
 
     details: Details
 
@@ -156,10 +164,17 @@ class Entry(nn.Module):
 
 
 class Residual(nn.Module):
-    """Separable convolutions with ReLU before each, or each but the first, and a shortcut around them."""
+    """Block of separable convolutions, ReLU before each, and a shortcut around them.
+
+    Attributes:
+        widths: output channels of the convolutions.
+        downsample: whether maps are halved at the end.
+        begins_with_relu: whether there is ReLU before the first convolution too.
+        details: differences between the published networks.
+    """
 
     widths: tuple[int, ...]
-    halved: bool
+    downsample: bool
     begins_with_relu: bool
     details: Details
 
@@ -171,7 +186,7 @@ class Residual(nn.Module):
             maps = nn.relu(maps) if i > 1 or self.begins_with_relu else maps
             maps = Separable(width, name=f"sepconv{i}")(maps)
             maps = norm(self.details, train, f"sepconv{i}_bn")(maps)
-        if not self.halved:
+        if not self.downsample:
             return maps + shortcut
         shortcut = nn.Conv(self.widths[-1], (1, 1), 2, "VALID", use_bias=False, name="shortcut")(shortcut)
         pooled = nn.max_pool(maps, (3, 3), (2, 2), self.details.border)
@@ -179,7 +194,7 @@ class Residual(nn.Module):
 
 
 class Exit(nn.Module):
-    """Separable convolutions with ReLU after each, and no shortcut."""
+    """Exit of the network: separable convolutions with ReLU after each, without shortcut."""
 
     widths: tuple[int, ...]
     details: Details
@@ -194,18 +209,20 @@ class Exit(nn.Module):
 
 
 class Separable(nn.Module):
-    """A 3x3 convolution of each channel by itself, then a 1x1 of all; no bias."""
+    """Separable convolution: 3x3 of each channel by itself, then 1x1 of all channels; no bias."""
 
     width: int
 
     @nn.compact
     def __call__(self, maps: Array) -> Array:
         """[n, h, w, c] -> [n, h, w, width]."""
-        channels, border = maps.shape[-1], ((1, 1), (1, 1))
-        each = nn.Conv(channels, (3, 3), 1, border, feature_group_count=channels, use_bias=False, name="depthwise")
-        return nn.Conv(self.width, (1, 1), use_bias=False, name="pointwise")(each(maps))
+        channels, padding = maps.shape[-1], ((1, 1), (1, 1))
+        depthwise = nn.Conv(
+            channels, (3, 3), 1, padding, feature_group_count=channels, use_bias=False, name="depthwise"
+        )
+        return nn.Conv(self.width, (1, 1), use_bias=False, name="pointwise")(depthwise(maps))
 
 
 def norm(details: Details, train: bool, name: str) -> nn.BatchNorm:
-    """Batch normalisation, within a module."""
+    """Batch normalisation, to be called within a module."""
     return nn.BatchNorm(not train, momentum=details.momentum, epsilon=details.epsilon, name=name)

@@ -9,7 +9,7 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.models import MODELS, forward, initialise, resnet
-from da_bench.models.vgg import averaged
+from da_bench.models.vgg import adaptive_mean_pool
 from da_bench.models.weight_names import torch_layout
 
 # parameters with 1000 classes, as torchvision's documentation of each network's weights has them
@@ -137,15 +137,15 @@ def test_torch_holds_outputs_first():
 def test_a_convention_that_is_not_known_is_refused():
     with pytest.raises(UserError, match=r"Resnet18.*torchvision and timm.*'keras'"):
         list(MODELS["resnet18"]().published_arrays("keras"))
-    with pytest.raises(UserError, match="takes bottleneck = None"):
+    with pytest.raises(UserError, match="bottleneck = None"):
         shapes(MODELS["squeezenet"](pooled=False).clone(classes=3))
 
 
 def test_windows_cover_all_places_and_overlap_where_they_must():
     maps = jnp.arange(3.0).reshape(1, 3, 1, 1) * jnp.ones((1, 3, 4, 1))
-    found = averaged(maps, 2)  # rows 0 and 1, then 1 and 2
+    found = adaptive_mean_pool(maps, 2)  # rows 0 and 1, then 1 and 2
     np.testing.assert_allclose(found[0, :, :, 0], [[0.5, 0.5], [1.5, 1.5]])
-    np.testing.assert_allclose(averaged(jnp.ones((1, 2, 2, 1)), 7), np.ones((1, 7, 7, 1)), rtol=1e-6)
+    np.testing.assert_allclose(adaptive_mean_pool(jnp.ones((1, 2, 2, 1)), 7), np.ones((1, 7, 7, 1)), rtol=1e-6)
 
 
 def test_the_published_classifier_of_squeezenet_is_a_convolution_then_relu_then_the_mean(rng):

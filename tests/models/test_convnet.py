@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from da_bench.models import MODELS
-from da_bench.models.convnet import cut
+from da_bench.models.convnet import cut_patches
 from tests.helpers.tiny import forward, initialise
 
 MODEL = MODELS["convnet"](channels=(4, 5, 6, 7), width=8).clone(classes=3)
@@ -38,7 +38,7 @@ def test_patches_are_a_strided_convolution(rng):
     strided = nn.Conv(5, (4, 4), strides=4, padding="VALID", use_bias=False).apply(
         {"params": {"kernel": kernel}}, inputs
     )
-    np.testing.assert_allclose(cut(inputs) @ kernel.reshape(48, 5), strided, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(cut_patches(inputs) @ kernel.reshape(48, 5), strided, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 8, 3), (2, 20)])

@@ -41,7 +41,7 @@ def test_the_centre_less_its_mean_is_what_ganin_s_network_sees():
     params, stats = initialise(plain, jax.random.key(0), whole[:, 2:30, 2:30])
     expected, _ = forward(plain, params, stats, whole[:, 2:30, 2:30] - np.float32(0.3))
     np.testing.assert_array_equal(forward(seen, params, stats, whole)[0].logits, expected.logits)
-    with pytest.raises(ValueError, match="pixels = 28 is more than the 27x32 of the inputs"):
+    with pytest.raises(ValueError, match=r"pixels = 28.*27x32"):
         initialise(seen, jax.random.key(0), whole[:, :27])
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from da_bench.models.vit import RECIPES, Block, Embedding, Recipe, bicubic, cubic, resized
+from da_bench.models.vit import Block, Embedding, bicubic, cubic, resize_positions
+from da_bench.models.vit_weights import RECIPES, Recipe
 
 PLAIN = Recipe(())
 
@@ -31,7 +32,7 @@ def test_a_line_stays_a_line_between_the_ends():
 def test_positions_at_another_size_as_pillow_has_images(wanted, rng):
     """Pillow's bicubic is what timm's antialiased one is; it works in float32 on an image of one channel."""
     positions = rng.normal(size=(1 + 14 * 14, 3)).astype(np.float32)
-    found = resized(positions, wanted, PLAIN)
+    found = resize_positions(positions, wanted, PLAIN)
     square = positions[1:].reshape(14, 14, 3)
     for channel in range(3):
         image = Image.fromarray(np.ascontiguousarray(square[:, :, channel])).resize(
@@ -60,7 +61,7 @@ def test_tokens_of_an_image(name, rng):
     if name == "supervised":  # the patch in the second row and third column, by hand
         kernel, bias = params["patches"]["kernel"].reshape(48, 6), params["patches"]["bias"]
         patch = np.asarray(images)[1, 4:, 8:].reshape(48)
-        place = resized(params["positions"], (2, 3), recipe)[6]
+        place = resize_positions(params["positions"], (2, 3), recipe)[6]
         np.testing.assert_allclose(tokens[1, 6], patch @ kernel + bias + place, atol=1e-5)
         np.testing.assert_allclose(tokens[0, 0], params["token"] + params["positions"][0], atol=1e-6)
 

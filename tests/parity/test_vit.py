@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from da_bench.models import VitB16, VitS16
-from da_bench.models.vit import RECIPES, resized
+from da_bench.models.vit import resize_positions
+from da_bench.models.vit_weights import RECIPES
 from da_bench.pretrained import safetensors_file
 from tests.helpers import twins
 
@@ -200,7 +201,7 @@ def test_positions_at_another_size(wanted, recipe):
     else:  # as its code asks for it
         size = {"scale_factor": tuple((side + 0.1) / 37 for side in wanted)}
     expected = torch.nn.functional.interpolate(square, mode="bicubic", **size)[0].permute(1, 2, 0).reshape(-1, 5)
-    found = resized(positions, wanted, RECIPES[recipe])
+    found = resize_positions(positions, wanted, RECIPES[recipe])
     if recipe == "dinov2" and wanted == (37, 37):
         expected = positions[1:]  # its code leaves them alone
     np.testing.assert_allclose(found[1:], expected, atol=2e-5)
