@@ -65,7 +65,7 @@ def features(results: Path, run_id: str, data_root: Path | None = None, embeddin
     folder. Of a run of source only there is the one map.
 
     Raises:
-        UserError: the embedding's package is not installed; no such run, a shallow method, which has no features, or
+        UserError: the embedding's package is not installed; no such run, a classical method, which has no features, or
             data that are not those of the record.
     """
     require_package(embedding)
@@ -82,7 +82,7 @@ def boundaries(results: Path, run_id: str, data_root: Path | None = None) -> "Fi
     Both runs are made again, as by `features`.
 
     Raises:
-        UserError: inputs that are no points of a plane; no such run, a shallow method, or data that are not those of
+        UserError: inputs that are no points of a plane; no such run, a classical method, or data that are not those of
             the record.
     """
     record = find_record(results, run_id)
@@ -159,7 +159,7 @@ def _before_and_after(record: Record) -> dict[str, Experiment]:
     """The run of a record, and before it, if that is another one, that of source only with the same seed."""
     after = from_config(record.config)
     if not isinstance(after.method, Method):
-        raise UserError(f"run {record.id} is of {after.method.name}, a shallow method, which has no features to draw")
+        raise UserError(f"run {record.id} is of {after.method.name}, a classical method, which has no features to draw")
     before, named = dataclasses.replace(after, method=SourceOnly()), {f"after: {after.method.name}": after}
     return named if before.id == after.id else {"before: source only": before, **named}
 

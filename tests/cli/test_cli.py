@@ -132,7 +132,7 @@ def test_every_verb_explains_itself(verb, capsys):
         (["search", "dann", "--task", "moons/35", "--trials", "0"], "trials = 0: at least 1 is needed"),
         (["search", "dann", "--task", "moons/35", "--seeds", "0"], "seeds = 0"),
         (["search", "dann", "--task", "moons/35", "--rule", "imm"], "unknown rule 'imm'; did you mean 'im'?"),
-        (["search", "logistic_regression", "--task", "moons/35"], "'logistic_regression' is a shallow method"),
+        (["search", "logistic_regression", "--task", "moons/35"], "'logistic_regression' is a classical method"),
         (["search", "dann", "--task", "moons/35", "--learning-rates", "0.1", "0.01"], "the lower one first"),
         (["search", "dann", "--task", "moons/35", "--learning-rates", "0.1", "1.0"], "training.learning_rate = 0.01"),
         (["search", "dann", "--task", "moons/35", "--sampler", "tpe"], "--sampler tpe needs --storage FILE"),

@@ -43,24 +43,24 @@ def test_wrong_values_are_refused_in_one_message(build, says):
     assert "\n" not in str(caught.value)
 
 
-def test_settings_are_frozen():
+def test_config_dataclasses_are_frozen():
     with pytest.raises(AttributeError):
         Dann().weight = 2.0
 
 
-def test_float_fields_are_leaves_and_the_rest_is_structure():
+def test_float_fields_are_leaves_and_other_fields_are_structure():
     assert jax.tree.leaves(Dann(weight=0.25)) == [0.25]
     assert float_fields(Dann) == ["weight"]
     assert jax.tree.structure(Dann(weight=1.0)) == jax.tree.structure(Dann(weight=2.0))
     assert jax.tree.structure(Dann(widths=(3,))) != jax.tree.structure(Dann(widths=(4,)))
 
 
-def test_a_stack_of_settings_maps_like_an_array():
+def test_a_stack_of_methods_can_be_vmapped():
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(Dann(weight=w) for w in (1.0, 2.0, 3.0)))
     assert jax.vmap(lambda method: 2 * method.weight)(stacked).tolist() == [2.0, 4.0, 6.0]
 
 
-def test_an_integer_for_a_float_is_the_same_setting():
+def test_an_integer_for_a_float_field_is_equal():
     assert Dann(weight=1) == Dann(weight=1.0)
     assert as_dict(Dann(weight=1)) == as_dict(Dann(weight=1.0))
     assert isinstance(as_dict(Dann(weight=1))["weight"], float)
@@ -115,12 +115,12 @@ def test_a_later_field_is_checked_and_a_leaf_like_any_other():
     assert float_fields(Child) == ["rate", "decay"]
 
 
-def test_the_nearest_name_is_offered_or_all_of_them():
+def test_the_nearest_name_or_all_names_are_offered():
     assert did_you_mean("dan", ["dann", "coral"]) == "; did you mean 'dann'?"
     assert did_you_mean("xyz", ["dann", "coral"]) == "; there are: coral, dann"
 
 
-def test_a_registry_refuses_unknown_names_and_twins():
+def test_a_registry_refuses_unknown_and_duplicate_names():
     things = Registry("thing")
     things.add("one", 1)
     things.add("one", 1)  # the same again, as a module imported twice would
@@ -131,7 +131,7 @@ def test_a_registry_refuses_unknown_names_and_twins():
     assert list(things) == ["one"]
 
 
-def test_a_check_of_its_own_speaks_for_itself():
+def test_the_message_of_a_class_s_own_check_is_kept():
     @config_dataclass
     class Pair:
         low: float = 0.0

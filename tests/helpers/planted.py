@@ -1,4 +1,4 @@
-"""Methods that are wrong, each in one way that a published suite or a first draft had, and the check that says so."""
+"""Methods with one fault each, as found in published suites or first drafts, and the check that catches each."""
 
 import functools
 from pathlib import Path
@@ -21,7 +21,7 @@ PLANTED = {}
 
 
 def caught_by(check):
-    """Make a class a method that is not in the registry, and note the check that must fail for it."""
+    """Make the class a method outside the registry, and record the check that must fail for it."""
 
     def plant(cls):
         cls.name = snake_case(cls.__name__)
@@ -33,7 +33,7 @@ def caught_by(check):
 
 
 class Moments(Penalty):
-    """A sound base for what follows: the squared distance of the means."""
+    """A correct base class: the squared distance of the means."""
 
     def gap(self, source, target):
         return jnp.sum((source.mean(axis=0) - target.mean(axis=0)) ** 2)
@@ -43,7 +43,7 @@ class Moments(Penalty):
 
 
 class Adversarial(Penalty):
-    """A sound base: a small domain classifier."""
+    """A correct base class: a small domain classifier."""
 
     rate = 10.0
 
@@ -90,14 +90,14 @@ class SoftmaxOfOne(Adversarial):
 
 @caught_by("moves_every_parameter")
 class FrozenDiscriminator(Adversarial):
-    """Its own parameters are cut off from the loss."""
+    """The gradient of its own parameters is stopped."""
 
     def loss(self, ctx):
         return super().loss(ctx._replace(params=jax.lax.stop_gradient(ctx.params)))
 
 
 class OwnStep(Method):
-    """A sound base: source cross-entropy by a step of its own."""
+    """A correct base class: source cross-entropy in a step of its own."""
 
     def objective(self, trainer, state, batch, params, key):
         output, stats = trainer.forward(params["model"], state.stats, batch.source, key)
@@ -112,7 +112,7 @@ class OwnStep(Method):
 
 @caught_by("weight_zero_is_source_only")
 class NoTaskGradient(Penalty):
-    """The encoder learns from the alignment alone, never from the task (adapt's DeepCORAL)."""
+    """The encoder is trained by the alignment alone, not by the task (adapt's DeepCORAL)."""
 
     weight: NonNegative = 1.0
 
@@ -135,7 +135,7 @@ class NoTaskGradient(Penalty):
 
 @caught_by("weight_zero_is_source_only")
 class WeightOnTheTask(Penalty):
-    """The weight multiplies the task's loss too."""
+    """The weight also multiplies the loss of the task."""
 
     weight: NonNegative = 1.0
 
@@ -149,7 +149,7 @@ LEAKED = []
 
 @caught_by("target_labels_cannot_reach_it")
 class LeakThroughAGlobal(OwnStep):
-    """It keeps the target's labels when it is asked whether it can run, and trains on their frequencies."""
+    """`skip` stores the target labels in a global, and the step trains on them."""
 
     def skip(self, task):
         LEAKED[:] = [np.asarray(task.target.train.labels)]
@@ -163,7 +163,7 @@ class LeakThroughAGlobal(OwnStep):
 
 @caught_by("target_labels_cannot_reach_it")
 class LeakThroughItsMemory(OwnStep):
-    """It keeps the labels in its memory, whose values no trace of a step holds."""
+    """The memory holds the labels; a trace of a step does not show its values."""
 
     def skip(self, task):
         LEAKED[:] = [np.asarray(task.target.train.labels)]
@@ -175,7 +175,7 @@ class LeakThroughItsMemory(OwnStep):
 
 @caught_by("same_seed_same_bits")
 class NumpyRandomness(Moments):
-    """Draws by numpy, once a trace: the same numbers in all steps, others in another process."""
+    """numpy draws once per trace: the same numbers in all steps, others in another process."""
 
     def loss(self, ctx):
         noise = np.random.default_rng().normal(size=ctx.source.features.shape).astype(ctx.source.features.dtype)
@@ -246,7 +246,7 @@ class OneRowHasNoSpread(Penalty):
 
 @caught_by("takes_any_batch")
 class EveryClassIsThere(Penalty):
-    """Class means as sums over counts, which may be 0."""
+    """Class means as sums divided by counts, which can be 0."""
 
     def loss(self, ctx):
         members = jax.nn.one_hot(ctx.labels, ctx.source.logits.shape[1])
@@ -286,7 +286,7 @@ class WritesIntoTheBatch(OwnStep):
 
 @caught_by("takes_a_step")
 class MemoryThatGrows(Moments):
-    """Appends to its memory: another shape in every step."""
+    """The memory grows, so its shape changes in every step."""
 
     def init(self, key, spec):
         return MethodState(memory={"bank": jnp.zeros((1, 2))})
@@ -298,7 +298,7 @@ class MemoryThatGrows(Moments):
 
 @caught_by("takes_a_step")
 class ForgetsToCount(OwnStep):
-    """The state's step stays 0, so that every step draws the same."""
+    """The step counter stays 0, so every step draws the same numbers."""
 
     def step(self, trainer, state, batch):
         after, metrics = super().step(trainer, state, batch)
@@ -307,7 +307,7 @@ class ForgetsToCount(OwnStep):
 
 @caught_by("takes_a_step")
 class VectorMetric(OwnStep):
-    """A metric a row."""
+    """A metric with a value per row."""
 
     def step(self, trainer, state, batch):
         after, _ = super().step(trainer, state, batch)
@@ -316,7 +316,7 @@ class VectorMetric(OwnStep):
 
 @caught_by("lowers_what_it_says")
 class MaximisesEntropy(Penalty):
-    """The sign of the entropy is lost."""
+    """The sign of the entropy is wrong."""
 
     def loss(self, ctx):
         return jnp.sum(nn.softmax(ctx.target.logits) * nn.log_softmax(ctx.target.logits), axis=1).mean()
@@ -327,7 +327,7 @@ class MaximisesEntropy(Penalty):
 
 @caught_by("gains_on_moved_domains")
 class DoesNothing(Penalty):
-    """Aligns the labels of the source with themselves."""
+    """The term has almost no effect."""
 
     def loss(self, ctx):
         return 1e-6 * jnp.sum(ctx.target.features.mean(axis=0) ** 2)
@@ -335,7 +335,7 @@ class DoesNothing(Penalty):
 
 @caught_by("does_no_harm_on_equal_domains")
 class PullsApart(Penalty):
-    """Makes the target uncertain of everything, and so the classes of equal domains too."""
+    """Makes all target predictions uncertain, also where both domains are equal."""
 
     def loss(self, ctx):
         return 100.0 * (ctx.target.logits**2).mean()
@@ -351,7 +351,7 @@ half_gradient.defvjp(lambda x: (jnp.sum(x**2), x), lambda x, g: (g * x,))
 
 @caught_by("gradient_is_that_of_finite_differences")
 class HalfTheGradient(Penalty):
-    """A rule for the gradient by hand that forgot a factor 2."""
+    """A hand-written gradient that lacks a factor 2."""
 
     def loss(self, ctx):
         return half_gradient(ctx.source.features.mean(axis=0) - ctx.target.features.mean(axis=0))
@@ -367,14 +367,14 @@ class TermOfEveryRow(Penalty):
 
 @caught_by("refuses_bad_fields")
 class AnyWeight(Moments):
-    """A negative weight trains the other way."""
+    """A negative weight is accepted and inverts the term."""
 
     weight: float = 1.0
 
 
 @caught_by("documents_its_paper_and_fields")
 class Undocumented(Moments):
-    """Nobody knows what it is."""
+    """The docstring explains no field and names no paper."""
 
     strength: NonNegative = 1.0
 
@@ -386,7 +386,7 @@ class NotRegistered(Moments):
 
 @caught_by("compiles_once_and_stays_on_the_device")
 class CompilesAnew(Moments):
-    """A number that is no array leaf: every value of it is another program."""
+    """A float that is no array leaf, so each of its values is compiled again."""
 
     weight: float | None = 1.0
 
@@ -396,7 +396,7 @@ class CompilesAnew(Moments):
 
 @caught_by("seeds_and_devices_do_not_change_a_run")
 class StatisticsOfOneShard(Moments):
-    """The mean of what each device finds on its own rows, as without a reduction between them."""
+    """The mean of the values that each device computes on its own rows, without a reduction between devices."""
 
     def gap(self, source, target):
         shards = jax.sharding.get_abstract_mesh().shape.get("data", 1)
@@ -406,7 +406,7 @@ class StatisticsOfOneShard(Moments):
 
 @caught_by("predictions_belong_to_their_rows")
 class DeploysSomethingElse(Moments):
-    """What predicts is not a function of the state."""
+    """The inference variables are not a function of the state."""
 
     def inference_variables(self, state):
         noise = np.random.default_rng().normal()
@@ -415,7 +415,7 @@ class DeploysSomethingElse(Moments):
 
 @caught_by("learns_the_source")
 class DeploysTheStart(OwnStep):
-    """Predicts with the parameters that it started from."""
+    """Predicts with the initial parameters."""
 
     def init(self, key, spec):
         return MethodState(memory=spec.network_params)

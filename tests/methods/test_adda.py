@@ -1,4 +1,4 @@
-"""ADDA: its two losses and their gradients by hand, and what moves in which phase."""
+"""ADDA: its two losses and their gradients by hand, and what is updated in which phase."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from da_bench.training import step as train
 from tests.helpers import tiny
 
 
-def begun(rng, method, steps=4):
+def initial_run(rng, method, steps=4):
     settings = train.Training(steps=steps, evaluations=1, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
     trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), steps)
@@ -23,7 +23,7 @@ def same(tree, other):
 
 
 def test_losses_and_gradients_equal_the_papers(rng, x64):
-    """Labels 1 for the source and 0 for the target; the encoder's are inverted, and its gradient is not reversed."""
+    """Labels are 1 (source) and 0 (target), inverted in the encoder's loss; no gradient is reversed."""
     source, target, w, b = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal()
     params = {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([b])}}
     method = Adda(weight=0.7, widths=())
@@ -44,9 +44,9 @@ def test_losses_and_gradients_equal_the_papers(rng, x64):
     np.testing.assert_allclose(of_params["Dense_0"]["kernel"][:, 0], own, rtol=1e-10)
 
 
-def test_first_the_source_alone_then_the_target_encoder(rng, x64):
+def test_the_second_phase_updates_the_target_encoder_and_the_domain_classifier(rng, x64):
     method = Adda(pretrain=0.5, widths=(4,))
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     plain = train.init(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
     for _ in range(2):
         before = state
@@ -66,7 +66,7 @@ def test_first_the_source_alone_then_the_target_encoder(rng, x64):
 
 def test_a_whole_run_of_the_first_phase_is_source_only(rng):
     method = Adda(pretrain=1.0, widths=(4,))
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     plain = train.init(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
     for _ in range(4):
         state, _ = tiny.step(method, trainer, state, batch)

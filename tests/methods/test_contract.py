@@ -1,4 +1,4 @@
-"""What only a whole study shows of every method; the rest is in tests/conformance."""
+"""Properties of every method that need a whole study; tests/testing has the conformance checks."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ load_plugins()
 
 
 def permuted_target(task):
-    """The same task with every target label wrong or moved, in every split."""
+    """The task with every target label wrong, in every split."""
 
     def shuffled(domain):
         return domain._replace(labels=(domain.labels + 1) % len(task.classes))
@@ -35,7 +35,7 @@ def predictions(method, task, **bound):
 
 
 @pytest.mark.parametrize("name", tiny.one_of_each_kind(METHODS))
-def test_target_labels_leave_every_prediction_bit_identical(name):
+def test_predictions_do_not_depend_on_target_labels(name):
     task = tiny.task()
     honest, blind = predictions(METHODS[name](), task), predictions(METHODS[name](), permuted_target(task))
     assert honest.logits.keys() == blind.logits.keys()
@@ -44,7 +44,7 @@ def test_target_labels_leave_every_prediction_bit_identical(name):
 
 
 def test_the_leak_test_can_fail():
-    """Trained on target labels, as the upper bound is, predictions do change when they are permuted."""
+    """Predictions of a run trained on target labels, the upper bound, do change with the labels."""
     task = tiny.task()
     honest, other = (
         predictions(METHODS["source_only"](), one, labels_from="target") for one in (task, permuted_target(task))
@@ -55,13 +55,13 @@ def test_the_leak_test_can_fail():
 @pytest.mark.parametrize(
     ("name", "field"), [(name, field) for name, cls in METHODS.items() for field in float_fields(cls)]
 )
-def test_no_hyper_parameter_of_ours_may_be_negative(name, field):
+def test_negative_hyper_parameters_are_refused(name, field):
     with pytest.raises(UserError, match=rf"{METHODS[name].__name__}\.{field}"):
         METHODS[name](**{field: -1.0})
 
 
 @pytest.mark.parametrize("name", [name for name, cls in METHODS.items() if issubclass(cls, Method)])
-def test_the_space_that_is_searched_holds_the_default_and_only_valid_values(name):
+def test_the_search_space_holds_the_default_and_only_valid_values(name):
     cls = METHODS[name]
     search = cls.metadata.search
     assert bool(search) == any("weight" in field for field in float_fields(cls))
@@ -74,7 +74,7 @@ def test_the_space_that_is_searched_holds_the_default_and_only_valid_values(name
 
 
 def with_weight(default=1.0):
-    """A class with a weight, not registered yet."""
+    """A class with a weight that is not registered."""
 
     class Declares(Method):
         weight: NonNegative = default
@@ -94,13 +94,13 @@ def with_weight(default=1.0):
         (dict.fromkeys("abcde", Uniform(0.0, 1.0)), "Declares.* 5 fields.* 4"),
     ],
 )
-def test_a_space_that_cannot_be_is_refused_where_it_is_declared(spaces, says):
+def test_an_invalid_search_space_is_refused_at_registration(spaces, says):
     with pytest.raises(UserError, match=says):
         register(search=spaces)(with_weight())
     assert "declares" not in METHODS
 
 
-def test_a_weight_is_searched_unless_a_method_says_otherwise(monkeypatch):
+def test_a_weight_is_searched_by_default(monkeypatch):
     monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
     assert register(with_weight(default=4.0)).metadata.search == {"weight": Uniform(0.0, 4.0)}
     assert METHODS["source_only"].metadata.search == {}

@@ -1,4 +1,4 @@
-"""The terms as methods apply them: layer, weight, bandwidth, against float64 numpy."""
+"""CORAL and MMD as methods: layer, weight and bandwidth, against float64 numpy."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def term(method, source, target):
 
 
 @pytest.mark.parametrize("layer", ["logits", "features"])
-def test_coral_aligns_the_layer_it_says(layer, rng, x64):
+def test_coral_aligns_the_given_layer(layer, rng, x64):
     source, target = outputs(rng)
     covariances = [np.cov(getattr(x, layer), rowvar=False) for x in (source, target)]
     width = covariances[0].shape[0]
@@ -27,7 +27,7 @@ def test_coral_aligns_the_layer_it_says(layer, rng, x64):
     assert term(Coral(weight=2.5, layer=layer), source, target) == pytest.approx(expected, rel=1e-12)
 
 
-def test_coral_with_means_is_the_suites_mean_of_squared_entries(rng, x64):
+def test_coral_with_means_equals_the_formula_of_other_suites(rng, x64):
     """TLlib, DomainBed and WILDS: mean((C_s - C_t)^2) + mean((mu_s - mu_t)^2), which is weight 4 here."""
     source, target = outputs(rng)
     ours, theirs = np.asarray(source.features), np.asarray(target.features)
@@ -50,7 +50,7 @@ def lower_median(values):
 
 
 @pytest.mark.parametrize(("bandwidth", "centre"), [("median", lower_median), ("mean", np.mean)])
-def test_mmd_sums_its_layers_with_a_bandwidth_of_each(bandwidth, centre, rng, x64):
+def test_mmd_sums_over_layers_each_with_its_own_bandwidth(bandwidth, centre, rng, x64):
     source, target = outputs(rng)
     method = Mmd(weight=2.0, estimator="biased", bandwidth=bandwidth, factors=(0.5, 1.0, 2.0))
     expected = 2.0 * sum(
@@ -61,7 +61,7 @@ def test_mmd_sums_its_layers_with_a_bandwidth_of_each(bandwidth, centre, rng, x6
 
 
 def test_the_bandwidth_carries_no_gradient(rng, x64):
-    """With it, scaling both samples would change nothing and the gradient along the scale would vanish."""
+    """If it did, scaling both samples would change nothing, and the gradient along the scale would vanish."""
     source, target = outputs(rng)
 
     def scaled(scale):
@@ -73,7 +73,7 @@ def test_the_bandwidth_carries_no_gradient(rng, x64):
     assert abs(jax.grad(scaled)(1.0)) > 1e-3
 
 
-def test_mmd_gradient_equals_finite_differences_of_the_fixed_bandwidth(rng, x64):
+def test_mmd_gradient_equals_finite_differences_at_a_fixed_bandwidth(rng, x64):
     source, target = outputs(rng)
     x, y = np.asarray(source.features), np.asarray(target.features)
     pooled = np.concatenate([x, y])

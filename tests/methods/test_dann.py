@@ -27,7 +27,7 @@ def by_hand(source, target, w, b):
     return loss, (np.outer(d_source, w), np.outer(d_target, w)), own
 
 
-def ours(method, source, target, w, b, progress):
+def term_and_gradients(method, source, target, w, b, progress):
     params = {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([b])}}
 
     def loss(params, source, target):
@@ -42,13 +42,13 @@ def ours(method, source, target, w, b, progress):
 @pytest.mark.parametrize("domain_loss", ["sum", "mean"])
 @pytest.mark.parametrize(("schedule", "progress"), [("constant", 0.3), ("ramp", 0.3), ("ramp", 0.9)])
 def test_gradients_equal_the_papers(scaled, domain_loss, schedule, progress, rng, x64):
-    """The encoder gets -lambda times the classifier's gradient, the classifier its own, times lambda or not."""
+    """The encoder gets -lambda times the plain gradient; the classifier its own, times lambda if both are scaled."""
     source, target, w, b = sample(rng)
     method = Dann(weight=0.7, schedule=schedule, widths=(), scaled=scaled, domain_loss=domain_loss)
     strength = 0.7 * (2 / (1 + np.exp(-10 * progress)) - 1 if schedule == "ramp" else 1)
     half = 1.0 if domain_loss == "sum" else 0.5
     loss, features, (own_w, own_b) = by_hand(source, target, w, b)
-    value, (params, to_source, to_target) = ours(method, source, target, w, b, progress)
+    value, (params, to_source, to_target) = term_and_gradients(method, source, target, w, b, progress)
 
     own = strength if scaled == "both" else 1.0
     assert value == pytest.approx(half * own * loss, rel=1e-12)
@@ -58,15 +58,15 @@ def test_gradients_equal_the_papers(scaled, domain_loss, schedule, progress, rng
     assert params["Dense_0"]["bias"][0] == pytest.approx(own * half * own_b, rel=1e-10)
 
 
-def test_at_the_start_the_ramp_leaves_the_encoder_alone_and_teaches_the_classifier(rng, x64):
-    _, (params, to_source, _) = ours(Dann(widths=()), *sample(rng), 0.0)
+def test_at_the_start_the_ramp_trains_the_classifier_alone(rng, x64):
+    _, (params, to_source, _) = term_and_gradients(Dann(widths=()), *sample(rng), 0.0)
     assert np.abs(to_source).max() == 0
     assert np.abs(params["Dense_0"]["kernel"]).max() > 0.01
 
 
 @pytest.mark.parametrize("widths", [(), (4,)])
-def test_from_zero_the_domain_classifier_begins_undecided(widths, rng):
-    """Algorithm 1 starts u and d at 0; hidden layers, which it has none of, must not, or nothing would ever move."""
+def test_with_start_zero_the_domain_classifier_begins_undecided(widths, rng):
+    """Algorithm 1 starts u and d at 0. Hidden layers, which it lacks, must start at random to get a gradient."""
     features = jnp.asarray(rng.normal(size=(ROWS, WIDTH)), jnp.float32)
     output = Output(features, jnp.zeros((ROWS, 2)))
     params, random = (
@@ -83,8 +83,8 @@ def test_from_zero_the_domain_classifier_begins_undecided(widths, rng):
     assert np.abs(own[f"Dense_{len(widths)}"]["kernel"]).min() > 0
 
 
-def test_as_many_small_steps_as_the_authors_code(rng, x64):
-    """Their loop, row by row, both sides scaled by lambda, everything updated at once; its encoder here is linear."""
+def test_many_small_steps_equal_the_authors_code(rng, x64):
+    """Their loop over rows, with both sides scaled by lambda and one update of all parameters; linear encoder."""
     weight, rate, sources, targets = 0.3, 0.1, rng.normal(size=(50, 2)), rng.normal(size=(50, 2)) + 1
     encoder, u, d = rng.normal(size=(2, WIDTH)), np.zeros(WIDTH), 0.0
     method, theirs = (

@@ -1,4 +1,4 @@
-"""The paper's toy: DANN turns source only's failure on moons rotated by 35 degrees into a gain of twenty points."""
+"""The paper's toy problem: on moons rotated by 35 degrees, DANN gains twenty points over source-only training."""
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ TOY = train.Training(steps=5000, evaluations=1, batch_size=None, learning_rate=0
 
 
 def accuracies(weights, seeds):
-    """[weights, seeds] on the target's test split after the last step."""
+    """Accuracies [weights, seeds] on the target's test split after the last step."""
     task = load("moons/35")
     data = jax.tree.map(
         jax.numpy.asarray, train.gather(task.source.train, task.target.train.inputs, [task.target.test.inputs])
@@ -41,7 +41,7 @@ def test_dann_gains_on_the_moons():
 
 @pytest.mark.slow
 def test_the_whole_curve_over_32_seeds():
-    """An independent run of the same setting gave .624 .631 .633 .675 .812 .821 for these weights."""
+    """An independent implementation gave .624 .631 .633 .675 .812 .821 for these weights."""
     found = accuracies((0.0, 0.1, 0.3, 1.0, 3.0, 6.0), 32)
     means = found.mean(axis=1)
     np.testing.assert_allclose(means[[0, 1, 2, 4, 5]], [0.624, 0.631, 0.633, 0.812, 0.821], atol=0.03)

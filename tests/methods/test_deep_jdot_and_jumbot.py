@@ -1,4 +1,4 @@
-"""Joint transport: its terms and their gradients for plans found independently, in float64."""
+"""DeepJDOT and JUMBOT: terms and gradients for plans computed independently, in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def term(method, source, target):
 
 
 def costs(source, target, squared=False):
-    """(distances of features, costs of classes), by loops over pairs."""
+    """Distances of the features and costs of the classes, by loops over pairs."""
     p = np.exp(target.logits) / np.exp(target.logits).sum(axis=1, keepdims=True)
     pairs = [(i, j) for i in range(4) for j in range(4)]
     features = [np.sum((np.asarray(source.features)[i] - np.asarray(target.features)[j]) ** 2) for i, j in pairs]
@@ -49,7 +49,7 @@ def test_deep_jdot_is_the_cost_of_the_best_pairing(plan_label, rng, x64):
 
 
 def test_deep_jdot_moves_features_along_the_fixed_plan(rng, x64):
-    """d/df_i of sum_ij plan_ij alpha ||f_i - f_j||^2: of the best pairing, 2 alpha (f_i - f_j(i)) / n."""
+    """d/df_i of sum_ij plan_ij alpha ||f_i - f_j||^2: for the best pairing this is 2 alpha (f_i - f_j(i)) / n."""
     source, target = outputs(rng)
     method = DeepJdot(alpha=0.3, label=1.0, epsilon=1e-4, iterations=4000)
     features, classes = costs(source, target)
@@ -59,7 +59,7 @@ def test_deep_jdot_moves_features_along_the_fixed_plan(rng, x64):
     np.testing.assert_allclose(gradient, expected, atol=1e-4)
 
 
-def test_jumbot_is_the_cost_of_its_scaled_kernel(rng, x64):
+def test_jumbot_is_the_cost_of_the_plan_from_matrix_scaling(rng, x64):
     source, target = outputs(rng)
     features, classes = costs(source, target)
     cost = 0.2 * features + 0.7 * classes

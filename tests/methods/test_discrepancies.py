@@ -1,4 +1,4 @@
-"""DDC, JAN, CMD, HoMM and MMDA as their papers write them, in float64 numpy."""
+"""DDC, JAN, CMD, HoMM and MMDA against their papers' equations in float64 numpy."""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ def distances(x):
 
 
 def jan_kernel(source, target, kernels):
-    """Of the pooled sample; bandwidths of the authors' code, or the median of the n (n - 1) / 2 distances."""
+    """Kernel of the pooled sample, with the authors' bandwidths or the median of the n (n - 1) / 2 distances."""
     features = distances(np.concatenate([source.features, target.features]))
     predictions = distances(softmax(np.concatenate([source.logits, target.logits])))
     n = len(features)
@@ -76,8 +76,8 @@ def test_jan_ramps_its_weight(rng, x64):
     assert term(Jan(), source, target, 0.1) == pytest.approx(float(full) * np.tanh(0.5), rel=1e-12)
 
 
-def test_jan_sees_predictions_that_features_do_not_tell(rng, x64):
-    """Equal features in both domains, and their classes exchanged: no marginal distance, a joint one."""
+def test_jan_sees_joint_differences(rng, x64):
+    """With equal features in both domains but exchanged classes, only the joint distributions differ."""
     features = jnp.asarray(rng.normal(size=(6, 4)))
     logits = 3 * jax.nn.one_hot(jnp.arange(6) % 2, 2)
     source, target = Output(features, logits), Output(features, logits[:, ::-1])
@@ -109,7 +109,7 @@ def test_homm_is_the_mean_over_the_moment_tensor(moments, rng, x64):
     assert term(Homm(weight=3.0, moments=moments), source, target) == pytest.approx(expected, rel=1e-10)
 
 
-def test_homm_sampled_is_near_the_whole_and_changes_with_the_key(rng, x64):
+def test_sampled_homm_is_near_the_full_value_and_changes_with_the_key(rng, x64):
     source, target = outputs(rng)
     whole = float(term(Homm(), source, target))
     first, second = (float(term(Homm(entries="sampled", samples=20000), source, target, key=key)) for key in (0, 1))
@@ -118,7 +118,7 @@ def test_homm_sampled_is_near_the_whole_and_changes_with_the_key(rng, x64):
 
 
 def test_mmda_is_the_sum_of_its_three_terms(rng, x64):
-    """Each alone by its own route: the kernel by numpy, the others by the methods they come from."""
+    """The kernel term by numpy, the other two by the methods they come from."""
     source, target = outputs(rng)
     d = distances(np.concatenate([source.features, target.features]))
     mean = d.sum() / (12 * 11)

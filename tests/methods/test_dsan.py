@@ -1,4 +1,4 @@
-"""DSAN's local MMD, class by class with loops, in float64."""
+"""DSAN's local MMD against loops over classes, in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def test_it_averages_over_the_classes_of_the_source_batch(rng, x64):
 
 
 @pytest.mark.parametrize(("favourite", "classes"), [(1, [1]), (3, [])])
-def test_or_over_those_that_both_domains_have(favourite, classes, rng, x64):
+def test_it_averages_over_the_classes_of_both_domains(favourite, classes, rng, x64):
     source, target = outputs(rng)
     pair = source, target._replace(logits=target.logits.at[:, favourite].add(9.0))
     found = term(Dsan(weight=1.0, schedule="constant", counted="both"), pair)
@@ -59,8 +59,8 @@ def test_predictions_carry_no_gradient_and_the_weight_ramps(rng, x64):
     )
 
 
-def test_classes_that_the_target_rules_out_are_left_out():
-    """Logits so extreme that the softmax of a class is 0 in every row."""
+def test_classes_without_target_probability_are_left_out():
+    """With extreme logits, the softmax of a class is 0 in every row."""
     rows = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
     source = Output(rows, jnp.zeros((6, 4)))
     target = Output(rows + 1, jnp.tile(jnp.asarray([[1e4, -1e4, 0.0, 0.0]]), (6, 1)))

@@ -1,4 +1,4 @@
-"""Batches that training does meet: one row, unequal domains, huge logits, dead features. Terms stay finite."""
+"""Terms stay finite for batches that occur in training: one row, unequal domains, huge logits, dead features."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def value_and_gradients(name, source, target, labels):
     return jax.jit(jax.value_and_grad(term, (0, 1, 2)))(own.params, source, target)
 
 
-def drawn(rng, rows, features=1.0, logits=1.0):
+def random_outputs(rng, rows, features=1.0, logits=1.0):
     widths = {"features": features, "logits": logits}
     return [
         Output(*(scale * jnp.asarray(rng.normal(size=(n, 4)), jnp.float32) for scale in widths.values())) for n in rows
@@ -37,15 +37,15 @@ def finite(tree):
 @pytest.mark.parametrize("name", PENALTIES)
 @pytest.mark.parametrize("scales", [(1.0, 1e4), (0.0, 0.0), (100.0, 100.0)])
 def test_huge_logits_and_dead_features(name, scales, rng):
-    pair = drawn(rng, (6, 6), *scales)
+    pair = random_outputs(rng, (6, 6), *scales)
     assert finite(value_and_gradients(name, *pair, jnp.arange(6) % 3))
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 @pytest.mark.parametrize("rows", [(1, 1), (1, 5), (3, 2)])
-def test_few_and_unequal_rows_give_numbers_or_a_reason(name, rows, rng):
+def test_few_and_unequal_rows_give_finite_terms_or_a_user_error(name, rows, rng):
     try:
-        found, reason = value_and_gradients(name, *drawn(rng, rows), jnp.zeros(rows[0], int)), ""
+        found, reason = value_and_gradients(name, *random_outputs(rng, rows), jnp.zeros(rows[0], int)), ""
     except UserError as error:
         found, reason = (), str(error)
     assert finite(found)
@@ -54,14 +54,14 @@ def test_few_and_unequal_rows_give_numbers_or_a_reason(name, rows, rng):
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_every_row_the_same_within_a_domain(name, rng):
-    pair = [jax.tree.map(lambda x: jnp.tile(x[:1], (6, 1)), one) for one in drawn(rng, (6, 6))]
+    pair = [jax.tree.map(lambda x: jnp.tile(x[:1], (6, 1)), one) for one in random_outputs(rng, (6, 6))]
     assert finite(value_and_gradients(name, *pair, jnp.arange(6) % 3))
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_the_term_does_not_depend_on_the_order_of_target_rows(name, rng):
-    """Of the defaults; a linear-time estimate would."""
-    source, target = drawn(rng, (6, 7))
+    """This holds for the defaults; a linear-time estimate depends on the order."""
+    source, target = random_outputs(rng, (6, 7))
     order = np.random.default_rng(1).permutation(7)
     turned = jax.tree.map(lambda x: x[order], target)
     labels = jnp.arange(6) % 3

@@ -1,4 +1,4 @@
-"""The three steps of MCD and SWD: what moves in each, against gradients by hand, in float64."""
+"""The three updates of MCD and SWD against gradients by hand, in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ from tests.helpers import tiny
 RATE = 0.1
 
 
-def begun(rng, method, **training):
-    """(learner, state, batch) of a run with plain gradient descent, unless told."""
+def initial_run(rng, method, **training):
+    """Trainer, state and batch of a run, by default with plain gradient descent."""
     settings = train.Training(
         steps=4, evaluations=1, learning_rate=RATE, **{"decay_rate": 0.0, "momentum": 0.0, **training}
     )
@@ -30,14 +30,14 @@ def softmax(z):
 
 
 def parts(state):
-    """(encoder W, b, first classifier W, b, second W, b) as numpy."""
+    """Encoder W and b, first classifier W and b, second classifier W and b, as numpy arrays."""
     model, second = state.params["model"], state.params["method"]["Dense_0"]
     layers = model["layers_0"], model["head"], second
     return [np.asarray(layer[name]) for layer in layers for name in ("kernel", "bias")]
 
 
 def by_hand(weights, batch, weight):
-    """(source loss, disagreement, gradients of each along `parts`), by the chain rule."""
+    """Source loss, disagreement, and the gradients of both along `parts`, by the chain rule."""
     w, b, w1, b1, w2, b2 = weights
     x, y, t = (np.asarray(one) for one in batch[:3])
     h, ht = np.tanh(x @ w + b), np.tanh(t @ w + b)
@@ -62,9 +62,9 @@ def by_hand(weights, batch, weight):
     return task, weight * np.abs(p1 - p2).mean(), of_task, [t.T @ da, da.sum(axis=0), *of_gap]
 
 
-def test_three_steps_equal_gradient_descent_by_hand(rng, x64):
+def test_three_updates_equal_gradient_descent_by_hand(rng, x64):
     method = Mcd(weight=2.0, num_k=2)
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     after, metrics = method.step(trainer, state, batch)
 
     weights = parts(state)
@@ -84,9 +84,9 @@ def test_three_steps_equal_gradient_descent_by_hand(rng, x64):
 
 @pytest.mark.parametrize("method", [Mcd(num_k=1), Swd(num_k=1, projections=8)], ids=["mcd", "swd"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_what_a_step_does_not_move_stays_to_the_bit(method, optimizer, rng, x64):
-    """Momentum and weight decay would move it; and the optimizer's memory of it stays too."""
-    trainer, state, batch = begun(rng, method, momentum=0.9, weight_decay=0.1, optimizer=optimizer)
+def test_parameters_outside_an_update_stay_to_the_bit(method, optimizer, rng, x64):
+    """Momentum and weight decay would change them; their optimizer state stays too."""
+    trainer, state, batch = initial_run(rng, method, momentum=0.9, weight_decay=0.1, optimizer=optimizer)
     state, _ = tiny.step(method, trainer, state, batch)  # so that there is momentum
 
     def gap(p, q, key):
@@ -105,9 +105,9 @@ def test_what_a_step_does_not_move_stays_to_the_bit(method, optimizer, rng, x64)
     assert all(np.array_equal(a, b) for a, b in zip(*kept, strict=True))
 
 
-def test_the_learning_rate_goes_on_once_a_step(rng, x64):
+def test_the_learning_rate_advances_once_per_step(rng, x64):
     method = Mcd(num_k=3)
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     for _ in range(2):
         state, _ = tiny.step(method, trainer, state, batch)
     assert state.opt_state[-1].count == 2
@@ -116,7 +116,7 @@ def test_the_learning_rate_goes_on_once_a_step(rng, x64):
 @pytest.mark.parametrize("method", [Mcd(), Swd()], ids=["mcd", "swd"])
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_extreme_logits_and_one_row_stay_finite(method, scale, rng):
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     state = state._replace(params=jax.tree.map(lambda x: (scale * x).astype(jnp.float32), state.params))
     one = Batch(*(x[:1].astype(jnp.float32 if x.dtype.kind == "f" else jnp.int32) for x in batch))
     after, metrics = method.step(trainer, state, one)

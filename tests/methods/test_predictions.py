@@ -1,4 +1,4 @@
-"""Entropy minimisation, MCC, BNM and AFN: what each applies to which domain, by hand."""
+"""Entropy minimisation, MCC, BNM and AFN: which domain each uses, by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +23,14 @@ def softmax(logits):
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
 
-def test_entropy_is_the_targets(rng, x64):
+def test_entropy_is_of_the_target(rng, x64):
     source, target = outputs(rng)
     p = softmax(np.asarray(target.logits))
     expected = -0.3 * np.mean(np.sum(p * np.log(p), axis=1))
     assert term(EntropyMinimisation(weight=0.3), source, target) == pytest.approx(expected, rel=1e-12)
 
 
-def test_mcc_is_the_targets_confusion(rng, x64):
+def test_mcc_is_the_confusion_of_the_target(rng, x64):
     source, target = outputs(rng)
     expected = 0.5 * class_confusion(target.logits, 3.0)
     assert term(Mcc(weight=0.5, temperature=3.0), source, target) == pytest.approx(float(expected), rel=1e-12)
@@ -45,7 +45,7 @@ def test_bnm_divides_the_targets_nuclear_norm(divided_by, divisor, rng, x64):
 
 @pytest.mark.parametrize(("average", "shares"), [("rows", (1 / 10, 1 / 10)), ("domains", (1 / 6, 1 / 4))])
 def test_stepwise_afn_has_a_constant_value_and_lengthens_every_row(average, shares, rng, x64):
-    """Value Delta^2 a domain or once; gradient -2 Delta f / |f| for each row, times its share."""
+    """The value is Delta^2, once or per domain; the gradient of a row is -2 Delta f / |f| times its share."""
     method = Afn(weight=0.5, delta=0.7, average=average)
     source, target = outputs(rng)
     value, gradients = jax.value_and_grad(lambda pair: term(method, *pair))((source, target))

@@ -1,4 +1,4 @@
-"""Spaces of hyper-parameters: their quantiles are scipy's, and wrong bounds are refused."""
+"""Search spaces: quantiles against scipy, and refused bounds."""
 
 import math
 
@@ -20,7 +20,7 @@ def test_quantiles_are_those_of_scipy_to_four_digits():
 
 
 @pytest.mark.parametrize("space", [LogUniform(1.00004e-3, 0.123456), Uniform(0.123456, 7.77777)])
-def test_values_have_four_digits_and_none_leaves_its_space_by_rounding(space):
+def test_values_have_four_digits_and_stay_within_the_bounds(space):
     values = [space.quantile(share) for share in SHARES]
     assert all(space.contains(value) for value in values)
     assert all(value == float(f"{value:.4g}") for value in values[1:-1])

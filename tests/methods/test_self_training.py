@@ -1,4 +1,4 @@
-"""Self-training: every loss by loops over rows in float64, what carries no gradient, and who predicts."""
+"""Self-training: losses against loops over rows in float64, stopped gradients, and the network that predicts."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def test_pseudo_label_rises_linearly(progress, share, rng, x64):
     assert found == pytest.approx(2 * share * confident(logits, softmax(logits), 0.5), rel=1e-10)
 
 
-def test_pseudo_label_may_begin_at_once(rng):
+def test_pseudo_label_can_switch_on_at_one_step(rng):
     outputs = [Output(jnp.zeros((6, 2)), jnp.asarray(rng.normal(size=(6, 3)))) for _ in range(2)]
     early, late = (PseudoLabel(begin=0.5, end=0.5).loss(loss_context(*outputs, progress=p)) for p in (0.5, 0.51))
     assert early == 0 < late
@@ -91,7 +91,7 @@ def test_the_teacher_is_first_a_plain_mean_then_an_exponential_one(rng, x64):
     np.testing.assert_allclose(teacher["w"], expected, rtol=1e-10)
 
 
-def begun(rng, method, model=tiny.MODEL):
+def initial_run(rng, method, model=tiny.MODEL):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
     trainer = Trainer(model.clone(classes=3), settings.optimiser(), 4)
@@ -100,7 +100,7 @@ def begun(rng, method, model=tiny.MODEL):
 
 @pytest.mark.parametrize("method", [MeanTeacher(decay=0.9), AdaMatch(decay=0.9)], ids=["mean_teacher", "ada_match"])
 def test_the_average_of_the_students_predicts(method, rng, x64):
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     students = []
     for _ in range(3):
         state, _ = tiny.step(method, trainer, state, batch)
@@ -110,7 +110,7 @@ def test_the_average_of_the_students_predicts(method, rng, x64):
 
 
 def test_alignment_gives_the_target_the_sources_class_shares(rng, x64):
-    """By hand; and where every row is undecided alike, each becomes the source's mean."""
+    """By hand. If all rows are equally undecided, each becomes the mean of the source."""
     q, p = rng.dirichlet(np.ones(3), size=5), rng.dirichlet(np.ones(3), size=4)
     raw = [[q[i, k] * p[:, k].mean() / q[:, k].mean() for k in range(3)] for i in range(5)]
     expected = np.array([np.array(row) / sum(row) for row in raw])
@@ -129,9 +129,9 @@ def test_ada_matchs_threshold_is_relative_to_the_source(rng, x64):
 
 
 def test_without_batch_norm_source_logits_are_not_mixed_with_anything_else(rng, x64):
-    """Both passes are then equal, so the task is the plain cross-entropy whatever the random shares."""
+    """Both passes are equal, so the task is the plain cross-entropy for any random shares."""
     method = AdaMatch(strength=0.0)
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     _, metrics = method.step(trainer, state, batch)
     logits = np.asarray(trainer.forward(state.params["model"], state.stats, batch.source)[0].logits)
     expected = -np.log(softmax(logits)[np.arange(7), np.asarray(batch.labels)]).mean()
@@ -139,9 +139,9 @@ def test_without_batch_norm_source_logits_are_not_mixed_with_anything_else(rng, 
 
 
 def test_ada_match_mixes_the_two_batch_norms(rng, x64):
-    """A weight of 0 and no disturbance: logits lie between those of both domains and of the source alone."""
+    """With weight 0 and no perturbation, logits lie between those of the joint pass and of the source alone."""
     method = AdaMatch(strength=0.0, weight=0.0)
-    trainer, state, batch = begun(rng, method, tiny.NORMED)
+    trainer, state, batch = initial_run(rng, method, tiny.NORMED)
     _, metrics = method.step(trainer, state, batch)
     doubled = Batch(*(jnp.concatenate([x, x]) for x in batch))
     both = trainer.forward_domains(state.params["model"], state.stats, doubled, KEY)[0].logits
@@ -174,14 +174,14 @@ def test_atdocs_loss_row_by_row(rng, x64):
     assert found == pytest.approx(np.dot(weights, losses) / np.sum(weights), rel=1e-10)
 
 
-def test_atdoc_remembers_sharpened_and_balanced_predictions(rng, x64):
+def test_atdoc_stores_sharpened_and_balanced_predictions(rng, x64):
     logits = rng.normal(size=(5, 3))
     p = softmax(logits)
     expected = [[p[i, k] ** 2 / sum(p[j, k] ** 2 for j in range(5)) for k in range(3)] for i in range(5)]
     np.testing.assert_allclose(sharpen(jnp.asarray(logits)), expected, rtol=1e-9)
 
 
-def test_atdoc_is_source_only_before_it_remembers_anything(rng):
+def test_atdoc_is_source_only_while_its_memory_is_empty(rng):
     method = Atdoc(neighbours=3)
     target = Output(jnp.asarray(rng.normal(size=(5, 6))), jnp.asarray(rng.normal(size=(5, 3))))
     loss, gradient = jax.value_and_grad(lambda t: method.loss(t, empty_bank(target, 9), jnp.arange(5)))(target)
@@ -211,7 +211,7 @@ def test_cutout_paints_squares_in_the_mean(rng, x64):
     np.testing.assert_array_equal(perturb(KEY, inputs, "cutout", 0.0), inputs)
 
 
-def test_cutout_of_what_is_no_image_is_refused():
+def test_cutout_needs_images():
     with pytest.raises(UserError, match=r"cutout is for images .* not inputs \[5, 2\]: take perturbation = 'noise'"):
         perturb(KEY, jnp.ones((5, 2)), "cutout", 0.5)
 
@@ -222,7 +222,7 @@ ALL = [PseudoLabel(begin=0.0), MeanTeacher(), FixMatch(), AdaMatch(), Atdoc()]
 @pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     state = state._replace(params=jax.tree.map(lambda x: scale * x, state.params))
     one = Batch(batch.source[:1], batch.labels[:1], batch.target[:1], batch.rows[:1])
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""SHOT and NRC: their losses by loops over rows, in float64; what they move; what they do not look at."""
+"""SHOT and NRC: losses against loops over rows in float64, updated parameters, and ignored inputs."""
 
 import itertools
 import re
@@ -27,18 +27,18 @@ def softmax(z):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def filled(rng, rows=8, width=4, classes=3):
-    """A bank in which two rows were never seen, and a batch of three others."""
+def bank_and_batch(rng, rows=8, width=4, classes=3):
+    """A bank with two unseen rows, and a batch of three other rows."""
     seen = np.ones(rows, bool)
     seen[[0, 5]] = False
     bank = MemoryBank(
         *map(jnp.asarray, (rng.normal(size=(rows, width)), rng.dirichlet(np.ones(classes), size=rows), seen))
     )
     target = Output(jnp.asarray(rng.normal(size=(3, width))), jnp.asarray(rng.normal(size=(3, classes))))
-    return bank, target, update_bank(bank, ROWS, seen_now(target))
+    return bank, target, update_bank(bank, ROWS, entries_of(target))
 
 
-def seen_now(target):
+def entries_of(target):
     return bank_entries(target.features, jax.nn.softmax(target.logits))
 
 
@@ -65,7 +65,7 @@ def test_information_maximisation_stays_finite(scale, rng):
 
 
 def shots_labels(bank, classes=3):
-    """Section 3.3 with loops: two rounds of centroids over the rows that were seen."""
+    """Section 3.3 with loops: two rounds of centroids over the seen rows."""
     features, p, seen = map(np.asarray, bank)
     known = np.flatnonzero(seen)
     weights = p.copy()
@@ -80,13 +80,13 @@ def shots_labels(bank, classes=3):
 
 def test_shots_pseudo_labels_are_the_papers(rng, x64):
     for _ in range(20):
-        *_, bank = filled(rng)
+        *_, bank = bank_and_batch(rng)
         found = nearest_centroid(bank.features[ROWS], *class_centroids(bank))
         np.testing.assert_array_equal(found, shots_labels(bank)[ROWS])
 
 
 def test_a_class_without_members_takes_no_row(rng, x64):
-    """Its centroid would be 0, whose cosine 0 beats every negative one."""
+    """Its centroid would be 0, and the cosine 0 is larger than every negative cosine."""
     centres, present = centroids(jnp.asarray([[-1.0, 0.1], [-1.0, -0.1]]), jnp.asarray([[1.0, 0.0], [1.0, 0.0]]))
     assert present.tolist() == [True, False]
     assert nearest_centroid(jnp.asarray([[1.0, 0.0], [0.0, 0.0]]), centres, present).tolist() == [0, 0]
@@ -94,7 +94,7 @@ def test_a_class_without_members_takes_no_row(rng, x64):
 
 @pytest.mark.parametrize("variant", ["shot", "im"])
 def test_shots_loss_and_that_labels_carry_no_gradient(variant, rng, x64):
-    bank, target, new = filled(rng)
+    bank, target, new = bank_and_batch(rng)
     method = Shot(weight=1.5, beta=0.4, variant=variant)
     memory = {"bank": bank, "centroids": class_centroids(bank)} if variant == "shot" else {}
     loss, kept = method.loss(target, memory, ROWS)
@@ -111,9 +111,9 @@ def test_shots_loss_and_that_labels_carry_no_gradient(variant, rng, x64):
 
 
 @pytest.mark.parametrize("due", [True, False])
-def test_shots_centroids_stay_until_they_are_due(due, rng, x64):
-    """Those of before say what the rows are; where there are none, of no row, they are found all the same."""
-    bank, target, new = filled(rng)
+def test_shots_centroids_change_only_when_due(due, rng, x64):
+    """The previous centroids give the labels; if there are none yet, new ones are computed."""
+    bank, target, new = bank_and_batch(rng)
     method, before = Shot(beta=0.4), (-class_centroids(new)[0], class_centroids(new)[1])
     loss, kept = method.loss(target, {"bank": bank, "centroids": before}, ROWS, due)
     centres = class_centroids(new) if due else before
@@ -125,12 +125,12 @@ def test_shots_centroids_stay_until_they_are_due(due, rng, x64):
     assert loss == pytest.approx(expected, rel=1e-10)
     of_none = method.init(jax.random.key(0), method_spec(target, 8)).memory
     first = method.loss(target, of_none, ROWS, due)[1]["centroids"]
-    assert same(first, class_centroids(update_bank(of_none["bank"], ROWS, seen_now(target))))
+    assert same(first, class_centroids(update_bank(of_none["bank"], ROWS, entries_of(target))))
 
 
-def test_shot_renews_its_centroids_every_so_many_steps(rng):
+def test_shot_renews_its_centroids_every_renew_steps(rng):
     method = Shot(pretrain=0.0, renew=2)
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     found = [state.memory["centroids"]]
     for _ in range(4):
         state, _ = tiny.step(method, trainer, state, batch)
@@ -160,8 +160,8 @@ def nrcs_loss(method, logits, bank):
 
 @pytest.mark.parametrize(("near", "extended"), [(3, 2), (1, 1), (7, 6)])
 def test_nrcs_loss_is_the_papers(near, extended, rng, x64):
-    """With 7 neighbours more are asked for than were seen."""
-    _, target, bank = filled(rng)
+    """7 neighbours are more than the seen rows."""
+    _, target, bank = bank_and_batch(rng)
     method = Nrc(weight=1.5, neighbours=near, extended=extended, r=0.2)
     loss = method.loss(target, bank, ROWS)
     assert loss == pytest.approx(nrcs_loss(method, np.asarray(target.logits), bank), rel=1e-10)
@@ -178,7 +178,7 @@ def test_too_few_rows_for_the_neighbours_are_refused(rng):
         nearest_neighbours(features, jnp.arange(3), (features, jnp.ones(3, bool)), 3)
 
 
-def begun(rng, method):
+def initial_run(rng, method):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
     trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
@@ -191,7 +191,7 @@ def same(tree, other):
 
 @pytest.mark.parametrize(("method", "head_moves"), [(Shot(), False), (Nrc(), True)], ids=["shot", "nrc"])
 def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x64):
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     other_target, other_source = batch._replace(target=batch.target + 1), batch._replace(source=batch.source + 1)
     state, _ = tiny.step(method, trainer, state, batch)
     assert same(
@@ -208,8 +208,8 @@ def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x
 
 @pytest.mark.parametrize("method", [Shot(restart=True), Nrc(restart=True)], ids=["shot", "nrc"])
 def test_the_bank_is_not_copied_from_step_to_step(method, rng):
-    """Once as the steps begin, as these are given it to keep, and once by what reads all of it."""
-    trainer, _, batch = begun(rng, method)
+    """Two copies are allowed: one at the start of the steps, and one where the whole bank is read."""
+    trainer, _, batch = initial_run(rng, method)
     state = train.init(jax.random.key(0), method, trainer, batch.source, 999)
     steps = jax.jit(lambda s: jax.lax.scan(lambda s, _: (method.step(trainer, s, batch)[0], None), s, length=3)[0])
     program = steps.lower(state).compile().as_text()
@@ -218,9 +218,9 @@ def test_the_bank_is_not_copied_from_step_to_step(method, rng):
 
 
 def test_the_sources_labels_are_smoothed(rng, x64):
-    """(1 - a) of the label and a / c of every class."""
+    """Labels are (1 - a) of the label + a / c of every class."""
     method = Shot(smoothing=0.3)
-    trainer, state, batch = begun(rng, method)
+    trainer, state, batch = initial_run(rng, method)
     _, metrics = method.step(trainer, state, batch)
     output, _ = trainer.forward(state.params["model"], state.stats, batch.source)
     q = 0.7 * np.eye(3)[np.asarray(batch.labels)] + 0.1
@@ -236,7 +236,7 @@ def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
     def loss(target):
         if isinstance(method, Shot):
             return method.loss(target, memory, rows)[0]
-        return method.loss(target, update_bank(memory["bank"], rows, seen_now(target)), rows)
+        return method.loss(target, update_bank(memory["bank"], rows, entries_of(target)), rows)
 
     value, gradients = jax.value_and_grad(loss)(target)
     assert np.isfinite(value)

@@ -1,4 +1,4 @@
-"""Methods of batch normalisation: what moves, whose statistics predict, and what they say of a network without any."""
+"""Tent and AdaBN: updated parameters, statistics for prediction, and networks without batch normalisation."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from da_bench.training import step as train
 from tests.helpers import tiny
 
 
-def begun(rng, method, batch_norm="joint", model=tiny.NORMED):
+def initial_run(rng, method, batch_norm="joint", model=tiny.NORMED):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1, weight_decay=0.01)
     source, target = rng.normal(size=(7, 2)), 2 * rng.normal(size=(5, 2)) + 3
     batch = Batch(*map(jnp.asarray, (source, np.arange(7) % 3, target, np.arange(5))))
@@ -26,7 +26,7 @@ def hidden(params, inputs):
 
 
 def averages(before, params, inputs):
-    """Running averages with momentum 0.9 after a batch."""
+    """Running averages after one batch, with momentum 0.9."""
     h, norm = hidden(params, inputs), before["batch_stats"]["norm"]
     moments = {"mean": h.mean(axis=0), "var": h.var(axis=0)}
     return {name: 0.9 * np.asarray(norm[name]) + 0.1 * moment for name, moment in moments.items()}
@@ -34,7 +34,7 @@ def averages(before, params, inputs):
 
 @pytest.mark.parametrize("batch_norm", ["joint", "split", "domain_specific"])
 def test_ada_bn_trains_as_source_only_and_keeps_the_targets_averages(batch_norm, rng, x64):
-    trainer, state, batch = begun(rng, AdaBn(), batch_norm)
+    trainer, state, batch = initial_run(rng, AdaBn(), batch_norm)
     after, _ = tiny.step(AdaBn(), trainer, state, batch)
     plain, _ = tiny.step(SourceOnly(), trainer, state, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
@@ -50,7 +50,7 @@ def test_ada_bn_trains_as_source_only_and_keeps_the_targets_averages(batch_norm,
 @pytest.mark.parametrize("batch_norm", ["joint", "domain_specific"])
 def test_tent_moves_scales_and_shifts_alone_towards_less_entropy(batch_norm, rng, x64):
     method = Tent(pretrain=0.5)
-    trainer, state, batch = begun(rng, method, batch_norm)
+    trainer, state, batch = initial_run(rng, method, batch_norm)
     for _ in range(2):
         state, _ = tiny.step(method, trainer, state, batch)
     after, metrics = tiny.step(method, trainer, state, batch)
@@ -78,7 +78,7 @@ def test_tent_moves_scales_and_shifts_alone_towards_less_entropy(batch_norm, rng
 
 
 def test_tent_learns_the_source_first(rng, x64):
-    trainer, state, batch = begun(rng, Tent(pretrain=1.0), "domain_specific")
+    trainer, state, batch = initial_run(rng, Tent(pretrain=1.0), "domain_specific")
     after, _ = tiny.step(Tent(pretrain=1.0), trainer, state, batch)
     plain, _ = tiny.step(SourceOnly(), trainer, state, batch)
     for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
@@ -89,7 +89,7 @@ def test_tent_learns_the_source_first(rng, x64):
 
 @pytest.mark.parametrize("method", [AdaBn(), Tent()], ids=["ada_bn", "tent"])
 def test_a_network_without_batch_normalisation_is_refused(method, rng):
-    trainer, state, batch = begun(rng, method, model=tiny.MODEL)
+    trainer, state, batch = initial_run(rng, method, model=tiny.MODEL)
     with pytest.raises(UserError, match=f"{type(method).__name__} adapts batch normalisation.*another method"):
         method.step(trainer, state, batch)
     assert method.metadata.needs_batch_norm

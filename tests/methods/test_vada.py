@@ -1,4 +1,4 @@
-"""VADA: its perturbation against the eigenvector it approximates, and its objective against its parts."""
+"""VADA: the perturbation against the eigenvector that it approximates, and the objective against its parts."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def kl(clean, other):
 
 
 def linear(w, inputs, seen):
-    """Clean logits of a linear classifier, and what `roughness` asks for, which notes the offsets it is given."""
+    """Clean logits of a linear classifier, and the `divergences` for `vat_loss`, which record their offsets."""
     clean = [x @ w for x in inputs]
 
     def moved(model, offsets):
@@ -39,7 +39,7 @@ def linear(w, inputs, seen):
 
 
 def test_of_two_classes_the_perturbation_goes_along_the_difference_of_their_weights(rng, x64):
-    """A linear classifier of two classes has one direction that matters, so one step of power iteration finds it."""
+    """For a linear classifier of two classes one direction matters, so one step of power iteration finds it."""
     w, inputs = rng.normal(size=(3, 2)), (rng.normal(size=(5, 3)), rng.normal(size=(4, 3)))
     clean, moved = linear(w, inputs, [])
     found = Vada(radius=0.5, probe=1e-3).vat_loss(moved, jnp.asarray(w), tuple(map(jnp.asarray, inputs)), KEY)
@@ -51,13 +51,13 @@ def test_of_two_classes_the_perturbation_goes_along_the_difference_of_their_weig
 
 
 def _signs(ahead, back):
-    """Every way of taking one of two for each row."""
+    """Every choice of one of two signs for each row."""
     n = len(ahead)
     for choice in range(2**n):
         yield [ahead[i] if choice >> i & 1 else back[i] for i in range(n)]
 
 
-def test_the_perturbation_is_held_while_the_network_moves(rng, x64):
+def test_the_perturbation_carries_no_gradient(rng, x64):
     w, inputs, seen = rng.normal(size=(3, 4)), (rng.normal(size=(5, 3)), rng.normal(size=(4, 3))), []
     _, moved = linear(w, inputs, seen)
     arguments = tuple(map(jnp.asarray, inputs)), KEY
@@ -68,7 +68,7 @@ def test_the_perturbation_is_held_while_the_network_moves(rng, x64):
     np.testing.assert_allclose(found, jax.grad(lambda w: sum(moved(w, worst)))(jnp.asarray(w)), rtol=1e-10)
 
 
-def test_rows_are_made_equally_long_and_zeros_stay(rng, x64):
+def test_rows_are_scaled_to_one_length_and_zeros_stay(rng, x64):
     x = rng.normal(size=(3, 2, 4))
     x[1] = 0
     found = np.asarray(_with_length(jnp.asarray(x), 3.5)).reshape(3, -1)
@@ -83,7 +83,7 @@ def prepared(rng, method):
 
 
 def test_without_smoothness_its_step_is_danns_with_entropy(rng, x64):
-    """An infinitely short perturbation moves nothing: what is left is DANN's term and the target's entropy."""
+    """With an infinitely short perturbation, DANN's term and the target's entropy remain."""
     method = Vada(weight=0.8, domain_weight=0.3, target_weight=0.2, radius=1e-12, widths=(3,))
     trainer, batch, state = prepared(rng, method)
     after, _ = method.step(trainer, state, batch)
@@ -101,7 +101,7 @@ def test_without_smoothness_its_step_is_danns_with_entropy(rng, x64):
 
 
 @pytest.mark.parametrize("side", ["source_weight", "target_weight"])
-def test_smoothness_of_each_domain_is_in_the_loss_at_its_weight(side, rng, x64):
+def test_the_smoothness_of_each_domain_has_its_own_weight(side, rng, x64):
     weights = {"domain_weight": 0.0, "source_weight": 0.0, "target_weight": 0.0}
     values = []
     for weight in (0.0, 1.0, 3.0):

@@ -1,4 +1,4 @@
-"""WDGRL: the critic's loss by hand, and that each of the two players moves its own parameters only."""
+"""WDGRL: the critic's loss by hand, and which parameters critic and network update."""
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,8 @@ def prepared(rng, method, sources=6, targets=4):
     return trainer, batch, train.init(KEY, method, trainer, batch.source, targets)
 
 
-def test_of_a_linear_critic_the_loss_is_known_in_closed_form(rng, x64):
-    """Its slope is |w| at every point, wherever the random ones lie; 4 target rows, 6 of the source."""
+def test_the_loss_of_a_linear_critic_has_a_closed_form(rng, x64):
+    """The slope is |w| at every point, also at the random ones; 4 target rows and 6 source rows."""
     source, target, w = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)), rng.normal(size=3)
     critic = {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([0.4])}}
     found = Wdgrl(widths=(), penalty=7.0).critic_loss(critic, jnp.asarray(source), jnp.asarray(target), KEY)
@@ -37,16 +37,16 @@ def test_of_a_linear_critic_the_loss_is_known_in_closed_form(rng, x64):
 
 
 def test_a_penalised_critic_finds_the_distance_of_two_points(rng, x64):
-    """Rows all at 0 and all at (3, 4) are 5 apart; a penalty gamma lets the slope be 1 + 5 / (2 gamma)."""
+    """Points at 0 and at (3, 4) have distance 5; with penalty gamma the optimal slope is 1 + 5 / (2 gamma)."""
     method = Wdgrl(widths=(), penalty=10.0, critic_steps=3000, critic_rate=0.003)
     source, target = jnp.tile(jnp.asarray([[3.0, 4.0]]), (4, 1)), jnp.zeros((4, 2))
     critic = {"Dense_0": {"kernel": jnp.asarray([[0.5], [0.1]]), "bias": jnp.zeros(1)}}
     memory = {"critic": critic, "optimizer": optax.adam(0.003).init(critic)}
-    sharper = method.update_critic(memory, source, target, KEY)
-    assert method.distance(sharper["critic"], source, target) == pytest.approx(5 * (1 + 5 / 20), rel=1e-3)
+    updated = method.update_critic(memory, source, target, KEY)
+    assert method.distance(updated["critic"], source, target) == pytest.approx(5 * (1 + 5 / 20), rel=1e-3)
 
 
-def test_one_step_moves_the_critic_up_and_the_features_down_its_slope(rng, x64):
+def test_one_step_updates_the_critic_and_then_the_features(rng, x64):
     """The network's gradient is the task's + weight * that of the updated critic, held fixed."""
     method = Wdgrl(weight=0.7, critic_steps=2, critic_rate=0.01, widths=())
     trainer, batch, state = prepared(rng, method)

@@ -20,7 +20,7 @@ from tests.helpers import tiny
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with one run of DANN and one of a shallow method, on data of sixty rows."""
+    """A folder with one run of DANN and one of a classical method, on data of sixty rows."""
     folder = tmp_path_factory.mktemp("results")
     dann = da.Experiment(task="moons/35", method=da.methods.Dann(widths=(4,)), model=tiny.MODEL, training=tiny.TRAINING)
     shallow = da.Experiment(task="moons/35", method=LogisticRegression())

@@ -1,4 +1,4 @@
-"""Every method here passes its checks, and each that is wrong on purpose fails the one that says why."""
+"""Every method passes its checks, and each planted faulty method fails the check that names its fault."""
 
 import json
 
@@ -29,20 +29,20 @@ def test_every_other_method(check):
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_wrong_method_is_caught_by_the_check_that_says_why(name):
+def test_a_planted_fault_is_caught_by_its_check(name):
     cls, check = PLANTED[name]
     result = run_check(CHECKS[check], MethodUnderTest(cls))
     assert result.outcome == "failed"
     assert result.reason
 
 
-def test_there_is_a_wrong_method_for_every_check_of_a_penalty():
+def test_every_check_of_a_penalty_has_a_planted_fault():
     assert {check.name for check in checks_for(Penalty)} == {check for _, check in PLANTED.values()}
     assert len(PLANTED) >= 20
 
 
-def test_a_declared_failure_is_known_and_one_that_passes_is_not(monkeypatch):
-    """As strict as an expected failure of pytest should be."""
+def test_a_declared_failure_is_known_and_a_declared_pass_is_not(monkeypatch):
+    """As with a strict xfail of pytest."""
     cls, check = PLANTED["half_the_batch"]
     declared = MethodMetadata(expected_failures={check: "it is wrong on purpose", "takes_a_step": "why not"})
     monkeypatch.setattr(cls, "metadata", declared)

@@ -121,7 +121,7 @@ def seconds_per_run(row: Row) -> float | None:
 
 
 def steps_per_second(row: Row) -> float | None:
-    """Training steps of one run in a second; None of a shallow method, or where no time is known."""
+    """Training steps of one run in a second; None of a classical method, or where no time is known."""
     seconds, training = seconds_per_run(row), row.first.config["training"]
     return training["steps"] / seconds if training and seconds else None
 

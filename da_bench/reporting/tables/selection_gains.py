@@ -108,7 +108,7 @@ def _as_run(records: Sequence[Record]) -> list[MethodGains]:
 
 
 def _chooses(line: MethodOverPairs) -> bool:
-    """A shallow method has one result and no checkpoints."""
+    """A classical method has one result and no checkpoints."""
     return line.first.first.config["training"] is not None
 
 

@@ -52,12 +52,12 @@ def space_of(experiment: Experiment, learning_rate: Space = LEARNING_RATE) -> Ma
     """What is searched: {"training.learning_rate": ..., "method.weight": ...}.
 
     Raises:
-        UserError: the method is shallow, or a space does not hold the experiment's own setting.
+        UserError: the method is classical, or a space does not hold the experiment's own setting.
     """
     method = experiment.method
     if not isinstance(method, Method):
         raise UserError(
-            f"'{method.name}' is a shallow method, which has no learning rate and declares no space to search: "
+            f"'{method.name}' is a classical method, which has no learning rate and declares no space to search: "
             "leave it out of the search, and give its runs beside it"
         )
     spaces = {RATE: learning_rate, **{f"method.{field}": space for field, space in method.metadata.search.items()}}

@@ -87,7 +87,7 @@ def test_a_space_of_ones_own():
     ("method", "count", "says"),
     [
         (da.methods.Dann(), 0, "trials = 0: at least 1 is needed"),
-        (LogisticRegression(), 3, "'logistic_regression' is a shallow method, which has no learning rate"),
+        (LogisticRegression(), 3, "'logistic_regression' is a classical method, which has no learning rate"),
         (
             da.methods.Dann(weight=20.0),
             3,

@@ -1,4 +1,4 @@
-"""How batch normalisation treats two domains, by its running averages after one pass."""
+"""The trainer: how batch normalisation treats the two domains, from the running averages after one pass."""
 
 import flax.linen as nn
 import jax
@@ -29,8 +29,8 @@ class Plain(Network):
         return self.head(features)
 
 
-def passed(rng, batch_norm):
-    """(batch, learner, params, source and target output, statistics) of one pass in training mode."""
+def one_pass(rng, batch_norm):
+    """Batch, trainer, parameters, source and target output, and statistics of one pass in training mode."""
     source, target = rng.normal(size=(6, 3)), 3 * rng.normal(size=(4, 3)) + 5
     batch = Batch(*map(jnp.asarray, (source, np.zeros(6, int), target, np.arange(4))))
     trainer = Trainer(Plain(classes=2), train.Training().optimiser(), 1, batch_norm=batch_norm)
@@ -49,7 +49,7 @@ def standardised(x, like):
 
 
 def test_joint_normalises_both_domains_by_all_rows(rng, x64):
-    batch, _, _, source, target, stats = passed(rng, "joint")
+    batch, _, _, source, target, stats = one_pass(rng, "joint")
     rows = np.concatenate([batch.source, batch.target])
     np.testing.assert_allclose(source.features, standardised(batch.source, rows), rtol=1e-9)
     np.testing.assert_allclose(target.features, standardised(batch.target, rows), rtol=1e-9)
@@ -57,22 +57,22 @@ def test_joint_normalises_both_domains_by_all_rows(rng, x64):
 
 
 @pytest.mark.parametrize("batch_norm", ["split", "domain_specific"])
-def test_apart_each_domain_is_normalised_by_its_own_rows(batch_norm, rng, x64):
-    batch, _, _, source, target, _ = passed(rng, batch_norm)
+def test_split_and_domain_specific_normalise_each_domain_by_its_own_rows(batch_norm, rng, x64):
+    batch, _, _, source, target, _ = one_pass(rng, batch_norm)
     np.testing.assert_allclose(source.features, standardised(batch.source, batch.source), rtol=1e-9)
     np.testing.assert_allclose(target.features, standardised(batch.target, batch.target), rtol=1e-9)
 
 
-def test_domain_specific_rows_are_predicted_by_their_own_domains_averages(rng, x64):
-    batch, trainer, params, _, _, stats = passed(rng, "domain_specific")
+def test_domain_specific_predicts_each_domain_with_its_own_averages(rng, x64):
+    batch, trainer, params, _, _, stats = one_pass(rng, "domain_specific")
     asked = train.Asked(jnp.concatenate([batch.source, batch.target]), jnp.arange(10), jnp.arange(10) >= 6)
     found = train.predict(trainer, (params, stats), asked).features
     np.testing.assert_allclose(found[:6], standardised(batch.source, batch.source), rtol=1e-9)
     np.testing.assert_allclose(found[6:], standardised(batch.target, batch.target), rtol=1e-9)
 
 
-def test_source_only_predicts_every_domain_by_the_sources_averages(rng, x64):
-    batch, trainer, *_ = passed(rng, "domain_specific")
+def test_source_only_predicts_both_domains_with_the_averages_of_the_source(rng, x64):
+    batch, trainer, *_ = one_pass(rng, "domain_specific")
     state = train.init(KEY, SourceOnly(), trainer, batch.source, 4)
     state, _ = SourceOnly().step(trainer, state, batch)
     asked = train.Asked(batch.target, jnp.arange(4), jnp.ones(4, bool))

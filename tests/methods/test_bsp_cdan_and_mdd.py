@@ -1,4 +1,4 @@
-"""BSP, CDAN and MDD against calculations by hand in float64: values, and which way each gradient goes."""
+"""BSP, CDAN and MDD against calculations by hand in float64: values and signs of the gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +34,8 @@ def test_bsp_adds_the_largest_singular_values_to_dann(rng, x64):
 
 
 @pytest.mark.parametrize("which", [Cdan, Bsp], ids=["cdan", "bsp"])
-def test_the_mean_of_the_domains_losses_is_half_of_their_sum(which, rng, x64):
-    """Of BSP without the spectral term, which is not halved."""
+def test_mean_domain_loss_is_half_of_the_sum(which, rng, x64):
+    """The spectral term of BSP is not halved."""
     pair, fields = outputs(rng), {"weight": 0.7, "widths": ()}
     plain = {} if which is Cdan else {"spectral_weight": 0.0}
     params = which(**fields).init(jax.random.key(1), method_spec(pair[0])).params
@@ -90,7 +90,7 @@ def cdan_by_hand(pair, w, b, conditioning):
 
 
 @pytest.mark.parametrize("conditioning", ["none", "plain", "normalised"])
-def test_cdan_judges_outer_products_and_reverses_what_reaches_the_features(conditioning, rng, x64):
+def test_cdan_classifies_outer_products_and_reverses_the_gradient_of_the_features(conditioning, rng, x64):
     pair = outputs(rng)
     w, b, params = logistic(12, rng)
     method = Cdan(weight=0.7, schedule="constant", widths=(), entropy_conditioning=conditioning)
@@ -102,7 +102,7 @@ def test_cdan_judges_outer_products_and_reverses_what_reaches_the_features(condi
         assert (found.logits == 0).all()
 
 
-def test_cdan_judges_products_of_its_drawn_projections(rng, x64):
+def test_cdan_classifies_products_of_its_random_projections(rng, x64):
     pair = outputs(rng)
     method = Cdan(widths=(), joint="random", random_width=7)
     own = method.init(jax.random.key(2), method_spec(pair[0])).constants
@@ -114,7 +114,7 @@ def test_cdan_judges_products_of_its_drawn_projections(rng, x64):
 
 
 @pytest.mark.parametrize(("width", "random"), [(1365, False), (1366, True)])
-def test_cdan_is_random_where_an_outer_product_had_more_than_4096_entries(width, random):
+def test_cdan_uses_random_projections_above_4096_entries(width, random):
     output = Output(jnp.zeros((1, width)), jnp.zeros((1, 3)))
     method = Cdan(widths=(), random_width=8)
     own = method.init(jax.random.key(0), method_spec(output))
@@ -123,7 +123,7 @@ def test_cdan_is_random_where_an_outer_product_had_more_than_4096_entries(width,
     assert bool(own.constants) == random
 
 
-def test_cdans_projections_stay_what_they_were_drawn_as(rng):
+def test_cdans_projections_never_change(rng):
     """Weight decay would shrink them if they were parameters."""
     trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(weight_decay=0.1).optimiser(), 10)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(6, 2)), np.arange(6) % 3, rng.normal(size=(6, 2)), np.arange(6))))
@@ -149,7 +149,7 @@ def mdd_by_hand(pair, w, margin):
     return loss, (d_source @ w.T, d_target @ w.T), f.T @ d_source + t.T @ d_target
 
 
-def test_mdd_teaches_its_second_classifier_and_reverses_what_reaches_the_features(rng, x64):
+def test_mdd_trains_its_second_classifier_and_reverses_the_gradient_of_the_features(rng, x64):
     pair, w = outputs(rng), rng.normal(size=(4, 3))
     method = Mdd(weight=0.3, schedule="constant", margin=2.0, widths=())
     params = {"Dense_0": {"kernel": jnp.asarray(w), "bias": jnp.zeros(3)}}
@@ -162,8 +162,8 @@ def test_mdd_teaches_its_second_classifier_and_reverses_what_reaches_the_feature
         assert (found.logits == 0).all()
 
 
-def test_mdd_is_linear_far_out_instead_of_infinite():
-    """The second classifier is certain of the first one's class: log(1 - p) is minus the difference of logits."""
+def test_mdd_stays_finite_for_certain_predictions():
+    """If the second classifier is certain of the first one's class, log(1 - p) is minus the logits' difference."""
     params = {"Dense_0": {"kernel": 1e4 * jnp.eye(2), "bias": jnp.zeros(2)}}
     pair = [Output(jnp.asarray([[1.0, 0.0]]), jnp.asarray([[5.0, 0.0]]))] * 2
     value, gradient = jax.value_and_grad(lambda params: term(Mdd(widths=()), params, pair))(params)

@@ -1,4 +1,4 @@
-"""Runs whose phases change at different steps, side by side, are those runs alone."""
+"""Two-phase methods: vmapped runs whose phases change at different steps equal the runs alone."""
 
 import dataclasses
 
@@ -32,16 +32,16 @@ def logits(runs, together):
 
 
 @pytest.mark.parametrize("cls", [Adda, Tent, Shot, Nrc], ids=lambda cls: cls.name)
-def test_runs_of_other_phases_together_are_those_runs_alone(cls, x64):
+def test_runs_with_other_phases_computed_together_equal_runs_alone(cls, x64):
     small = {"widths": (4,)} if cls is Adda else {}
     runs = [(jax.random.key(0), cls(pretrain=share, restart=True, **small), tiny.TRAINING) for share in SHARES]
     together = logits(runs, True)
     np.testing.assert_allclose(together, logits(runs, False), atol=1e-10)
-    assert len({float(one[-1, 0, 0]) for one in together}) == 3  # the share matters
+    assert len({float(one[-1, 0, 0]) for one in together}) == 3  # the share changes the result
 
 
 @pytest.mark.parametrize("restart_at", [0.0, 0.3, 0.5, 1.0])
-def test_each_phase_has_the_learning_rates_of_a_run_of_its_own(restart_at):
+def test_each_phase_has_the_learning_rates_of_its_own_run(restart_at):
     settings = dataclasses.replace(tiny.TRAINING, steps=20, evaluations=1, momentum=0.0)
     first = round(20 * restart_at)
     expected = [0.1 / (1 + 10 * i / n) ** 0.75 for n in (first, 20 - first) for i in range(n)]
@@ -49,7 +49,7 @@ def test_each_phase_has_the_learning_rates_of_a_run_of_its_own(restart_at):
 
 
 def rates(optimiser, steps):
-    """How far each step goes down a slope of 1."""
+    """Length of each step for a gradient of 1."""
     state, found = optimiser.init(jnp.zeros(())), []
     for _ in range(steps):
         update, state = optimiser.update(jnp.ones(()), state, jnp.zeros(()))
@@ -58,36 +58,36 @@ def rates(optimiser, steps):
 
 
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
-def test_an_optimizer_that_begins_anew_remembers_nothing_but_its_step(optimizer, x64):
-    """With the memory of the first phase or with another one a run goes on alike from the turn, and only there."""
+def test_a_restarted_optimizer_keeps_only_its_step_count(optimizer, x64):
+    """At the restart, and only there, the optimizer state of the first phase has no effect."""
     model, settings = tiny.MODEL.clone(classes=3), dataclasses.replace(tiny.TRAINING, optimizer=optimizer, steps=12)
     method = Nrc(restart=True, pretrain=0.5)  # from the seventh step
     source, target = jax.random.normal(jax.random.key(0), (2, 6, 2))
     batch = Batch(source, jnp.arange(6) % 3, target, jnp.arange(6))
     trainer = train.make_trainer(train.Run(jax.random.key(0), method, settings), model)
-    begun = train.init(jax.random.key(0), method, trainer, batch.source, 6)
+    initial = train.init(jax.random.key(0), method, trainer, batch.source, 6)
     step = jax.jit(lambda state: method.step(trainer, state, batch)[0])
     for number in (5, 6, 7):
-        state = begun._replace(step=jnp.asarray(number), opt_state=counted(begun.opt_state, number))
+        state = initial._replace(step=jnp.asarray(number), opt_state=with_step_count(initial.opt_state, number))
         other = state._replace(opt_state=jax.tree.map(lambda leaf: leaf + (leaf.ndim > 0), state.opt_state))
         same = jax.tree.map(lambda one, other: bool((one == other).all()), step(state).params, step(other).params)
         assert all(jax.tree.leaves(same["model"])) == (number == 6)
 
 
-def counted(opt_state, steps):
-    """The optimizer's memory after so many steps of no slope."""
+def with_step_count(opt_state, steps):
+    """The optimizer state after this many steps without a gradient."""
     return jax.tree.map(lambda leaf: leaf + steps if leaf.ndim == 0 else leaf, opt_state)
 
 
 @pytest.mark.parametrize("cls", [Mcd, Swd], ids=lambda cls: cls.name)
-def test_runs_of_three_steps_together_are_those_runs_alone(cls, x64):
+def test_runs_with_three_updates_computed_together_equal_runs_alone(cls, x64):
     runs = [
         (jax.random.key(seed), cls(num_k=2, weight=weight), tiny.TRAINING) for seed in (0, 1) for weight in (0.5, 2.0)
     ]
     np.testing.assert_allclose(logits(runs, True), logits(runs, False), atol=1e-10)
 
 
-def test_smoothing_nothing_is_the_cross_entropy(rng, x64):
+def test_label_smoothing_by_hand(rng, x64):
     z, labels = rng.normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
     log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
     output = Output(jnp.zeros((5, 2)), jnp.asarray(z))
