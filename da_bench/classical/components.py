@@ -221,7 +221,7 @@ class Bda(ComponentMethod):
 
 
 def fit_feature_map(kernel: Kernel, rows: np.ndarray, bandwidth: float) -> Transform:
-    """Feature map phi in which the problem of every kernel is one of weights with a penalty on their squares.
+    """Feature map phi with which the problem of every kernel is linear in its weights, with an L2 penalty on them.
 
     "primal" has phi(x) = x. "rbf" has phi(x)_i = k(x, rows_i). For "linear", the weights lie in the span of the left
     singular vectors of rows = U S V^T; in their coordinates phi(x) = x V S.

@@ -1,7 +1,7 @@
 """Optimal transport: move the source rows onto the target and fit the classifier on the moved rows.
 
-Target rows, also new ones, are classified as they are. So no source row ever has to be moved that was not there when
-the transport plan was computed.
+Target rows, also new ones, are classified as they are. Only source rows are moved, and all of them are known when the
+transport plan is computed, so the plan never has to be extended to new rows.
 """
 
 from collections.abc import Callable

@@ -93,7 +93,7 @@ def logme(features: Array, labels: Array) -> float:
 def log_evidence(left: np.ndarray, singular: np.ndarray, y: np.ndarray, alpha: float, beta: float) -> float:
     """Log p(y | F, alpha, beta) in nats, for F = left diag(singular) V^T.
 
-    Directions outside the r that are given add nothing, because their weights keep their prior.
+    Directions outside the r singular vectors contribute nothing, because their weights keep their prior.
 
     Args:
         left: left singular vectors of the features [n, r].
