@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks import engine
 from benchmarks.engine_report import report_lines
 
