@@ -9,13 +9,13 @@ from tests.helpers.synthetic_runs import contents_of, paths_of, results_folder, 
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
-    return results_folder(tmp_path_factory.mktemp("here"), ("source_only", "coral"), 5)
+def results(tmp_path_factory):
+    return results_folder(tmp_path_factory.mktemp("results"), ("source_only", "coral"), 5)
 
 
-def said(capsys, *arguments):
+def run_cli(capsys, *arguments):
     try:
-        code = cli.main([str(one) for one in arguments])
+        code = cli.main([str(argument) for argument in arguments])
     except SystemExit as stop:  # tyro's way to end
         code = stop.code
     printed = capsys.readouterr()
@@ -25,35 +25,35 @@ def said(capsys, *arguments):
 PACK = ("submit", "pack", "--name", "Deep CORAL", "--authors", "A. Author", "--methods", "coral")
 
 
-def test_pack_check_and_build(here, tmp_path, capsys):
+def test_pack_check_and_build(results, tmp_path, capsys):
     packed, site = tmp_path / "submissions" / "it.zip", tmp_path / "site"
-    code, out, _ = said(capsys, *PACK, "--results", here, "--out", packed)
+    code, out, _ = run_cli(capsys, *PACK, "--results", results, "--out", packed)
     assert (code, "5 runs" in out) == (0, True)
     verdict = tmp_path / "verdicts" / "it.json"
-    code, out, _ = said(capsys, "submit", "check", packed, "--against", here, "--verdict", verdict)
+    code, out, _ = run_cli(capsys, "submit", "check", packed, "--against", results, "--verdict", verdict)
     assert code == 0
     assert out.splitlines()[-1].startswith("accepted: 5 runs, 5 recomputed")
-    code, out, _ = said(
-        capsys, "leaderboard", "build", "--results", here, "--submissions", packed.parent,
+    code, out, _ = run_cli(
+        capsys, "leaderboard", "build", "--results", results, "--submissions", packed.parent,
         "--verdicts", verdict.parent, "--out", site,
     )  # fmt: skip
     assert code == 0, out
     assert "Deep CORAL: coral" in (site / "index.html").read_text()
 
 
-def test_a_refused_submission_ends_with_one_message_and_stays_off_the_board(here, tmp_path, capsys):
-    said(capsys, *PACK, "--results", here, "--out", tmp_path / "it")
+def test_a_refused_submission_ends_with_one_message_and_stays_off_the_board(results, tmp_path, capsys):
+    run_cli(capsys, *PACK, "--results", results, "--out", tmp_path / "it")
     contents = contents_of(tmp_path / "it")
     name = paths_of(contents)[0]
     forged = contents[name].replace(b'"target_accuracy": 0.7', b'"target_accuracy": 0.8')
     assert forged != contents[name]
     write_submission({**contents, name: forged}, tmp_path / "submissions" / "forged")
-    code, out, err = said(capsys, "submit", "check", tmp_path / "submissions" / "forged", "--json")
+    code, out, err = run_cli(capsys, "submit", "check", tmp_path / "submissions" / "forged", "--json")
     assert code == 1
     assert json.loads(out)["verdict"] == "refused"
     assert err.count("\n") == 1
-    code, out, _ = said(
-        capsys, "leaderboard", "build", "--results", here, "--submissions", tmp_path / "submissions",
+    code, out, _ = run_cli(
+        capsys, "leaderboard", "build", "--results", results, "--submissions", tmp_path / "submissions",
         "--out", tmp_path / "site",
     )  # fmt: skip
     assert code == 0
@@ -62,7 +62,7 @@ def test_a_refused_submission_ends_with_one_message_and_stays_off_the_board(here
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "text"),
     [
         (("submit", "pakc"), 2, "did you mean 'pack'"),
         (("leaderboard", "biuld"), 2, "did you mean 'build'"),
@@ -71,11 +71,11 @@ def test_a_refused_submission_ends_with_one_message_and_stays_off_the_board(here
         (("submit", "check", "nowhere"), 1, "nowhere is refused"),
     ],
 )
-def test_mistakes_end_in_one_message(arguments, code, says, capsys, tmp_path, monkeypatch):
+def test_a_mistake_gives_one_message(arguments, code, text, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found, _, err = said(capsys, *arguments)
-    assert found == code
-    assert says in err
+    exit_code, _, err = run_cli(capsys, *arguments)
+    assert exit_code == code
+    assert text in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -83,7 +83,7 @@ def test_mistakes_end_in_one_message(arguments, code, says, capsys, tmp_path, mo
 @pytest.mark.parametrize(
     "verb", [("submit", "--help"), ("submit", "pack", "--help"), ("leaderboard", "build", "--help")]
 )
-def test_every_verb_explains_itself(verb, capsys):
-    code, out, _ = said(capsys, *verb)
+def test_every_command_has_help(verb, capsys):
+    code, out, _ = run_cli(capsys, *verb)
     assert code in (0, None)
     assert len(out) > 100

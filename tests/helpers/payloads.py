@@ -1,4 +1,4 @@
-"""Two hundred texts that try to be more than text: twenty ways to run something, in ten wrappings."""
+"""Two hundred hostile texts: twenty attempts to run code or load something, each in ten wrappings."""
 
 CORES = (
     "<script>window.pwned=1</script>", "<img src=x onerror=window.pwned=1>", "<svg onload=window.pwned=1>",

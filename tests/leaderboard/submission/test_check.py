@@ -1,4 +1,4 @@
-"""Forgeries, each by someone who knows how to compute a sha256: refused where false, flagged where improbable."""
+"""Forgeries with correct hashes: what is false is refused, what is improbable is flagged."""
 
 import functools
 import hashlib
@@ -31,7 +31,7 @@ from tests.helpers.synthetic_runs import (
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
-    """Source only, DANN and the upper bound, five seeds each: what a submission is held against."""
+    """Source only, DANN and the upper bound, five seeds each: what a submission is compared with."""
     return results_folder(tmp_path_factory.mktemp("known"), ("source_only", "dann"))
 
 
@@ -43,13 +43,13 @@ def others(known):
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory):
     """The files of an honest submission of CORAL, five seeds."""
-    folder = results_folder(tmp_path_factory.mktemp("ours"), ("coral",))
+    folder = results_folder(tmp_path_factory.mktemp("submitted"), ("coral",))
     pack(folder, folder / "packed", ABOUT, ["coral"], None)
     return contents_of(folder / "packed")
 
 
 def edit(part, change, seed=0):
-    """A forgery: one JSON file of one run changed."""
+    """A forgery that changes one JSON file of one run."""
 
     def forge(contents):
         name = paths_of(contents, part)[seed]
@@ -61,7 +61,7 @@ def edit(part, change, seed=0):
 
 
 def text(part, old, new, seed=0):
-    """A forgery: letters of one file of one run changed."""
+    """A forgery that changes some bytes of one file of one run."""
 
     def forge(contents):
         name = paths_of(contents, part)[seed]
@@ -76,7 +76,9 @@ def put(name, content):
 
 
 def drop(part, seed=1):
-    return lambda contents: {name: one for name, one in contents.items() if name != paths_of(contents, part)[seed]}
+    return lambda contents: {
+        name: content for name, content in contents.items() if name != paths_of(contents, part)[seed]
+    }
 
 
 def no_seed(seed):
@@ -88,53 +90,53 @@ def no_seed(seed):
 
 
 def higher(result):
-    """Every number of the declared rule, a little better."""
+    """Increase every number of the declared rule a little."""
     for name in ("target_accuracy", "target_macro"):
         result["rules"]["last"][name] += 0.02
 
 
 def best_epoch(result):
-    """The oracle's evaluation in the place of the last."""
+    """Report the oracle's evaluation as the last."""
     result["rules"]["last"] = {**result["rules"]["oracle"], "evaluation": 1}
 
 
 def swap(part):
-    """Files of seeds 0 and 1 in each other's place."""
+    """A forgery that swaps a file between seeds 0 and 1."""
 
     def forge(contents):
-        one, other = paths_of(contents, part)[:2]
-        return {**contents, one: contents[other], other: contents[one]}
+        first, second = paths_of(contents, part)[:2]
+        return {**contents, first: contents[second], second: contents[first]}
 
     return forge
 
 
 def config(**changes):
-    """A forgery: every run under another config, with the id that belongs to it."""
+    """A forgery that gives every run another config, with the matching id."""
 
     def forge(contents):
-        made = {MANIFEST: contents[MANIFEST]}
+        forged = {MANIFEST: contents[MANIFEST]}
         for name in paths_of(contents, "config.json"):
             value = json.loads(contents[name])
             value.update({key: change(value[key]) if callable(change) else change for key, change in changes.items()})
             run_id = hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
             for path, content in contents.items():
                 if path.startswith(name.rpartition("/")[0]):
-                    made[f"runs/{run_id}/{path.rpartition('/')[2]}"] = content
-            made[f"runs/{run_id}/config.json"] = json.dumps(value).encode()
-        return made
+                    forged[f"runs/{run_id}/{path.rpartition('/')[2]}"] = content
+            forged[f"runs/{run_id}/config.json"] = json.dumps(value).encode()
+        return forged
 
     return forge
 
 
 def predicted(change):
-    """A forgery: other predictions in every run, and all numbers computed from them again."""
+    """A forgery that replaces the predictions of every run and recomputes all numbers from them."""
 
     def forge(contents, tmp_path):
-        made = {MANIFEST: contents[MANIFEST]}
+        forged = {MANIFEST: contents[MANIFEST]}
         for seed in range(5):
             run = predicted_run("coral", seed)
-            made |= files_with_predictions(change(run, seed), run, tmp_path / f"store{seed}")
-        return made
+            forged |= files_with_predictions(change(run, seed), run, tmp_path / f"store{seed}")
+        return forged
 
     return forge
 
@@ -157,7 +159,7 @@ def from_labels(share):
 
 
 def copied(share, method="dann", shift=0):
-    """The predictions of another method's run of the same seed, or of another, with some rows flipped."""
+    """The predictions of another method's run, with the seed shifted and a share of rows flipped."""
 
     def change(_, seed):
         _, classes = honest_run(method, (seed + shift) % 5)
@@ -218,7 +220,7 @@ REFUSED = {
     "an unknown task": config(task="moons/350"),
     "a task of a path": config(task="../../etc-to-passwd"),
     "a field that the method does not have": config(method=lambda value: {**value, "cheat": 1.0}),
-    "a field left out": config(method=lambda value: {key: one for key, one in value.items() if key != "weight"}),
+    "a field left out": config(method=lambda value: {key: field for key, field in value.items() if key != "weight"}),
     "trained on target labels": config(labels_from="target"),
     "an unknown model": config(model={"name": "oracle_net"}),
     "a method without a name": config(method={}),
@@ -232,10 +234,10 @@ REFUSED = {
     "no predictions": drop("predictions.npz"),
     "predictions of fewer rows": predictions_file(npz(**SHORT)),
     "predictions of unknown classes": predictions_file(npz(**OTHER_CLASS)),
-    "predictions of floats": predictions_file(npz(**{name: one.astype(float) for name, one in ROWS.items()})),
-    "predictions of objects": predictions_file(npz(**{name: one.astype(object) for name, one in ROWS.items()})),
-    "predictions of NaN": predictions_file(npz(**{name: one * np.nan for name, one in ROWS.items()})),
-    "predictions of fewer evaluations": predictions_file(npz(**{name: one[:2] for name, one in ROWS.items()})),
+    "predictions of floats": predictions_file(npz(**{name: array.astype(float) for name, array in ROWS.items()})),
+    "predictions of objects": predictions_file(npz(**{name: array.astype(object) for name, array in ROWS.items()})),
+    "predictions of NaN": predictions_file(npz(**{name: array * np.nan for name, array in ROWS.items()})),
+    "predictions of fewer evaluations": predictions_file(npz(**{name: array[:2] for name, array in ROWS.items()})),
     "a pickle": predictions_file(b"\x80\x04cos\nsystem\n"),
     "a bomb": predictions_file(npz(source_test=np.zeros((400, 100_000), np.uint16), target_test=ROWS["target_test"])),
     "NaN": text("result.json", b'"target_macro": 0', b'"target_macro": NaN, "x": 0'),
@@ -268,7 +270,7 @@ FLAGGED = {
 
 @functools.cache
 def caught():
-    """Names of the forgeries that were caught, over this module."""
+    """Names of the forgeries caught by the tests of this module."""
     return set()
 
 
@@ -291,7 +293,7 @@ def test_what_is_improbable_is_flagged(name, contents, others, tmp_path):
 
 
 def test_sixty_forgeries_are_caught():
-    """The count that the documents give; run with the tests above. Two more need a run made again: test_rerun.py."""
+    """The number that the documentation states. Two more forgeries need a rerun: see test_rerun.py."""
     assert len(REFUSED) + len(FLAGGED) == 60
     assert caught() <= set(REFUSED) | set(FLAGGED)
 
@@ -302,12 +304,12 @@ def test_an_honest_submission_is_accepted(contents, others, tmp_path):
     assert len(report.recomputed) == len(report.runs) == 5
 
 
-def test_honest_methods_are_not_taken_for_each_other(others, tmp_path):
-    """Every method of the reference against the rest, at other random streams: no flag."""
+def test_honest_methods_are_not_confused(others, tmp_path):
+    """Each known method is accepted when compared with the others."""
     for method in ("source_only", "dann"):
         folder = results_folder(tmp_path / method, (method,))
         pack(folder, folder / "it.zip", ABOUT, [method], None)
-        rest = [one for one in others if one.record.config["method"]["name"] != method]
+        rest = [run for run in others if run.record.config["method"]["name"] != method]
         assert check_submission(folder / "it.zip", rest).verdict == "accepted"
 
 
@@ -315,13 +317,13 @@ def test_without_the_data_numbers_are_claimed(contents, others, tmp_path, monkey
     monkeypatch.setattr("da_bench.leaderboard.submission.check.tasks.present", lambda *_: False)
     report = check_submission(write_submission(REFUSED["a metric edited"](contents), tmp_path / "it"), others)
     assert report.recomputed == frozenset()
-    assert any("claimed, not recomputed" in one.what for one in report.findings)
+    assert any(finding.check == "claimed" for finding in report.findings)
 
 
-def test_a_method_that_is_not_known_here_is_noted(contents, others, tmp_path):
+def test_an_unknown_method_is_noted(contents, others, tmp_path):
     forged = config(method={"name": "mine", "weight": 1.0})(contents)
     report = check_submission(write_submission(forged, tmp_path / "it"), others)
-    assert any(one.level == "noted" and "not known here" in one.what for one in report.findings)
+    assert any(finding.level == "noted" and "'mine'" in finding.what for finding in report.findings)
 
 
 def test_no_code_of_a_submission_is_run(contents, others, tmp_path):
@@ -339,11 +341,11 @@ def test_archives_with_a_name_twice_are_refused(contents, others, tmp_path):
     assert check_submission(tmp_path / "it.zip", others).verdict == "refused"
 
 
-def test_a_verdict_is_read_as_it_was_written(contents, others, tmp_path):
+def test_a_verdict_survives_writing_and_reading(contents, others, tmp_path):
     report = check_submission(write_submission(contents, tmp_path / "it"), others)
     (tmp_path / "verdict.json").write_text(json.dumps(as_verdict(report)))
     assert read_verdict(tmp_path / "verdict.json") == as_verdict(report)
 
 
-def test_records_stay_as_they_were(known):
+def test_checks_do_not_change_the_known_records(known):
     assert len(Records(known).all()) == 15

@@ -1,4 +1,4 @@
-"""A submission is what its manifest says, or nothing of it is used."""
+"""A submission that differs from its manifest is refused as a whole."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from tests.helpers.synthetic_runs import ABOUT, contents_of, paths_of, rehashed,
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return results_folder(tmp_path_factory.mktemp("made"), ("source_only", "coral"), 2)
+    return results_folder(tmp_path_factory.mktemp("results"), ("source_only", "coral"), 2)
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +33,20 @@ def test_folder_and_zip_hold_the_same_runs(folder, packed):
     assert [run.digest for run in archived.runs] == [run.digest for run in plain.runs]
     assert [run.record for run in archived.runs] == [run.record for run in plain.runs]
     assert archived.digest == plain.digest
-    ours = {run.record.id: run for run in finished_runs(folder)}
-    assert all(run.record == ours[run.record.id].record for run in plain.runs)
+    original = {run.record.id: run for run in finished_runs(folder)}
+    assert all(run.record == original[run.record.id].record for run in plain.runs)
 
 
 def test_a_zip_of_the_same_runs_is_the_same_bytes(folder):
-    for name in ("one.zip", "two.zip"):
+    for name in ("first.zip", "second.zip"):
         pack(folder, folder / name, ABOUT, ["coral"], None)
-    assert (folder / "one.zip").read_bytes() == (folder / "two.zip").read_bytes()
+    assert (folder / "first.zip").read_bytes() == (folder / "second.zip").read_bytes()
 
 
 def test_the_upper_bound_is_never_packed(folder, tmp_path):
-    made = pack(folder, tmp_path / "all.zip", ABOUT, [], None)
-    assert len(made.runs) == 4
-    assert {run.record.config["labels_from"] for run in made.runs} == {"source"}
+    submission = pack(folder, tmp_path / "all.zip", ABOUT)
+    assert len(submission.runs) == 4
+    assert {run.record.config["labels_from"] for run in submission.runs} == {"source"}
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_the_upper_bound_is_never_packed(folder, tmp_path):
         ({}, ["corall"], "corall.*did you mean 'coral'"),
     ],
 )
-def test_what_cannot_be_packed_is_said(folder, tmp_path, about, methods, says):
+def test_bad_input_of_pack_is_an_error(folder, tmp_path, about, methods, says):
     with pytest.raises(UserError, match=says):
         pack(folder, tmp_path / "out.zip", {**ABOUT, **about}, methods, None)
     assert not (tmp_path / "out.zip").exists()
 
 
-def test_nothing_is_written_over(folder, packed):
+def test_an_existing_path_is_not_overwritten(folder, packed):
     with pytest.raises(UserError, match="--out"):
         pack(folder, packed, ABOUT, ["coral"], None)
 
@@ -103,28 +103,28 @@ FINE = np.zeros((2, 3), np.uint16)
     ],
     ids=range(12),
 )
-def test_predictions_are_two_plain_arrays_or_refused(content):
+def test_anything_but_two_plain_arrays_is_refused(content):
     with pytest.raises(StrictError):
         read_predictions(content, "it")
 
 
-def test_a_header_is_matched_and_never_evaluated():
-    """What numpy would hand to a parser of Python is only compared letter by letter."""
+def test_a_header_is_never_evaluated():
+    """The header, which numpy parses as Python, is only compared with a pattern."""
     file = io.BytesIO()
     header = b"{'descr': '<u2', 'fortran_order': False, 'shape': (2, __import__('os').getpid()), }\n"
     array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 12
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("source_test.npy", array)
         archive.writestr("target_test.npy", array)
-    with pytest.raises(StrictError, match="as numpy writes it"):
+    with pytest.raises(StrictError, match="uint16"):
         read_predictions(file.getvalue(), "it")
 
 
 def test_predictions_are_those_that_numpy_reads(packed):
     for path in packed.rglob("*.npz"):
-        with np.load(path) as theirs:
-            for name, ours in read_predictions(path.read_bytes(), "it").items():
-                np.testing.assert_array_equal(ours, theirs[name])
+        with np.load(path) as arrays:
+            for name, array in read_predictions(path.read_bytes(), "it").items():
+                np.testing.assert_array_equal(array, arrays[name])
 
 
 def test_links_are_not_followed(packed, tmp_path):
@@ -134,40 +134,40 @@ def test_links_are_not_followed(packed, tmp_path):
         read_submission(tmp_path / "one")
 
 
-def fuzz_packages(packed, count, seed, place):
-    """Mutants of a package: of the archive's bytes, or of one file's, with and without its hash made to fit.
+def read_mutants(archive_path, count, seed, path):
+    """Read mutants of a submission and return how many are accepted.
 
-    Read at all, a mutant is a submission of the very runs that were packed, unless the forger has made the hash fit:
-    then config or predictions are what the files say, in types and ranges that the schema has.
+    A third changes the bytes of the archive, a third those of one file, a third one file and its hash. In the first
+    two, an accepted mutant has the same runs as the original. In the last, its content still fits the schema.
     """
     from tests.core.test_strict_json import mutant
 
     generator, accepted = np.random.default_rng(seed), 0
-    before = {run.record.id: (run.record, run.digest) for run in read_submission(packed).runs}
-    whole, names = packed.read_bytes(), contents_of(packed.with_suffix(""))
+    original = {run.record.id: (run.record, run.digest) for run in read_submission(archive_path).runs}
+    content_of_archive, files = archive_path.read_bytes(), contents_of(archive_path.with_suffix(""))
     for i in range(count):
         if i % 3 == 0:
-            place.write_bytes(mutant(whole, generator))
+            path.write_bytes(mutant(content_of_archive, generator))
         else:
-            contents = dict(names)
+            contents = dict(files)
             name = sorted(contents)[generator.integers(len(contents))]
             contents[name] = mutant(contents[name], generator)
             if i % 3 == 2 and name != MANIFEST:
                 contents[MANIFEST] = rehashed(contents)
-            with zipfile.ZipFile(place, "w") as archive:
-                for path, content in contents.items():
-                    archive.writestr(path, content)
+            with zipfile.ZipFile(path, "w") as archive:
+                for file, content in contents.items():
+                    archive.writestr(file, content)
         try:
-            found = read_submission(place)
+            submission = read_submission(path)
         except StrictError:
             continue
         accepted += 1
         if i % 3 < 2:
-            assert {run.record.id: (run.record, run.digest) for run in found.runs} == before
-        for run in found.runs:
+            assert {run.record.id: (run.record, run.digest) for run in submission.runs} == original
+        for run in submission.runs:
             assert hashlib.sha256(canonical_json(run.record.config).encode()).hexdigest()[:16] == run.record.id
-            assert {one.dtype for one in run.predictions.values()} == {np.dtype("<u2")}
-        assert json.dumps(found.manifest)
+            assert {array.dtype for array in run.predictions.values()} == {np.dtype("<u2")}
+        assert json.dumps(submission.manifest)
     return accepted
 
 
@@ -180,13 +180,13 @@ def archived(tmp_path_factory):
     return folder / "packed.zip"
 
 
-def test_a_thousand_mutants_of_a_package(archived, tmp_path):
-    assert fuzz_packages(archived, 1000, 0, tmp_path / "mutant.zip") < 700
+def test_a_thousand_mutants_of_a_submission(archived, tmp_path):
+    assert read_mutants(archived, 1000, 0, tmp_path / "mutant.zip") < 700
 
 
 @pytest.mark.slow
-def test_twenty_thousand_mutants_of_a_package(archived, tmp_path):
-    assert fuzz_packages(archived, 20_000, 1, tmp_path / "mutant.zip") < 14_000
+def test_twenty_thousand_mutants_of_a_submission(archived, tmp_path):
+    assert read_mutants(archived, 20_000, 1, tmp_path / "mutant.zip") < 14_000
 
 
 def test_a_hash_that_does_not_fit_is_refused(packed, tmp_path):

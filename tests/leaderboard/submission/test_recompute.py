@@ -1,4 +1,4 @@
-"""Numbers from predictions: by hand, as the judge has them, and in what a false record differs."""
+"""Numbers recomputed from predictions: by hand, as scored, and how false records are found."""
 
 import copy
 import dataclasses
@@ -19,14 +19,14 @@ def run():
     return predicted_run("coral", 0)
 
 
-def test_what_the_judge_wrote_is_what_its_predictions_give(run):
+def test_a_scored_record_follows_from_its_predictions(run):
     again, findings = recompute(run, load(TASK))
     assert findings == []
     assert again == run.record
 
 
 def by_hand():
-    """Four rows, three classes: accuracies that a head can compute."""
+    """Four rows, three classes: accuracies that can be computed by hand."""
     rows = lambda labels: Domain(np.zeros((len(labels), 2), np.float32), np.array(labels, np.int32))  # noqa: E731
     splits = Splits(*[rows([0, 1, 2, 2])] * 3)
     task = Task("moons/35", ("a", "b", "c"), splits, splits)
@@ -55,7 +55,7 @@ def test_accuracies_by_hand():
     assert rules["im"]["step"] == 20
 
 
-def test_a_diverged_evaluation_stays_a_guess():
+def test_a_diverged_evaluation_still_counts_as_guessing():
     run, task = by_hand()
     run.record.result["status"] = "diverged"
     guess = 1 / 3
@@ -84,7 +84,7 @@ def set_at(*path, value):
 
 
 @pytest.mark.parametrize(
-    ("parts", "says"),
+    ("parts", "text"),
     [
         ({"result": set_at("rules", "last", "target_accuracy", value=0.99)}, "rules.last.target_accuracy"),
         ({"result": set_at("rules", "last", "evaluation", value=1)}, "rules.last.evaluation"),
@@ -99,20 +99,20 @@ def set_at(*path, value):
         ({"result": set_at("protocol", value="transductive")}, "protocol"),
     ],
 )
-def test_every_false_number_is_found(run, parts, says):
+def test_every_false_number_is_found(run, parts, text):
     _, findings = recompute(changed(run, **parts), load(TASK))
-    assert [one.level for one in findings] == ["refused"]
-    assert says in findings[0].what
+    assert [finding.level for finding in findings] == ["refused"]
+    assert text in findings[0].what
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "text"),
     [
-        (lambda one: one[:, :-1], "predictions for"),
-        (lambda one: one + np.uint16(1), "class 2, but classes are 0 to 1"),
+        (lambda array: array[:, :-1], "predictions for"),
+        (lambda array: array + np.uint16(1), "class 2, but classes are 0 to 1"),
     ],
 )
-def test_predictions_of_other_rows_or_classes_are_found(run, change, says):
+def test_predictions_of_other_rows_or_classes_are_found(run, change, text):
     predictions = {**run.predictions, "target_test": change(run.predictions["target_test"])}
     _, findings = recompute(run._replace(predictions=predictions), load(TASK))
-    assert says in findings[0].what
+    assert text in findings[0].what

@@ -1,4 +1,4 @@
-"""The schema is that of the records which runs leave, and of nothing else."""
+"""The schema accepts the records of runs and nothing else."""
 
 import copy
 
@@ -27,7 +27,7 @@ def test_a_field_too_many_or_too_few_does_not_fit(record, part):
         schema.validate(schema.PARTS[part], {**value, "more": 1}, part)
     for name in value:
         with pytest.raises(StrictError, match=name):
-            schema.validate(schema.PARTS[part], {key: one for key, one in value.items() if key != name}, part)
+            schema.validate(schema.PARTS[part], {key: field for key, field in value.items() if key != name}, part)
 
 
 def leaves(tree, path=()):
@@ -40,13 +40,13 @@ def leaves(tree, path=()):
 
 @pytest.mark.parametrize("value", [float("nan"), {}, b"x", True], ids=["nan", "object", "bytes", "bool"])
 def test_no_number_may_be_anything_else(record, value):
-    """Each number in a result, in turn; free text and free fields apart."""
+    """Each number of a result in turn, but not free text or free fields."""
     tried = 0
     for path in leaves(record.result):
-        found = record.result
+        number = record.result
         for key in path:
-            found = found[key]
-        if isinstance(found, bool) or not isinstance(found, (int, float)):
+            number = number[key]
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
         wrong = copy.deepcopy(record.result)
         inner = wrong

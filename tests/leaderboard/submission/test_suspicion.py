@@ -1,4 +1,4 @@
-"""What is improbable, by hand: how sure the statistics are, and what honest runs may have in common."""
+"""Suspicious predictions: the statistics by hand, and what honest runs may have in common."""
 
 import numpy as np
 import pytest
@@ -9,25 +9,25 @@ from tests.helpers.synthetic_runs import predicted_run
 
 
 def test_the_excess_is_a_standard_normal_where_rows_are_drawn_at_random(rng):
-    """Over many random draws: mean 0, deviation 1, and the tail that a normal distribution has."""
+    """Over many random draws it has mean 0, deviation 1, and the tail of a normal distribution."""
     hardness = rng.beta(0.5, 0.5, 400)
-    found = []
+    values = []
     for _ in range(2000):
         chosen = np.zeros(400, bool)
         chosen[rng.choice(400, 60, replace=False)] = True
-        found.append(excess(hardness, chosen))
-    assert abs(np.mean(found)) < 0.1
-    assert abs(np.std(found) - 1) < 0.06
-    assert abs(np.mean(np.array(found) > 1) - norm.sf(1)) < 0.03
+        values.append(excess(hardness, chosen))
+    assert abs(np.mean(values)) < 0.1
+    assert abs(np.std(values) - 1) < 0.06
+    assert abs(np.mean(np.array(values) > 1) - norm.sf(1)) < 0.03
 
 
 def test_the_excess_by_hand():
     """Rows 2, 3 of (0, 0, 1, 1): mean 1 against 1/2, variance (1/3) / 2 * (1 - 2/4) = 1/12."""
-    found = excess(np.array([0.0, 0.0, 1.0, 1.0]), np.array([False, False, True, True]))
-    assert found == pytest.approx(0.5 * np.sqrt(12))
+    values = excess(np.array([0.0, 0.0, 1.0, 1.0]), np.array([False, False, True, True]))
+    assert values == pytest.approx(0.5 * np.sqrt(12))
 
 
-def test_unsure_rows_are_those_that_runs_disagree_on():
+def test_disagreement_is_high_where_runs_differ():
     runs = [predicted_run("coral", seed) for seed in range(3)]
     votes = np.stack([run.last for run in runs])
     agreed = (votes == votes[0]).all(axis=0)
@@ -42,16 +42,16 @@ def test_collapsed_seeds_are_not_copies_of_each_other():
     assert len(list(equal_seeds([run._replace(predictions=mixed) for run in runs], {}))) == 1
 
 
-def test_one_method_at_two_values_is_no_copy():
+def test_a_method_is_not_compared_with_itself():
     run = predicted_run("coral", 0)
     assert list(copies([run], [run])) == []
 
 
-def test_perfection_is_allowed_where_the_bound_has_it():
+def test_no_errors_are_allowed_if_the_upper_bound_has_none():
     run, bound = predicted_run("coral", 0), predicted_run("source_only", 0, labels_from="target", skill=0.95)
-    for one in (run, bound):
-        one.record.result["rules"]["last"]["target_accuracy"] = 1.0
+    for perfect_run in (run, bound):
+        perfect_run.record.result["rules"]["last"]["target_accuracy"] = 1.0
     assert list(perfect([run], [bound], "last")) == []
-    assert [one.level for one in perfect([run], [], "last")] == ["flagged"]
-    assert [one.level for one in too_good([run], [], "last")] == ["noted"]
+    assert [finding.level for finding in perfect([run], [], "last")] == ["flagged"]
+    assert [finding.level for finding in too_good([run], [], "last")] == ["noted"]
     assert list(too_good([run], [bound], "last")) == []
