@@ -30,6 +30,7 @@ from benchmarks.workloads import (
     training_arrays,
 )
 from da_bench import methods
+from da_bench import training as train
 from da_bench.core.types import Array, Batch, Domain, Output, TrainState
 from da_bench.losses.adversarial import domain_cross_entropy, reverse_gradient
 from da_bench.losses.distances import squared_distances
@@ -40,7 +41,6 @@ from da_bench.methods.schedules import ramp
 from da_bench.models import Network, build
 from da_bench.models.layers import Dense
 from da_bench.models.lenet import Lenet
-from da_bench.training import step as train
 from da_bench.training.in_memory import Devices, InMemory
 
 EVALUATION_ROWS = 2  # rows predicted at the end of a run, negligible
@@ -134,7 +134,7 @@ def training(workload: Workload, steps: int) -> train.Training:
 def data(workload: Workload) -> train.Data:
     """The arrays of a workload in the form that a study passes to training."""
     source, labels, target = training_arrays(workload)
-    return train.gather(Domain(source, labels), target, [target[:EVALUATION_ROWS]])
+    return train.gather_data(Domain(source, labels), target, [target[:EVALUATION_ROWS]])
 
 
 @functools.cache
@@ -183,13 +183,13 @@ def _images(network: str, part: str, steps: int) -> tuple[Any, TrainState, Array
     settings = train.Training(
         steps=steps, evaluations=1, optimizer="nesterov", learning_rate=LEARNING_RATE, decay_rate=0.0
     )
-    trainer = Trainer(build(network, bottleneck=None).clone(classes=IMAGE_CLASSES), settings.optimiser(), steps)
+    trainer = Trainer(build(network, bottleneck=None).clone(classes=IMAGE_CLASSES), settings.make_optimizer(), steps)
     inputs, labels = map(jnp.asarray, image_batch())
-    make = jax.jit(lambda key: train.init(key, methods.SourceOnly(), trainer, inputs[:2], IMAGE_BATCH_SIZE))
+    make = jax.jit(lambda key: train.init_state(key, methods.SourceOnly(), trainer, inputs[:2], IMAGE_BATCH_SIZE))
     state, rows = make(jax.random.key(0)), jnp.tile(jnp.arange(IMAGE_BATCH_SIZE), steps)
 
     def predict(state: TrainState, inputs: Array, labels: Array) -> Array:
-        request = train.Asked(inputs, rows, jnp.zeros(len(rows), bool))
+        request = train.PredictRequest(inputs, rows, jnp.zeros(len(rows), bool))
         return train.predict(trainer, (state.params["model"], state.stats), request).logits
 
     def trained(state: TrainState, inputs: Array, labels: Array) -> TrainState:
@@ -226,10 +226,12 @@ def count_flops(workload: str, method: str) -> dict[str, float]:
     """Floating-point operations of one step, as counted by XLA."""
     work = WORKLOADS[workload]
     settings, arrays = training(work, 10), jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data(work))
-    trainer = Trainer(network(work), settings.optimiser(), settings.steps)
-    state = train.init(jax.random.key(0), BENCHMARK_METHODS[method], trainer, arrays.inputs[:2], len(arrays.target))
+    trainer = Trainer(network(work), settings.make_optimizer(), settings.steps)
+    state = train.init_state(
+        jax.random.key(0), BENCHMARK_METHODS[method], trainer, arrays.inputs[:2], len(arrays.target)
+    )
     rows = jnp.arange(work.batch_size)
-    batch = train.take(arrays, train.Draw(jnp.zeros((), jnp.int32), rows, rows))
+    batch = train.take_batch(arrays, train.Draw(jnp.zeros((), jnp.int32), rows, rows))
     step = jax.jit(lambda state, batch: BENCHMARK_METHODS[method].step(trainer, state, batch))
     return {"flops": max(_flops(step.lower(state, batch)), _flops(step.lower(state, batch).compile()))}
 

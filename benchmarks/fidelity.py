@@ -18,13 +18,13 @@ import numpy as np
 
 import da_bench as da
 from benchmarks.markdown import markdown_table
+from da_bench import training as train
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, TrainState, Tree
 from da_bench.reporting.stats.intervals import t_interval
 from da_bench.reporting.stats.paired import gain_verdict, paired_t_test
 from da_bench.studies.records import Record, Records
 from da_bench.testing.method_under_test import compiled
-from da_bench.training import step as train
 from experiments.fidelity import NETWORK, SEEDS, STEP_DECAY_METHODS, TRAINING, VARIANTS, Variant
 
 TASKS = tuple(TRAINING)
@@ -138,7 +138,7 @@ def digits() -> tuple[train.Data, Batch]:
     """The data of the digits task, and the fixed batch of the first rows of both training splits."""
     task = da.load_task(TASKS[0])
     source, target = task.source.train, task.target.train.inputs
-    data = train.gather(source, target, [target[:2]])
+    data = train.gather_data(source, target, [target[:2]])
     rows = np.arange(BATCH_ROWS, dtype=np.int32)
     batch = Batch(source.inputs[:BATCH_ROWS], source.labels[:BATCH_ROWS], target[:BATCH_ROWS], rows)
     on_device = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(np.asarray(leaf)))
@@ -150,7 +150,7 @@ def trained_default(method: str) -> TrainState:
     """The state of a method's default after `WARM_UP_STEPS` steps on digits."""
     training = da.Training(steps=WARM_UP_STEPS, evaluations=1, learning_rate=TRAINING[TASKS[0]].learning_rate)
     default, network = Variant(method, "", {}).value, NETWORK.clone(classes=10)
-    run = jax.jit(lambda key, data: train.run(key, default, training, network, data).state)
+    run = jax.jit(lambda key, data: train.train_run(key, default, training, network, data).state)
     return run(jax.random.key(0), digits()[0])
 
 
@@ -160,7 +160,7 @@ def one_step(variant: Variant) -> tuple[float, list[np.ndarray]]:
     method, key = variant.value, jax.random.key(0)
     trainer = train.make_trainer(train.Run(key, method, training), NETWORK.clone(classes=10))
     data, batch = digits()
-    initial = compiled(lambda key: train.init(key, method, trainer, batch.source[:2], len(data.target)))(key)
+    initial = compiled(lambda key: train.init_state(key, method, trainer, batch.source[:2], len(data.target)))(key)
     trained = trained_default(variant.method)
     own_params = same_shapes_or_initial(initial.params["method"], trained.params["method"])
     params = {"model": trained.params["model"], "method": own_params}

@@ -18,7 +18,7 @@ if not (Path(__file__).parent / "baselines").is_dir():
 
 _NAMES = {
     "Experiment": "studies.experiment",
-    "Training": "training.step",
+    "Training": "training",
     "View": "data.transforms",
     "Msda": "pretrained.representations",
     "UserError": "core.config",

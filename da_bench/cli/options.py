@@ -12,7 +12,7 @@ from da_bench.data.transforms import View
 from da_bench.reporting.tables.rules import check_rule
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.options import Options
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 LabelsFrom = Literal["source", "target", "both"]
 Augment = Literal["none", "flip", "crop", "crop_flip"]

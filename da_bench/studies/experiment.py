@@ -15,7 +15,7 @@ from da_bench.data.transforms import View
 from da_bench.methods import ClassicalMethod, Method
 from da_bench.models import Network
 from da_bench.pretrained.representations import Msda
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 SCHEMA = 2  # of the resolved config; raised when the meaning of a field changes, so that old ids stay distinct
 OPTIONAL_FIELDS = ("shots", "features", "msda")  # in a config only where they are set: older configs lack them

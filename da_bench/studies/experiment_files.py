@@ -11,7 +11,7 @@ from da_bench.data.transforms import View
 from da_bench.methods import METHODS, load_plugins
 from da_bench.pretrained.representations import Msda
 from da_bench.studies.experiment import OPTIONAL_FIELDS, SCHEMA, Experiment, canonical_json
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 FIELDS = ("schema", "task", "method", "model", "training", "view", "labels_from", "seed")
 

@@ -16,10 +16,9 @@ from da_bench.methods.base import Classifier
 from da_bench.studies.context import StudyContext
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.prepare import PreparedGroup
-from da_bench.training import streaming
+from da_bench.training import Run, streaming
 from da_bench.training.in_memory import Devices, InMemory
 from da_bench.training.loop import GroupOutput, Session, fit
-from da_bench.training.step import Run
 
 ROWS = 1000  # inputs of a classical method that pass a device at a time
 WIDE = 10_000  # number of parameters from which a CPU is no faster with runs side by side than one after another
@@ -76,7 +75,7 @@ def train_together(
     at_once = context.options.at_once or _runs_at_once(group)
     devices = Devices(tuple(jax.devices()[: places * per_run]), at_once, per_run)
     runs = [run_of(experiment) for experiment in group.experiments]
-    runs = [run._replace(own=own) for run, own in zip(runs, overrides, strict=True)] if overrides else runs
+    runs = [run._replace(overrides=each) for run, each in zip(runs, overrides, strict=True)] if overrides else runs
     data = group.starting_data()
     start = time.monotonic()
     engine = InMemory(runs, group.model, data, group.transform, devices)

@@ -17,7 +17,7 @@ from da_bench.models import Network
 from da_bench.studies.data import labelled_splits
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.options import Options
-from da_bench.training.step import Data, gather
+from da_bench.training import Data, gather_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,5 +135,5 @@ def _views_of_task(experiment: Experiment, task: Task) -> dict[str, Any]:
     data = None
     if isinstance(experiment.method, Method):
         inputs, of_target = zip(*probes.values(), strict=True)
-        data = gather(labelled.train, task.target.train.inputs, inputs, of_target)
+        data = gather_data(labelled.train, task.target.train.inputs, inputs, of_target)
     return {"labelled": labelled, "probes": probes, "data": data}

@@ -39,8 +39,8 @@ from da_bench.studies.fit import (
     train_together,
 )
 from da_bench.studies.prepare import PreparedGroup
+from da_bench.training import make_predictor
 from da_bench.training.loop import GroupOutput
-from da_bench.training.step import make_predictor
 
 
 class UnlabelledSplits(NamedTuple):

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from da_bench import training as train
 from da_bench.core.types import Array, Batch, Output, Task, TrainState, Tree
 from da_bench.methods import ClassicalMethod, Method, Trainer
 from da_bench.methods.source_only import SourceOnly
 from da_bench.testing import problem
 from da_bench.testing.problem import CLASSES, LONG, NETWORK, PROBES, SHORT
-from da_bench.training import step as train
 
 SEEDS = 4
 # Never compare programs with and without these options: with them, square roots in double precision are single ones.
@@ -40,12 +40,12 @@ class MethodUnderTest:
         self.method: Any = cls(**self.fields)
         self.is_deep = isinstance(self.method, Method)
 
-    def trained(self, moved: bool = True, **fields: Any) -> train.Finished:
+    def trained(self, moved: bool = True, **fields: Any) -> train.TrainedRun:
         """The result of a long training with `SEEDS` seeds, [seeds, ...]; moved: whether the domains differ."""
         return self._trained(moved, tuple(sorted(fields.items())))
 
     @functools.cache  # noqa: B019  (it lives as long as its checks)
-    def _trained(self, moved: bool, fields: tuple[tuple[str, Any], ...]) -> train.Finished:
+    def _trained(self, moved: bool, fields: tuple[tuple[str, Any], ...]) -> train.TrainedRun:
         method = jax.tree.map(jnp.asarray, self.cls(**{**self.fields, **dict(fields)}))
         return train_long(jnp.arange(SEEDS), method, on_device(problem.gathered(problem_task(moved))))
 
@@ -72,7 +72,7 @@ def compiled(fn: Callable[..., Any]) -> Any:
 
 @functools.partial(jax.jit, static_argnums=1, compiler_options=FAST_COMPILE)
 def _init_state(method: Method, num_targets: int, seed: int) -> TrainState:
-    return train.init(jax.random.key(seed), method, make_trainer(), jnp.zeros((8, 2)), num_targets)
+    return train.init_state(jax.random.key(seed), method, make_trainer(), jnp.zeros((8, 2)), num_targets)
 
 
 @compiled
@@ -82,9 +82,9 @@ def _step(method: Method, state: TrainState, batch: Batch) -> Any:
 
 @compiled
 @functools.partial(jax.vmap, in_axes=(0, None, None))
-def train_long(seed: Array, method: Method, data: train.Data) -> train.Finished:
+def train_long(seed: Array, method: Method, data: train.Data) -> train.TrainedRun:
     """Train several seeds together for `LONG`, in single precision."""
-    return train.run(jax.random.key(seed), method, LONG, NETWORK, data)
+    return train.train_run(jax.random.key(seed), method, LONG, NETWORK, data)
 
 
 @functools.cache
@@ -94,7 +94,7 @@ def problem_task(moved: bool) -> Task:
 
 
 @functools.cache
-def source_only(moved: bool) -> train.Finished:
+def source_only(moved: bool) -> train.TrainedRun:
     """Source-only training on the test problem, the reference."""
     return train_long(jnp.arange(SEEDS), SourceOnly(), on_device(problem.gathered(problem_task(moved))))
 
@@ -106,7 +106,7 @@ def on_device(data: train.Data) -> train.Data:
 
 def make_trainer() -> Trainer:
     """The trainer of the test problem's network."""
-    return Trainer(NETWORK, SHORT.optimiser(), SHORT.steps)
+    return Trainer(NETWORK, SHORT.make_optimizer(), SHORT.steps)
 
 
 def random_batch(num_source: int = 8, num_target: int = 8, seed: int = 0) -> Batch:
@@ -116,14 +116,14 @@ def random_batch(num_source: int = 8, num_target: int = 8, seed: int = 0) -> Bat
     return Batch(*map(jnp.asarray, (*source, target.inputs, np.arange(num_target, dtype=np.int32))))
 
 
-def accuracy(finished: train.Finished, domain: str = "target") -> float:
+def accuracy(finished: train.TrainedRun, domain: str = "target") -> float:
     """Accuracy in [0, 1] on a domain's test set after the last step, averaged over the seeds."""
     rows = slice(PROBES) if domain == "source" else slice(PROBES, None)
     predicted = np.asarray(finished.logits)[:, -1, rows].argmax(axis=2)
     return float((predicted == np.arange(PROBES) % CLASSES).mean())
 
 
-def discrepancy(method: Any, finished: train.Finished) -> float:
+def discrepancy(method: Any, finished: train.TrainedRun) -> float:
     """The method's discrepancy between both test sets after the last step, averaged over the seeds."""
     features, logits = np.asarray(finished.features), np.asarray(finished.logits)[:, -1]
     values = [

@@ -3,11 +3,11 @@
 import flax.linen as nn
 import numpy as np
 
+from da_bench import training as train
 from da_bench.core.types import Array, Domain, Output, Splits, Task
 from da_bench.models import Network
 from da_bench.models.layers import Dense
-from da_bench.training import step as train
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 CLASSES, ROWS, PROBES, BATCH = 3, 48, 60, 16
 CENTRES = np.array([[-2.5, 0.0], [2.5, 0.0], [0.0, 1.5]])
@@ -71,4 +71,4 @@ def gathered(task: Task, dtype: type = np.float32) -> train.Data:
     source, target = task.source, task.target
     labelled = Domain(source.train.inputs.astype(dtype), source.train.labels)
     probes: list[Array] = [source.test.inputs.astype(dtype), target.test.inputs.astype(dtype)]
-    return train.gather(labelled, target.train.inputs.astype(dtype), probes, [False, True])
+    return train.gather_data(labelled, target.train.inputs.astype(dtype), probes, [False, True])

@@ -15,21 +15,12 @@ from da_bench.core.types import Array, Output, Tree, is_key
 from da_bench.data.transforms import View
 from da_bench.methods import Method
 from da_bench.models import Network
-from da_bench.training import step as train
-from da_bench.training.step import (
-    Asked,
-    Carry,
-    Data,
-    Draw,
-    Run,
-    Training,
-    mesh_of,
-    order,
-    over_runs,
-    predict,
-    stack,
-    take,
-)
+from da_bench.training.config import Training
+from da_bench.training.mesh import make_mesh, over_runs, stack_runs
+from da_bench.training.prediction import PredictRequest, predict
+from da_bench.training.sampling import Data, Draw, draw_order, take_batch
+from da_bench.training.step import Carry, Run, initial_carry, make_train_step, make_trainer
+from da_bench.training.step import advance as advance_run
 
 LAUNCH_SECONDS = 2.0  # time of a launch: a request to stop waits no longer, and the cost of starting it is negligible
 
@@ -86,25 +77,25 @@ def _shape_of(leaf: Any, sharding: Any = None) -> Any:
 def _compile(
     model: Network, transform: View | None, devices: Devices, leaves: Sequence[Any], structure: Any
 ) -> Programs:
-    (runs, data), step = structure.unflatten(leaves), train.stepper(model, transform)
+    (runs, data), step = structure.unflatten(leaves), make_train_step(model, transform)
 
-    def start(key: Array, method: Method, training: Training, own: Tree, data: Data) -> tuple[Carry, Draw]:
+    def start(key: Array, method: Method, training: Training, overrides: Tree, data: Data) -> tuple[Carry, Draw]:
         run = Run(key, method, training)
-        return train.begin(run, step, model, data._replace(**own), transform), order(key, training, data)
+        return initial_carry(run, step, model, data._replace(**overrides), transform), draw_order(key, training, data)
 
     def advance(run: Run, carry: Carry, draws: Draw, data: Data, start: Array, until: Array) -> Carry:
-        data = data._replace(**run.own)
+        data = data._replace(**run.overrides)
 
         def body(i: Array, carry: Carry) -> Carry:
             draw = jax.tree.map(lambda leaf: leaf[i], draws)
-            return train.advance(run, step, carry, draw, take(data, draw))
+            return advance_run(run, step, carry, draw, take_batch(data, draw))
 
         return jax.lax.fori_loop(start, until, body, carry)
 
     def evaluate(run: Run, carry: Carry, data: Data) -> Output:
-        request = Asked(data.inputs, data.probes, data.of_target)
+        request = PredictRequest(data.inputs, data.probes, data.of_target)
         variables = run.method.inference_variables(carry.state)
-        return predict(train.make_trainer(run, model), variables, request, transform)
+        return predict(make_trainer(run, model), variables, request, transform)
 
     mapped = [over_runs(function, *devices) for function in (start, advance, evaluate)]
     replicated, split = shardings(devices)
@@ -123,7 +114,7 @@ _compile_cached = functools.lru_cache(maxsize=8)(_compile)
 
 def shardings(devices: Devices) -> tuple[NamedSharding, NamedSharding]:
     """Return (replicated: on every device; split: along the first axis over the places)."""
-    mesh = mesh_of(devices.devices, devices.per_run)
+    mesh = make_mesh(devices.devices, devices.per_run)
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("run"))
 
 
@@ -142,7 +133,7 @@ class InMemory:
         self.count, self.probes = len(runs), len(data.probes)
         self.places = len(devices.devices) // devices.per_run
         self.replicated, self.split = shardings(devices)
-        self.runs = put(stack(runs, self.places), self.split)
+        self.runs = put(stack_runs(runs, self.places), self.split)
         self.data = put(data, self.replicated)
         self.stride = 2**30 if is_distributed() else 8
         self.programs = build(self.runs, model, self.data, transform, devices)

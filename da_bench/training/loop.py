@@ -20,7 +20,8 @@ from da_bench.core.progress import Sweep
 from da_bench.core.shutdown import Request, Stopped
 from da_bench.core.types import Array, Output, TrainState, Tree
 from da_bench.training.checkpoints import Checkpoint, Checkpoints
-from da_bench.training.step import Carry, Training, means
+from da_bench.training.config import Training
+from da_bench.training.step import Carry, mean_metrics
 
 
 class Engine(Protocol):
@@ -213,7 +214,7 @@ def _evaluate(state: TrainerState, engine: Engine, every: int, session: Session)
     )
     features: np.ndarray = output.features
     kept_features = features[:, session.kept_features] if session.kept_features.size else None
-    state.evaluations.append(Evaluation(means(sums, every), output.logits, kept_features))
+    state.evaluations.append(Evaluation(mean_metrics(sums, every), output.logits, kept_features))
     if session.checkpoint_score:
         state.best = _update_best(state.best, session.checkpoint_score(output.logits), state.carry.state)
     state.seconds += time.monotonic() - start

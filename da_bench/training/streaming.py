@@ -17,8 +17,11 @@ from da_bench.core.config import UserError
 from da_bench.core.types import Array, Batch, Output, Tree, is_key
 from da_bench.data.transforms import View
 from da_bench.models import Network
-from da_bench.training import step as train
-from da_bench.training.step import Asked, Carry, Data, Draw, Run, Training, evaluation_chunk, order, predict, take
+from da_bench.training.config import Training
+from da_bench.training.prediction import PredictRequest, evaluation_chunk, predict
+from da_bench.training.sampling import Data, Draw, draw_order, take_batch
+from da_bench.training.step import Carry, Run, initial_carry, make_train_step, make_trainer
+from da_bench.training.step import advance as advance_run
 
 CHUNK_BYTES = 2**26  # of stored inputs read at a time, unless one step needs more; a device holds two chunks
 
@@ -27,14 +30,14 @@ class Programs(NamedTuple):
     """The compiled programs that the runs of a group share. A carry has leaves [1, ...], of one run.
 
     Attributes:
-        order: run to all its draws.
+        draw_order: run to all its draws.
         start: (run, pretrained arrays) to its first carry.
         advance: (run, carry, (draws, stored batches) of `steps` steps) to the carry after them.
         evaluate: by the length of a chunk of probes, (carry, inputs, whether each is the target's) to outputs.
         steps: of one chunk.
     """
 
-    order: Callable[[Run], Draw]
+    draw_order: Callable[[Run], Draw]
     start: Callable[[Run, Tree], Carry]
     advance: Callable[[Run, Carry, tuple[Draw, Batch]], Carry]
     evaluate: dict[int, Callable[[Carry, Array, Array], Output]]
@@ -50,31 +53,31 @@ def build(run: Run, model: Network, data: Data, transform: View | None) -> Progr
         data: whose inputs are read from disk.
         transform: how stored inputs become the network's.
     """
-    run, steps, step = as_arrays(run), _steps_a_chunk(run.training, data), train.stepper(model, transform)
+    run, steps, step = as_arrays(run), _steps_a_chunk(run.training, data), make_train_step(model, transform)
 
     def start(run: Run, pretrained: Tree) -> Carry:
-        return _add_axis(train.begin(run, step, model, data._replace(pretrained=pretrained), transform))
+        return _add_axis(initial_carry(run, step, model, data._replace(pretrained=pretrained), transform))
 
     def advance(run: Run, carry: Carry, chunk: tuple[Draw, Batch]) -> Carry:
         def next_step(carry: Carry, drawn: tuple[Draw, Batch]) -> tuple[Carry, None]:
-            return train.advance(run, step, carry, *drawn), None
+            return advance_run(run, step, carry, *drawn), None
 
         return _add_axis(jax.lax.scan(next_step, _drop_axis(carry), chunk)[0])
 
     def evaluate(carry: Carry, inputs: Array, of_target: Array) -> Output:
         variables = run.method.inference_variables(_drop_axis(carry).state)
-        request = Asked(inputs, jnp.arange(len(inputs)), of_target)
-        return _add_axis(predict(train.make_trainer(run, model), variables, request, transform))
+        request = PredictRequest(inputs, jnp.arange(len(inputs)), of_target)
+        return _add_axis(predict(make_trainer(run, model), variables, request, transform))
 
     def compile_evaluation(length: int) -> Any:
         flags = jax.ShapeDtypeStruct((length,), bool)
         return jax.jit(evaluate).lower(carry, _inputs_like(data, length), flags).compile()
 
-    ordered = jax.jit(lambda run: order(run.key, run.training, data)).lower(run).compile()
+    ordered = jax.jit(lambda run: draw_order(run.key, run.training, data)).lower(run).compile()
     carry, chunk = jax.eval_shape(start, run, data.pretrained), _chunk_like(ordered(run), data, steps)
     lengths = set(map(len, _probe_chunks(data, evaluation_chunk(data.inputs, transform))))
     return Programs(
-        order=ordered,
+        draw_order=ordered,
         start=jax.jit(start).lower(run, data.pretrained).compile(),
         advance=jax.jit(advance).lower(run, carry, chunk).compile(),
         evaluate={length: compile_evaluation(length) for length in lengths},
@@ -117,7 +120,7 @@ def _chunk_like(draws: Draw, data: Data, steps: int) -> Tree:
 
 
 def _probe_chunks(data: Data, most: int) -> list[np.ndarray]:
-    """Indices of the probes in the chunks of `step.predict`: `most` at a time, then the rest."""
+    """Indices of the probes in the chunks of `prediction.predict`: `most` at a time, then the rest."""
     return np.split(np.arange(len(data.probes)), range(most, len(data.probes), most))
 
 
@@ -135,7 +138,7 @@ class Streamed:
     def __init__(self, run: Run, programs: Programs, data: Data, workers: int) -> None:
         self.run, self.programs, self.data, self.workers = as_arrays(run), programs, data, workers
         self.probes = len(data.probes)
-        self.draws = jax.tree.map(np.asarray, programs.order(self.run))
+        self.draws = jax.tree.map(np.asarray, programs.draw_order(self.run))
 
     def start(self) -> Carry:
         """Return what the first step is given."""
@@ -158,7 +161,7 @@ class Streamed:
 
         def read(i: int) -> tuple[Draw, Batch]:
             draws = jax.tree.map(lambda leaf: leaf[step + i * steps : step + (i + 1) * steps], self.draws)
-            return draws, take(self.data, draws)
+            return draws, take_batch(self.data, draws)
 
         for i, chunk in enumerate(_read_ahead(read, (until - step) // steps, self.workers)):
             on_device = jax.device_put(chunk)  # copied while the chunk before is computed with

@@ -10,7 +10,7 @@ from da_bench.baselines import StagedFineTuning
 import da_bench as da
 from da_bench.core.types import Batch, TrainState
 from da_bench.models import forward, initialise, last_stage, stage_numbers
-from da_bench.training.step import Run, _of_trunk, make_trainer
+from da_bench.training import Run, make_trainer, scale_trunk_updates
 from tests.helpers import published
 
 MODEL = published.SmallNet(classes=3, bottleneck=4)
@@ -73,11 +73,11 @@ def subtree(state, path):
 
 def test_the_trunk_has_its_own_learning_rate():
     updates = {"model": {"trunk": {"a": jnp.ones(2)}, "head": jnp.ones(2)}, "method": {"b": jnp.ones(1)}}
-    scaled = _of_trunk(updates, 0.1)
+    scaled = scale_trunk_updates(updates, 0.1)
     np.testing.assert_allclose(scaled["model"]["trunk"]["a"], 0.1)
     assert scaled["model"]["head"].tolist() == [1.0, 1.0]
     assert scaled["method"]["b"].tolist() == [1.0]
-    assert _of_trunk({"head": 1.0}, 0.1) == {"head": 1.0}
+    assert scale_trunk_updates({"head": 1.0}, 0.1) == {"head": 1.0}
 
 
 def test_a_frozen_trunk_is_unchanged_and_in_evaluation_mode():

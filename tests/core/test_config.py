@@ -15,7 +15,7 @@ from da_bench.core.config import (
     snake_case,
 )
 from da_bench.methods import Dann, Mmd
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_the_learning_rate_follows_tllib_at_every_step():
         training = runs[name].training
         assert training.steps == steps
         zeros = {"model": {"trunk": np.zeros(1), "head": np.zeros(1)}}
-        optimiser = dataclasses.replace(training, momentum=0.0, weight_decay=0.0).optimiser()
+        optimiser = dataclasses.replace(training, momentum=0.0, weight_decay=0.0).make_optimizer()
         state = jax.tree.map(lambda leaf: leaf + 1234 if leaf.dtype == np.int32 else leaf, optimiser.init(zeros))
         update, _ = optimiser.update(jax.tree.map(np.ones_like, zeros), state, zeros)
         expected = -rate / (1 + gamma * 1234) ** 0.75

@@ -16,7 +16,7 @@ from da_bench.studies.context import StudyContext
 from da_bench.studies.fit import fit_in_memory
 from da_bench.studies.options import Options
 from da_bench.studies.prepare import prepare
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 
 class Normed(Network):

@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch
 from da_bench.methods import Adda, SourceOnly, Trainer
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 
 def initial_run(rng, method, steps=4):
     settings = train.Training(steps=steps, evaluations=1, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
-    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), steps)
-    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 5), batch
+    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.make_optimizer(), steps)
+    return trainer, train.init_state(jax.random.key(0), method, trainer, batch.source, 5), batch
 
 
 def same(tree, other):
@@ -47,7 +47,7 @@ def test_losses_and_gradients_equal_the_papers(rng, x64):
 def test_the_second_phase_updates_the_target_encoder_and_the_domain_classifier(rng, x64):
     method = Adda(pretrain=0.5, widths=(4,))
     trainer, state, batch = initial_run(rng, method)
-    plain = train.init(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
+    plain = train.init_state(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
     for _ in range(2):
         before = state
         state, _ = tiny.step(method, trainer, state, batch)
@@ -67,7 +67,7 @@ def test_the_second_phase_updates_the_target_encoder_and_the_domain_classifier(r
 def test_a_whole_run_of_the_first_phase_is_source_only(rng):
     method = Adda(pretrain=1.0, widths=(4,))
     trainer, state, batch = initial_run(rng, method)
-    plain = train.init(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
+    plain = train.init_state(jax.random.key(0), SourceOnly(), trainer, batch.source, 5)
     for _ in range(4):
         state, _ = tiny.step(method, trainer, state, batch)
         plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch
 from da_bench.methods import METHODS, Dann, LogUniform, MethodState, NonNegative, Penalty, Trainer, register
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 
@@ -30,9 +30,11 @@ def test_parameters_constants_and_memory_of_one_name_do_not_mix(registry, rng):
         def loss(self, ctx):
             return jnp.sum(ctx.params["w"] * ctx.constants["w"])
 
-    trainer = Trainer(tiny.MODEL.clone(classes=3), train.Training(learning_rate=0.1, decay_rate=0.0).optimiser(), 10)
+    trainer = Trainer(
+        tiny.MODEL.clone(classes=3), train.Training(learning_rate=0.1, decay_rate=0.0).make_optimizer(), 10
+    )
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(6, 2)), np.arange(6) % 3, rng.normal(size=(6, 2)), np.arange(6))))
-    state = train.init(jax.random.key(0), SameNames(), trainer, batch.source, 6)
+    state = train.init_state(jax.random.key(0), SameNames(), trainer, batch.source, 6)
     after, metrics = tiny.step(SameNames(), trainer, state, batch)
     assert metrics["alignment"] == 6.0
     np.testing.assert_allclose(after.params["method"]["w"], 1 - 0.1 * 3, rtol=1e-6)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch, Output
 from da_bench.methods import Bsp, Cdan, Dann, Mdd, Trainer
 from da_bench.models import Mlp
-from da_bench.training import step as train
 from tests.helpers.method_inputs import loss_context, method_spec
 
 
@@ -125,11 +125,11 @@ def test_cdan_uses_random_projections_above_4096_entries(width, random):
 
 def test_cdans_projections_never_change(rng):
     """Weight decay would shrink them if they were parameters."""
-    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(weight_decay=0.1).optimiser(), 10)
+    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(weight_decay=0.1).make_optimizer(), 10)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(6, 2)), np.arange(6) % 3, rng.normal(size=(6, 2)), np.arange(6))))
     method = Cdan(joint="random", random_width=5, widths=(3,))
-    state = train.init(jax.random.key(0), method, trainer, batch.source, 6)
-    other = train.init(jax.random.key(1), method, trainer, batch.source, 6)
+    state = train.init_state(jax.random.key(0), method, trainer, batch.source, 6)
+    other = train.init_state(jax.random.key(1), method, trainer, batch.source, 6)
     after, _ = method.step(trainer, state, batch)
     np.testing.assert_array_equal(after.constants["features"], state.constants["features"])
     assert not np.array_equal(state.constants["features"], other.constants["features"])

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.data.tasks import load
 from da_bench.methods import Dann
 from da_bench.models import Mlp
-from da_bench.training import step as train
 
 TOY = train.Training(steps=5000, evaluations=1, batch_size=None, learning_rate=0.3, decay_rate=0.0, momentum=0.0)
 
@@ -16,7 +16,7 @@ def accuracies(weights, seeds):
     """Accuracies [weights, seeds] on the target's test split after the last step."""
     task = load("moons/35")
     data = jax.tree.map(
-        jax.numpy.asarray, train.gather(task.source.train, task.target.train.inputs, [task.target.test.inputs])
+        jax.numpy.asarray, train.gather_data(task.source.train, task.target.train.inputs, [task.target.test.inputs])
     )
     runs = [
         (jax.random.key(seed), Dann(weight=weight, schedule="constant", widths=()), TOY)
@@ -25,10 +25,10 @@ def accuracies(weights, seeds):
     ]
 
     def predict(key, method, training, data):
-        return train.run(key, method, training, Mlp(classes=2), data).logits[-1]
+        return train.train_run(key, method, training, Mlp(classes=2), data).logits[-1]
 
     devices = jax.devices()[:2]
-    logits = train.over_runs(predict, devices)(train.stack(runs, len(devices)), (data,))
+    logits = train.over_runs(predict, devices)(train.stack_runs(runs, len(devices)), (data,))
     right = np.asarray(logits).argmax(axis=2) == task.target.test.labels
     return right.mean(axis=1)[: len(runs)].reshape(len(weights), seeds)
 

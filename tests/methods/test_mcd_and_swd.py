@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch
 from da_bench.methods import Mcd, Swd, Trainer, mcd
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 RATE = 0.1
@@ -20,8 +20,8 @@ def initial_run(rng, method, **training):
     )
     source, target = rng.normal(size=(7, 2)), rng.normal(size=(5, 2)) + 1
     batch = Batch(*map(jnp.asarray, (source, np.arange(7) % 3, target, np.arange(5))))
-    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
-    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 5), batch
+    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.make_optimizer(), 4)
+    return trainer, train.init_state(jax.random.key(0), method, trainer, batch.source, 5), batch
 
 
 def softmax(z):

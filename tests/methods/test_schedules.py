@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch
 from da_bench.methods import METHODS, Penalty, Trainer, register
 from da_bench.methods.schedules import SCHEDULES, cosine_rise, linear_rise, ramp, scheduled, slow_ramp, warm_start
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 
@@ -70,11 +70,11 @@ def test_a_field_called_schedule_does_not_change_progress(monkeypatch):
         def loss(self, ctx):
             return ctx.progress
 
-    trainer = Trainer(tiny.MODEL.clone(classes=3), tiny.TRAINING.optimiser(), 4000)
+    trainer = Trainer(tiny.MODEL.clone(classes=3), tiny.TRAINING.make_optimizer(), 4000)
     batch = Batch(jnp.ones((6, 2)), jnp.arange(6) % 3, jnp.ones((6, 2)), jnp.arange(6))
     for schedule in ("mine", "warm_start"):
         method = ReportsProgress(schedule=schedule)
-        state = train.init(jax.random.key(0), method, trainer, batch.source, 6)._replace(step=jnp.asarray(1000))
+        state = train.init_state(jax.random.key(0), method, trainer, batch.source, 6)._replace(step=jnp.asarray(1000))
         assert tiny.step(method, trainer, state, batch)[1]["alignment"] == 0.25
 
 

@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.config import UserError
-from da_bench.core.types import Batch, Output
+from da_bench.core.types import Batch, Output, named_key
 from da_bench.losses.pseudo_labels import align_distribution, confident_cross_entropy
 from da_bench.methods import AdaMatch, Atdoc, FixMatch, MeanTeacher, PseudoLabel, Trainer
 from da_bench.methods._augment import perturb
 from da_bench.methods._ema import ema_update
 from da_bench.methods._memory_bank import MemoryBank, empty_bank
 from da_bench.methods.atdoc import sharpen
-from da_bench.training import step as train
 from tests.helpers import tiny
 from tests.helpers.method_inputs import loss_context
 
@@ -94,8 +94,8 @@ def test_the_teacher_is_first_a_plain_mean_then_an_exponential_one(rng, x64):
 def initial_run(rng, method, model=tiny.MODEL):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
-    trainer = Trainer(model.clone(classes=3), settings.optimiser(), 4)
-    return trainer, train.init(KEY, method, trainer, batch.source, 9), batch
+    trainer = Trainer(model.clone(classes=3), settings.make_optimizer(), 4)
+    return trainer, train.init_state(KEY, method, trainer, batch.source, 9), batch
 
 
 @pytest.mark.parametrize("method", [MeanTeacher(decay=0.9), AdaMatch(decay=0.9)], ids=["mean_teacher", "ada_match"])
@@ -147,7 +147,7 @@ def test_ada_match_mixes_the_two_batch_norms(rng, x64):
     both = trainer.forward_domains(state.params["model"], state.stats, doubled, KEY)[0].logits
     alone = trainer.forward(state.params["model"], state.stats, doubled.source, KEY)[0].logits
     share = jax.random.uniform(
-        train.named_key(jax.random.fold_in(state.key, 0), "share"), both.shape, both.dtype
+        named_key(jax.random.fold_in(state.key, 0), "share"), both.shape, both.dtype
     )  # the method's own draw
     p = softmax(np.asarray(alone + share * (both - alone)))
     expected = -np.log(p[np.arange(14), np.asarray(doubled.labels)]).mean()

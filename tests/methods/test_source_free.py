@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, Output
 from da_bench.losses.clusters import centroids, nearest_centroid, nearest_neighbours
@@ -15,7 +16,6 @@ from da_bench.losses.entropy import information_maximisation, marginal_divergenc
 from da_bench.methods import Nrc, Shot, Trainer
 from da_bench.methods._memory_bank import MemoryBank, bank_entries, empty_bank, update_bank
 from da_bench.methods.shot import class_centroids
-from da_bench.training import step as train
 from tests.helpers import tiny
 from tests.helpers.method_inputs import method_spec
 
@@ -181,8 +181,8 @@ def test_too_few_rows_for_the_neighbours_are_refused(rng):
 def initial_run(rng, method):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(7, 2)), np.arange(7) % 3, rng.normal(size=(5, 2)), np.arange(5))))
-    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.optimiser(), 4)
-    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 9), batch
+    trainer = Trainer(tiny.MODEL.clone(classes=3), settings.make_optimizer(), 4)
+    return trainer, train.init_state(jax.random.key(0), method, trainer, batch.source, 9), batch
 
 
 def same(tree, other):
@@ -210,7 +210,7 @@ def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x
 def test_the_bank_is_not_copied_from_step_to_step(method, rng):
     """Two copies are allowed: one at the start of the steps, and one where the whole bank is read."""
     trainer, _, batch = initial_run(rng, method)
-    state = train.init(jax.random.key(0), method, trainer, batch.source, 999)
+    state = train.init_state(jax.random.key(0), method, trainer, batch.source, 999)
     steps = jax.jit(lambda s: jax.lax.scan(lambda s, _: (method.step(trainer, s, batch)[0], None), s, length=3)[0])
     program = steps.lower(state).compile().as_text()
     assert "f32[999,6]" in program

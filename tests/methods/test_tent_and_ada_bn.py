@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch
 from da_bench.methods import AdaBn, SourceOnly, Tent, Trainer
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 
@@ -16,8 +16,8 @@ def initial_run(rng, method, batch_norm="joint", model=tiny.NORMED):
     settings = train.Training(steps=4, evaluations=1, learning_rate=0.1, weight_decay=0.01)
     source, target = rng.normal(size=(7, 2)), 2 * rng.normal(size=(5, 2)) + 3
     batch = Batch(*map(jnp.asarray, (source, np.arange(7) % 3, target, np.arange(5))))
-    trainer = Trainer(model.clone(classes=3), settings.optimiser(), 4, batch_norm=batch_norm)
-    return trainer, train.init(jax.random.key(0), method, trainer, batch.source, 5), batch
+    trainer = Trainer(model.clone(classes=3), settings.make_optimizer(), 4, batch_norm=batch_norm)
+    return trainer, train.init_state(jax.random.key(0), method, trainer, batch.source, 5), batch
 
 
 def hidden(params, inputs):

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch, Output
 from da_bench.methods import SourceOnly, Trainer
 from da_bench.models import Network
-from da_bench.training import step as train
 
 KEY = jax.random.key(0)
 
@@ -33,8 +33,8 @@ def one_pass(rng, batch_norm):
     """Batch, trainer, parameters, source and target output, and statistics of one pass in training mode."""
     source, target = rng.normal(size=(6, 3)), 3 * rng.normal(size=(4, 3)) + 5
     batch = Batch(*map(jnp.asarray, (source, np.zeros(6, int), target, np.arange(4))))
-    trainer = Trainer(Plain(classes=2), train.Training().optimiser(), 1, batch_norm=batch_norm)
-    state = train.init(KEY, SourceOnly(), trainer, batch.source, 4)
+    trainer = Trainer(Plain(classes=2), train.Training().make_optimizer(), 1, batch_norm=batch_norm)
+    state = train.init_state(KEY, SourceOnly(), trainer, batch.source, 4)
     return (
         batch,
         trainer,
@@ -65,7 +65,7 @@ def test_split_and_domain_specific_normalise_each_domain_by_its_own_rows(batch_n
 
 def test_domain_specific_predicts_each_domain_with_its_own_averages(rng, x64):
     batch, trainer, params, _, _, stats = one_pass(rng, "domain_specific")
-    asked = train.Asked(jnp.concatenate([batch.source, batch.target]), jnp.arange(10), jnp.arange(10) >= 6)
+    asked = train.PredictRequest(jnp.concatenate([batch.source, batch.target]), jnp.arange(10), jnp.arange(10) >= 6)
     found = train.predict(trainer, (params, stats), asked).features
     np.testing.assert_allclose(found[:6], standardised(batch.source, batch.source), rtol=1e-9)
     np.testing.assert_allclose(found[6:], standardised(batch.target, batch.target), rtol=1e-9)
@@ -73,8 +73,8 @@ def test_domain_specific_predicts_each_domain_with_its_own_averages(rng, x64):
 
 def test_source_only_predicts_both_domains_with_the_averages_of_the_source(rng, x64):
     batch, trainer, *_ = one_pass(rng, "domain_specific")
-    state = train.init(KEY, SourceOnly(), trainer, batch.source, 4)
+    state = train.init_state(KEY, SourceOnly(), trainer, batch.source, 4)
     state, _ = SourceOnly().step(trainer, state, batch)
-    asked = train.Asked(batch.target, jnp.arange(4), jnp.ones(4, bool))
+    asked = train.PredictRequest(batch.target, jnp.arange(4), jnp.ones(4, bool))
     found = train.predict(trainer, SourceOnly().inference_variables(state), asked).features
     np.testing.assert_allclose(found, standardised(batch.target, batch.source), rtol=1e-9)

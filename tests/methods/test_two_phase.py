@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch, Output
 from da_bench.methods import Adda, Mcd, Nrc, Shot, Swd, Tent
 from da_bench.methods._two_phase import smoothed_cross_entropy
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 SHARES = (0.0, 0.4, 1.0)
@@ -18,15 +18,15 @@ SHARES = (0.0, 0.4, 1.0)
 
 def logits(runs, together):
     task = tiny.task()
-    data = train.gather(task.source.train, task.target.train.inputs, [task.target.test.inputs])
+    data = train.gather_data(task.source.train, task.target.train.inputs, [task.target.test.inputs])
     data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data)
     model = tiny.model_for(runs[0][1]).clone(classes=3)
 
     def one_run(key, method, training, data):
-        return train.run(key, method, training, model, data).logits
+        return train.train_run(key, method, training, model, data).logits
 
     if together:
-        return train.over_runs(one_run, jax.devices()[:1])(train.stack(runs, 1), (data,))
+        return train.over_runs(one_run, jax.devices()[:1])(train.stack_runs(runs, 1), (data,))
     alone = jax.jit(one_run)
     return jnp.stack([alone(*run, data) for run in runs])
 
@@ -45,7 +45,9 @@ def test_each_phase_has_the_learning_rates_of_its_own_run(restart_at):
     settings = dataclasses.replace(tiny.TRAINING, steps=20, evaluations=1, momentum=0.0)
     first = round(20 * restart_at)
     expected = [0.1 / (1 + 10 * i / n) ** 0.75 for n in (first, 20 - first) for i in range(n)]
-    np.testing.assert_allclose(rates(settings.optimiser(restart_at=jnp.asarray(restart_at)), 20), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        rates(settings.make_optimizer(restart_at=jnp.asarray(restart_at)), 20), expected, rtol=1e-6
+    )
 
 
 def rates(optimiser, steps):
@@ -65,7 +67,7 @@ def test_a_restarted_optimizer_keeps_only_its_step_count(optimizer, x64):
     source, target = jax.random.normal(jax.random.key(0), (2, 6, 2))
     batch = Batch(source, jnp.arange(6) % 3, target, jnp.arange(6))
     trainer = train.make_trainer(train.Run(jax.random.key(0), method, settings), model)
-    initial = train.init(jax.random.key(0), method, trainer, batch.source, 6)
+    initial = train.init_state(jax.random.key(0), method, trainer, batch.source, 6)
     step = jax.jit(lambda state: method.step(trainer, state, batch)[0])
     for number in (5, 6, 7):
         state = initial._replace(step=jnp.asarray(number), opt_state=with_step_count(initial.opt_state, number))

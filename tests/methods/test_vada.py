@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch
 from da_bench.losses.entropy import kl_divergence
 from da_bench.methods import Dann, EntropyMinimisation, SourceOnly, Trainer, Vada
 from da_bench.methods.vada import _with_length
 from da_bench.models import Mlp
-from da_bench.training import step as train
 from tests.helpers import tiny
 from tests.helpers.method_inputs import loss_context
 
@@ -76,10 +76,10 @@ def test_rows_are_scaled_to_one_length_and_zeros_stay(rng, x64):
 
 
 def prepared(rng, method):
-    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).optimiser(), 10)
+    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).make_optimizer(), 10)
     arrays = rng.normal(size=(6, 2)), np.arange(6) % 3, rng.normal(size=(5, 2)) + 1, np.arange(5)
     batch = Batch(*map(jnp.asarray, arrays))
-    return trainer, batch, train.init(KEY, method, trainer, batch.source, 5)
+    return trainer, batch, train.init_state(KEY, method, trainer, batch.source, 5)
 
 
 def test_without_smoothness_its_step_is_danns_with_entropy(rng, x64):
@@ -115,7 +115,7 @@ def test_the_smoothness_of_each_domain_has_its_own_weight(side, rng, x64):
 def test_without_weight_the_network_learns_the_source_alone(rng, x64):
     method = Vada(weight=0.0)
     trainer, batch, state = prepared(rng, method)
-    plain = train.init(KEY, SourceOnly(), trainer, batch.source, 5)
+    plain = train.init_state(KEY, SourceOnly(), trainer, batch.source, 5)
     for _ in range(3):
         state, _ = tiny.step(method, trainer, state, batch)
         plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)

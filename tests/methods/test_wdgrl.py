@@ -6,17 +6,17 @@ import numpy as np
 import optax
 import pytest
 
+from da_bench import training as train
 from da_bench.core.types import Batch
 from da_bench.methods import SourceOnly, Trainer, Wdgrl
 from da_bench.models import Mlp
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 KEY = jax.random.key(0)
 
 
 def prepared(rng, method, sources=6, targets=4):
-    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).optimiser(), 10)
+    trainer = Trainer(Mlp(hidden=(4,), classes=3), train.Training(learning_rate=0.1).make_optimizer(), 10)
     arrays = (
         rng.normal(size=(sources, 2)),
         np.arange(sources) % 3,
@@ -24,7 +24,7 @@ def prepared(rng, method, sources=6, targets=4):
         np.arange(targets),
     )
     batch = Batch(*map(jnp.asarray, arrays))
-    return trainer, batch, train.init(KEY, method, trainer, batch.source, targets)
+    return trainer, batch, train.init_state(KEY, method, trainer, batch.source, targets)
 
 
 def test_the_loss_of_a_linear_critic_has_a_closed_form(rng, x64):
@@ -68,7 +68,7 @@ def test_one_step_updates_the_critic_and_then_the_features(rng, x64):
 
 def test_without_weight_the_network_learns_the_source_alone(rng, x64):
     trainer, batch, state = prepared(rng, Wdgrl())
-    plain = train.init(KEY, SourceOnly(), trainer, batch.source, 4)
+    plain = train.init_state(KEY, SourceOnly(), trainer, batch.source, 4)
     for _ in range(3):
         state, _ = tiny.step(Wdgrl(weight=0.0), trainer, state, batch)
         plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)

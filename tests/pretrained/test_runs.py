@@ -10,6 +10,7 @@ import pytest
 
 import da_bench as da
 from da_bench import pretrained as weights
+from da_bench import training as train
 from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.data.lazy_arrays import Rows
@@ -17,7 +18,6 @@ from da_bench.methods import SourceOnly
 from da_bench.studies import data as study_data
 from da_bench.studies import fit
 from da_bench.studies.experiment_files import from_config
-from da_bench.training import step as train
 from da_bench.training import streaming as stream
 from tests.helpers import published, tiny
 
@@ -54,8 +54,8 @@ def begun(one):
     group = tiny.prepared(one, task)
     data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), group.starting_data())
     run, model = fit.run_of(one), group.model
-    step = train.stepper(model, one.view)
-    return jax.jit(lambda run, data: train.begin(run, step, model, data, one.view))(run, data).state
+    step = train.make_train_step(model, one.view)
+    return jax.jit(lambda run, data: train.initial_carry(run, step, model, data, one.view))(run, data).state
 
 
 def test_the_trunk_is_the_files_and_the_rest_the_seeds(name):

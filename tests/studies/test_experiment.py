@@ -10,7 +10,7 @@ from da_bench.methods import METHODS, Method, load_plugins
 from da_bench.models import MODELS, Mlp
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.experiment_files import from_config, from_file
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 load_plugins()
 

@@ -9,6 +9,7 @@ import pytest
 from sklearn.svm import LinearSVC
 
 import da_bench as da
+from da_bench import training as train
 from da_bench.classical import NearestNeighbour, Svm
 from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits
@@ -17,7 +18,6 @@ from da_bench.methods import Dann, MeanTeacher, SourceOnly
 from da_bench.studies import data as study_data
 from da_bench.studies import reverse_validation as reverse
 from da_bench.training import loop as engine
-from da_bench.training import step as train
 from tests.helpers import tiny
 
 RULE = "reverse_validation"
@@ -51,7 +51,7 @@ def shallow():
 def by_hand(method, data):
     """One run in one piece, of seed 3."""
     held = jax.tree.map(jnp.asarray, data._replace(inputs=data.inputs[:]))
-    return train.run(jax.random.key(3), method, TRAINING, tiny.MODEL.clone(classes=3), held)
+    return train.train_run(jax.random.key(3), method, TRAINING, tiny.MODEL.clone(classes=3), held)
 
 
 def score(record):
@@ -77,11 +77,11 @@ def test_of_a_network_it_is_that_of_two_runs_put_together_by_hand(method, tiny_d
     """One evaluation, so that the first run stops at its end."""
     task = tiny.task()
     of_target = [task.target.train.inputs, task.target.validation.inputs]
-    first = by_hand(method, train.gather(task.source.train, of_target[0], of_target))
+    first = by_hand(method, train.gather_data(task.source.train, of_target[0], of_target))
     guessed = np.asarray(first.logits[0]).argmax(axis=1)
     params, stats = method.inference_variables(first.state)
     taught = Domain(of_target[0], guessed[: len(of_target[0])].astype(np.int32))
-    back = train.gather(taught, task.source.train.inputs, [task.source.validation.inputs])
+    back = train.gather_data(taught, task.source.train.inputs, [task.source.validation.inputs])
     second = by_hand(method, back._replace(pretrained={"params": params, **stats}))
     right = np.asarray(second.logits[0]).argmax(axis=1) == task.source.validation.labels
     (record,) = da.study([experiment(method, seed=3)], options).records

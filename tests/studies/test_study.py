@@ -9,6 +9,7 @@ import pytest
 from da_bench.baselines import target_only
 
 import da_bench as da
+from da_bench import training as train
 from da_bench.classical import LogisticRegression
 from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits, Task
@@ -23,7 +24,6 @@ from da_bench.studies import fit
 from da_bench.studies.executors import in_process
 from da_bench.studies.records import Records
 from da_bench.training import in_memory as resident
-from da_bench.training import step as train
 from da_bench.training import streaming as stream
 from tests.helpers import tiny
 from tests.helpers.images_on_disk import folder

@@ -15,11 +15,11 @@ from da_bench.methods import METHODS, Method
 from da_bench.studies import data as study_data
 from da_bench.studies import fit
 from da_bench.studies.records import Records
+from da_bench.training import Training
 from da_bench.training import in_memory as resident
 from da_bench.training import loop as engine
 from da_bench.training.checkpoints import Checkpoints
 from da_bench.training.in_memory import Devices, InMemory
-from da_bench.training.step import Training
 from tests.helpers import tiny
 
 TRAINING = Training(steps=6, evaluations=2, batch_size=8, learning_rate=0.1)

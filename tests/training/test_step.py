@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.config import UserError
 from da_bench.core.types import Batch, Domain
 from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View
-from da_bench.methods import METHODS, Coral, Dann, Method, SourceOnly, load_plugins
-from da_bench.training import step as train
+from da_bench.methods import METHODS, Coral, Dann, Method, SourceOnly, Trainer, load_plugins
+from da_bench.training import prediction
 from tests.helpers import tiny
 
 load_plugins()
@@ -28,11 +29,11 @@ def on_device(data):
 
 def data():
     task = tiny.task()
-    return on_device(train.gather(task.source.train, task.target.train.inputs, [task.target.test.inputs]))
+    return on_device(train.gather_data(task.source.train, task.target.train.inputs, [task.target.test.inputs]))
 
 
 def one_run(key, method, training, data):
-    return train.run(key, method, training, tiny.MODEL.clone(classes=3), data)
+    return train.train_run(key, method, training, tiny.MODEL.clone(classes=3), data)
 
 
 def arguments(seed, weight):
@@ -46,7 +47,7 @@ def logits(seed, weight):
 # all at once on eight devices is held against pmap below
 @pytest.mark.parametrize(("devices", "at_once"), [(1, None), (1, 2), (8, 1), (8, 2)])
 def test_runs_together_equal_runs_one_by_one(devices, at_once, x64):
-    runs = train.stack([arguments(*point) for point in GRID], devices)
+    runs = train.stack_runs([arguments(*point) for point in GRID], devices)
     mapped = train.over_runs(one_run, jax.devices()[:devices], at_once)
     together = mapped(runs, (data(),)).logits
     assert together.shape[0] % devices == 0
@@ -55,7 +56,7 @@ def test_runs_together_equal_runs_one_by_one(devices, at_once, x64):
 
 
 def test_equals_pmap_of_vmap_on_eight_devices(x64):
-    runs = train.stack([arguments(*point) for point in GRID], 8)
+    runs = train.stack_runs([arguments(*point) for point in GRID], 8)
     ours = train.over_runs(one_run)(runs, (data(),)).logits
     folded = jax.tree.map(lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), runs)
     theirs = jax.pmap(jax.vmap(one_run, in_axes=(0, 0, 0, None)), in_axes=(0, 0, 0, None))(*folded, data()).logits
@@ -71,7 +72,7 @@ def test_a_grid_of_weights_and_seeds_is_traced_once():
 
     mapped = train.over_runs(counted)
     for factor in (1.0, 2.0):  # other values, same program
-        runs = train.stack([arguments(seed, factor * weight) for seed, weight in GRID], 8)
+        runs = train.stack_runs([arguments(seed, factor * weight) for seed, weight in GRID], 8)
         mapped(runs, (data(),))
     # lax.map traces its function once; tracing twice would show here
     assert len(traces) == 1
@@ -83,7 +84,7 @@ def test_weight_is_a_leaf_that_changes_the_result():
 
 def test_learning_rate_is_a_leaf_too():
     slow, fast = (dataclasses.replace(tiny.TRAINING, learning_rate=rate) for rate in (0.01, 0.1))
-    runs = train.stack([(jax.random.key(0), SourceOnly(), one) for one in (slow, fast)], 1)
+    runs = train.stack_runs([(jax.random.key(0), SourceOnly(), one) for one in (slow, fast)], 1)
     both = train.over_runs(one_run, jax.devices()[:1])(runs, (data(),)).logits
     assert not np.allclose(both[0], both[1])
 
@@ -100,7 +101,7 @@ def test_no_run_touches_the_host():
 
 
 def test_runs_share_nothing_across_devices():
-    runs = train.stack([arguments(*point) for point in GRID], 8)
+    runs = train.stack_runs([arguments(*point) for point in GRID], 8)
     text = train.over_runs(one_run).lower(runs, (data(),)).compile().as_text()
     assert not any(word in text for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute"))
 
@@ -109,8 +110,10 @@ def test_runs_share_nothing_across_devices():
 def normed(name, devices):
     """One run of a method in double precision, by as many devices: what it leaves, and its program."""
     model = tiny.NORMED.clone(classes=3)
-    runs = train.stack([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
-    mapped = train.over_runs(lambda *run: train.run(*run[:3], model, run[3]), jax.devices()[:devices], per_run=devices)
+    runs = train.stack_runs([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
+    mapped = train.over_runs(
+        lambda *run: train.train_run(*run[:3], model, run[3]), jax.devices()[:devices], per_run=devices
+    )
     program = mapped.lower(runs, (data(),)).compile()
     return program(runs, (data(),)), program.as_text()
 
@@ -127,7 +130,7 @@ def test_one_run_over_several_devices_is_the_run_on_one(name, per_run, x64):
 
 
 def test_stack_pads_with_the_last_run():
-    padded = train.stack([{"a": jnp.asarray(i)} for i in range(5)], 4)
+    padded = train.stack_runs([{"a": jnp.asarray(i)} for i in range(5)], 4)
     assert padded["a"].tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
 
 
@@ -135,7 +138,7 @@ def test_the_data_of_a_run_are_held_once(rng):
     """Shared rows of a transductive task, and of every split what it was."""
     array = rng.normal(size=(10, 2)).astype(np.float32)
     every, some = Rows(array, np.arange(10)), Rows(array, np.array([7, 1]))
-    data = train.gather(Domain(some, np.array([0, 1])), every, [every, some])
+    data = train.gather_data(Domain(some, np.array([0, 1])), every, [every, some])
     assert len(data.inputs) == 10
     for rows, meant in ((data.source, some), (data.target, every), (data.probes, np.concatenate([array, some[:]]))):
         np.testing.assert_array_equal(data.inputs[rows], meant[:])
@@ -148,7 +151,7 @@ def test_a_step_sees_rows_augmented_by_step_and_row_alone(rng):
 
     def seen(step, source, target):
         draw = train.Draw(jnp.asarray(step), jnp.asarray(source), jnp.asarray(target))
-        batch = train.see(jax.random.key(0), view, draw, stored)
+        batch = train.augment_batch(jax.random.key(0), view, draw, stored)
         return np.asarray(batch.source), np.asarray(batch.target)
 
     first = seen(5, [0, 1, 2, 3], [0, 1, 2, 3])
@@ -165,7 +168,8 @@ def test_grey_levels_train_like_their_values(rng):
     labels = (np.arange(30) % 3).astype(np.int32)
     made = [
         jax.jit(one_run)(
-            *arguments(0, 1.0), on_device(train.gather(Domain(scale(source), labels), scale(target), [scale(target)]))
+            *arguments(0, 1.0),
+            on_device(train.gather_data(Domain(scale(source), labels), scale(target), [scale(target)])),
         )
         for scale in (lambda grey: grey, lambda grey: grey.astype(np.float32) / 255)
     ]
@@ -176,12 +180,12 @@ def test_grey_levels_train_like_their_values(rng):
 def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng):
     model = tiny.MODEL.clone(classes=3)
     inputs = jnp.asarray(rng.normal(size=(9, 2)), jnp.float32)
-    trainer = train.Trainer(model, tiny.TRAINING.optimiser(), 1)
-    state = train.init(jax.random.key(0), SourceOnly(), trainer, inputs[:2], 1)
+    trainer = Trainer(model, tiny.TRAINING.make_optimizer(), 1)
+    state = train.init_state(jax.random.key(0), SourceOnly(), trainer, inputs[:2], 1)
     wanted = jnp.arange(rows)[::-1]
     plain = model.apply({"params": state.params["model"]}, inputs[wanted], train=False)
-    monkeypatch.setitem(train.EVALUATION_CHUNKS, "cpu", chunk)
-    asked = train.Asked(inputs, wanted, jnp.ones(rows, bool))
+    monkeypatch.setitem(prediction.CHUNK_OF_BACKEND, "cpu", chunk)
+    asked = train.PredictRequest(inputs, wanted, jnp.ones(rows, bool))
     found = train.predict(trainer, (state.params["model"], state.stats), asked)
     np.testing.assert_allclose(found.logits, plain.logits, atol=1e-6)
 
@@ -194,20 +198,20 @@ def test_large_images_are_predicted_a_few_at_a_time():
 
 def test_an_epoch_holds_every_row_once():
     training = train.Training(steps=12, evaluations=3, batch_size=5)
-    rows = train.draws(jax.random.key(0), 15, training).reshape(-1, 15)
+    rows = train.draw_rows(jax.random.key(0), 15, training).reshape(-1, 15)
     assert all(sorted(epoch.tolist()) == list(range(15)) for epoch in rows)
     assert rows[0].tolist() != rows[1].tolist()
 
 
 def test_an_incomplete_batch_is_dropped():
-    rows = train.draws(jax.random.key(0), 13, train.Training(steps=4, evaluations=2, batch_size=5))
+    rows = train.draw_rows(jax.random.key(0), 13, train.Training(steps=4, evaluations=2, batch_size=5))
     assert rows.shape == (4, 5)
     epoch = rows[:2].ravel().tolist()
     assert len(set(epoch)) == 10
 
 
 def test_whole_domain_batches_are_in_order():
-    rows = train.draws(jax.random.key(0), 7, train.Training(steps=2, evaluations=1, batch_size=None))
+    rows = train.draw_rows(jax.random.key(0), 7, train.Training(steps=2, evaluations=1, batch_size=None))
     assert rows.tolist() == [list(range(7))] * 2
 
 
@@ -217,7 +221,7 @@ def test_optimizers_equal_the_textbook(optimizer, x64):
     training = train.Training(
         steps=10, optimizer=optimizer, learning_rate=0.1, momentum=0.5, weight_decay=0.01, decay_rate=10.0
     )
-    optimiser, w = training.optimiser(), jnp.asarray(2.0)
+    optimiser, w = training.make_optimizer(), jnp.asarray(2.0)
     state = optimiser.init(w)
     for _ in range(2):
         updates, state = optimiser.update(w, state, w)
@@ -242,7 +246,7 @@ def _textbook(optimizer):
 
 def test_rate_is_the_papers_annealing(x64):
     """mu_0 / (1 + 10 p)^0.75: at p = 0.5 that is 0.01 / 6^0.75 = 0.00260847..."""
-    optimiser = train.Training(steps=2, evaluations=1, momentum=0.0).optimiser()
+    optimiser = train.Training(steps=2, evaluations=1, momentum=0.0).make_optimizer()
     state = optimiser.init(jnp.asarray(0.0))
     _, state = optimiser.update(jnp.asarray(1.0), state, jnp.asarray(0.0))
     update, _ = optimiser.update(jnp.asarray(1.0), state, jnp.asarray(0.0))
@@ -254,7 +258,7 @@ def test_a_rate_by_steps_is_gamma_times_the_steps(gamma, step, factor, x64):
     """TLlib's 0.01 (1 + gamma i)^-0.75, which the length of the run does not enter."""
     for steps in (20000, 50000):
         training = train.Training(steps=steps, momentum=0.0, decay_rate=gamma * steps)
-        optimiser = training.optimiser()
+        optimiser = training.make_optimizer()
         state = jax.tree.map(lambda count: count + step, optimiser.init(jnp.asarray(0.0)))
         update, _ = optimiser.update(jnp.asarray(1.0), state, jnp.asarray(0.0))
         assert -update == pytest.approx(0.01 * factor, rel=1e-12)
@@ -280,7 +284,7 @@ def test_wrong_settings_are_refused_by_name(field, value, says):
 def test_statistics_of_each_domain_go_through_a_whole_run():
     training = dataclasses.replace(tiny.TRAINING, batch_norm="domain_specific")
     arguments = jax.random.key(0), SourceOnly(), training, tiny.NORMED.clone(classes=3), data()
-    found = jax.jit(train.run, static_argnums=3)(*arguments)
+    found = jax.jit(train.train_run, static_argnums=3)(*arguments)
     assert found.state.stats.keys() == {"source", "target"}
     assert np.isfinite(found.logits).all()
 

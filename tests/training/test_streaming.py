@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from da_bench import training as train
 from da_bench.core.config import UserError
 from da_bench.core.progress import Sweep
 from da_bench.core.shutdown import Request
@@ -16,7 +17,7 @@ from da_bench.data.transforms import View
 from da_bench.methods import Dann
 from da_bench.models import MODELS
 from da_bench.training import loop as engine
-from da_bench.training import step as train
+from da_bench.training import prediction
 from da_bench.training import streaming as stream
 from da_bench.training.checkpoints import Checkpoints
 
@@ -37,7 +38,7 @@ def data(tmp_path, rng):
     source, target = mapped(tmp_path / "source.npy", 120, rng), mapped(tmp_path / "target.npy", 90, rng)
     labelled = Domain(Rows(source, rng.permutation(120)[:80]), (np.arange(80) % 5).astype(np.int32))
     whole = Rows(target, np.arange(90))
-    return train.gather(labelled, whole, [Rows(source, np.arange(100, 120)), whole])
+    return train.gather_data(labelled, whole, [Rows(source, np.arange(100, 120)), whole])
 
 
 def one(seed=3, weight=1.0, training=TRAINING):
@@ -46,7 +47,7 @@ def one(seed=3, weight=1.0, training=TRAINING):
 
 def resident(run, data, view):
     held = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), data)
-    return jax.jit(lambda run, held: train.run(*run[:3], MODEL, held, view))(run, held)
+    return jax.jit(lambda run, held: train.train_run(*run[:3], MODEL, held, view))(run, held)
 
 
 def streamed(run, programs, data, workers, folder):
@@ -66,7 +67,7 @@ def assert_same(made, finished):
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
 def test_streamed_equals_resident(data, view, monkeypatch, tmp_path):
     monkeypatch.setattr(stream, "CHUNK", SHORT)
-    monkeypatch.setitem(train.EVALUATION_CHUNKS, "cpu", 50)  # of 110 probes: two chunks and a rest
+    monkeypatch.setitem(prediction.CHUNK_OF_BACKEND, "cpu", 50)  # of 110 probes: two chunks and a rest
     expected = resident(one(), data, view)
     programs = stream.build(one(), MODEL, data, view)
     assert programs.steps == 4
@@ -96,7 +97,7 @@ def test_runs_of_a_group_share_one_program(data, monkeypatch, tmp_path):
 def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch, tmp_path):
     step = 32 * 300
     monkeypatch.setattr(stream, "CHUNK", step)
-    monkeypatch.setitem(train.EVALUATION_CHUNKS, "cpu", 20)
+    monkeypatch.setitem(prediction.CHUNK_OF_BACKEND, "cpu", 20)
     programs = stream.build(one(), MODEL, data, None)
     before = {id(array) for array in jax.live_arrays()}
     held, put = [], jax.device_put

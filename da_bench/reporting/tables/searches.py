@@ -20,7 +20,7 @@ from da_bench.reporting.tables.rows import Row, build_rows
 from da_bench.studies.archive import DIGITS
 from da_bench.studies.records import Record
 from da_bench.studies.score import rule_score
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 RATE = "training.learning_rate"
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from da_bench import training as train
 from da_bench.core.config import as_dict, float_fields
 from da_bench.core.types import Array, Batch, Task, TrainState, Tree
 from da_bench.methods.source_only import SourceOnly
@@ -30,7 +31,6 @@ from da_bench.testing.method_under_test import (
     train_long,
 )
 from da_bench.testing.problem import CLASSES, PROBES
-from da_bench.training import step as train
 
 DOUBLE_TOLERANCE = 1e-9  # of a step between sums in another order, in double precision
 
@@ -44,7 +44,7 @@ def target_labels_cannot_reach_it(subject: MethodUnderTest) -> None:
         method.skip(task)
         rows = len(task.target.train.labels)
         # not `subject.state`, whose compiled function equal methods share
-        states.append(train.init(jax.random.key(0), method, make_trainer(), jnp.zeros((8, 2)), rows))
+        states.append(train.init_state(jax.random.key(0), method, make_trainer(), jnp.zeros((8, 2)), rows))
         traces.append(subject.traced(method))
     require(equal_bits(*states), "the initial state changes with the target's labels")
     require(_equal_traces(*traces), "a step changes with the target's labels")
@@ -151,10 +151,10 @@ def seeds_and_devices_do_not_change_a_run(subject: MethodUnderTest) -> None:
         method, batch = jax.tree.map(jnp.asarray, subject.method), _in_double(random_batch())
         states = [_in_double(subject.state(seed=seed)) for seed in (0, 1)]
         alone = [subject.step(batch, method, state) for state in states]
-        stacked = (train.stack(states, 2),)
+        stacked = (train.stack_runs(states, 2),)
         spread = train.over_runs(_spread_step, jax.devices()[:4], None, 2).lower(stacked, (method, batch))
         together = spread.compile(FAST_COMPILE)(stacked, (method, batch))
-        difference = relative_difference(train.stack(alone, 1), together)
+        difference = relative_difference(train.stack_runs(alone, 1), together)
     require(difference < DOUBLE_TOLERANCE, f"a step differs by {difference:.1e} from that of a run computed alone")
 
 
@@ -167,7 +167,7 @@ def _in_double(tree: Tree) -> Tree:
 
 
 def _spread_step(state: TrainState, method: Any, batch: Batch) -> Any:
-    return method.step(make_trainer(), state, train.spread(batch))
+    return method.step(make_trainer(), state, train.shard_batch(batch))
 
 
 @check("deep")
@@ -179,10 +179,10 @@ def predictions_belong_to_their_rows(subject: MethodUnderTest) -> None:
     order = np.random.default_rng(0).permutation(PROBES)
     predict = compiled(lambda variables, request: train.predict(make_trainer(), variables, request).logits)
     in_order, permuted, few = (
-        predict(variables, train.Asked(inputs, jnp.asarray(rows), flags[: len(rows)]))
+        predict(variables, train.PredictRequest(inputs, jnp.asarray(rows), flags[: len(rows)]))
         for rows in (np.arange(PROBES), order, order[:7])
     )
     require(relative_difference(in_order[order], permuted) < 1e-5, "predictions change with the order of the rows")
     require(relative_difference(in_order[order[:7]], few) < 1e-5, "predictions change with the number of rows")
-    again = predict(subject.method.inference_variables(state), train.Asked(inputs, jnp.arange(PROBES), flags))
+    again = predict(subject.method.inference_variables(state), train.PredictRequest(inputs, jnp.arange(PROBES), flags))
     require(equal_bits(in_order, again), "inference_variables of one state are not always the same")

@@ -23,7 +23,7 @@ from da_bench.studies.executors import subprocess as isolate
 from da_bench.studies.executors import worker
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.records import Records
-from da_bench.training.step import Training
+from da_bench.training import Training
 
 # a file as a user may have it: no package, not on Python's path
 METHOD = '''
