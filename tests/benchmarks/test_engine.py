@@ -48,3 +48,11 @@ def test_start_up_is_measured_with_a_cache_of_its_own(monkeypatch, tmp_path):
     assert len(caches) == 2
     assert len(set(caches)) == 1
     assert str(tmp_path) not in caches[0][0]
+
+
+@pytest.mark.parametrize("module", ["da_bench_worker", "data"])
+def test_other_benchmarks_can_be_started(module):
+    """In a process of their own, because they register a method and a network."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", "--help"]
+    finished = subprocess.run(command, cwd=RESULTS.parents[1], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
