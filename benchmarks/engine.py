@@ -100,6 +100,12 @@ class Worker:
         lines = Path(self.log.name).read_text().strip().splitlines()
         return {"absent": f"its process ended: {lines[-1] if lines else 'no output'}"}
 
+    def close(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        self.process.communicate()  # closes its pipes
+        self.log.close()
+
 
 def start_workers(peer_python: str | None, folder: Path) -> dict[str, Worker]:
     """Start da_bench with one device and with one device per core, and all peers if there is an interpreter."""
@@ -291,7 +297,7 @@ def run_benchmark(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         }
     finally:
         for worker in workers.values():
-            worker.process.terminate()
+            worker.close()
 
 
 def main() -> None:

@@ -50,9 +50,20 @@ def test_start_up_is_measured_with_a_cache_of_its_own(monkeypatch, tmp_path):
     assert str(tmp_path) not in caches[0][0]
 
 
-@pytest.mark.parametrize("module", ["da_bench_worker", "data"])
-def test_other_benchmarks_can_be_started(module):
-    """In a process of their own, because they register a method and a network."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", "--help"]
+def test_the_worker_times_every_loss(tmp_path):
+    """In a process of its own, because it registers a method."""
+    worker = engine.Worker([sys.executable, "-m", "benchmarks.da_bench_worker", "--devices", "1"], tmp_path)
+    try:
+        for loss in engine.LOSS_SHAPES:
+            answer = worker.ask({"request": "loss", "loss": loss, "n": 4, "d": 3, "repeats": 1})
+            assert answer.get("seconds", 0) > 0, answer
+        assert "TypeError" in worker.ask({"request": "loss", "no_such_argument": 1})["absent"]
+    finally:
+        worker.close()
+
+
+def test_the_benchmark_of_data_loading_starts():
+    """In a process of its own, because it registers a network."""
+    command = [sys.executable, "-m", "benchmarks.data", "--help"]
     finished = subprocess.run(command, cwd=RESULTS.parents[1], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
