@@ -193,6 +193,6 @@ def test_a_hash_that_does_not_fit_is_refused(packed, tmp_path):
     contents = contents_of(packed)
     name = paths_of(contents)[0]
     write_submission({**contents, name: contents[name] + b" "}, tmp_path / "one", rehash=False)
-    with pytest.raises(StrictError, match="its sha256 differs"):
+    with pytest.raises(StrictError, match="sha256"):
         read_submission(tmp_path / "one")
     assert MANIFEST in contents
