@@ -12,12 +12,12 @@ LARGEST = 8_000_000  # bytes of all committed results
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="not a git checkout")
 
 
-def git(*arguments):
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+def run(*command):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def tracked():
-    return [ROOT / name for name in git("ls-files", "results").stdout.splitlines()]
+    return [ROOT / name for name in run("git", "ls-files", "results").stdout.splitlines()]
 
 
 def test_committed_results_are_small():
@@ -33,7 +33,7 @@ def test_nothing_that_an_archive_can_remake_is_committed():
 @pytest.mark.parametrize(("target", "option"), [("bench", "--results"), ("site", "--out")])
 def test_the_target_writes_to_an_ignored_path(target, option):
     """`make bench` once changed results/quickstart, and then a test of the README failed."""
-    commands = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True).stdout
+    commands = run("make", "--dry-run", target).stdout
     (command,) = (line for line in commands.splitlines() if "da-bench" in line)
     path = command.split(f"{option} ")[1].split()[0]
-    assert git("check-ignore", f"{path}/runs").returncode == 0, path
+    assert run("git", "check-ignore", f"{path}/runs").returncode == 0, path
