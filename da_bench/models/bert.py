@@ -133,7 +133,7 @@ class Trunk(nn.Module):
             ValueError: the inputs are not integers [n, l], or longer than the number of positions.
         """
         if inputs.ndim != 2 or not jnp.issubdtype(inputs.dtype, jnp.integer) or inputs.shape[1] > self.sizes.positions:
-            raise ValueError(f"it takes token ids, integers [n, l], of at most {self.sizes.positions} tokens")
+            raise ValueError(f"it needs token ids, integers [n, l], of at most {self.sizes.positions} tokens")
         is_token = inputs != PADDING
         tokens = Embedding(self.sizes, self.dropout, name="embed")(inputs, train)
         for i in range(self.sizes.layers):

@@ -42,7 +42,7 @@ class Convnet(Network):
             ValueError: the inputs are not images of at least 8x8 pixels.
         """
         if inputs.ndim != 4 or min(inputs.shape[1:3]) < MIN_SIDE:
-            raise ValueError(f"it takes images [n, h, w, c] of {MIN_SIDE}x{MIN_SIDE} pixels at least")
+            raise ValueError(f"it needs images [n, h, w, c] of at least {MIN_SIDE}x{MIN_SIDE} pixels")
         maps = nn.relu(self.patches(cut_patches(inputs))) if min(inputs.shape[1:3]) >= PATCHED_SIDE else inputs
         for i, convolution in enumerate(self.convolutions):
             maps = nn.relu(convolution(max_pool(maps) if i else maps))

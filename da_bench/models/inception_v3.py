@@ -60,10 +60,9 @@ class Unit(NamedTuple):
 
 
 Pool = Literal["average", "maximum"]
-Branch = tuple[
-    Unit | Pool | tuple[Unit, ...], ...
-]  # applied in sequence; units in an inner tuple side by side, their maps concatenated
-Block = tuple[Branch, ...]  # side by side, their maps concatenated
+# layers in sequence; units in an inner tuple are side by side, their maps concatenated
+Branch = tuple[Unit | Pool | tuple[Unit, ...], ...]
+Block = tuple[Branch, ...]  # branches side by side, their maps concatenated
 
 
 def _chain(name: str, *layers: tuple[int, tuple[int, int]]) -> tuple[Unit, ...]:
@@ -222,7 +221,7 @@ class Trunk(nn.Module):
             ValueError: the inputs are not images of at least 75x75 pixels.
         """
         if inputs.ndim != 4 or min(inputs.shape[1:3]) < MIN_SIDE:
-            raise ValueError(f"inception_v3 takes images [n, h, w, c] of {MIN_SIDE}x{MIN_SIDE} pixels at least")
+            raise ValueError(f"it needs images [n, h, w, c] of at least {MIN_SIDE}x{MIN_SIDE} pixels")
         maps = inputs
         for layer in STEM:
             maps = apply(layer, maps, self.details, train)

@@ -143,7 +143,7 @@ class Embedding(nn.Module):
             ValueError: the inputs are not images whose sides are multiples of the patch.
         """
         if inputs.ndim != 4 or inputs.shape[1] % self.patch or inputs.shape[2] % self.patch:
-            raise ValueError(f"it takes images [n, h, w, c] whose sides are multiples of {self.patch} pixels")
+            raise ValueError(f"it needs images [n, h, w, c] whose sides are multiples of {self.patch} pixels")
         side = self.patch, self.patch
         maps = nn.Conv(self.width, side, side, "VALID", use_bias=not self.recipe.clip, name="patches")(inputs)
         n, height, width, _ = maps.shape

@@ -140,7 +140,7 @@ class Trunk(nn.Module):
             ValueError: the inputs are not images of at least 71x71 pixels.
         """
         if inputs.ndim != 4 or min(inputs.shape[1:3]) < MIN_SIDE:
-            raise ValueError(f"xception takes images [n, h, w, c] of {MIN_SIDE}x{MIN_SIDE} pixels at least")
+            raise ValueError(f"it needs images [n, h, w, c] of at least {MIN_SIDE}x{MIN_SIDE} pixels")
         maps = Entry(self.details, name="block01")(inputs, train)
         for block, widths in BLOCKS.items():
             module = Residual(widths, block in DOWNSAMPLING, block > 2, self.details, name=f"block{block:02}")

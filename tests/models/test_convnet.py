@@ -43,5 +43,5 @@ def test_patches_are_a_strided_convolution(rng):
 
 @pytest.mark.parametrize("shape", [(2, 7, 8, 3), (2, 20)])
 def test_what_is_no_image_is_refused(shape, rng):
-    with pytest.raises(ValueError, match="8x8 pixels at least"):
+    with pytest.raises(ValueError, match="8x8 pixels"):
         outputs(rng, *shape)
