@@ -7,112 +7,112 @@ from da_bench.models import VitB16, VitS16
 from da_bench.models.vit import resize_positions
 from da_bench.models.vit_weights import RECIPES
 from da_bench.pretrained import safetensors_file
-from tests.helpers import twins
+from tests.helpers import parity
 
-pytestmark = pytest.mark.filterwarnings("default")  # other people's
+pytestmark = pytest.mark.filterwarnings("default")  # warnings of other libraries
 LABELS = np.array([1, 4])
 
 
-def of_timm(name, **fields):
-    twins.torchvision()
-    return twins.scrambled(pytest.importorskip("timm").create_model(name, **fields)).eval()
+def reference_timm(name, **fields):
+    parity.import_torchvision()
+    return parity.randomise(pytest.importorskip("timm").create_model(name, **fields)).eval()
 
 
 def test_timm_in_evaluation():
-    images, model = twins.random_images(2, 224), VitS16(classes=10, bottleneck=None)
-    network = of_timm("vit_small_patch16_224", num_classes=10)
-    params, stats = twins.variables(model, "timm", twins.arrays(network))
-    expected = network(twins.as_torch(images)).detach()
-    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
+    images, model = parity.random_images(2, 224), VitS16(classes=10, bottleneck=None)
+    network = reference_timm("vit_small_patch16_224", num_classes=10)
+    params, stats = parity.variables(model, "timm", parity.state_arrays(network))
+    expected = network(parity.to_torch(images)).detach()
+    assert parity.relative_error(parity.evaluate(model, params, stats, images).logits, expected) < 1e-4
 
 
 def test_timm_in_a_training_step(x64):
-    images, model = twins.random_images(2, 96, "float64"), VitS16(classes=10, bottleneck=None, side=96)
-    network = of_timm("vit_small_patch16_224", num_classes=10, img_size=96).double()
-    params, stats = twins.variables(model, "timm", twins.arrays(network))
-    loss, stepped, _ = twins.stepped(model, params, stats, images, LABELS, 0.1)
-    expected, state = twins.torch_stepped(network, twins.as_torch(images), LABELS, 0.1)
-    theirs, _ = twins.variables(model, "timm", state)
-    errors = twins.step_errors(stepped, theirs, params)
-    assert twins.error(loss, expected) < 1e-4
-    # no gradient reaches it, the softmax being the same for all keys moved alike
+    images, model = parity.random_images(2, 96, "float64"), VitS16(classes=10, bottleneck=None, side=96)
+    network = reference_timm("vit_small_patch16_224", num_classes=10, img_size=96).double()
+    params, stats = parity.variables(model, "timm", parity.state_arrays(network))
+    loss, stepped, _ = parity.sgd_step(model, params, stats, images, LABELS, 0.1)
+    expected, state = parity.torch_sgd_step(network, parity.to_torch(images), LABELS, 0.1)
+    expected_params, _ = parity.variables(model, "timm", state)
+    errors = parity.step_errors(stepped, expected_params, params)
+    assert parity.relative_error(loss, expected) < 1e-4
+    # the key's bias has no gradient: adding the same vector to all keys does not change the softmax
     assert max(error for name, error in errors.items() if "['key']['bias']" not in name) < 1e-4
 
 
 def test_timm_at_another_size():
-    images, model = twins.random_images(2, 160), VitS16(classes=10, bottleneck=None)
-    network = of_timm("vit_small_patch16_224", num_classes=10, dynamic_img_size=True)
-    params, stats = twins.variables(model, "timm", twins.arrays(network))
-    expected = network(twins.as_torch(images)).detach()
-    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
+    images, model = parity.random_images(2, 160), VitS16(classes=10, bottleneck=None)
+    network = reference_timm("vit_small_patch16_224", num_classes=10, dynamic_img_size=True)
+    params, stats = parity.variables(model, "timm", parity.state_arrays(network))
+    expected = network(parity.to_torch(images)).detach()
+    assert parity.relative_error(parity.evaluate(model, params, stats, images).logits, expected) < 1e-4
 
 
 def features(model, params, stats, images):
     width = model.SIZE[2] if RECIPES[model.recipe].clip else model.SIZE[0]
     params = {**params, "head": {"kernel": np.zeros((width, 10), "float32"), "bias": np.zeros(10, "float32")}}
-    return twins.evaluated(model, params, stats, images).features
+    return parity.evaluate(model, params, stats, images).features
 
 
 def test_dinov2_in_evaluation():
     fields = {"recipe": "dinov2", "patch": 14, "side": 518}
-    images, model = twins.random_images(1, 518), VitS16(classes=10, bottleneck=None, **fields)
-    network = of_timm("vit_small_patch14_dinov2", num_classes=0)
-    state = {**twins.arrays(network), "mask_token": np.zeros((1, 384))}
-    params, stats = twins.variables(model, "dinov2", state)
-    expected = network(twins.as_torch(images)).detach()
-    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+    images, model = parity.random_images(1, 518), VitS16(classes=10, bottleneck=None, **fields)
+    network = reference_timm("vit_small_patch14_dinov2", num_classes=0)
+    state = {**parity.state_arrays(network), "mask_token": np.zeros((1, 384))}
+    params, stats = parity.variables(model, "dinov2", state)
+    expected = network(parity.to_torch(images)).detach()
+    assert parity.relative_error(features(model, params, stats, images), expected) < 1e-4
 
 
 def test_dinov2_with_registers_in_evaluation():
-    """Its file is turned into timm's by timm."""
+    """timm itself converts the file to its own names."""
     fields = {"recipe": "dinov2_registers", "patch": 14, "side": 224}
-    images, model = twins.random_images(2, 224), VitS16(classes=10, bottleneck=None, **fields)
-    network = of_timm("vit_small_patch14_reg4_dinov2", num_classes=0, img_size=224)
-    rng, state = np.random.default_rng(0), twins.arrays(network)
+    images, model = parity.random_images(2, 224), VitS16(classes=10, bottleneck=None, **fields)
+    network = reference_timm("vit_small_patch14_reg4_dinov2", num_classes=0, img_size=224)
+    rng, state = np.random.default_rng(0), parity.state_arrays(network)
     registers, positions = rng.normal(size=(1, 4, 384)), rng.normal(size=(1, 257, 384))
     del state["reg_token"]
     file = {**state, "register_tokens": registers, "pos_embed": positions, "mask_token": np.zeros((1, 384))}
     file = {name: array.astype("float32") for name, array in file.items()}
     _load(network, file)
-    params, stats = twins.variables(model, "dinov2", file)
-    expected = network(twins.as_torch(images)).detach()
-    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+    params, stats = parity.variables(model, "dinov2", file)
+    expected = network(parity.to_torch(images)).detach()
+    assert parity.relative_error(features(model, params, stats, images), expected) < 1e-4
 
 
 def _load(network, file):
     import timm
     import torch
 
-    turned = timm.models.vision_transformer.checkpoint_filter_fn(
+    converted = timm.models.vision_transformer.checkpoint_filter_fn(
         {name: torch.from_numpy(array) for name, array in file.items()}, network
     )
-    network.load_state_dict(turned)
+    network.load_state_dict(converted)
 
 
 def test_hugging_face_s_clip_in_evaluation():
     pytest.importorskip("torch")
-    twins.torchvision()  # which transformers imports where it is there
+    parity.import_torchvision()  # transformers imports it if it is installed
     transformers = pytest.importorskip("transformers")
     config = transformers.CLIPVisionConfig(patch_size=16, hidden_size=768, intermediate_size=3072, projection_dim=512)
-    network = twins.scrambled(transformers.CLIPVisionModelWithProjection(config)).eval()
-    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe="clip")
-    params, stats = twins.variables(model, "huggingface", twins.arrays(network))
-    expected = network(twins.as_torch(images)).image_embeds.detach()
-    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+    network = parity.randomise(transformers.CLIPVisionModelWithProjection(config)).eval()
+    images, model = parity.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe="clip")
+    params, stats = parity.variables(model, "huggingface", parity.state_arrays(network))
+    expected = network(parity.to_torch(images)).image_embeds.detach()
+    assert parity.relative_error(features(model, params, stats, images), expected) < 1e-4
     exact = VitB16(classes=10, bottleneck=None, recipe="open_clip")
-    assert twins.error(features(exact, params, stats, images), expected) > 1e-3
+    assert parity.relative_error(features(exact, params, stats, images), expected) > 1e-3
 
 
 def test_torchvision_in_evaluation():
-    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None)
-    network = twins.scrambled(twins.torchvision().models.vit_b_16(num_classes=10)).eval()
-    params, stats = twins.variables(model, "torchvision", twins.arrays(network))
-    expected = network(twins.as_torch(images)).detach()
-    assert twins.error(twins.evaluated(model, params, stats, images).logits, expected) < 1e-4
+    images, model = parity.random_images(2, 224), VitB16(classes=10, bottleneck=None)
+    network = parity.randomise(parity.import_torchvision().models.vit_b_16(num_classes=10)).eval()
+    params, stats = parity.variables(model, "torchvision", parity.state_arrays(network))
+    expected = network(parity.to_torch(images)).detach()
+    assert parity.relative_error(parity.evaluate(model, params, stats, images).logits, expected) < 1e-4
 
 
 def test_the_names_of_torchvision_s_first_files_are_those_that_it_renames_itself():
-    MLPBlock = twins.torchvision().models.vision_transformer.MLPBlock
+    MLPBlock = parity.import_torchvision().models.vision_transformer.MLPBlock
     names = {
         one.name
         for one in VitB16(classes=10).published_arrays("torchvision_linear")
@@ -128,22 +128,22 @@ def test_the_names_of_torchvision_s_first_files_are_those_that_it_renames_itself
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_hugging_face_s_vit_in_evaluation(bare, tmp_path):
-    """Its files keep the names of its first version, whatever its modules are called by now."""
+    """Its files keep the names of its first version, although its modules have been renamed."""
     pytest.importorskip("torch")
-    twins.torchvision()  # which transformers imports where it is there
+    parity.import_torchvision()  # transformers imports it if it is installed
     transformers = pytest.importorskip("transformers")
     kind = transformers.ViTModel if bare else transformers.ViTForImageClassification
-    network = twins.scrambled(kind(transformers.ViTConfig(num_labels=10))).eval()
+    network = parity.randomise(kind(transformers.ViTConfig(num_labels=10))).eval()
     network.save_pretrained(tmp_path)
     state = safetensors_file.read(tmp_path / "model.safetensors").arrays
-    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe="huggingface")
-    output = network(twins.as_torch(images))
-    params, stats = twins.variables(model, "huggingface_vit_bare" if bare else "huggingface_vit", state)
+    images, model = parity.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe="huggingface")
+    output = network(parity.to_torch(images))
+    params, stats = parity.variables(model, "huggingface_vit_bare" if bare else "huggingface_vit", state)
     if bare:
-        expected, found = output.last_hidden_state[:, 0], features(model, params, stats, images)
+        expected, actual = output.last_hidden_state[:, 0], features(model, params, stats, images)
     else:
-        expected, found = output.logits, twins.evaluated(model, params, stats, images).logits
-    assert twins.error(found, expected.detach()) < 1e-4
+        expected, actual = output.logits, parity.evaluate(model, params, stats, images).logits
+    assert parity.relative_error(actual, expected.detach()) < 1e-4
 
 
 CLIPS = [("clip", "vit_base_patch16_clip_quickgelu_224"), ("open_clip", "vit_base_patch16_clip_224")]
@@ -151,17 +151,17 @@ CLIPS = [("clip", "vit_base_patch16_clip_quickgelu_224"), ("open_clip", "vit_bas
 
 @pytest.mark.parametrize(("recipe", "name"), CLIPS)
 def test_open_clip_in_evaluation(recipe, name):
-    """Its file is turned into timm's by timm."""
-    network = of_timm(name, num_classes=512)
-    images, model = twins.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe=recipe)
-    params, stats = twins.variables(model, "open_clip", file := _as_open_clip(twins.arrays(network)))
+    """timm itself converts the file to its own names."""
+    network = reference_timm(name, num_classes=512)
+    images, model = parity.random_images(2, 224), VitB16(classes=10, bottleneck=None, recipe=recipe)
+    params, stats = parity.variables(model, "open_clip", file := _as_open_clip(parity.state_arrays(network)))
     _load(network, file)
-    expected = network(twins.as_torch(images)).detach()
-    assert twins.error(features(model, params, stats, images), expected) < 1e-4
+    expected = network(parity.to_torch(images)).detach()
+    assert parity.relative_error(features(model, params, stats, images), expected) < 1e-4
 
 
 def _as_open_clip(state):
-    """Of timm's arrays; timm then turns them back, and has the last word."""
+    """Arrays of timm under OpenCLIP's names; timm then converts them back."""
     parts = {
         "cls_token": "class_embedding",
         "pos_embed": "positional_embedding",
@@ -180,13 +180,13 @@ def _as_open_clip(state):
     shapes = {"cls_token": (-1,), "pos_embed": (197, 768)}
     file = {}
     for name, array in state.items():
-        if name == "head.bias":  # timm's own
+        if name == "head.bias":  # exists in timm alone
             continue
-        theirs = name
+        renamed = name
         for old, new in parts.items():
-            theirs = theirs.replace(old, new)
+            renamed = renamed.replace(old, new)
         shaped = array.T if name == "head.weight" else array.reshape(shapes.get(name, array.shape))
-        file[f"visual.{theirs}"] = np.ascontiguousarray(shaped)
+        file[f"visual.{renamed}"] = np.ascontiguousarray(shaped)
     return file
 
 
@@ -198,11 +198,11 @@ def test_positions_at_another_size(wanted, recipe):
     square = torch.from_numpy(positions[1:].reshape(1, 37, 37, 5)).permute(0, 3, 1, 2)
     if recipe == "supervised":
         size = {"size": wanted, "antialias": True}
-    else:  # as its code asks for it
+    else:  # as in its code
         size = {"scale_factor": tuple((side + 0.1) / 37 for side in wanted)}
     expected = torch.nn.functional.interpolate(square, mode="bicubic", **size)[0].permute(1, 2, 0).reshape(-1, 5)
-    found = resize_positions(positions, wanted, RECIPES[recipe])
+    actual = resize_positions(positions, wanted, RECIPES[recipe])
     if recipe == "dinov2" and wanted == (37, 37):
-        expected = positions[1:]  # its code leaves them alone
-    np.testing.assert_allclose(found[1:], expected, atol=2e-5)
-    np.testing.assert_array_equal(found[0], positions[0])
+        expected = positions[1:]  # its code does not interpolate here
+    np.testing.assert_allclose(actual[1:], expected, atol=2e-5)
+    np.testing.assert_array_equal(actual[0], positions[0])

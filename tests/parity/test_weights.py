@@ -1,4 +1,4 @@
-"""Weights as PyTorch itself writes them, imported: the parity vector is what PyTorch computes."""
+"""Import files that PyTorch writes: the recorded outputs are those that PyTorch computes."""
 
 import sys
 import types
@@ -12,14 +12,14 @@ from da_bench.pretrained import torch_file
 from da_bench.pretrained.convert import published_network
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: `make parity` installs it")
-# a torchvision whose operators were built for another torch cannot be imported with them; none is used here
+# torchvision's compiled operators may be built for another torch, and then fail to import; they are not used here
 sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
 torchvision = pytest.importorskip("torchvision", reason="compares with torchvision: `make parity` installs it")
 
 
 @pytest.fixture
-def published(monkeypatch, tmp_path):
-    """Torchvision's MobileNetV2 with random weights and statistics."""
+def torch_network(monkeypatch, tmp_path):
+    """MobileNetV2 of torchvision with random weights and statistics."""
     monkeypatch.setenv("DA_BENCH_WEIGHTS", str(tmp_path / "imported"))
     torch.manual_seed(0)
     model = torchvision.models.mobilenet_v2().eval()
@@ -31,37 +31,37 @@ def published(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_both_forms_of_file_give_the_logits_of_torch(zipped, published, tmp_path):
-    torch.save(published.state_dict(), tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
+def test_both_file_formats_give_the_logits_of_torch(zipped, torch_network, tmp_path):
+    torch.save(torch_network.state_dict(), tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
     name = weights.import_file(tmp_path / "some.pth", weights.ImportRequest("mobilenet_v2"))
     images = published_network("mobilenet_v2", "torchvision", 1000).probe_input().transpose(0, 3, 1, 2)
     with torch.no_grad():
-        logits = published(torch.from_numpy(np.ascontiguousarray(images)))[0, :8].numpy()
+        logits = torch_network(torch.from_numpy(np.ascontiguousarray(images)))[0, :8].numpy()
     np.testing.assert_allclose(weights.info(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_tensors_of_all_kinds_are_read(zipped, tmp_path):
-    published_network = torch.arange(6.0).reshape(2, 3)
+def test_tensors_of_every_type_and_layout_are_read(zipped, tmp_path):
+    matrix = torch.arange(6.0).reshape(2, 3)
     tensors = {
-        "transposed": published_network.t(),
-        "part": published_network[1, 1:],
+        "transposed": matrix.t(),
+        "part": matrix[1, 1:],
         "expanded": torch.ones(1).expand(1),
         "number": torch.tensor(3.0),
-        "half": published_network.half(),
-        "bfloat16": published_network.bfloat16(),
+        "half": matrix.half(),
+        "bfloat16": matrix.bfloat16(),
         "counts": torch.arange(3),
-        "parameter": torch.nn.Parameter(published_network),
+        "parameter": torch.nn.Parameter(matrix),
         "flags": torch.tensor([True, False]),
     }
     torch.save(tensors, tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
-    found = torch_file.read(tmp_path / "some.pth")
-    assert found.keys() == tensors.keys()
+    arrays = torch_file.read(tmp_path / "some.pth")
+    assert arrays.keys() == tensors.keys()
     for key, tensor in tensors.items():
-        np.testing.assert_array_equal(found[key].astype(np.float32), tensor.detach().float().numpy())
+        np.testing.assert_array_equal(arrays[key].astype(np.float32), tensor.detach().float().numpy())
 
 
-def test_a_whole_model_is_refused(published, tmp_path):
-    torch.save(published, tmp_path / "some.pth")
+def test_a_pickled_model_is_refused(torch_network, tmp_path):
+    torch.save(torch_network, tmp_path / "some.pth")
     with pytest.raises(UserError, match=r"asks for 'torchvision\.models\.mobilenetv2\.MobileNetV2'.*nothing was run"):
         torch_file.read(tmp_path / "some.pth")
