@@ -115,7 +115,7 @@ def sgd_step(model, params, stats, inputs, labels, rate):
 
 
 def torch_sgd_step(module, inputs, labels, rate, logits=None):
-    """(loss, state) of a torch module after the same step; `logits` computes the logits of inputs, default: the module."""
+    """(loss, state) of a torch module after the same step; `logits` maps inputs to logits, default: the module."""
     import torch
 
     value = torch.nn.functional.cross_entropy((logits or module)(inputs), torch.as_tensor(labels))
