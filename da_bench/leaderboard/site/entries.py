@@ -89,7 +89,7 @@ class Entry(NamedTuple):
     @property
     def method(self) -> str:
         """Registered name of the method, preceded by that of the submission if it is from one."""
-        if self.row.is_bound:
+        if self.row.uses_target_labels:
             return "target_only"
         name = str(self.record.config["method"]["name"])
         return f"{self.source.manifest['name']} ({name})" if self.source.manifest else name
@@ -111,7 +111,7 @@ class Entry(NamedTuple):
             "claimed": not ids <= self.source.recomputed | self.source.archived,
             "flagged": any(flag.where in ids for flag in self.source.flags),
             "preliminary": len(ids) < ENOUGH_SEEDS and self.record.config["model"] is not None,
-            "upper bound": self.row.is_bound,
+            "upper bound": self.row.uses_target_labels,
         }
         return tuple(name for name in BADGES if applies[name])
 

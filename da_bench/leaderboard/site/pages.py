@@ -206,7 +206,7 @@ def _index_row(board: Board, i: int) -> TableRow:
         "name": entry.title,
         "rules": json.dumps({rule: _joined(standing(board, i, rule)) for rule in entry.rules()}, ensure_ascii=False),
     }
-    return TableRow(cells, "Method", attributes | ({"bound": ""} if entry.row.is_bound else {}))
+    return TableRow(cells, "Method", attributes | ({"bound": ""} if entry.row.uses_target_labels else {}))
 
 
 def _joined(shown: Standing) -> str:

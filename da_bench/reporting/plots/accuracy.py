@@ -53,8 +53,10 @@ def _draw_panel(axes: "Axes", rows: list[Row], rule: str) -> None:
         values = 100 * np.array(list(row.scores(rule).values()))
         if len(values):
             _draw_row(axes, values, y, style)
-        if len(values) and (row.is_source_only or row.is_bound):
-            axes.axvline(values.mean(), zorder=0, linewidth=1, **(BOUND_STYLE if row.is_bound else SOURCE_ONLY_STYLE))
+        if len(values) and (row.is_source_only or row.uses_target_labels):
+            axes.axvline(
+                values.mean(), zorder=0, linewidth=1, **(BOUND_STYLE if row.uses_target_labels else SOURCE_ONLY_STYLE)
+            )
     axes.set_yticks(range(len(rows)), [row_label(row, _remark(row)) for row in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("target accuracy (%)", fontsize=9)

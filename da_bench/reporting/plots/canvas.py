@@ -79,7 +79,7 @@ def row_styles(rows: Sequence[Row]) -> list[Style]:
     methods = itertools.count()
     styles = []
     for row in rows:
-        if row.is_bound:
+        if row.uses_target_labels:
             styles.append(Style(str(BOUND_STYLE["color"]), "*", BOUND_STYLE["linestyle"]))
         elif row.is_source_only:
             styles.append(Style(str(SOURCE_ONLY_STYLE["color"]), "x", SOURCE_ONLY_STYLE["linestyle"]))

@@ -62,7 +62,7 @@ def _rows_with_curves(records: Sequence[Record]) -> list[Row]:
 def _most_relevant(rows: list[Row]) -> list[Row]:
     swept = [row.name for _, family in find_sweeps(rows) for row in family] if len(rows) > MOST_LINES else []
     rows = [row for row in rows if row.name not in swept] or rows
-    adapting = [row for row in rows if not (row.is_source_only or row.is_bound)]
+    adapting = [row for row in rows if not (row.is_source_only or row.uses_target_labels)]
     best = sorted(adapting, key=_final_accuracy, reverse=True)[:MOST_LINES]
     return [row for row in rows if row not in adapting or row in best]
 

@@ -74,8 +74,8 @@ def _draw_references(axes: "Axes", rows: Sequence[Row], rule: str) -> None:
     """Draw source only (no target labels) and the upper bound (all of them) as lines."""
     for row in rows:
         if (row.name == SOURCE_ONLY or row.is_upper_bound) and (scores := row.scores(rule)):
-            style: dict[str, Any] = BOUND_STYLE if row.is_bound else SOURCE_ONLY_STYLE
-            name = "all target labels" if row.is_bound else "source only"
+            style: dict[str, Any] = BOUND_STYLE if row.uses_target_labels else SOURCE_ONLY_STYLE
+            name = "all target labels" if row.uses_target_labels else "source only"
             axes.axhline(100 * float(np.mean(list(scores.values()))), zorder=0, linewidth=1, label=name, **style)
 
 

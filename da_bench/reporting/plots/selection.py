@@ -49,7 +49,7 @@ def plot_selection(records: Sequence[Record], rule: str = "last") -> "Figure | N
     methods = collect_gains(records)
     if not methods:
         return None
-    winners, rules = [method for method in methods if method.gains], [LAST, *label_free_rules(methods)]
+    winners, rules = [method for method in methods if method.has_gain], [LAST, *label_free_rules(methods)]
     pairs = max(len(method.pairs) for method in methods)
     description = (
         f"mean over up to {pairs} pairs of gains over source only, both selected by the same rule; bars: 95 % "

@@ -66,7 +66,7 @@ def _with_scores(rows: Sequence[Row], validators: Sequence[str]) -> list[Row]:
         row
         for row in rows
         if row.runs
-        and not row.is_bound
+        and not row.uses_target_labels
         and all(name in run.curves.get("validators", {}) for run in row.runs for name in validators)
     ]
 

@@ -13,7 +13,7 @@ from da_bench.studies.records import Record
 
 
 def class_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
-    """One table a task: macro and per-class target accuracy at `rule`, classes by their index.
+    """One table a task: macro and per-class target accuracy under a selection rule. Classes are shown by index.
 
     Raises:
         UserError: as `result_tables`.
@@ -25,26 +25,24 @@ def class_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
 def _class_table(task: str, records: list[Record], rule: str) -> Table:
     rows = [row for row in build_rows(records) if row.runs]
     per_class = [_class_scores(row, rule) for row in rows]
-    count = max((len(scores) for scores in per_class), default=0)
-    numbered = [Column(f"class_{i}", f"Class {i}", MEAN) for i in range(count)]
-    columns = (Column("method", "Method"), Column("macro", "Macro acc.", MEAN), *numbered)
-    shown = [_class_row(row, scores, count, rule) for row, scores in zip(rows, per_class, strict=True)]
-    heading = f"{task}: target accuracy by class"
-    notes = (
-        f"{describe_seed_counts(rows)}. Rule: {RULES[rule]}. Macro: mean over classes. {CELLS_NOTE}",
-        *provenance(records),
-    )
-    return Table(heading, columns, tuple(shown), notes)
-
-
-def _class_row(row: Row, scores: list[dict[int, float]], count: int, rule: str) -> tuple[Cell, ...]:
-    padded = scores + [{}] * (count - len(scores))
-    return (Cell(row.name), accuracy_cell(row.scores(rule, "target_macro")), *(accuracy_cell(one) for one in padded))
+    classes = max((len(scores) for scores in per_class), default=0)
+    class_columns = [Column(f"class_{i}", f"Class {i}", MEAN) for i in range(classes)]
+    columns = (Column("method", "Method"), Column("macro", "Macro acc.", MEAN), *class_columns)
+    table_rows = []
+    for row, scores in zip(rows, per_class, strict=True):
+        padded = scores + [{}] * (classes - len(scores))
+        macro = accuracy_cell(row.scores(rule, "target_macro"))
+        table_rows.append((Cell(row.name), macro, *(accuracy_cell(by_seed) for by_seed in padded)))
+    note = f"{describe_seed_counts(rows)}. Rule: {RULES[rule]}. Macro: mean over classes. {CELLS_NOTE}"
+    title = f"{task}: target accuracy by class"
+    return Table(title, columns, tuple(table_rows), (note, *provenance(records)))
 
 
 def _class_scores(row: Row, rule: str) -> list[dict[int, float]]:
-    """Seed -> accuracy, for each class; a class that the target test split does not hold has none."""
+    """Seed -> accuracy of each class; empty for a class without rows in the target's test split."""
     lists = {run.config["seed"]: run.result["rules"].get(rule, {}).get("target_per_class") or [] for run in row.runs}
-    count = max((len(values) for values in lists.values()), default=0)
-    held = [{seed: values[i] for seed, values in lists.items() if i < len(values)} for i in range(count)]
-    return [{seed: value for seed, value in one.items() if value is not None} for one in held]
+    classes = max((len(values) for values in lists.values()), default=0)
+    return [
+        {seed: values[i] for seed, values in lists.items() if i < len(values) and values[i] is not None}
+        for i in range(classes)
+    ]

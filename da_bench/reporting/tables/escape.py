@@ -1,4 +1,4 @@
-"""Text from records, made inert in the languages of the tables: never markup, a formula or a command."""
+"""Escape text from records for Markdown, LaTeX and CSV, so that it is never markup, a command or a formula."""
 
 import html
 import re
@@ -14,7 +14,7 @@ MARKUP = re.compile(
 )
 NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 
-LATEX_LETTERS = {
+LATEX_CHARACTERS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "`": r"\textasciigrave{}", "±": r"$\pm$", "→": r"$\to$", "†": r"$\dagger$",
@@ -25,24 +25,24 @@ LATEX_LETTERS = {
 
 
 def escape_markdown(text: str) -> str:
-    """`text` on one line, as GitHub shows it letter by letter: markup becomes entities, which are never markup."""
+    """Text on one line that GitHub shows character by character: markup becomes HTML entities."""
     line = html.escape(single_line(text), quote=False)
-    line = MARKUP.sub(lambda found: _entities(found[0]), line)
-    return NUMBERED.sub(lambda found: found[1] + _entities(found[2]), line)
+    line = MARKUP.sub(lambda match: _entities(match[0]), line)
+    return NUMBERED.sub(lambda match: match[1] + _entities(match[2]), line)
 
 
-def _entities(letters: str) -> str:
-    return "".join(f"&#{ord(letter)};" for letter in letters)
+def _entities(characters: str) -> str:
+    return "".join(f"&#{ord(character)};" for character in characters)
 
 
 def escape_latex(text: str) -> str:
-    """`text` on one line with every letter that LaTeX would act on spelt out."""
-    spelt = "".join(LATEX_LETTERS.get(letter, letter) for letter in single_line(text))
-    return re.sub("-(?=-)", "-{}", spelt)  # the -- of a command's options would become a dash
+    """Text on one line with every special character of LaTeX replaced by its command."""
+    escaped = "".join(LATEX_CHARACTERS.get(character, character) for character in single_line(text))
+    return re.sub("-(?=-)", "-{}", escaped)  # the -- of a command's options would become a dash
 
 
 def escape_csv(value: float | int | str | None) -> float | int | str | None:
-    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    """A value that no spreadsheet reads as a formula; numbers are unchanged."""
     if not isinstance(value, str):
         return value
     text = single_line(value)  # a leading apostrophe says "text" to a spreadsheet

@@ -1,4 +1,4 @@
-"""Names of rows: the method and the settings that vary."""
+"""Names of rows: the method and the settings that vary among its runs."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,88 +6,93 @@ from typing import Any
 from da_bench.studies.records import Record, canonical
 
 TARGET_ONLY = "target only (upper bound)"
-
 TARGET_ONLY_HELD_OUT = "target only, held-out rows (upper bound)"
+# Not settings of a row: the task is the table's, seeds share a row, the schema is the file format's, and the name of
+# the row says which labels were used.
+NOT_SETTINGS = ("task", "seed", "schema", "labels_from", "shots")
 
-# Not part of a row's settings: the task heads the table, seeds share a row, the schema is the file format's,
-# and `labels_from` is what the row is called anyway.
-APART = ("task", "seed", "schema", "labels_from", "shots")
+MethodFamily = tuple[str, str, str]  # labels_from, method with its labels, protocol
 
 
-def _task(record: Record) -> str:
+def task_name(record: Record) -> str:
+    """Name of a record's task, with its protocol suffix."""
     return str(record.config["task"])
 
 
-def _families(records: Iterable[Record]) -> dict[Any, list[Record]]:
-    families: dict[Any, list[Record]] = {}
+def run_settings(record: Record) -> dict[str, Any]:
+    """Flat settings of a run without task and seed: {"method.name": "dann", "method.weight": 1.0, ...}."""
+    return {name: value for name, value in record.flat.items() if name not in NOT_SETTINGS}
+
+
+def method_family(record: Record) -> MethodFamily:
+    """What runs of one method share, whatever its settings: labels, name and protocol."""
+    return record.config["labels_from"], _method_name(record), task_name(record).partition("@")[2]
+
+
+def group_by_family(records: Iterable[Record]) -> dict[MethodFamily, list[Record]]:
+    """The records of each method family, in order of first appearance."""
+    families: dict[MethodFamily, list[Record]] = {}
     for record in records:
-        families.setdefault(_family(record), []).append(record)
+        families.setdefault(method_family(record), []).append(record)
     return families
 
 
-def row_names(records: Sequence[Record]) -> list[str]:
-    """Each method's name and the fields which vary among its records, as "dann (weight=6)", each once."""
-    fields = {key: varying_settings(family) for key, family in _families(records).items()}
-    return list(dict.fromkeys(row_name(one, fields[_family(one)]) for one in records))
+def method_key(record: Record) -> tuple[Any, ...]:
+    """Key that is equal for the same method on two tasks: its family and every field of the method."""
+    names = sorted(name for name in record.flat if name.startswith("method."))
+    return (*method_family(record), *names, *settings_key(record, names))
 
 
-def row_name(record: Record, fields: Sequence[str]) -> str:
-    """The method's name and its values of `fields`, which are names of its flat settings."""
-    found = run_settings(record)
-    short = [field.rpartition(".")[2] for field in fields]
-    labels = [
-        name if short.count(name) == 1 and name != "name" else field for field, name in zip(fields, short, strict=True)
-    ]
-    values = ", ".join(
-        f"{label}={format_setting(found[field])}" for label, field in zip(labels, fields, strict=True) if field in found
-    )
-    name = _called(record)
-    return f"{name} ({values or 'unset'})" if fields else name
-
-
-def _called(record: Record) -> str:
-    """The method, and what it knew of the target's labels."""
-    method, shots = record.config["method"]["name"], record.config.get("shots")
-    few = f"{shots} target labels a class"
-    if record.config["labels_from"] == "target":
-        return f"target only, {few}" if shots else TARGET_ONLY
-    return f"{method} + {few}" if shots else method
-
-
-def _family(record: Record) -> tuple[str, str, str]:
-    return record.config["labels_from"], _called(record), _task(record).partition("@")[2]
-
-
-def run_settings(record: Record) -> dict[str, Any]:
-    """Flat settings of a run, without its task and seed: {"method.name": "dann", "method.weight": 1.0, ...}."""
-    return {name: value for name, value in record.flat.items() if name not in APART}
-
-
-def _texts(record: Record) -> dict[str, str]:
-    return {name: text for name, text in record.canonical.items() if name not in APART}
+def settings_key(record: Record, names: Iterable[str]) -> tuple[str | None, ...]:
+    """Values of the named settings as text."""
+    return tuple(map(record.canonical.get, names))
 
 
 def varying_settings(records: Iterable[Record]) -> list[str]:
-    """Names of the settings which are not the same in all `records`, names of things first, in an order of their own.
+    """Names of the settings that differ among the records, names of components first.
 
-    One that only some have varies too. Records of another pair come in another order, and their rows have one name.
+    A setting that only some records have varies as well. The order does not depend on the order of the records, so
+    that a method has the same name on every pair.
     """
-    found = [record.canonical for record in records]
-    names = {name for texts in found for name in texts}.difference(APART)
+    texts = [record.canonical for record in records]
+    names = {name for settings in texts for name in settings}.difference(NOT_SETTINGS)
     ordered = sorted(names, key=lambda name: (not name.endswith(".name"), name))
-    return [name for name in ordered if len({texts.get(name) for texts in found}) > 1]
+    return [name for name in ordered if len({settings.get(name) for settings in texts}) > 1]
 
 
-def _key(texts: dict[str, str], names: Iterable[str]) -> tuple[str | None, ...]:
-    return tuple(map(texts.get, names))
+def row_names(records: Sequence[Record]) -> list[str]:
+    """Distinct row names of the records, such as "dann (weight=6)"."""
+    fields = {family: varying_settings(group) for family, group in group_by_family(records).items()}
+    return list(dict.fromkeys(row_name(record, fields[method_family(record)]) for record in records))
 
 
-def method_key(record: Record) -> tuple[Any, ...]:
-    """What makes a method the same on two tasks: its name and every field of its own."""
-    names = sorted(name for name in record.flat if name.startswith("method."))
-    return (*_family(record), *names, *_key(record.canonical, names))
+def row_name(record: Record, fields: Sequence[str]) -> str:
+    """Name of a method with the values of some of its settings.
+
+    Args:
+        record: a run of the method.
+        fields: names of settings, such as "method.weight". The last part labels the value if it is unambiguous.
+    """
+    settings = run_settings(record)
+    last_parts = [field.rpartition(".")[2] for field in fields]
+    values = []
+    for field, last in zip(fields, last_parts, strict=True):
+        label = last if last_parts.count(last) == 1 and last != "name" else field
+        if field in settings:
+            values.append(f"{label}={format_setting(settings[field])}")
+    name = _method_name(record)
+    return f"{name} ({', '.join(values) or 'unset'})" if fields else name
 
 
 def format_setting(value: Any) -> str:
-    """A setting's value as a row's name shows it, with all its digits: 6.0 -> "6"."""
+    """Value of a setting with all its digits, as row names show it: 6.0 -> "6"."""
     return value if isinstance(value, str) else canonical(value)
+
+
+def _method_name(record: Record) -> str:
+    """Name of the method and of the target labels that it used."""
+    method, shots = record.config["method"]["name"], record.config.get("shots")
+    labels = f"{shots} target labels a class"
+    if record.config["labels_from"] == "target":
+        return f"target only, {labels}" if shots else TARGET_ONLY
+    return f"{method} + {labels}" if shots else method

@@ -1,7 +1,7 @@
-"""Numbers that others published, as data with their protocol, and tables of them beside ours.
+"""Published numbers and how they compare with runs.
 
-A published number belongs to its network, its split and its way of choosing a checkpoint. Beside a result that has
-others it is shown as such: it is no target. The numbers themselves are in `baselines/published.py`.
+A published number belongs to its network, its split and its way of selecting a checkpoint. Next to a result with
+others it is shown as such and is no target. The numbers themselves are in `baselines/published.toml`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,17 @@ ROUNDING = 5e-4  # papers print three digits of an accuracy
 
 
 class Source(NamedTuple):
-    """Where numbers come from, and what they are of.
+    """A published table and how its numbers were obtained.
 
-    name: short; citation; network: as in `da-bench list models`, or "none" on features; protocol: "inductive",
-    "transductive" or "whole"; selection: how the checkpoint and settings were chosen; runs: "3", or what is known of
-    it; averaged: of how many runs a number is the mean, of every method or by method, 1 where that is not known;
-    inputs: "" for the task's own, "msda" for that representation: numbers stand beside runs on the same alone.
+    Args:
+        name: short name.
+        citation: full reference.
+        network: as in `da-bench list models`, or "none" for classical methods on features.
+        protocol: "inductive", "transductive" or "whole".
+        selection: how checkpoints and settings were selected.
+        runs: number of runs, in words.
+        averaged: number of runs that a number is the mean of, for all methods or by method; 1 if unknown.
+        inputs: "msda" for that representation, "" for the task's own inputs; only runs on the same are compared.
     """
 
     name: str
@@ -31,13 +36,14 @@ class Source(NamedTuple):
     inputs: str = ""
 
 
-def number_averaged(averaged: int | Mapping[str, int], method: str) -> int:
-    """Of how many runs the method's numbers are means, by `Source.averaged`."""
-    return averaged if isinstance(averaged, int) else averaged.get(method, 1)
-
-
 class Number(NamedTuple):
-    """Published accuracies in [0, 1] by task, protocol suffix left out; method: its name here, or that of a form."""
+    """Published accuracies of one method.
+
+    Attributes:
+        source: table that they are from.
+        method: name of the method here, or of a form in FORMS.
+        accuracy: task without its protocol suffix -> accuracy in [0, 1].
+    """
 
     source: Source
     method: str
@@ -45,41 +51,61 @@ class Number(NamedTuple):
 
 
 NUMBERS: list[Number] = []
-
-FORMS: dict[str, dict[str, Any]] = {}  # name in print -> what config["method"] of such a run holds
+FORMS: dict[str, dict[str, Any]] = {}  # printed name -> entries of config["method"] of such a run
 
 
 def publish(source: Source, tasks: Sequence[str], percents: Mapping[str, Sequence[float | None]]) -> None:
-    """Add a source's table: method -> percent on each of `tasks`, None where there is none.
+    """Register the numbers of a source.
+
+    Args:
+        source: the table.
+        tasks: its columns.
+        percents: method -> percent on each task; None if the source has no number.
 
     Raises:
-        ValueError: for a row of another length, or a percent outside 0 .. 100.
+        ValueError: a row of another length, or a percentage outside [0, 100].
     """
     for method, row in percents.items():
-        known = {task: value / 100 for task, value in zip(tasks, row, strict=True) if value is not None}
-        if not all(0 <= value <= 1 for value in known.values()):
-            raise ValueError(f"{source.name}, {method}: percent are from 0 to 100, not {row}")
-        NUMBERS.append(Number(source, method, known))
+        accuracy = {task: value / 100 for task, value in zip(tasks, row, strict=True) if value is not None}
+        if not all(0 <= value <= 1 for value in accuracy.values()):
+            raise ValueError(f"{source.name}, {method}: a percentage is in [0, 100], got {row}")
+        NUMBERS.append(Number(source, method, accuracy))
 
 
 def publish_form(name: str, method: str, **fields: Any) -> None:
-    """Say that a method whose fields are these is printed under a name of its own, as CDAN+E is."""
+    """Register a form of a method that papers print under its own name, such as CDAN+E.
+
+    Args:
+        name: printed name.
+        method: registered name of the method.
+        fields: fields of the method that make the form.
+    """
     FORMS[name] = {"name": method, **fields}
 
 
 def published_name(config: Mapping[str, Any]) -> str:
-    """Under which name what a run's config says is published: "target_only", that of a form, or the method's."""
+    """Name under which a run's method is published: "target_only", a form's name, or the method's."""
     if config["labels_from"] != "source":
         return "target_only"
     method = config["method"]
     return next((name for name, fields in FORMS.items() if fields.items() <= method.items()), str(method["name"]))
 
 
-def is_reproduced(ours: Sequence[float], theirs: float, runs: int = 1) -> bool:
-    """Whether a printed accuracy, the mean of so many runs, could be one of ours, to its own rounding.
+def number_averaged(averaged: int | Mapping[str, int], method: str) -> int:
+    """Number of runs that a method's published numbers are the mean of, see `Source.averaged`."""
+    return averaged if isinstance(averaged, int) else averaged.get(method, 1)
 
-    ours: accuracies of runs that differ in their seeds: it lies within their 95 % prediction interval; of one run that
-    nothing random is in: both are equal as printed.
+
+def is_reproduced(accuracies: Sequence[float], printed: float, runs: int = 1) -> bool:
+    """Whether a printed accuracy agrees with measured ones, up to its rounding.
+
+    Several accuracies agree if the printed one lies in their 95 % prediction interval; a single accuracy, of a method
+    without randomness, if both are equal as printed.
+
+    Args:
+        accuracies: measured accuracies in [0, 1], one a seed.
+        printed: printed accuracy in [0, 1].
+        runs: number of runs that the printed accuracy is the mean of.
     """
-    low, high = prediction_interval(ours, runs) if len(ours) > 1 else (ours[0], ours[0])
-    return low - ROUNDING <= theirs <= high + ROUNDING
+    low, high = prediction_interval(accuracies, runs) if len(accuracies) > 1 else (accuracies[0], accuracies[0])
+    return low - ROUNDING <= printed <= high + ROUNDING

@@ -1,9 +1,11 @@
-"""Records -> tables: every method beside source only and the upper bound, by every selection rule, with intervals."""
+"""Selection rules that tables show."""
 
 from collections.abc import Sequence
 
 from da_bench.core.config import UserError, did_you_mean
 from da_bench.evaluation.validators import LAST, ORACLE, RULES
+
+DEFAULT_RULES = ("im", "source_validation")  # shown whatever rule is declared
 
 
 def check_rule(rule: str) -> None:
@@ -12,15 +14,16 @@ def check_rule(rule: str) -> None:
         raise UserError(f"unknown rule '{rule}'{did_you_mean(rule, RULES)}")
 
 
-DEFAULT_RULES = ("im", "source_validation")  # with a column whatever rule is declared
-
-
 def shown_rules(rule: str, others: Sequence[str] = DEFAULT_RULES) -> list[str]:
-    """Rules with a column of their own, in the order of RULES: last, the declared one, the oracle and `others`.
+    """Rules that have a column of their own, in the order of RULES.
+
+    Args:
+        rule: the declared selection rule.
+        others: rules besides it, "last" and "oracle".
 
     Raises:
-        UserError: for an unknown rule.
+        UserError: an unknown rule.
     """
-    for one in (rule, *others):
-        check_rule(one)
-    return [one for one in RULES if one in (LAST, rule, ORACLE, *others)]
+    for name in (rule, *others):
+        check_rule(name)
+    return [name for name in RULES if name in (LAST, rule, ORACLE, *others)]

@@ -1,12 +1,15 @@
-"""One table and its five forms. Text from records is data in all of them: never markup, a formula or a command."""
+"""A table and its five forms: terminal, Markdown, LaTeX, CSV, JSON.
+
+Text from records is data in all of them, never markup, a formula or a command.
+"""
 
 import csv
 import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
@@ -17,19 +20,26 @@ from da_bench.reporting.tables.escape import escape_csv, escape_latex, escape_ma
 from da_bench.reporting.tables.text import single_line
 
 Raw = float | int | str | None
+Mark = Literal["", "best", "near", "oracle", "other"]
 
 STYLES = {"best": "bold", "near": "underline", "oracle": "dim italic", "other": "dim italic"}
-# Text without a terminal has no bold: the marks stand in the cell.
+# Plain text has no bold: the marks are part of the cell.
 PLAIN = {"best": "**{}**", "near": "_{}_"}
 MARKDOWN = {"best": "**{}**", "near": "<u>{}</u>", "oracle": "*{}*", "other": "*{}*"}
 LATEX = {"best": r"\textbf{{{}}}", "near": r"\underline{{{}}}", "oracle": r"\textit{{{}}}", "other": r"\textit{{{}}}"}
 
-WIDEST = 40  # letters in a column of a terminal; longer text, such as why a method was skipped, is folded
+MAX_COLUMN_WIDTH = 40  # characters in a terminal; longer text, such as why a method was skipped, is folded
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A heading, which may have line breaks, and the names of the raw numbers below it; no parts: text."""
+    """A column of a table.
+
+    Args:
+        key: name in CSV and JSON.
+        title: heading; may have line breaks.
+        parts: names of the raw numbers in its cells; empty for a column of text.
+    """
 
     key: str
     title: str
@@ -38,19 +48,30 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What is shown, one raw value for each of the column's parts, and its mark.
+    """A cell of a table.
 
-    mark: "best", "near" (not distinguishable from it), "oracle", "other" (another experiment's) or "".
+    Args:
+        text: what is shown.
+        raw: one value for each part of the column.
+        mark: "best"; "near", not significantly different from the best; "oracle"; "other", a number from another
+            experiment; or "".
     """
 
     text: str
     raw: tuple[Raw, ...] = ()
-    mark: str = ""
+    mark: Mark = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """title, columns [k], rows of k cells, notes below: numbers as shown and, next to them, as they are."""
+    """A table with formatted and raw numbers.
+
+    Args:
+        title: heading of the table.
+        columns: k columns.
+        rows: rows of k cells.
+        notes: lines below the table.
+    """
 
     title: str
     columns: tuple[Column, ...]
@@ -58,38 +79,19 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def rich(self) -> "Page":
-        """For `rich.print`: best bold, not distinguishable underlined, in as many blocks as the terminal needs."""
+        """For `rich.print`: best in bold, near underlined, in as many blocks as the terminal needs."""
         return Page(self)
 
     def text(self, width: int = 1000) -> str:
-        """Plain text at most `width` letters wide: best as **best**, not distinguishable as _not distinguishable_."""
-        rows = [[_lines(column, cell, PLAIN) for column, cell in self._pairs(row)] for row in self.rows]
-        sheet = io.StringIO()
-        console = Console(file=sheet, width=width, color_system=None)
-        console.print(*self._grids(rows, width), *(Text(single_line(note)) for note in self.notes), sep="\n")
-        return "".join(f"{line.rstrip()}\n" for line in sheet.getvalue().splitlines())
-
-    def _pairs(self, row: tuple[Cell, ...]) -> list[tuple[Column, Cell]]:
-        return list(zip(self.columns, row, strict=True))
-
-    def _grids(self, rows: list[list[Text]], width: int) -> list[RichTable]:
-        """One grid, or as many below each other as the width needs; each begins with the first column."""
-        widths = [_width(column, [row[i] for row in rows]) for i, column in enumerate(self.columns)]
-        blocks: list[list[int]] = [[0]]
-        for i in range(1, len(widths)):
-            room = width - 1 - sum(widths[j] for j in blocks[-1])
-            blocks = [*blocks, [0, i]] if widths[i] > room and len(blocks[-1]) > 1 else [*blocks[:-1], [*blocks[-1], i]]
-        titles = [self.title, *[f"{self.title} (continued)"] * (len(blocks) - 1)]
-        return [self._grid(title, block, rows) for title, block in zip(titles, blocks, strict=True)]
-
-    def _grid(self, title: str, block: list[int], rows: list[list[Text]]) -> RichTable:
-        grid = RichTable(title=Text(single_line(title), "bold"), title_justify="left")
-        for column in (self.columns[i] for i in block):
-            side: Any = "right" if column.parts else "left"
-            grid.add_column(Text(_heading(column)), justify=side, overflow="fold", max_width=WIDEST)
-        for row in rows:
-            grid.add_row(*(row[i] for i in block))
-        return grid
+        """Plain text of at most `width` characters a line: **best**, _near_."""
+        rows = [
+            [_cell_text(column, cell, PLAIN) for column, cell in zip(self.columns, row, strict=True)]
+            for row in self.rows
+        ]
+        buffer = io.StringIO()
+        console = Console(file=buffer, width=width, color_system=None)
+        console.print(*_grids(self, rows, width), *(Text(single_line(note)) for note in self.notes), sep="\n")
+        return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
     def markdown(self) -> str:
         """A GitHub table with title and notes; names cannot open a tag, a link, a column or emphasis."""
@@ -116,7 +118,7 @@ class Table:
         return "\n".join([*head, *grid, *notes, r"\end{table*}"]) + "\n"
 
     def csv(self) -> str:
-        """Raw numbers in columns of their own ("target_last.mean"), all digits, empty where there is none."""
+        """CSV with a column for each raw number ("target_last.mean"), with all digits; empty if there is none."""
         return tables_csv([self])
 
     def json(self) -> str:
@@ -124,7 +126,7 @@ class Table:
         return json.dumps(self.data(), ensure_ascii=False, allow_nan=False, indent=1)
 
     def data(self) -> dict[str, Any]:
-        """What `json` writes, as Python values."""
+        """The values that `json` writes."""
         columns = {column.key: single_line(column.title) for column in self.columns}
         rows = [
             {column.key: _value(column, cell) for column, cell in zip(self.columns, row, strict=True)}
@@ -135,7 +137,17 @@ class Table:
 
     def flat(self) -> list[dict[str, Raw]]:
         """One flat dict a row: {"table": title, "method": text, "target_last.mean": number, ...}."""
-        return [{"table": self.title, **_flat_row(self.columns, row)} for row in self.rows]
+        rows = []
+        for row in self.rows:
+            flat: dict[str, Raw] = {"table": self.title}
+            for column, cell in zip(self.columns, row, strict=True):
+                value = _value(column, cell)
+                if isinstance(value, dict):
+                    flat |= {f"{column.key}.{part}": value[part] for part in column.parts}
+                else:
+                    flat[column.key] = value
+            rows.append(flat)
+        return rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,19 +158,43 @@ class Page:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         table = self.table
-        rows = [[_styled(column, cell) for column, cell in table._pairs(row)] for row in table.rows]
-        yield from table._grids(rows, options.max_width)
+        rows = [
+            [
+                Text(_cell_text(column, cell, {}).plain, STYLES.get(cell.mark, ""))
+                for column, cell in zip(table.columns, row, strict=True)
+            ]
+            for row in table.rows
+        ]
+        yield from _grids(table, rows, options.max_width)
         yield from (
             Text(single_line(note), "bold red" if note.startswith("WARNING") else "dim") for note in table.notes
         )
 
 
-def _styled(column: Column, cell: Cell) -> Text:
-    return Text(_lines(column, cell, {}).plain, STYLES.get(cell.mark, ""))
+def _grids(table: Table, rows: list[list[Text]], width: int) -> list[RichTable]:
+    """One grid, or several below each other if the width needs them; each begins with the first column."""
+    widths = [_column_width(column, [row[i] for row in rows]) for i, column in enumerate(table.columns)]
+    blocks: list[list[int]] = [[0]]
+    for i in range(1, len(widths)):
+        available = width - 1 - sum(widths[j] for j in blocks[-1])
+        if widths[i] > available and len(blocks[-1]) > 1:
+            blocks.append([0])
+        blocks[-1].append(i)
+    grids = []
+    for number, block in enumerate(blocks):
+        title = single_line(table.title if number == 0 else f"{table.title} (continued)")
+        grid = RichTable(title=Text(title, "bold"), title_justify="left")
+        for column in (table.columns[i] for i in block):
+            justify: Any = "right" if column.parts else "left"
+            grid.add_column(Text(_heading(column)), justify=justify, overflow="fold", max_width=MAX_COLUMN_WIDTH)
+        for row in rows:
+            grid.add_row(*(row[i] for i in block))
+        grids.append(grid)
+    return grids
 
 
-def _lines(column: Column, cell: Cell, marks: dict[str, str]) -> Text:
-    # Only numbers may break their line: a name that does is a name that plays at being two rows.
+def _cell_text(column: Column, cell: Cell, marks: dict[str, str]) -> Text:
+    # Only cells of numbers may have line breaks: a name with one could pass for two rows.
     lines = cell.text.split("\n") if column.parts else [cell.text]
     return Text(_marked("\n".join(single_line(line) for line in lines), cell, marks))
 
@@ -167,32 +203,20 @@ def _heading(column: Column) -> str:
     return "\n".join(single_line(line) for line in column.title.split("\n"))
 
 
-def _width(column: Column, cells: list[Text]) -> int:
-    """Columns of the terminal that it takes, with its border and padding."""
+def _column_width(column: Column, cells: list[Text]) -> int:
+    """Width of a column in the terminal, with border and padding."""
     lines = [line for text in [_heading(column), *(cell.plain for cell in cells)] for line in text.split("\n")]
-    return min(WIDEST, max(cell_len(line) for line in lines)) + 3
+    return min(MAX_COLUMN_WIDTH, max(cell_len(line) for line in lines)) + 3
 
 
-def tables_csv(tables: list[Table]) -> str:
-    """All `tables` as one CSV, its columns the union of theirs; empty where a row has none."""
+def tables_csv(tables: Sequence[Table]) -> str:
+    """All tables as one CSV with the union of their columns; a cell is empty if its table has no such column."""
     rows = [row for table in tables for row in table.flat()]
-    sheet = io.StringIO()
-    writer = csv.DictWriter(sheet, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writerow({name: escape_csv(name) for name in writer.fieldnames})
     writer.writerows({name: escape_csv(value) for name, value in row.items()} for row in rows)
-    return sheet.getvalue()
-
-
-def _flat_row(columns: tuple[Column, ...], row: tuple[Cell, ...]) -> dict[str, Raw]:
-    flat: dict[str, Raw] = {}
-    for column, cell in zip(columns, row, strict=True):
-        value = _value(column, cell)
-        flat |= (
-            {f"{column.key}.{part}": value[part] for part in column.parts}
-            if isinstance(value, dict)
-            else {column.key: value}
-        )
-    return flat
+    return buffer.getvalue()
 
 
 def _value(column: Column, cell: Cell) -> Any:

@@ -1,17 +1,21 @@
-"""Text from records on one line."""
+"""Text from records as one printable line."""
 
 import unicodedata
 from collections.abc import Iterable
 
 
 def single_line(text: object) -> str:
-    """One line without control characters: a name from a file must not move the cursor or start a new row."""
-    given = str(text)
-    if not given.isprintable():
-        given = "".join(one for one in given if one.isspace() or not unicodedata.category(one).startswith("C"))
-    return " ".join(given.split())
+    """Text on one line without control characters, so that a name can neither move the cursor nor start a new row."""
+    characters = str(text)
+    if not characters.isprintable():
+        characters = "".join(
+            character
+            for character in characters
+            if character.isspace() or not unicodedata.category(character).startswith("C")
+        )
+    return " ".join(characters.split())
 
 
 def join_unique(values: Iterable[object]) -> str:
-    """Distinct values in order of first appearance, as text."""
+    """Distinct values as text, in order of first appearance, separated by commas."""
     return ", ".join(dict.fromkeys(map(single_line, dict.fromkeys(map(str, values)))))

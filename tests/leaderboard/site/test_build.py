@@ -137,8 +137,8 @@ def test_records_of_an_archive_are_shown_and_say_that_they_are(tmp_path):
     (only,) = gather([tmp_path / "study"], None, None).sources
     assert only.archived == {run.id for run in archived}
     entries = entries_of([only])
-    assert {entry.badges for entry in entries if not entry.row.is_bound} == {("archived",)}
-    assert all(entry.is_ranked for entry in entries if not entry.row.is_bound)
+    assert {entry.badges for entry in entries if not entry.row.uses_target_labels} == {("archived",)}
+    assert all(entry.is_ranked for entry in entries if not entry.row.uses_target_labels)
     (both,) = gather([folder, tmp_path / "study"], None, None).sources
     assert both.recomputed == {run.id for run in Records(folder).all()}
     assert both.archived == {run.id for run in archived} - both.recomputed

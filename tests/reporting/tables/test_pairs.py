@@ -95,7 +95,7 @@ def test_a_verdict_has_the_sign_of_the_pairs_that_differ():
 def test_too_many_methods_for_any_claim_are_said():
     steps = np.linspace(0.1, 0.2, 6)
     _, over = pair_tables(study(dict.fromkeys(("dann", "mcc"), steps), pairs=PAIRS[:6]))
-    assert "6 pairs and 2 methods can give is 0.062: no claim is possible" in notes(over)
+    assert "6 pairs and 2 methods is 0.062" in notes(over)
     assert cell(over, "dann", "verdict").text == "no claim (6 pairs, 2 methods)"
 
 
@@ -128,7 +128,7 @@ def test_a_method_that_is_not_everywhere_is_in_the_first_table_alone():
     assert cell(table, "mcc", "pair/6").text == cell(table, "mcc", "average").text == "n/a"
     assert cell(table, "mcc", "rank").text == "–"
     assert "mcc" not in [row[0].text for row in over.rows]
-    assert "Left out, for not being on every pair: mcc." in over.notes
+    assert any(note.startswith("Left out") and note.endswith(": mcc.") for note in over.notes)
 
 
 def test_two_settings_of_one_name_are_two_lines():

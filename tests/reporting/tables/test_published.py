@@ -71,8 +71,8 @@ def test_ours_and_theirs_in_one_cell():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"network": "small_cnn"}, "network: resnet50 there, small_cnn here"),
-        ({"protocol": "inductive"}, "protocol: transductive there, inductive here"),
+        ({"network": "small_cnn"}, "network: resnet50 published, small_cnn here"),
+        ({"protocol": "inductive"}, "protocol: transductive published, inductive here"),
     ],
 )
 def test_a_number_of_another_experiment_is_no_target(given, said):
@@ -119,7 +119,7 @@ def test_inside_is_to_the_rounding_of_what_was_published():
 
 def test_wrong_tables_are_refused():
     source = Source("x", "x", "x", "x", "x", "x")
-    with pytest.raises(ValueError, match="from 0 to 100"):
+    with pytest.raises(ValueError, match=r"\[0, 100\]"):
         publish(source, ["a"], {"dann": [101.0]})
     with pytest.raises(ValueError, match="argument"):
         publish(source, ["a", "b"], {"dann": [50.0]})

@@ -172,7 +172,7 @@ def test_a_bound_of_held_out_rows_is_lent_to_the_transductive_table_and_bounds_t
     assert cell(table, held_out, "verdict").text == "upper bound"
     assert cell(table, "dann", "gap_closed").text == "50 %"  # of 60 to 80, not to 100
     assert "scored on its test split" in notes(table)
-    assert "disagree" not in notes(table)
+    assert "WARNING" not in notes(table)
 
 
 def test_pairs_are_counted_without_the_tasks_that_lend_bounds():
@@ -300,7 +300,7 @@ def test_only_the_rules_that_are_asked_for_have_a_column():
         "target_last", "target_im", "target_source_validation", "target_oracle",
     ]  # fmt: skip
     assert any(
-        "SND and DEV pick" in note or "DEV and SND pick" in note
+        "SND and DEV select" in note or "DEV and SND select" in note
         for note in result_tables(records, "dev", ("snd",))[0].notes
     )
     with pytest.raises(UserError, match="did you mean 'snd'"):
@@ -338,17 +338,17 @@ def test_notes_name_rule_seeds_test_and_origin():
 
 def test_declared_failures_of_checks_are_noted_once_with_their_reason():
     records = [*fake.runs([0.5], method="source_only"), *fake.runs([0.6, 0.7]), *fake.runs([0.7], method="coral")]
-    assert "declares it cannot pass" not in notes(result_tables(records)[0])
+    assert "equal_domains_do_no_harm" not in notes(result_tables(records)[0])
     for record in records[1:]:
         record.result["expected_failed_checks"] = {"equal_domains_do_no_harm": "it draws noise"}
-    said = "Checks that a method declares it cannot pass: dann, coral: equal_domains_do_no_harm (it draws noise)."
+    said = "dann, coral: equal_domains_do_no_harm (it draws noise)."
     assert said in notes(result_tables(records)[0])
 
 
 @pytest.mark.parametrize("field", ["commit", "data", "device"])
 def test_records_that_disagree_are_said_loudly(field):
     records = [fake.record(), fake.record(seed=1, environment={field: "something else"})]
-    assert f"WARNING: these records disagree on {field}" in notes(result_tables(records)[0])
+    assert re.search(f"WARNING: .*{field}", notes(result_tables(records)[0]))
 
 
 # --- more tables

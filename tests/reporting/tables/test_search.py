@@ -110,9 +110,9 @@ def test_each_rule_chooses_by_its_mean_score_and_is_read_against_source_only_cho
     assert cell(table, "source_only", "IM", "setting").text == "learning_rate=0.1"
     gains = {rule: cell(table, "dann", rule, "gain").raw[0] for rule in ("last step", "IM", "oracle")}
     assert gains == pytest.approx({"last step": 0.02, "IM": 0.10, "oracle": 0.20})
-    (cheats,) = [note for note in table.notes if note.startswith("* The oracle cheats")]
+    (oracle_note,) = [note for note in table.notes if note.startswith("* The oracle")]
     # source only .60 - .55, DANN .80 - .65: mean .10
-    assert "10.0 above IM + source-val floor" in cheats
+    assert "10.0 above IM + source-val floor" in oracle_note
 
 
 def test_equal_scores_are_the_defaults():
@@ -131,7 +131,7 @@ def test_means_that_only_rounding_tells_apart_are_a_tie():
             made[-1].curves["validators"]["source_validation"] = [value + 1e-9 * seed]
     (search,) = find_searches(made)
     assert len(set(search.scores("source_validation"))) == 1
-    assert search.chosen("source_validation") is search.rows[0]
+    assert search.selected_row("source_validation") is search.rows[0]
 
 
 @pytest.mark.parametrize("digits", [4, 6, 8, 16])  # an archive keeps six
@@ -143,7 +143,7 @@ def test_a_search_chooses_from_an_archive_what_it_chooses_from_the_records(digit
     (tmp_path / NAME).write_bytes(pack(made, "im"))
     found = [find_searches(records)[0] for records in (made, unpack(tmp_path / NAME).records)]
     for rule in RULES[1:]:
-        chosen = [search.rows.index(search.chosen(rule)) for search in found]
+        chosen = [search.rows.index(search.selected_row(rule)) for search in found]
         assert chosen[0] == chosen[1]
 
 
