@@ -24,7 +24,8 @@ def shallow_dann(weight: float) -> Method:
     Returns:
         The method.
     """
-    return _method("dann", weight=weight, schedule="constant", widths=(), scaled="both", start="zero")
+    dann: Any = METHODS["dann"]  # by name: type checkers do not see the fields that registering creates
+    return dann(weight=weight, schedule="constant", widths=(), scaled="both", start="zero")
 
 
 def sgd_training(passes: int, evaluations: int, learning_rate: float = 0.001) -> "da.Training":
@@ -76,9 +77,5 @@ def svm_experiments(task: str, **fields: Any) -> list["da.Experiment"]:
     Returns:
         The experiments.
     """
-    methods = [_method("svm", c=c, scaling="none", loss="hinge") for c in C_GRID]
+    methods = [da.classical.Svm(c=c, scaling="none", loss="hinge") for c in C_GRID]
     return [da.Experiment(task=task, method=method, **fields) for method in methods]
-
-
-def _method(name: str, **fields: Any) -> Any:
-    return METHODS[name](**fields)  # by name, because type checkers do not see the fields that registering creates
