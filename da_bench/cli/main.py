@@ -74,6 +74,10 @@ def _run(words: list[str]) -> int:
         name, rest = take(COMMANDS, Words("da-bench", words))
         importlib.import_module(f"da_bench.cli.{name.replace('-', '_')}").main(rest)
         sys.stdout.flush()
+    except SystemExit as stop:
+        if stop.code:
+            raise
+        return 0  # help was printed
     except UserError as error:
         print(f"da-bench: {error}", file=sys.stderr)
         return error.code

@@ -1,10 +1,10 @@
-"""`da-bench weights`, of which every refusal is one message and code 2."""
+"""`da-bench weights`."""
 
+import functools
 import json
 
 import pytest
 
-from da_bench.cli import main
 from da_bench.models import MODELS
 from da_bench.pretrained import info
 from tests.helpers import published
@@ -18,59 +18,56 @@ def file(tmp_path, monkeypatch):
     return tmp_path / "some.pth"
 
 
-def said(capsys, *arguments):
-    try:
-        code = main(["weights", *map(str, arguments)])
-    except SystemExit as stop:  # tyro's own
-        code = stop.code
-    out, err = capsys.readouterr()
-    return code, out, err
+@pytest.fixture
+def weights(command):
+    """Runs one of the commands on weights."""
+    return functools.partial(command, "weights")
 
 
-def test_help_names_every_verb(capsys):
-    code, out, _ = said(capsys)
+def test_help_names_every_command(weights):
+    code, out, _ = weights()
     assert code == 0
     assert all(f"• {verb} " in out for verb in ("sources", "import", "list", "show", "verify", "classify"))
-    assert said(capsys, "--help")[1] == out
-    assert said(capsys, "lisst")[2] == "da-bench: unknown command 'da-bench weights lisst'; did you mean 'list'?\n"
+    assert weights("--help")[1] == out
+    assert weights("lisst")[2] == "da-bench: unknown command 'da-bench weights lisst'; did you mean 'list'?\n"
 
 
-def test_from_a_file_to_weights_that_are_listed_shown_and_verified(capsys, file):
-    assert "none in" in said(capsys, "list")[1]
-    code, out, err = said(capsys, "import", file, "--arch", "small_net", "--preprocessing", "inception")
+def test_from_a_file_to_weights_that_are_listed_shown_and_verified(weights, file):
+    assert "none in" in weights("list")[1]
+    code, out, err = weights("import", file, "--arch", "small_net", "--preprocessing", "inception")
     assert (code, err) == (0, "")
     name = out.split()[0]
     assert "mean (0.5, 0.5, 0.5)" in out
-    assert said(capsys, "show", name)[1] == out
-    assert said(capsys, "list")[1] == f"{name}  some.pth\n"
-    (one,) = json.loads(said(capsys, "list", "--json")[1])
+    assert weights("show", name)[1] == out
+    assert weights("list")[1] == f"{name}  some.pth\n"
+    (one,) = json.loads(weights("list", "--json")[1])
     assert one["name"] == name
     assert one["digest"] == info(name).digest
-    assert said(capsys, "verify", name)[:2] == (
+    assert weights("verify", name)[:2] == (
         0,
         f"'{name}' is sound; its outputs here differ from those at its import by 0.0e+00\n",
     )
 
 
-def test_refusals_are_one_message(capsys, file):
+def test_refusals_are_one_message(weights, file):
     file.write_bytes(file.read_bytes()[:-400])
     for arguments in (("import", file, "--arch", "small_net"), ("show", "x"), ("verify", "x")):
-        code, out, err = said(capsys, *arguments)
+        code, out, err = weights(*arguments)
         assert code == 2
         assert not out
         assert err.count("\n") == 1
         assert err.startswith("da-bench: ")
 
 
-def test_sources_say_where_and_on_what_terms(capsys):
-    _, out, _ = said(capsys, "sources", "--arch", "resnet50")
+def test_sources_say_where_and_on_what_terms(weights):
+    _, out, _ = weights("sources", "--arch", "resnet50")
     assert "https://download.pytorch.org/models/resnet50-11ad3fa6.pth" in out
     assert "BSD-3-Clause" in out
-    assert {one["arch"] for one in json.loads(said(capsys, "sources", "--json")[1])} > {"resnet50", "vgg16"}
-    assert said(capsys, "sources", "--arch", "resnet51")[0] == 2
+    assert {one["arch"] for one in json.loads(weights("sources", "--json")[1])} > {"resnet50", "vgg16"}
+    assert weights("sources", "--arch", "resnet51")[0] == 2
 
 
-def test_a_run_may_name_its_weights(capsys, file, monkeypatch):
-    monkeypatch.setattr("da_bench.cli.devices.set_up", lambda *_: None)
-    assert main(["run", "source_only", "--task", "moons/35", "--weights", "none"]) == 2
-    assert "none are imported" in capsys.readouterr().err
+def test_a_run_may_name_its_weights(command, file):
+    code, _, err = command("run", "source_only", "--task", "moons/35", "--weights", "none")
+    assert code == 2
+    assert "none are imported" in err
