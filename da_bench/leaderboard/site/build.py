@@ -10,6 +10,7 @@ from da_bench.core.config import UserError
 from da_bench.core.storage import write_atomic
 from da_bench.evaluation.validators import RULES
 from da_bench.leaderboard.site import downloads, pages
+from da_bench.leaderboard.site.board import Board
 from da_bench.leaderboard.site.entries import Source, entries_of, ranks
 from da_bench.leaderboard.submission.check import check_submission, load_tasks, recompute_runs
 from da_bench.leaderboard.submission.reader import PredictedRun
@@ -98,9 +99,10 @@ def _from_submission(
     path: Path, known: Sequence[PredictedRun], verdicts: Sequence[Any], data_root: Path | None
 ) -> Gathered:
     report = check_submission(path, known, data_root)
-    own_verdicts = [one for one in verdicts if report.submission and one["submission"] == report.submission.digest]
+    digest = report.submission.digest if report.submission else None
+    own_verdicts = [verdict for verdict in verdicts if verdict["submission"] == digest]
     refused = [finding.what for finding in report.findings if finding.level == "refused"]
-    refused += ["refused by its verdict file" for one in own_verdicts if one["verdict"] == "refused"]
+    refused += ["refused by its verdict file" for verdict in own_verdicts if verdict["verdict"] == "refused"]
     if report.submission is None or refused:
         return Gathered([], [f"{path}: {refused[0]}"])
     source = _source(report.submission.manifest, report.runs, report.recomputed, verdicts)
@@ -127,7 +129,7 @@ def build(gathered: Gathered, out: Path, rule: str) -> list[Path]:
         The written paths, index.html last.
     """
     entries = entries_of(gathered.sources)
-    board = pages.Board(entries, {name: ranks(entries, name) for name in RULES}, rule)
+    board = Board(entries, {name: ranks(entries, name) for name in RULES}, rule)
     contents = dict(_contents(board))
     written = [write_atomic(out / name, text) for name, text in contents.items()]
     for path in out.iterdir():
@@ -136,7 +138,7 @@ def build(gathered: Gathered, out: Path, rule: str) -> list[Path]:
     return written
 
 
-def _contents(board: pages.Board) -> Iterator[tuple[str, str]]:
+def _contents(board: Board) -> Iterator[tuple[str, str]]:
     """(file name, content) of every file of the site."""
     for name in STATIC:
         yield name, (files("da_bench.leaderboard.site") / "static" / name).read_text(encoding="utf-8")

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from da_bench.leaderboard.site.board import Board
 from da_bench.leaderboard.site.entries import Entry, documentation, interval, slug
-from da_bench.leaderboard.site.pages import Board, known_task, references
+from da_bench.leaderboard.site.pages import known_task, references
 from da_bench.reporting.tables.escape import escape_csv, escape_latex
 from da_bench.reporting.tables.text import single_line
 

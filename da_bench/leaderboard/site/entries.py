@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from da_bench.evaluation.validators import ORACLE, RULES
+from da_bench.leaderboard.submission.check import ENOUGH_SEEDS
 from da_bench.leaderboard.submission.findings import Finding
 from da_bench.methods import METHODS
 from da_bench.reporting.stats.intervals import CONFIDENCE, t_interval
@@ -23,7 +24,7 @@ from da_bench.studies.records import Record
 BADGES = {
     "recomputed": "every accuracy was recomputed from the stored predictions and the labels of the task",
     "re-run": "at least one run was repeated from its config and gave the same bits",
-    "audited": "given permuted target labels, which no study does, it starts and steps exactly as before",
+    "audited": "with permuted target labels it starts and trains exactly as before, so the labels do not reach it",
     "archived": "from a study's archive of records, which keeps no predictions: the numbers are those of the records",
     "claimed": "the data were not available: the numbers are the submitter's own and have no rank",
     "flagged": "something about it is improbable and awaits a person's decision; it has no rank",
@@ -31,14 +32,13 @@ BADGES = {
     "upper bound": "trained on target labels; not a method, and without a rank",
 }
 UNRANKED = frozenset({"claimed", "flagged", "upper bound"})
-ENOUGH_SEEDS = 5
 
 
 class Source(NamedTuple):
     """Where records come from, and what was checked about them.
 
     Attributes:
-        manifest: manifest of a submission; None for results folders of one's own.
+        manifest: manifest of a submission; None for results folders.
         records: finished runs.
         recomputed: ids of the records whose numbers were recomputed from their predictions.
         rerun: ids of the records whose runs were repeated with the same result.

@@ -4,43 +4,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from da_bench.core.config import UserError
 from da_bench.data import tasks
 from da_bench.evaluation.validators import LAST, ORACLE, RULES
-from da_bench.leaderboard.site.entries import Entry, Rank, documentation, interval, slug
+from da_bench.leaderboard.site.board import Board, Standing, accuracy_text, sort_key, standing
+from da_bench.leaderboard.site.entries import Entry, documentation, interval, slug
 from da_bench.leaderboard.site.render import fragment, render
-from da_bench.reporting.stats.paired import PairedTest
-from da_bench.reporting.tables.cells import gain_over_source_only, percent, seconds_cell, verdict_cell
+from da_bench.reporting.tables.cells import gain_over_source_only, seconds_cell, verdict_cell
 from da_bench.reporting.tables.text import join_unique
 
 NUMERIC = frozenset({"Rank", "Accuracy", "Gain", "Seeds", *RULES.values()})
 TASK_RULES = (LAST, ORACLE, "im", "source_validation")  # columns of a task's page, beside the declared rule
 MOST_CLASSES, MOST_SEEDS = 40, 64  # that a page lists
 WHISKER_START, WHISKER_WIDTH = 5, 110  # pixels
-
-
-class Board(NamedTuple):
-    """The whole leaderboard.
-
-    Attributes:
-        entries: all entries.
-        ranks: rule -> index of an entry -> its rank.
-        rule: the selection rule that is shown first.
-    """
-
-    entries: Sequence[Entry]
-    ranks: Mapping[str, Mapping[int, Rank]]
-    rule: str
-
-    def where(self, **values: str) -> list[int]:
-        """Indices of the entries whose properties, such as `task`, have these values."""
-        return [
-            i
-            for i, entry in enumerate(self.entries)
-            if all(getattr(entry, name) == value for name, value in values.items())
-        ]
 
 
 class Whisker(NamedTuple):
@@ -98,62 +74,10 @@ class TableRow(NamedTuple):
     attributes: Mapping[str, str] = {}
 
 
-class Standing(NamedTuple):
-    """What the cells that depend on the selection rule show, each followed by its sort key."""
-
-    rank: str
-    rank_key: float | None
-    accuracy: str
-    accuracy_key: float | None
-    gain: str
-    gain_key: float | None
-
-
-def standing(board: Board, i: int, rule: str) -> Standing:
-    """Rank, accuracy and gain of entry `i` by a rule."""
-    entry = board.entries[i]
-    rank, scores = board.ranks.get(rule, {}).get(i), entry.row.scores(rule)
-    gain = gain_over_source_only(entry.row, entry.rows, rule) if scores else None
-    mean = interval(entry, rule)[0] if scores else None
-    return Standing(
-        rank=_rank_text(rank),
-        rank_key=None if rank is None else round((rank.best + rank.worst) / 2 - (mean or 0) / 10, 4),
-        accuracy=_accuracy_text(entry, rule),
-        accuracy_key=None if mean is None else round(mean, 6),
-        gain=_gain_text(entry, gain),
-        gain_key=None if gain is None or entry.row.is_source_only else round(gain.mean, 6),
-    )
-
-
-def _rank_text(rank: Rank | None) -> str:
-    """The ranks left open: "2" or "1–4"; a dash without a rank."""
-    if rank is None:
-        return "–"
-    return f"{rank.best}" if rank.best == rank.worst else f"{rank.best}–{rank.worst}"
-
-
-def _accuracy_text(entry: Entry, rule: str) -> str:
-    """Percent: "71.2 ± 1.3"; "n/a" without a score by this rule."""
-    if not entry.row.scores(rule):
-        return "n/a"
-    mean, half_width, _ = interval(entry, rule)
-    return percent(mean) if half_width is None else f"{percent(mean)} ± {percent(half_width)}"
-
-
-def _gain_text(entry: Entry, gain: PairedTest | None) -> str:
-    """Percentage points: "+3.1 [+1.0, +5.2]"; a dash for source only itself."""
-    if entry.row.is_source_only or gain is None:
-        return "–"
-    if np.isnan(gain.half_width):
-        return f"{100 * gain.mean:+.1f}"
-    low, high = 100 * (gain.mean - gain.half_width), 100 * (gain.mean + gain.half_width)
-    return f"{100 * gain.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
 def index_page(board: Board) -> str:
     """The leaderboard: all entries, with filters and a choice of the selection rule."""
     entries = board.entries
-    order = sorted(range(len(entries)), key=lambda i: (entries[i].task, *_order(board, i)))
+    order = sorted(range(len(entries)), key=lambda i: (entries[i].task, *sort_key(board, i)))
     rules = [rule for rule in RULES if any(rule in entry.rules() for entry in entries)]
     options = [{"value": rule, "label": RULES[rule], "selected": rule == board.rule} for rule in rules]
     filters = [
@@ -177,15 +101,6 @@ def index_page(board: Board) -> str:
 def _options(values: Iterable[str]) -> list[dict[str, Any]]:
     every = [("", "all"), *((value, value) for value in sorted(set(values)))]
     return [{"value": value, "label": label, "selected": False} for value, label in every]
-
-
-def _order(board: Board, i: int) -> tuple[bool, str, float, float]:
-    """Sort key within a task: by network, classical methods last, then by rank, then by accuracy."""
-    entry, rank = board.entries[i], board.ranks[board.rule].get(i)
-    scores = entry.row.scores(board.rule)
-    mean = float(np.mean(list(scores.values()))) if scores else 0.0
-    is_classical = entry.record.config["model"] is None
-    return is_classical, entry.backbone, (rank.best + rank.worst) / 2 if rank else np.inf, -mean
 
 
 def _index_row(board: Board, i: int) -> TableRow:
@@ -222,7 +137,7 @@ def _seeds_and_checks(entry: Entry) -> list[Cell]:
 def _rule_cells(entry: Entry, rules: Sequence[str]) -> list[Cell]:
     """The accuracy by each rule."""
     means = [interval(entry, rule)[0] if entry.row.scores(rule) else None for rule in rules]
-    return [Cell(RULES[rule], _accuracy_text(entry, rule), mean) for rule, mean in zip(rules, means, strict=True)]
+    return [Cell(RULES[rule], accuracy_text(entry, rule), mean) for rule, mean in zip(rules, means, strict=True)]
 
 
 def task_file(name: str) -> str:
@@ -232,7 +147,7 @@ def task_file(name: str) -> str:
 
 def task_page(board: Board, name: str) -> str:
     """All entries of a task, with an interval drawn for each."""
-    indices = sorted(board.where(task=name), key=lambda i: _order(board, i))
+    indices = sorted(board.where(task=name), key=lambda i: sort_key(board, i))
     entries = [board.entries[i] for i in indices]
     rules = [
         rule for rule in RULES if rule in (*TASK_RULES, board.rule) and any(rule in entry.rules() for entry in entries)
@@ -277,7 +192,7 @@ def _whisker(entry: Entry, rule: str, limits: tuple[float, float]) -> Whisker | 
     low, high = limits
     values = (mean - (half_width or 0), mean, mean + (half_width or 0))
     pixels = [f"{WHISKER_START + WHISKER_WIDTH * (value - low) / ((high - low) or 1):.1f}" for value in values]
-    return Whisker(pixels[0], pixels[1], pixels[2], _accuracy_text(entry, rule))
+    return Whisker(pixels[0], pixels[1], pixels[2], accuracy_text(entry, rule))
 
 
 def _task_facts(name: str, entries: Sequence[Entry]) -> dict[str, str | None]:
@@ -362,16 +277,16 @@ def _card(entry: Entry, rule: str) -> dict[str, Any]:
     runs = entry.row.runs
     environments = [run.environment for run in runs]
     training = entry.record.config["training"] or {}
-    packages = (f"{name} {version}" for one in environments for name, version in one.get("packages", {}).items())
+    packages = (f"{name} {version}" for item in environments for name, version in item.get("packages", {}).items())
     return {
         "title": f"{entry.row.name} on {entry.task}, {entry.backbone}",
-        "accuracy": f"{_accuracy_text(entry, rule)} by “{RULES[rule]}”, {len(runs)} seeds",
+        "accuracy": f"{accuracy_text(entry, rule)} by “{RULES[rule]}”, {len(runs)} seeds",
         "seeds": ", ".join(str(run.config["seed"]) for run in runs[:MOST_SEEDS]),
         "config_file": config_file(entry),
         "command": join_unique(environment.get("command") or "unknown" for environment in environments),
         "commit": join_unique(environment.get("commit") or "unknown" for environment in environments),
         "uncommitted": "yes" if any(environment.get("dirty") for environment in environments) else "no",
-        "device": join_unique(f"{one.get('device')} x {one.get('device_count', 1)}" for one in environments),
+        "device": join_unique(f"{item.get('device')} x {item.get('device_count', 1)}" for item in environments),
         "packages": join_unique(packages),
         "data": join_unique(map(_data, environments)),
         "training": ", ".join(f"{key}={value}" for key, value in training.items()),

@@ -34,6 +34,10 @@ def plot_accuracy(records: Sequence[Record], rule: str = "last") -> "Figure":
 
     Source only and the upper bound are vertical lines too. Methods without runs are named only.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Raises:
         UserError: no records, an unknown rule, or two results of one setting and seed.
     """

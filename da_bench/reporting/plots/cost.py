@@ -35,6 +35,10 @@ def plot_cost(records: Sequence[Record], rule: str = "last") -> "Figure | None":
     A line connects the methods that no other beats at the same cost or less. Methods far below the others are drawn
     at the lower edge, with their accuracy in the legend.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Returns:
         The figure; None if no method is on two pairs, or no time is known.
 

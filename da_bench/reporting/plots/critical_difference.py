@@ -32,6 +32,10 @@ def plot_critical_difference(records: Sequence[Record], rule: str = "last") -> "
 
     Methods differ by Wilcoxon's signed-rank test over pairs, with Holm's correction over all pairs of methods.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Returns:
         The figure; None below six pairs, where no difference can be significant, or with fewer than two methods on
         every pair.

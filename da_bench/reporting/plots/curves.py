@@ -35,6 +35,9 @@ def plot_curves(records: Sequence[Record]) -> "Figure":
     If there are more methods than can be told apart, the settings of a sweep are left out, which `plot_sweep` shows,
     and of the remaining methods the best at the end are drawn. A line ends where a run diverged.
 
+    Args:
+        records: records of one or more tasks.
+
     Raises:
         UserError: no records, or two results of one setting and seed.
     """

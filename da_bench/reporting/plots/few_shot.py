@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 def plot_few_shot(records: Sequence[Record], rule: str = "last") -> "Figure | None":
     """Target accuracy over `shots`, the labelled target examples per class, of methods run at two or more numbers.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Returns:
         The figure; None if there is no such method.
 

@@ -30,6 +30,10 @@ def plot_heat_map(records: Sequence[Record], rule: str = "last") -> "Figure | No
 
     Light colours are high, in black and white too.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Returns:
         The figure; None if no method has gains on two pairs.
 

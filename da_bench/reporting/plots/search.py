@@ -37,6 +37,10 @@ def plot_search(records: Sequence[Record], rule: str = "last") -> "Figure | None
     There is a line for each of two label-free rules, for `rule` if it is a third, and for the oracle (dashed). The
     default setting after the last step is a horizontal line.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Returns:
         The figure; None if there is no search.
 

@@ -39,6 +39,10 @@ def plot_selection(records: Sequence[Record], rule: str = "last") -> "Figure | N
     Below, for each rule, the share of the oracle's gain that it retains, over all methods with a gain by the oracle.
     The label-free rule is `rule`, or information maximisation with a floor if `rule` is the last step or the oracle.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Returns:
         The figure; None if no method has checkpoints and source only for comparison on two pairs.
 
@@ -96,5 +100,7 @@ def _draw_rules(axes: "Axes", winners: Sequence[MethodGains], rules: Sequence[st
     axes.axvline(100, linewidth=1, color="#000000", zorder=0)
     axes.set_yticks(range(len(rules)), [escape_text(RULES[rules[i]]) for i in order], fontsize=7)
     axes.set_ylim(len(rules) - 0.4, -0.6)
-    axes.set_xlabel(f"share of the oracle's gain retained (%), over the {len(winners)} methods with one", fontsize=9)
+    axes.set_xlabel(
+        f"share of the oracle's gain retained (%), over the {len(winners)} methods that have one", fontsize=9
+    )
     style_axes(axes, "x")

@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 def plot_sweep(records: Sequence[Record], rule: str = "last") -> "Figure | None":
     """Target accuracy over a field, for each task and method that was run at three or more values of one float field.
 
-    The values are evenly spaced, so that 0 can be shown, and any grid.
+    The values are evenly spaced, which suits any grid and leaves a place for 0.
+
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
 
     Returns:
         The figure; None if there is no sweep.

@@ -35,6 +35,10 @@ def plot_validators(records: Sequence[Record], rule: str = "last") -> "Figure | 
     The validators are information maximisation with a floor and source validation; `rule` replaces the latter if it
     is another validator. Many methods are drawn alike: the question is whether score and accuracy rise together.
 
+    Args:
+        records: records of one or more tasks.
+        rule: the selection rule.
+
     Returns:
         The figure; None if no run has scores.
 
