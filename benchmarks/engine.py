@@ -27,7 +27,7 @@ from benchmarks.engine_report import write_report
 from benchmarks.workloads import IMAGE_NETWORKS, METHOD_NAMES, WORKLOADS
 
 ROOT = Path(__file__).parents[1]
-OURS, ALL_CORES = "da_bench", "da_bench, one device per core"
+DA_BENCH, ALL_CORES = "da_bench", "da_bench, one device per core"
 TRAINERS = ("torch", "compile", "pytorch-adapt", "skada")
 SINKHORN_PEERS = ("torch", "compile", "POT")
 MAX_OTHER_LOAD, MAX_WAIT = 0.1, 60  # share of the machine that others may use at the start; seconds to wait for it
@@ -110,7 +110,7 @@ class Worker:
 def start_workers(peer_python: str | None, folder: Path) -> dict[str, Worker]:
     """Start da_bench with one device and with one device per core, and all peers if there is an interpreter."""
     own = [sys.executable, "-m", "benchmarks.da_bench_worker", "--devices"]
-    commands = {OURS: [*own, "1"], ALL_CORES: [*own, str(num_cores())]}
+    commands = {DA_BENCH: [*own, "1"], ALL_CORES: [*own, str(num_cores())]}
     if peer_python:
         peer = [str(Path(peer_python).absolute()), "-W", "ignore", "-m", "benchmarks.peer_worker"]
         commands |= {name: [*peer, name] for name in (*TRAINERS, "POT")}
@@ -128,7 +128,7 @@ def step_measurements(quick: bool) -> Iterator[Measurement]:
         for method in METHOD_NAMES:
             steps = max(5, WORKLOADS[workload].steps[method] // (3 if quick else 1))
             request = {"request": "steps", "workload": workload, "method": method, "steps": steps}
-            yield Measurement(("steps", workload, method), dict.fromkeys((OURS, *TRAINERS), request))
+            yield Measurement(("steps", workload, method), dict.fromkeys((DA_BENCH, *TRAINERS), request))
 
 
 def seed_measurements(quick: bool) -> Iterator[Measurement]:
@@ -152,7 +152,7 @@ def image_measurements(quick: bool) -> Iterator[Measurement]:
     for network in IMAGE_NETWORKS:
         for part in ("predict", "train"):
             request = {"request": "images", "network": network, "part": part, "steps": 2 if quick else 4}
-            yield Measurement(("images", network, part), dict.fromkeys((OURS, "torch"), request))
+            yield Measurement(("images", network, part), dict.fromkeys((DA_BENCH, "torch"), request))
 
 
 def loss_measurements(quick: bool) -> Iterator[Measurement]:
@@ -162,7 +162,7 @@ def loss_measurements(quick: bool) -> Iterator[Measurement]:
             repeats = max(1, int(2e9 / (n * d * min(4 * n, d) + 16 * n * n * d)))
             request = {"request": "loss", "loss": loss, "n": n, "d": d, "repeats": min(repeats, 100)}
             peers = SINKHORN_PEERS if loss == "sinkhorn" else TRAINERS
-            yield Measurement(("loss", loss, str(n), str(d)), dict.fromkeys((OURS, *peers), request))
+            yield Measurement(("loss", loss, str(n), str(d)), dict.fromkeys((DA_BENCH, *peers), request))
 
 
 SECTIONS: dict[str, Callable[[bool], Iterator[Measurement]]] = {
@@ -177,7 +177,7 @@ def worker_of(name: str) -> str:
     """Name of the worker that answers for a framework or a placement of seeds."""
     if name.endswith("one device per core"):
         return ALL_CORES
-    return OURS if name in ("single", "map", "vmap") else name
+    return DA_BENCH if name in ("single", "map", "vmap") else name
 
 
 def measure(measurement: Measurement, workers: dict[str, Worker], rounds: int) -> dict[str, Any]:
@@ -280,15 +280,15 @@ def run_benchmark(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     try:
         about = {name: worker.ask({"request": "about"}) for name, worker in workers.items()}
         cells, others = measure_all(measurements, workers, args.rounds or (2 if args.quick else 5))
-        ours = workers[OURS]
+        own_worker = workers[DA_BENCH]
         return {
             "machine": machine(),
             "about": about,
             "others": others,
             "cells": cells,
-            "peak": {library: ours.ask({"request": "peak", "library": library}) for library in ("numpy", "jax")},
+            "peak": {library: own_worker.ask({"request": "peak", "library": library}) for library in ("numpy", "jax")},
             "flops": {
-                f"{workload} {method}": ours.ask({"request": "flops", "workload": workload, "method": method})
+                f"{workload} {method}": own_worker.ask({"request": "flops", "workload": workload, "method": method})
                 for workload in WORKLOADS
                 for method in METHOD_NAMES
             },

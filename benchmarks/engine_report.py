@@ -10,7 +10,7 @@ from benchmarks.markdown import markdown_table
 from benchmarks.workloads import IMAGE_BATCH_SIZE
 from da_bench.reporting.plots.canvas import render_figure
 
-OURS = "da_bench"
+DA_BENCH = "da_bench"
 SUITES = ("pytorch-adapt", "skada")
 TITLES = {"torch": "tuned torch", "compile": "tuned torch + compile"}
 TARGET_RATIOS = {  # da_bench's steps per second, divided by those of the faster suite
@@ -129,14 +129,14 @@ def _rate(cell: dict[str, Any], name: str) -> str:
     by_name = rates(cell)
     if name not in by_name:
         return "absent"
-    ratio = "" if name == OURS else f", {np.median(by_name[OURS]) / np.median(by_name[name]):.2f}x"
+    ratio = "" if name == DA_BENCH else f", {np.median(by_name[DA_BENCH]) / np.median(by_name[name]):.2f}x"
     return format_range(by_name[name]) + ratio
 
 
 def _share_of_peak(result: dict[str, Any], cell: dict[str, Any]) -> str:
     flops = result["flops"].get(" ".join(cell["cell"][1:]), {}).get("flops", 0.0)
     peak = max(product.get("flops_a_second", 0.0) for product in result["peak"].values())
-    return f"{float(np.median(rates(cell)[OURS])) * flops / peak:.0%}" if peak else "?"
+    return f"{float(np.median(rates(cell)[DA_BENCH])) * flops / peak:.0%}" if peak else "?"
 
 
 def targets_section(result: dict[str, Any]) -> list[str]:
@@ -159,12 +159,12 @@ def _suite_target(cell: dict[str, Any]) -> list[str]:
     _, workload, method = cell["cell"]
     medians = {name: float(np.median(rate)) for name, rate in rates(cell).items()}
     suites = [medians[name] for name in SUITES if name in medians]
-    if not suites or OURS not in medians:
+    if not suites or DA_BENCH not in medians:
         return []
-    ratio, target = medians[OURS] / max(suites), TARGET_RATIOS[workload][method]
+    ratio, target = medians[DA_BENCH] / max(suites), TARGET_RATIOS[workload][method]
     if workload != "W1" or "compile" not in medians:
         return [f"{workload} {method} / best suite", f"{target}x", f"{ratio:.2f}x", _verdict(ratio >= target)]
-    compiled = medians[OURS] / medians["compile"]
+    compiled = medians[DA_BENCH] / medians["compile"]
     return [
         f"{workload} {method} / best suite, / torch.compile",
         f"{target}x, 1x",
@@ -177,9 +177,9 @@ def _slowdown_target(result: dict[str, Any], cell: dict[str, Any]) -> list[str]:
     """At most twice the time of source only, or the ratio of floating-point operations if that is larger."""
     _, workload, method = cell["cell"]
     source_only = [c for c in cells_of(result, "steps") if c["cell"][1:] == [workload, "source_only"]]
-    if method == "source_only" or not source_only or OURS not in rates(cell):
+    if method == "source_only" or not source_only or DA_BENCH not in rates(cell):
         return []
-    slowdown = float(np.median(rates(source_only[0])[OURS]) / np.median(rates(cell)[OURS]))
+    slowdown = float(np.median(rates(source_only[0])[DA_BENCH]) / np.median(rates(cell)[DA_BENCH]))
     flops, source_flops = (result["flops"][f"{workload} {name}"]["flops"] for name in (method, "source_only"))
     target = max(2.0, flops / source_flops)
     name = f"{workload} {method}, slower than source only by"
@@ -277,4 +277,4 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 def _relative_speed(cell: dict[str, Any], name: str) -> float:
     by_name = rates(cell)
-    return float(np.median(by_name[name]) / np.median(by_name[OURS])) if {name, OURS} <= by_name.keys() else 0.0
+    return float(np.median(by_name[name]) / np.median(by_name[DA_BENCH])) if {name, DA_BENCH} <= by_name.keys() else 0.0

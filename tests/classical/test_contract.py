@@ -31,9 +31,9 @@ def test_scaling_each_domain_removes_shift_and_scale(rng):
     source, labels, target = rng.normal(size=(40, 5)), np.arange(40) % 3, rng.normal(size=(30, 5)) + 0.3
     scale, shift = np.array([0.1, 5, 3, 1, 2]), np.array([9, 0, -4, 1, 2])
     for name in ("subspace_alignment", "gfk", "tca"):
-        plain = METHODS[name]().fit(source, labels, target).predict_log_proba(target)
+        expected = METHODS[name]().fit(source, labels, target).predict_log_proba(target)
         moved = METHODS[name]().fit(source, labels, target * scale + shift).predict_log_proba(target * scale + shift)
-        np.testing.assert_allclose(moved, plain, atol=1e-7)
+        np.testing.assert_allclose(moved, expected, atol=1e-7)
 
 
 def blobs(rng, n=24, m=20, d=3, classes=3):
