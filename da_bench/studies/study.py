@@ -4,8 +4,9 @@ plan (`planner`) -> prepare (`preflight`, `prepare`) -> fit (`fit`, `reverse_val
 (`records`) -> `Results`. The executors run the middle part: in this process, in one process a run, or on a cluster.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from da_bench.core.config import UserError
@@ -79,30 +80,28 @@ def study(experiments: Sequence[Experiment], options: Options = DEFAULTS) -> Res
         barrier()  # every process has read the records before the primary one writes
         if is_primary():
             _clean_up(records, options)
-            records.clean_all()
         if groups:
-            _run_groups(groups, records, options)
+            execute = EXECUTORS["isolate" if options.isolate and options.executor == "here" else options.executor]
+            with _started(groups, records, options) as context:
+                # groups that another process holds are tried once more: it may be done with them by then
+                for group in execute(execute(groups, context), context):
+                    context.progress.note(f"{group.label}: left to the process that is computing them")
+            if is_primary():
+                _clean_up(records, options)  # checkpoints of groups that were published in parts
     finally:
         MODE.reset(mode)
     return Results(plan.collect(records), options.results)
 
 
-def _run_groups(groups: list[PreparedGroup], records: Records, options: Options) -> None:
-    """Run every group by the executor of the options, the ones that another process held a second time."""
-    execute = EXECUTORS["isolate" if options.isolate and options.executor == "here" else options.executor]
+@contextlib.contextmanager
+def _started(groups: list[PreparedGroup], records: Records, options: Options) -> Iterator[StudyContext]:
+    """The context of a study while its groups run."""
+    runs, steps = sum(len(group.experiments) for group in groups), sum(map(_total_steps, groups))
     # Ray is connected first, as it would install its own handler of SIGTERM
-    with (
-        ray.connected(options),
-        listening() as request,
-        Sweep(sum(len(group.experiments) for group in groups), sum(map(_total_steps, groups))) as progress,
-    ):
+    with ray.connected(options), listening() as request, Sweep(runs, steps) as progress:
         if is_primary():
             records.prepare()
-        context = StudyContext(records, options, progress, request)
-        for group in execute(execute(groups, context), context):
-            progress.note(f"{group.label}: left to the process that is computing them; run again to see them")
-    if is_primary():
-        _clean_up(records, options)  # checkpoints of groups that were published in parts
+        yield StudyContext(records, options, progress, request)
 
 
 def _total_steps(group: PreparedGroup) -> int:
@@ -112,9 +111,10 @@ def _total_steps(group: PreparedGroup) -> int:
 
 
 def _clean_up(records: Records, options: Options) -> None:
-    """Remove checkpoints of published runs."""
+    """Remove checkpoints of published runs, and the locks and drafts of killed processes."""
     for folder in (options.checkpoints / REVERSE, options.checkpoints):
         remove_published(folder, records.has)
+    records.clean_all()
 
 
 def predict_run(experiment: Experiment, task: Task, options: Options) -> RunOutput:

@@ -21,26 +21,21 @@ def run_groups(groups: list[PreparedGroup], context: StudyContext) -> list[Prepa
     Raises:
         Stopped: on request, after the progress was saved.
     """
-    left = []
+    left, records, progress = [], context.records, context.progress
     for group in groups:
         context.request.raise_if_made()
         with contextlib.ExitStack() as stack:
-            if broadcast(context.try_lock_runs(group.ids, stack)):
-                _run_locked(group, context)
-            else:
+            if not broadcast(context.try_lock_runs(group.ids, stack)):
                 left.append(group)
+                continue
+            missing = group.select([experiment for experiment in group.experiments if not records.has(experiment.id)])
+            barrier()  # every process has read the records
+            if missing.experiments:
+                progress.begin(missing.label, len(missing.experiments))
+                run_group(missing, context)
+            progress.end(len(group.experiments), len(records.failures(group.ids)))
+            barrier()  # the primary process has published
     return left
-
-
-def _run_locked(group: PreparedGroup, context: StudyContext) -> None:
-    records, progress = context.records, context.progress
-    missing = group.select([experiment for experiment in group.experiments if not records.has(experiment.id)])
-    barrier()  # every process has read the records
-    if missing.experiments:
-        progress.begin(missing.label, len(missing.experiments))
-        run_group(missing, context)
-    progress.end(len(group.experiments), len(records.failures(group.ids)))
-    barrier()  # the primary process has published
 
 
 def run_group(group: PreparedGroup, context: StudyContext) -> None:
