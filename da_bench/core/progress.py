@@ -1,6 +1,6 @@
-"""How far a sweep is: one live line on a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
+"""Progress of a study: a live line on a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
 
-Nothing here is a result, and nothing of it depends on target labels.
+Nothing here is a result, and nothing depends on target labels.
 """
 
 import json
@@ -12,26 +12,37 @@ from typing import Any, Literal
 
 Mode = Literal["line", "json", "none"]
 MODE: ContextVar[Mode] = ContextVar("progress", default="line")
-EVERY = {"line": 0.2, "plain": 10.0, "json": 1.0, "none": float("inf")}  # seconds between two reports at least
+SECONDS_BETWEEN_REPORTS = {"line": 0.2, "plain": 10.0, "json": 1.0, "none": float("inf")}  # at least
 
 
-class Sweep:
-    """The runs of a study as they are made.
+class ProgressReporter:
+    """Reports how far the runs of a study are; to be used in a `with` block.
 
-    runs, steps: in all that are to be made; counts of runs are `done`, `running` and `failed`. To be used in a `with`.
+    Attributes:
+        runs: number of runs to compute.
+        steps: training steps of all of them together.
+        done: runs that are on record now.
+        running: runs of the current group.
+        failed: runs on record without a result.
+        label: of the current group.
+        rate: steps a second, of all runs of the group together.
+        metrics: text of the mean training metrics.
+        mode: "line", "plain" (lines where there is no terminal), "json" or "none".
     """
 
     def __init__(self, runs: int, steps: int) -> None:
         self.runs, self.steps = runs, steps
         self.done = self.failed = self.running = 0
         self.label, self.rate, self.metrics = "", 0.0, ""
-        self._made = self._here = self._at = 0  # steps, those made times runs; here: not in an earlier session
+        self._group_step = 0  # of every run of the group
+        self._steps_done = 0  # of all runs
+        self._steps_timed = 0  # of these, the ones that this process has computed
         mode = MODE.get()
         self.mode = "plain" if mode == "line" and not sys.stderr.isatty() else mode
         self._live: Any = None
-        self._begun = self._shown = self._since = time.monotonic()
+        self._started = self._last_report = self._last_update = time.monotonic()
 
-    def __enter__(self) -> "Sweep":
+    def __enter__(self) -> "ProgressReporter":
         if self.mode == "line" and self.runs:
             self._live = _live()
             self._live.start()
@@ -41,51 +52,57 @@ class Sweep:
         if self._live:
             self._live.stop()
 
-    def begin(self, label: str, runs: int) -> None:
-        """A group of runs starts."""
+    def start_group(self, label: str, runs: int) -> None:
+        """Report that a group of runs starts."""
         self.label, self.running, self.metrics, self.rate = label, runs, "", 0.0
-        self._at, self._since = 0, time.monotonic()
-        self._show(forced=self.mode == "json")
+        self._group_step, self._last_update = 0, time.monotonic()
+        self._report(forced=self.mode == "json")
 
-    def reach(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Every run of the group has made `step` steps, some perhaps in an earlier session; `metrics`: their means."""
-        self._reach(step, ", ".join(f"{name} {value:.3g}" for name, value in metrics.items()))
+    def update(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Report that every run of the group has done `step` steps, perhaps some in an earlier session.
+
+        Args:
+            step: steps done.
+            metrics: means over the runs, by name.
+        """
+        self._update(step, ", ".join(f"{name} {value:.3g}" for name, value in metrics.items()))
 
     def relay(self, line: str) -> None:
-        """A line of the process that makes the only run there is now, in the mode "json"; what else it prints, too."""
+        """Pass on a line that the process of the only run prints in the mode "json", whatever the line is."""
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:
-            said = None
-        match said:
+            message = None
+        match message:
             case {"event": "progress", "step": int(step), "metrics": str(metrics)}:
-                if step > self._at:
-                    self._reach(step, metrics)
+                if step > self._group_step:
+                    self._update(step, metrics)
             case {"event": "note", "text": str(text)}:
                 self.note(text)
             case _:
                 self.note(line)
 
-    def _reach(self, step: int, metrics: str) -> None:
-        now, before = time.monotonic(), self._at
-        if before:
-            self.rate = (step - before) * self.running / max(now - self._since, 1e-9)
-            self._here += (step - before) * self.running
-        self._made += (step - before) * self.running
-        self._at, self._since, self.metrics = step, now, metrics
-        self._show()
+    def _update(self, step: int, metrics: str) -> None:
+        now, previous = time.monotonic(), self._group_step
+        new_steps = (step - previous) * self.running
+        if previous:  # the first report of a group has no start to be timed from
+            self.rate = new_steps / max(now - self._last_update, 1e-9)
+            self._steps_timed += new_steps
+        self._steps_done += new_steps
+        self._group_step, self._last_update, self.metrics = step, now, metrics
+        self._report()
 
-    def due(self) -> bool:
-        """Whether a report would be shown now: metrics are not fetched from a device for nothing."""
-        return time.monotonic() - self._shown >= EVERY[self.mode]
+    def should_report(self) -> bool:
+        """Whether a report would be shown now; metrics are fetched from a device only then."""
+        return time.monotonic() - self._last_report >= SECONDS_BETWEEN_REPORTS[self.mode]
 
-    def end(self, runs: int, failed: int = 0) -> None:
-        """`runs` runs are on record now, `failed` of them without a result."""
+    def finish_runs(self, runs: int, failed: int = 0) -> None:
+        """Report that `runs` runs are on record now, `failed` of them without a result."""
         self.done, self.failed, self.running = self.done + runs, self.failed + failed, max(self.running - runs, 0)
-        self._show(forced=True)
+        self._report(forced=True)
 
     def note(self, text: str) -> None:
-        """One line for the user, whatever the mode; JSON for programs."""
+        """Show one line to the user in every mode; as JSON for programs."""
         if self.mode == "json":
             print(json.dumps({"event": "note", "text": text}), flush=True)
         elif self._live:
@@ -93,26 +110,26 @@ class Sweep:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def _show(self, forced: bool = False) -> None:
-        if self.mode == "none" or not (forced or self.due()):
+    def _report(self, forced: bool = False) -> None:
+        if self.mode == "none" or not (forced or self.should_report()):
             return
-        self._shown = time.monotonic()
+        self._last_report = time.monotonic()
         if self.mode == "json":
-            print(json.dumps({"event": "progress", **self.facts()}), flush=True)
+            print(json.dumps({"event": "progress", **self.as_dict()}), flush=True)
         elif self._live:
             self._live.update(_text(self), refresh=True)
         else:
             print(self, file=sys.stderr, flush=True)
 
-    def facts(self) -> dict[str, Any]:
-        """The state of the sweep; steps_per_second is of all runs together."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of a JSON line."""
         return {
             "runs": self.runs,
             "done": self.done,
             "running": self.running,
             "failed": self.failed,
             "group": self.label,
-            "step": self._at,
+            "step": self._group_step,
             "steps_per_second": round(self.rate, 2),
             "metrics": self.metrics,
         }
@@ -121,15 +138,16 @@ class Sweep:
         parts = [f"{self.done} of {self.runs} runs"]
         parts += [f"{self.failed} failed"] * bool(self.failed)
         if self.running:
-            parts += [f"{self.running} running: {self.label}", f"step {self._at}", *self._pace()]
+            parts += [f"{self.running} running: {self.label}", f"step {self._group_step}", *self._pace()]
         return " · ".join(part for part in [*parts, self.metrics] if part)
 
     def _pace(self) -> list[str]:
         if not self.rate:
             return []
-        # by the pace of all so far: compiling and looks take their time too, now and then
-        left = max(self.steps - self._made, 0) * (self._since - self._begun) / max(self._here, 1)
-        return [f"{self.rate:.3g} steps/s", f"about {int(left) // 60}:{int(left) % 60:02d} left"]
+        # by the mean pace so far, as compiling and evaluations take time too, now and then
+        seconds_per_step = (self._last_update - self._started) / max(self._steps_timed, 1)
+        left = int(max(self.steps - self._steps_done, 0) * seconds_per_step)
+        return [f"{self.rate:.3g} steps/s", f"about {left // 60}:{left % 60:02d} left"]
 
 
 def _live() -> Any:
@@ -139,14 +157,20 @@ def _live() -> Any:
     return Live(console=Console(stderr=True), transient=True, auto_refresh=False)
 
 
-def _text(sweep: Sweep) -> Any:
+def _text(progress: ProgressReporter) -> Any:
     from rich.text import Text
 
-    return Text(str(sweep), no_wrap=True, overflow="ellipsis")
+    return Text(str(progress), no_wrap=True, overflow="ellipsis")
 
 
 def bar(rows: Iterable[Any], name: str, unit: str) -> Iterator[Any]:
-    """`rows`, with a bar on a terminal while they are gone through; `name` "" or another mode shows nothing."""
+    """Iterate over `rows` with a progress bar on a terminal.
+
+    Args:
+        rows: with a length, or without a total.
+        name: shown beside the bar; "" shows no bar.
+        unit: of the count, such as "images".
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -158,6 +182,7 @@ def bar(rows: Iterable[Any], name: str, unit: str) -> Iterator[Any]:
     )
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(), TimeRemainingColumn())
-    shown = bool(name) and MODE.get() == "line"
-    with Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True), disable=not shown) as made:
-        yield from made.track(rows, description=name)
+    is_shown = bool(name) and MODE.get() == "line"
+    description, console = TextColumn("{task.description}"), Console(stderr=True)
+    with Progress(*columns, description, console=console, disable=not is_shown) as progress:
+        yield from progress.track(rows, description=name)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from da_bench.core.distributed import is_primary
 from da_bench.core.locks import LockedError, hold_locks
-from da_bench.core.progress import Sweep
-from da_bench.core.shutdown import Request
+from da_bench.core.progress import ProgressReporter
+from da_bench.core.shutdown import StopRequest
 from da_bench.studies.options import Options
 from da_bench.studies.provenance import checkout
 from da_bench.studies.records import Records
@@ -29,8 +29,8 @@ class StudyContext(NamedTuple):
 
     records: Records
     options: Options
-    progress: Sweep
-    request: Request
+    progress: ProgressReporter
+    request: StopRequest
 
     def try_lock_runs(self, ids: Iterable[str], stack: contextlib.ExitStack) -> bool:
         """Lock runs until `stack` closes; only the primary process takes locks.

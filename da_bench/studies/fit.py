@@ -114,7 +114,7 @@ def fit_streaming(group: PreparedGroup, context: StudyContext) -> Iterator[Finis
     for experiment, run in zip(group.experiments, runs, strict=True):
         alone = group.select([experiment])
         session = session_of(alone, context)
-        context.progress.begin(alone.label, 1)  # each run counts from its first step to its last
+        context.progress.start_group(alone.label, 1)  # each run counts from its first step to its last
         output = fit(streaming.Streamed(run, programs, data, context.options.workers), experiment.training, session)
         timing = Timing(compiled, output.seconds, 1)
         yield FinishedRun(experiment, output_of_run(output, 0, group.probes, group.evaluation_steps), timing)

@@ -84,7 +84,7 @@ def _train_reverse(
     group: PreparedGroup, tasks: Sequence[Task], variables: Sequence[tuple[Tree, Tree]], context: StudyContext
 ) -> tuple[GroupOutput, Timing]:
     """Train reverse learners, each on its own task and from the (parameters, statistics) of its run."""
-    context.progress.begin(f"{group.label}, in reverse", len(group.experiments))
+    context.progress.start_group(f"{group.label}, in reverse", len(group.experiments))
     session = context.session(context.checkpoints(group.ids, group.task.fingerprint, REVERSE))
     batch_norm = group.example.training.batch_norm
     overrides = [

@@ -11,8 +11,8 @@ from typing import Any
 
 from da_bench.core.config import UserError
 from da_bench.core.distributed import barrier, is_distributed, is_primary
-from da_bench.core.progress import MODE, Sweep
-from da_bench.core.shutdown import listening
+from da_bench.core.progress import MODE, ProgressReporter
+from da_bench.core.shutdown import stop_on_signal
 from da_bench.core.types import Task
 from da_bench.evaluation.probes import RunOutput
 from da_bench.methods import Method
@@ -98,7 +98,7 @@ def _started(groups: list[PreparedGroup], records: Records, options: Options) ->
     """The context of a study while its groups run."""
     runs, steps = sum(len(group.experiments) for group in groups), sum(map(_total_steps, groups))
     # Ray is connected first, as it would install its own handler of SIGTERM
-    with ray.connected(options), listening() as request, Sweep(runs, steps) as progress:
+    with ray.connected(options), stop_on_signal() as request, ProgressReporter(runs, steps) as progress:
         if is_primary():
             records.prepare()
         yield StudyContext(records, options, progress, request)
@@ -134,7 +134,7 @@ def predict_run(experiment: Experiment, task: Task, options: Options) -> RunOutp
     check_group(group, options)
     mode = MODE.set(options.progress)
     try:
-        with listening() as request, Sweep(1, experiment.training.steps) as progress:
+        with stop_on_signal() as request, ProgressReporter(1, experiment.training.steps) as progress:
             context = StudyContext(Records(options.results), options, progress, request)
             (finished,) = in_process.fit_group(group, context)
     finally:

@@ -16,8 +16,8 @@ import numpy as np
 import threadpoolctl
 
 from da_bench.core.distributed import broadcast, fetch, is_primary
-from da_bench.core.progress import Sweep
-from da_bench.core.shutdown import Request, Stopped
+from da_bench.core.progress import ProgressReporter
+from da_bench.core.shutdown import Stopped, StopRequest
 from da_bench.core.types import Array, Output, TrainState, Tree
 from da_bench.training.checkpoints import Checkpoint, Checkpoints
 from da_bench.training.config import Training
@@ -120,8 +120,8 @@ class Session:
 
     checkpoints: Checkpoints
     checkpoint_seconds: float
-    progress: Sweep
-    request: Request
+    progress: ProgressReporter
+    request: StopRequest
     commit: str | None
     kept_features: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     checkpoint_score: Callable[[np.ndarray], np.ndarray] | None = None
@@ -238,12 +238,12 @@ def _strip_optimizer(state: TrainState) -> TrainState:
     return state._replace(opt_state=None, key=None)  # type: ignore[arg-type]
 
 
-def _report(state: TrainerState, every: int, progress: Sweep) -> None:
+def _report(state: TrainerState, every: int, progress: ProgressReporter) -> None:
     metrics = {}
-    if broadcast(progress.due()):  # metrics are fetched from the devices only when they are shown
+    if broadcast(progress.should_report()):  # metrics are fetched from the devices only when they are shown
         steps = (state.step - 1) % every + 1
         metrics = {name: float(total.mean()) / steps for name, total in fetch(state.carry.sums).items()}
-    progress.reach(state.step, metrics)
+    progress.update(state.step, metrics)
 
 
 def _save_if_due(state: TrainerState, engine: Engine, session: Session) -> None:

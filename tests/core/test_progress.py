@@ -5,7 +5,7 @@ import json
 import pytest
 
 from da_bench.core import progress
-from da_bench.core.progress import MODE, Sweep
+from da_bench.core.progress import MODE, ProgressReporter
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def mode(request):
 def shown(mode, runs=3, steps=300):
     before = MODE.set(mode)
     try:
-        return Sweep(runs, steps)
+        return ProgressReporter(runs, steps)
     finally:
         MODE.reset(before)
 
@@ -34,15 +34,15 @@ def shown(mode, runs=3, steps=300):
 def made(sweep, clock):
     """Two groups of a sweep: two runs of 100 steps, then one that fails."""
     with sweep:
-        sweep.begin("first", 2)
+        sweep.start_group("first", 2)
         for step in (20, 60, 100):
             clock(20)
-            sweep.reach(step, {"loss": 1 / step})
-        sweep.end(2)
-        sweep.begin("second", 1)
+            sweep.update(step, {"loss": 1 / step})
+        sweep.finish_runs(2)
+        sweep.start_group("second", 1)
         clock(20)
-        sweep.reach(50, {})
-        sweep.end(1, 1)
+        sweep.update(50, {})
+        sweep.finish_runs(1, 1)
 
 
 def test_plain_lines_elsewhere_than_on_a_terminal(clock, capsys):
@@ -85,17 +85,17 @@ def test_none_is_silent(clock, capsys):
 
 def test_no_two_reports_too_soon_after_another(clock, capsys):
     sweep = shown("line")
-    sweep.begin("first", 1)
+    sweep.start_group("first", 1)
     for step in range(1, 100):
         clock(1)
-        assert sweep.due() == (step % 10 == 0)
-        sweep.reach(step, {})
+        assert sweep.should_report() == (step % 10 == 0)
+        sweep.update(step, {})
     assert len(capsys.readouterr().err.splitlines()) == 9
 
 
 def test_a_note_is_said_in_every_mode(mode, capsys):
     text = 'a checkpoint is damaged: "x" [bold]'
-    Sweep(1, 1).note(text)
+    ProgressReporter(1, 1).note(text)
     out, err = capsys.readouterr()
     if mode == "json":
         assert json.loads(out) == {"event": "note", "text": text}
@@ -113,12 +113,12 @@ def test_on_a_terminal_one_line_lives(clock, capsys, monkeypatch):
 
 def test_steps_of_an_earlier_session_are_no_pace_and_are_not_left(clock):
     sweep = shown("none", runs=1, steps=100)
-    sweep.begin("first", 1)
+    sweep.start_group("first", 1)
     clock(1)
-    sweep.reach(90, {})
-    assert sweep.facts()["steps_per_second"] == 0
+    sweep.update(90, {})
+    assert sweep.as_dict()["steps_per_second"] == 0
     clock(1)
-    sweep.reach(95, {})
+    sweep.update(95, {})
     assert str(sweep).endswith("5 steps/s · about 0:02 left")
 
 
@@ -126,26 +126,26 @@ def test_runs_one_after_another_never_go_backwards(clock):
     """As streamed ones: each begins at step 0."""
     sweep = shown("none")
     for _ in range(2):
-        sweep.begin("streamed", 1)
+        sweep.start_group("streamed", 1)
         for step in (10, 100):
             clock(1)
-            sweep.reach(step, {})
+            sweep.update(step, {})
             assert sweep.rate >= 0
-    assert sweep._made == 200
+    assert sweep._steps_done == 200
 
 
 def test_what_a_process_says_of_the_run_is_passed_on(clock, capsys):
     """The sweep of the process that makes the run, heard by the one that waits for it, and what a method prints."""
     with shown("json", runs=1, steps=100) as there, shown("none", runs=2, steps=200) as here:
-        there.begin("alone", 1), here.begin("alone", 1)
+        there.start_group("alone", 1), here.start_group("alone", 1)
         for step in (40, 80):
             clock(20)
-            there.reach(step, {"loss": 1 / step})
+            there.update(step, {"loss": 1 / step})
         there.note("slow")
         said = capsys.readouterr().out.splitlines()
         for line in said:
             here.relay(line)
-    assert (here.facts()["step"], here.facts()["metrics"]) == (80, "loss 0.0125")
+    assert (here.as_dict()["step"], here.as_dict()["metrics"]) == (80, "loss 0.0125")
     assert (here.done, here.running) == (0, 1)  # that it is on record, the record says
     assert "slow" in capsys.readouterr().err
 

@@ -6,24 +6,24 @@ import threading
 
 import pytest
 
-from da_bench.core.shutdown import SIGNALS, Request, Stopped, listening
+from da_bench.core.shutdown import SIGNALS, Stopped, StopRequest, stop_on_signal
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_only_asks(number):
-    with listening() as request:
-        request.raise_if_made()
+    with stop_on_signal() as request:
+        request.raise_if_requested()
         os.kill(os.getpid(), number)
         assert request.signal == number
         with pytest.raises(Stopped) as caught:
-            request.raise_if_made()
+            request.raise_if_requested()
     assert caught.value.signal == number
     assert isinstance(caught.value, KeyboardInterrupt)  # so that nobody's `except Exception` swallows it
 
 
 @pytest.mark.parametrize("second", SIGNALS)
 def test_the_second_signal_stops_at_once(second):
-    with listening():
+    with stop_on_signal():
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped) as caught:
             os.kill(os.getpid(), second)
@@ -32,7 +32,7 @@ def test_the_second_signal_stops_at_once(second):
 
 def test_signals_are_afterwards_what_they_were():
     before = [signal.getsignal(number) for number in SIGNALS]
-    with pytest.raises(ZeroDivisionError), listening():
+    with pytest.raises(ZeroDivisionError), stop_on_signal():
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
@@ -41,7 +41,7 @@ def test_another_thread_hears_none_and_does_no_harm():
     found, before = [], [signal.getsignal(number) for number in SIGNALS]
 
     def listen():
-        with listening() as request:
+        with stop_on_signal() as request:
             found.append((request, [signal.getsignal(number) for number in SIGNALS]))
 
     thread = threading.Thread(target=listen)
@@ -53,4 +53,4 @@ def test_another_thread_hears_none_and_does_no_harm():
 
 
 def test_nobody_asked():
-    Request().raise_if_made()
+    StopRequest().raise_if_requested()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from da_bench import models
-from da_bench.core.progress import Sweep
-from da_bench.core.shutdown import Request
+from da_bench.core.progress import ProgressReporter
+from da_bench.core.shutdown import StopRequest
 from da_bench.core.types import Domain, Output, Splits, Task
 from da_bench.models import Mlp, Network
 from da_bench.studies.context import StudyContext
@@ -87,6 +87,6 @@ def prepared(experiment, task, **options):
 def fitted(experiment, task, **options):
     """The output of one run of a network on a task of the test's own."""
     group = prepared(experiment, task, **options)
-    context = StudyContext(None, Options(progress="none", **options), Sweep(1, 1), Request())
+    context = StudyContext(None, Options(progress="none", **options), ProgressReporter(1, 1), StopRequest())
     (finished,) = fit_in_memory(group, context)
     return finished.output

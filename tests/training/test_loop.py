@@ -9,8 +9,8 @@ import pytest
 import da_bench as da
 from da_bench import models
 from da_bench.core.config import StorageError
-from da_bench.core.progress import MODE, Sweep
-from da_bench.core.shutdown import Request, Stopped
+from da_bench.core.progress import MODE, ProgressReporter
+from da_bench.core.shutdown import Stopped, StopRequest
 from da_bench.methods import METHODS, Method
 from da_bench.studies import data as study_data
 from da_bench.studies import fit
@@ -50,7 +50,7 @@ def programs(name, devices=1, per_run=1, double=False):
 
 
 def session(folder, stop=False, said=None, commit="c0ffee"):
-    request, sweep = Request(), Sweep(SEEDS, 1)
+    request, sweep = StopRequest(), ProgressReporter(SEEDS, 1)
     request.signal = 15 if stop else None
     sweep.note = print if said is None else said.append
     return engine.Session(Checkpoints(folder, [str(i) for i in range(SEEDS)], "data"), 0.0, sweep, request, commit)

@@ -9,8 +9,8 @@ import pytest
 
 from da_bench import training as train
 from da_bench.core.config import UserError
-from da_bench.core.progress import Sweep
-from da_bench.core.shutdown import Request
+from da_bench.core.progress import ProgressReporter
+from da_bench.core.shutdown import StopRequest
 from da_bench.core.types import Domain
 from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View
@@ -51,7 +51,7 @@ def resident(run, data, view):
 
 
 def streamed(run, programs, data, workers, folder):
-    session = engine.Session(Checkpoints(folder, ["one"], "data"), 1e9, Sweep(1, 1), Request(), None)
+    session = engine.Session(Checkpoints(folder, ["one"], "data"), 1e9, ProgressReporter(1, 1), StopRequest(), None)
     return engine.fit(stream.Streamed(run, programs, data, workers), run.training, session)
 
 

@@ -23,7 +23,7 @@ def run_groups(groups: list[PreparedGroup], context: StudyContext) -> list[Prepa
     """
     left, records, progress = [], context.records, context.progress
     for group in groups:
-        context.request.raise_if_made()
+        context.request.raise_if_requested()
         with contextlib.ExitStack() as stack:
             if not broadcast(context.try_lock_runs(group.ids, stack)):
                 left.append(group)
@@ -31,9 +31,9 @@ def run_groups(groups: list[PreparedGroup], context: StudyContext) -> list[Prepa
             missing = group.select([experiment for experiment in group.experiments if not records.has(experiment.id)])
             barrier()  # every process has read the records
             if missing.experiments:
-                progress.begin(missing.label, len(missing.experiments))
+                progress.start_group(missing.label, len(missing.experiments))
                 run_group(missing, context)
-            progress.end(len(group.experiments), len(records.failures(group.ids)))
+            progress.finish_runs(len(group.experiments), len(records.failures(group.ids)))
             barrier()  # the primary process has published
     return left
 

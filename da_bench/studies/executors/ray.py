@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from da_bench.core.config import UserError, first_line
 from da_bench.core.locks import LockedError, hold_locks
-from da_bench.core.shutdown import Request, Stopped, listening
+from da_bench.core.shutdown import Stopped, StopRequest, stop_on_signal
 from da_bench.studies.context import StudyContext
 from da_bench.studies.executors.subprocess import (
     GRACE_SECONDS,
@@ -92,7 +92,7 @@ def run_groups(groups: list[PreparedGroup], context: StudyContext) -> list[Prepa
         )
         for run in free
     ]
-    context.progress.begin("on the cluster", len(free))
+    context.progress.start_group("on the cluster", len(free))
     if not has_node_for(ray, resources):
         context.progress.note(f"no node of the cluster has {resources}, which each run asks for: they wait for one")
     with contextlib.closing(outcomes_on_cluster(ray, requests, resources, context.request)) as outcomes:
@@ -155,7 +155,7 @@ def has_node_for(ray: Any, resources: Resources) -> bool:
 
 
 def outcomes_on_cluster(
-    ray: Any, runs: Sequence[RunRequest], resources: Resources, request: Request
+    ray: Any, runs: Sequence[RunRequest], resources: Resources, request: StopRequest
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Compute runs on the cluster; yield (index, outcome) of each when it ends.
 
@@ -173,7 +173,7 @@ def outcomes_on_cluster(
     pending = {task.remote(run): i for i, run in enumerate(runs)}
     try:
         while pending:
-            request.raise_if_made()
+            request.raise_if_requested()
             ready, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
             for reference in ready:
                 yield pending.pop(reference), _outcome(ray, reference)
@@ -212,7 +212,7 @@ def run_on_node(run: RunRequest) -> Outcome:
     """Compute a run in its own process, on the node. Ray asks to stop with SIGINT and ends workers with SIGTERM."""
     os.environ.update(run.environ)
     try:
-        with listening() as request:
+        with stop_on_signal() as request:
             _wait_for_lock(run.lock, request)
             return run_in_subprocess(run.message, run.timeout, request)
     except Stopped as stopped:
@@ -221,11 +221,11 @@ def run_on_node(run: RunRequest) -> Outcome:
         raise
 
 
-def _wait_for_lock(lock: Path, request: Request) -> None:
+def _wait_for_lock(lock: Path, request: StopRequest) -> None:
     """Wait until the lock is free, at most ORPHAN_GRACE_SECONDS: a living process may keep it for long."""
     end = time.monotonic() + ORPHAN_GRACE_SECONDS
     while _is_locked(lock) and time.monotonic() < end:
-        request.raise_if_made()
+        request.raise_if_requested()
         time.sleep(POLL_SECONDS)
 
 

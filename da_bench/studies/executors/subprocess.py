@@ -16,7 +16,7 @@ import jax
 
 from da_bench.core.config import StorageError, UserError
 from da_bench.core.locks import LockedError, hold_locks
-from da_bench.core.shutdown import Request
+from da_bench.core.shutdown import StopRequest
 from da_bench.studies.context import StudyContext
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.options import Options
@@ -57,7 +57,7 @@ def run_groups(groups: list[PreparedGroup], context: StudyContext) -> list[Prepa
     left = []
     for group in groups:
         for experiment in group.experiments:
-            context.request.raise_if_made()
+            context.request.raise_if_requested()
             alone = group.select([experiment])
             if not _run_alone(alone, context):
                 left.append(alone)
@@ -70,7 +70,7 @@ def _run_alone(group: PreparedGroup, context: StudyContext) -> bool:
         return False
     failure, options = None, context.options
     if not context.records.has(group.example.id):
-        context.progress.begin(group.label, 1)
+        context.progress.start_group(group.label, 1)
         shows_progress = options.progress != "none"
         message = describe_run(group.example, worker_options(options, "json" if shows_progress else "none"))
         on_line = context.progress.relay if shows_progress else None
@@ -102,7 +102,7 @@ def settle(group: PreparedGroup, failure: Failure | None, context: StudyContext)
                 records.publish(*failed_run(experiment, group.task, *failure))
     except LockedError:
         return False
-    context.progress.end(1, len(records.failures([experiment.id])))
+    context.progress.finish_runs(1, len(records.failures([experiment.id])))
     return True
 
 
@@ -136,7 +136,7 @@ def describe_run(experiment: Experiment, options: dict[str, Any]) -> str:
 
 
 def run_in_subprocess(
-    message: str, timeout: float | None, request: Request, on_line: LineCallback | None = None
+    message: str, timeout: float | None, request: StopRequest, on_line: LineCallback | None = None
 ) -> Failure | None:
     """Compute a run in its own process.
 
@@ -173,7 +173,7 @@ def run_in_subprocess(
                 process.kill()
                 raise
         poll_output()  # what it printed last
-        request.raise_if_made()
+        request.raise_if_requested()
         return _outcome(process.returncode, timeout if timed_out else None, _last_line(stderr))
 
 
@@ -204,7 +204,7 @@ class _LineReader:
 
 
 def _wait(
-    process: "subprocess.Popen[str]", timeout: float | None, request: Request, poll_output: Callable[[], None]
+    process: "subprocess.Popen[str]", timeout: float | None, request: StopRequest, poll_output: Callable[[], None]
 ) -> bool:
     """Wait for a process, and end it after the timeout or on request; return whether it timed out."""
     start = time.monotonic()

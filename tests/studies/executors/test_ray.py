@@ -19,7 +19,7 @@ from da_bench import cli
 from da_bench.core import locks
 from da_bench.core.config import UserError
 from da_bench.core.locks import LockedError
-from da_bench.core.shutdown import Request, Stopped
+from da_bench.core.shutdown import Stopped, StopRequest
 from da_bench.studies.executors import ray as cluster
 from da_bench.studies.executors import subprocess as isolate
 
@@ -206,7 +206,7 @@ def test_a_node_without_the_package_is_told_of(outcomes, options):
 
 
 def test_a_request_to_stop_takes_all_back_and_waits(ray, tmp_path):
-    request = Request()
+    request = StopRequest()
     request.signal = signal.SIGTERM
     with pytest.raises(Stopped):
         list(cluster.outcomes_on_cluster(ray, [asked(tmp_path), asked(tmp_path, 1)], cluster.Resources(1, 0), request))

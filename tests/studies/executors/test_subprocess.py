@@ -15,7 +15,7 @@ import da_bench as da
 from da_bench.core import progress
 from da_bench.core.config import StorageError, UserError
 from da_bench.core.locks import LockedError
-from da_bench.core.shutdown import Request
+from da_bench.core.shutdown import StopRequest
 from da_bench.methods import METHODS
 from da_bench.models import Mlp
 from da_bench.studies import context
@@ -220,7 +220,7 @@ def test_lines_of_another_process_are_heard_when_they_are_whole(tmp_path, monkey
 
 
 def test_a_run_in_a_process_of_its_own_shows_its_steps_and_names_the_command(results, capsys, monkeypatch):
-    monkeypatch.setitem(progress.EVERY, "plain", 0.0)
+    monkeypatch.setitem(progress.SECONDS_BETWEEN_REPORTS, "plain", 0.0)
     monkeypatch.setattr(sys, "argv", ["da-bench", "run", "/home/me/mine.py"])
     (record,) = da.study([one(da.methods.SourceOnly())], da.Options(results=results, isolate=True)).records
     assert record.environment["command"] == "da-bench run mine.py"
@@ -243,7 +243,7 @@ def test_a_second_request_to_stop_does_not_wait(monkeypatch, tmp_path):
     monkeypatch.setattr(isolate, "_wait", interrupted)
     monkeypatch.setattr(isolate, "_send", lambda *_: None)  # it waits for its orders for ever
     with pytest.raises(KeyboardInterrupt):
-        isolate.run_in_subprocess(isolate.describe_run(one(da.methods.SourceOnly()), {}), None, Request())
+        isolate.run_in_subprocess(isolate.describe_run(one(da.methods.SourceOnly()), {}), None, StopRequest())
     assert ended[0].returncode == -signal.SIGKILL
 
 
