@@ -1,4 +1,4 @@
-"""A network of a few numbers, and files of it in every form, written byte by byte."""
+"""A tiny network, and files of its weights in every format, written byte by byte."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from da_bench.models.backbone import Backbone
 from da_bench.models.weight_names import PublishedArray
 
-SHAPES = {  # as PyTorch has them
+SHAPES = {  # in PyTorch's layout
     "conv.weight": (4, 3, 3, 3),
     "bn.weight": (4,),
     "bn.bias": (4,),
@@ -20,7 +20,7 @@ SHAPES = {  # as PyTorch has them
     "fc.weight": (1000, 4),
     "fc.bias": (1000,),
 }
-OURS = {
+TORCH_NAMES = {
     ("params", "trunk", "conv", "kernel"): "conv.weight",
     ("params", "trunk", "bn", "scale"): "bn.weight",
     ("params", "trunk", "bn", "bias"): "bn.bias",
@@ -29,7 +29,7 @@ OURS = {
     ("params", "head", "kernel"): "fc.weight",
     ("params", "head", "bias"): "fc.bias",
 }
-KERAS = ("conv/kernel", "bn/gamma", "bn/beta", "bn/moving_mean", "bn/moving_variance", "fc/kernel", "fc/bias")
+KERAS_NAMES = ("conv/kernel", "bn/gamma", "bn/beta", "bn/moving_mean", "bn/moving_variance", "fc/kernel", "fc/bias")
 
 
 class Trunk(nn.Module):
@@ -42,7 +42,7 @@ class Trunk(nn.Module):
 
 
 class SmallNet(Backbone):
-    """For tests."""
+    """Network for tests, with names in two conventions."""
 
     STAGES = ("conv", "bn")
     CONVENTIONS = ("torchvision", "keras")
@@ -56,7 +56,7 @@ class SmallNet(Backbone):
 
     @nn.nowrap
     def published_arrays(self, convention):
-        for keras, (path, name) in zip(KERAS, OURS.items(), strict=True):
+        for keras, (path, name) in zip(KERAS_NAMES, TORCH_NAMES.items(), strict=True):
             if convention == "keras":
                 yield PublishedArray(path, keras)
             else:
@@ -66,7 +66,7 @@ class SmallNet(Backbone):
 
 
 class OtherNet(Backbone):
-    """For tests: other names."""
+    """Network for tests whose arrays have other names."""
 
     STAGES = ("conv",)
     CONVENTIONS = ("torchvision",)
@@ -77,8 +77,8 @@ class OtherNet(Backbone):
 
     @nn.nowrap
     def published_arrays(self, convention):
-        for one in SmallNet().published_arrays(convention):
-            yield one._replace(name=f"other.{one.name}")
+        for array in SmallNet().published_arrays(convention):
+            yield array._replace(name=f"other.{array.name}")
 
 
 def arrays(seed=0):
@@ -86,18 +86,18 @@ def arrays(seed=0):
     return {name: rng.uniform(0.5, 1.5, shape).astype(np.float32) for name, shape in SHAPES.items()}
 
 
-def in_keras(own):
-    """The same arrays as Keras calls and lays them."""
-    turned = {name: array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T for name, array in own.items()}
-    return {keras: turned[name] for keras, name in zip(KERAS, OURS.values(), strict=True)}
+def keras_arrays(state):
+    """The same arrays under Keras' names and in Keras' layout."""
+    transposed = {name: array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T for name, array in state.items()}
+    return {keras: transposed[name] for keras, name in zip(KERAS_NAMES, TORCH_NAMES.values(), strict=True)}
 
 
-def safetensors(own):
+def safetensors_bytes(state):
     header, end = {}, 0
-    for name, array in own.items():
+    for name, array in state.items():
         header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
         end += array.nbytes
-    return with_header(header) + b"".join(array.tobytes() for array in own.values())
+    return with_header(header) + b"".join(array.tobytes() for array in state.values())
 
 
 def with_header(header):
@@ -122,7 +122,7 @@ def name(module, attribute):
 
 
 def tensor(key, shape, kind="FloatStorage", stride=None, offset=0, view=b""):
-    """The instructions that rebuild a tensor, as torch writes them; view: of the old form, N."""
+    """Instructions that rebuild a tensor, as torch writes them; `view` is b"N" in the legacy format."""
     stride = stride or [int(np.prod(shape[i + 1 :])) for i in range(len(shape))]
     storage = b"(" + text("storage") + name("torch", kind) + text(key) + text("cpu") + number(0) + view + b"tQ"
     rest = number(offset) + numbers(shape) + numbers(stride) + b"\x89" + name("collections", "OrderedDict") + b")R"
@@ -130,31 +130,33 @@ def tensor(key, shape, kind="FloatStorage", stride=None, offset=0, view=b""):
 
 
 def state_dict(tensors):
-    """Name -> instructions."""
-    entries = b"".join(text(key) + made for key, made in tensors.items())
+    """A pickled state dict of tensors, which are given as instructions by name."""
+    entries = b"".join(text(key) + instructions for key, instructions in tensors.items())
     return (
         b"\x80\x02" + name("collections", "OrderedDict") + b")Rq\x00(" + entries + b"u}(" + text("_metadata") + b"}ub."
     )
 
 
-def zipped(described, storages, compression=zipfile.ZIP_STORED):
+def zipped(pickled, storages, compression=zipfile.ZIP_STORED):
     file = io.BytesIO()
-    contents = {"data.pkl": described, **{f"data/{key}": content for key, content in storages.items()}, "version": "3"}
+    contents = {"data.pkl": pickled, **{f"data/{key}": content for key, content in storages.items()}, "version": "3"}
     with zipfile.ZipFile(file, "w") as archive:
-        for path, content in contents.items():
-            archive.writestr(zipfile.ZipInfo(f"archive/{path}"), content, compression)  # whose date is always the same
+        for path, content in contents.items():  # ZipInfo has a fixed date, so the bytes are reproducible
+            archive.writestr(
+                zipfile.ZipInfo(f"archive/{path}"), content, compression
+            )  # ZipInfo has a fixed date, so the bytes are reproducible
     return file.getvalue()
 
 
-def torch_zip(own):
-    described = state_dict({key: tensor(str(i), array.shape) for i, (key, array) in enumerate(own.items())})
-    return zipped(described, {str(i): array.tobytes() for i, array in enumerate(own.values())})
+def torch_zip(state):
+    pickled = state_dict({key: tensor(str(i), array.shape) for i, (key, array) in enumerate(state.items())})
+    return zipped(pickled, {str(i): array.tobytes() for i, array in enumerate(state.values())})
 
 
-def torch_before(own):
-    """The form before torch 1.6."""
-    made = {key: tensor(str(i), array.shape, view=b"N") for i, (key, array) in enumerate(own.items())}
+def torch_legacy(state):
+    """A file in the format before torch 1.6."""
+    instructions = {key: tensor(str(i), array.shape, view=b"N") for i, (key, array) in enumerate(state.items())}
     head = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + b"\x80\x02M\xe9\x03." + b"\x80\x02}."
-    keys = b"\x80\x02](" + b"".join(text(str(i)) for i in range(len(own))) + b"e."
-    sizes = b"".join(struct.pack("<q", array.size) + array.tobytes() for array in own.values())
-    return head + state_dict(made) + keys + sizes
+    keys = b"\x80\x02](" + b"".join(text(str(i)) for i in range(len(state))) + b"e."
+    sizes = b"".join(struct.pack("<q", array.size) + array.tobytes() for array in state.values())
+    return head + state_dict(instructions) + keys + sizes

@@ -1,4 +1,4 @@
-"""What a published network sees in images; of the real MobileNetV2, how often it is right."""
+"""Classifying images with a published network, and the accuracy of the real MobileNetV2."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.helpers import published
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-# Office-31's classes that ImageNet has too, by the first of its names; the first ten images of each in Amazon
+# classes of Office-31 that ImageNet has too, by its first names; the test uses ten Amazon images of each
 SHARED = {
     "back_pack": ["backpack"],
     "desktop_computer": ["desktop computer"],
@@ -33,36 +33,36 @@ SHARED = {
 }
 
 
-def imported(tmp_path, own):
-    (tmp_path / "some.pth").write_bytes(published.torch_zip(own))
-    asked = weights.ImportRequest("small_net", preprocessing="inception", classes=own["fc.bias"].size)
-    return weights.import_file(tmp_path / "some.pth", asked)
+def import_arrays(tmp_path, arrays):
+    (tmp_path / "some.pth").write_bytes(published.torch_zip(arrays))
+    request = weights.ImportRequest("small_net", preprocessing="inception", classes=arrays["fc.bias"].size)
+    return weights.import_file(tmp_path / "some.pth", request)
 
 
-def brightness(tmp_path):
-    """A network of two classes: dark and bright, by the mean of red."""
-    own = {name: np.zeros(shape, np.float32) for name, shape in published.SHAPES.items()}
-    own["conv.weight"][0, 0, 1, 1] = 1.0
-    own["bn.weight"] += 1
-    own["bn.running_var"] += 1
-    own["fc.weight"] = np.float32([[0, 0, 0, 0], [10, 0, 0, 0]])
-    own["fc.bias"] = np.float32([1, 0])
-    return imported(tmp_path, own)
+def import_brightness_network(tmp_path):
+    """Import a network of two classes, dark and bright, that reads the mean of the red channel."""
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in published.SHAPES.items()}
+    arrays["conv.weight"][0, 0, 1, 1] = 1.0
+    arrays["bn.weight"] += 1
+    arrays["bn.running_var"] += 1
+    arrays["fc.weight"] = np.float32([[0, 0, 0, 0], [10, 0, 0, 0]])
+    arrays["fc.bias"] = np.float32([1, 0])
+    return import_arrays(tmp_path, arrays)
 
 
-def test_images_are_prepared_as_the_weights_say(tmp_path):
-    name = brightness(tmp_path)
+def test_images_are_prepared_by_the_weights_view(tmp_path):
+    name = import_brightness_network(tmp_path)
     for i, colour in enumerate([(250, 0, 0), (0, 250, 250), (130, 0, 0)]):
         Image.new("RGB", (40, 30), colour).save(tmp_path / f"{i}.png")
-    found = list(classify(name, find_images(tmp_path), ["dark", "bright"]))
-    assert [path.name for path, _, _ in found] == ["0.png", "1.png", "2.png"]
-    assert [label for _, label, _ in found] == ["bright", "dark", "dark"]
+    predictions = list(classify(name, find_images(tmp_path), ["dark", "bright"]))
+    assert [path.name for path, _, _ in predictions] == ["0.png", "1.png", "2.png"]
+    assert [label for _, label, _ in predictions] == ["bright", "dark", "dark"]
     # 250 of 255 is 0.961 in [-1, 1]: logits 1 and 10 * 0.961 / sqrt(1 + 1e-5)
-    assert found[0][2] == pytest.approx(1 / (1 + np.exp(1 - 9.61)), rel=1e-3)
+    assert predictions[0][2] == pytest.approx(1 / (1 + np.exp(1 - 9.61)), rel=1e-3)
 
 
-def test_labels_have_to_be_as_many_as_classes(tmp_path):
-    name = brightness(tmp_path)
+def test_labels_must_match_the_classes(tmp_path):
+    name = import_brightness_network(tmp_path)
     Image.new("RGB", (40, 30)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="3 labels for the 2 classes"):
         next(classify(name, find_images(tmp_path), ["a", "b", "c"]))
@@ -72,9 +72,9 @@ def test_labels_have_to_be_as_many_as_classes(tmp_path):
         find_images(weights.folder())
 
 
-def test_a_trunk_alone_classifies_nothing(tmp_path):
-    own = {name: array for name, array in published.arrays().items() if not name.startswith("fc")}
-    (tmp_path / "some.pth").write_bytes(published.torch_zip(own))
+def test_weights_without_classifier_are_refused(tmp_path):
+    arrays = {name: array for name, array in published.arrays().items() if not name.startswith("fc")}
+    (tmp_path / "some.pth").write_bytes(published.torch_zip(arrays))
     name = weights.import_file(tmp_path / "some.pth", weights.ImportRequest("small_net", preprocessing="imagenet"))
     with pytest.raises(UserError, match="no classifier"):
         next(classify(name, []))
@@ -92,10 +92,10 @@ def data(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_real_mobilenet_v2_knows_office_31(data):
+def test_the_real_mobilenet_v2_classifies_office_31(data):
     """Measured 87 of 120; 82 with torchvision's padding or values in [0, 1], 80 with ImageNet's mean and deviation.
 
-    What it cannot tell is the order of channels: 87 with blue first, since most of these things are grey.
+    It cannot detect the order of channels: 87 with blue first, since most of these objects are grey.
     """
     with jax.enable_x64(False):
         name = weights.import_file(
@@ -103,6 +103,6 @@ def test_the_real_mobilenet_v2_knows_office_31(data):
         )
         assert weights.info(name).classes == 1001
         labels = read_labels(data / "weights/imagenet_labels.txt")
-        files = [f for own in SHARED for f in find_images(data / "office31/amazon/images" / own)[:10]]
+        files = [f for arrays in SHARED for f in find_images(data / "office31/amazon/images" / arrays)[:10]]
         right = [label.split(",")[0] in SHARED[f.parent.name] for f, label, _ in classify(name, files, labels)]
     assert sum(right) >= 85, sum(right)

@@ -1,5 +1,6 @@
-"""The feature store: computed once, the same as the network's own, whole or not there."""
+"""The feature store: features equal the network's own, are computed once and written atomically."""
 
+import contextlib
 import hashlib
 import json
 
@@ -42,8 +43,8 @@ def task(name=TASK, root=None, view=None):
 
 
 @pytest.fixture
-def trunk(monkeypatch, tmp_path):
-    """A small network's imported weights, an empty cache, and images for them."""
+def extractor(monkeypatch, tmp_path):
+    """Imported weights of a tiny network with their view, an empty cache, and a task of images."""
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models.MODELS, "_entries", {**models.MODELS._entries, "small_net": published.SmallNet})
     monkeypatch.setattr(study_data, "load", task)
@@ -54,83 +55,99 @@ def trunk(monkeypatch, tmp_path):
     return features.FeatureExtractor(name, weights.view(name, pixels=8, stored=9, augment="none"))
 
 
-def test_they_are_what_the_network_makes_of_each_image(trunk):
-    before, after = task(), features.extract_features(task(), trunk)
-    network = weights.backbone(trunk.weights)
-    given = weights.initial_variables(network)
+def test_features_equal_the_networks_own(extractor):
+    before, after = task(), features.extract_features(task(), extractor)
+    network = weights.backbone(extractor.weights)
+    variables = weights.initial_variables(network)
     head = {"kernel": jnp.zeros((4, 1)), "bias": jnp.zeros(1)}
-    params, stats = {**given["params"], "head": head}, {"batch_stats": given["batch_stats"]}
+    params, stats = {**variables["params"], "head": head}, {"batch_stats": variables["batch_stats"]}
     for side in ("source", "target"):
-        for ours, theirs in zip(getattr(before, side), getattr(after, side), strict=True):
-            seen = evaluation_input(trunk.view, np.asarray(ours.inputs))
-            expected, _ = models.forward(network, params, stats, seen)
-            np.testing.assert_allclose(np.asarray(theirs.inputs), expected.features, rtol=1e-5, atol=1e-6)
-            np.testing.assert_array_equal(theirs.labels, ours.labels)
+        for images_domain, features_domain in zip(getattr(before, side), getattr(after, side), strict=True):
+            inputs = evaluation_input(extractor.view, np.asarray(images_domain.inputs))
+            expected, _ = models.forward(network, params, stats, inputs)
+            np.testing.assert_allclose(np.asarray(features_domain.inputs), expected.features, rtol=1e-5, atol=1e-6)
+            np.testing.assert_array_equal(features_domain.labels, images_domain.labels)
 
 
-def test_they_are_computed_once(trunk, monkeypatch):
-    one = features.extract_features(task(), trunk)
+def test_features_are_computed_once(extractor, monkeypatch):
+    first = features.extract_features(task(), extractor)
     features.stored_features.cache_clear()
     monkeypatch.setattr(features, "_extract_in_chunks", None)
-    again = features.extract_features(task(), trunk)
-    np.testing.assert_array_equal(np.asarray(one.target.test.inputs), np.asarray(again.target.test.inputs))
-    assert one.fingerprint == again.fingerprint != task().fingerprint
-    other = trunk._replace(view=weights.view(trunk.weights, pixels=7, stored=9, augment="none"))
-    with pytest.raises(TypeError):  # another view: they would have to be made
+    again = features.extract_features(task(), extractor)
+    np.testing.assert_array_equal(np.asarray(first.target.test.inputs), np.asarray(again.target.test.inputs))
+    assert first.fingerprint == again.fingerprint != task().fingerprint
+    other = extractor._replace(view=weights.view(extractor.weights, pixels=7, stored=9, augment="none"))
+    with pytest.raises(TypeError):  # another view needs new features
         features.extract_features(task(), other)
 
 
-def test_what_was_stopped_goes_on(trunk, monkeypatch):
-    whole = features.stored_features(features.IdentityKey(images(0)), trunk, "a")
+def test_an_interrupted_extraction_resumes(extractor, monkeypatch):
+    complete = features.stored_features(features.IdentityKey(images(0)), extractor, "a")
     (folder,) = [path for path in cache_folder("features").iterdir() if path.is_dir()]
     folder.rename(folder.with_name("elsewhere"))
-    real, made = features._save, []
+    real, written = features._save, []
 
     def stopped(path, array):
-        if made:
+        if written:
             raise KeyboardInterrupt
-        made.append(path.name)
+        written.append(path.name)
         real(path, array)
 
     features.stored_features.cache_clear()
     monkeypatch.setattr(features, "_save", stopped)
     with pytest.raises(KeyboardInterrupt):
-        features.stored_features(features.IdentityKey(images(0)), trunk, "a")
-    monkeypatch.setattr(features, "_save", lambda path, array: (made.append(path.name), real(path, array)))
-    np.testing.assert_array_equal(features.stored_features(features.IdentityKey(images(0)), trunk, "a"), whole)
-    assert made == ["00000000.npy", "00000032.npy", "features.npy"]  # each chunk once
+        features.stored_features(features.IdentityKey(images(0)), extractor, "a")
+    monkeypatch.setattr(features, "_save", lambda path, array: (written.append(path.name), real(path, array)))
+    np.testing.assert_array_equal(features.stored_features(features.IdentityKey(images(0)), extractor, "a"), complete)
+    assert written == ["00000000.npy", "00000032.npy", "features.npy"]  # each chunk once
 
 
-def test_damage_is_named(trunk):
-    features.stored_features(features.IdentityKey(images(0)), trunk, "a")
+def test_features_that_another_process_finished_meanwhile_are_not_computed_again(tmp_path, monkeypatch):
+    """The other process publishes the array between the first look and the lock."""
+    monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path))
+    array = np.ones((2, 3), np.float32)
+
+    @contextlib.contextmanager
+    def lock_after_the_other(paths):
+        features.write_array(cache_folder("features") / "key", array)
+        yield
+
+    monkeypatch.setattr(features, "hold_locks", lock_after_the_other)
+    np.testing.assert_array_equal(features.cached_array("key", (2, 3), lambda folder: pytest.fail("again")), array)
+
+
+def test_damaged_features_are_reported(extractor):
+    features.stored_features(features.IdentityKey(images(0)), extractor, "a")
     (file,) = cache_folder("features").glob("*/features.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
     features.stored_features.cache_clear()
     with pytest.raises(UserError, match=r"the features '.*' are damaged .*: delete that folder"):
-        features.stored_features(features.IdentityKey(images(0)), trunk, "a")
+        features.stored_features(features.IdentityKey(images(0)), extractor, "a")
 
 
-def test_only_images_have_features(trunk):
+def test_features_need_images(extractor):
     with pytest.raises(UserError, match=r"`features` need images.*moons/35"):
-        features.stored_features(features.IdentityKey(np.zeros((3, 4), np.float32)), trunk, "moons/35")
+        features.stored_features(features.IdentityKey(np.zeros((3, 4), np.float32)), extractor, "moons/35")
     with pytest.raises(UserError, match="inputs of 'moons/35' are not images on disk"):
-        da.Experiment(task="moons/35", method=SourceOnly(), features=trunk.weights)
-    with pytest.raises(UserError, match="not augmented by 'crop_flip'"):
-        da.Experiment(task=TASK, method=SourceOnly(), features=trunk.weights, view=da.View(pixels=8))
+        da.Experiment(task="moons/35", method=SourceOnly(), features=extractor.weights)
+    with pytest.raises(UserError, match="crop_flip"):
+        da.Experiment(task=TASK, method=SourceOnly(), features=extractor.weights, view=da.View(pixels=8))
 
 
-def test_a_run_on_features_is_on_record_as_such(trunk, tmp_path, monkeypatch):
+def test_a_run_on_features_is_recorded_as_such(extractor, tmp_path, monkeypatch):
     training = da.Training(steps=2, evaluations=1, batch_size=4)
-    one = da.Experiment(task=TASK, method=SourceOnly(), features=trunk.weights, view=trunk.view, training=training)
-    assert from_config(json.loads(json.dumps(one.config()))).id == one.id
-    (record,) = da.study([one], da.Options(results=tmp_path / "results", progress="none")).records
+    first = da.Experiment(
+        task=TASK, method=SourceOnly(), features=extractor.weights, view=extractor.view, training=training
+    )
+    assert from_config(json.loads(json.dumps(first.config()))).id == first.id
+    (record,) = da.study([first], da.Options(results=tmp_path / "results", progress="none")).records
     assert record.result["status"] == "ok"
-    assert (record.config["features"], record.config["model"]["name"]) == (trunk.weights, "bottleneck")
-    told = f"{task().fingerprint} {features._describe(trunk)}"
-    assert record.environment["data"] == hashlib.sha256(told.encode()).hexdigest()
+    assert (record.config["features"], record.config["model"]["name"]) == (extractor.weights, "bottleneck")
+    description = f"{task().fingerprint} {features._describe(extractor)}"
+    assert record.environment["data"] == hashlib.sha256(description.encode()).hexdigest()
     monkeypatch.setattr(tasks, "load", task)
     monkeypatch.setattr(tasks, "present", lambda name, root: True)
-    gathered = gather([tmp_path / "results"], None, None)  # its numbers follow from its predictions
-    assert (gathered.left_out, [one.recomputed for one in gathered.sources]) == ([], [frozenset({record.id})])
+    gathered = gather([tmp_path / "results"], None, None)  # its scores are recomputed from its predictions
+    assert (gathered.left_out, [first.recomputed for first in gathered.sources]) == ([], [frozenset({record.id})])

@@ -1,4 +1,4 @@
-"""Runs that start from imported weights: resident, streamed and resumed alike."""
+"""Runs that start from imported weights, with data in memory and streamed."""
 
 import dataclasses
 import json
@@ -28,12 +28,12 @@ TRAINING = train.Training(steps=2, evaluations=1, batch_size=4)
 
 
 def small_images(name=TASK, root=None, view=None):
-    def whole(seed):
+    def splits(seed):
         stored = np.random.default_rng(seed).integers(0, 256, (12, 12, 12, 3)).astype(np.uint8)
-        every = Domain(Rows(stored, np.arange(12)), (np.arange(12) % 3).astype(np.int32))
-        return Splits(every, every, every)
+        domain = Domain(Rows(stored, np.arange(12)), (np.arange(12) % 3).astype(np.int32))
+        return Splits(domain, domain, domain)
 
-    return Task(name, ("a", "b", "c"), whole(0), whole(1), protocol="transductive")
+    return Task(name, ("a", "b", "c"), splits(0), splits(1), protocol="transductive")
 
 
 @pytest.fixture
@@ -43,33 +43,33 @@ def name(tmp_path):
     return weights.import_file(path, weights.ImportRequest("small_net", preprocessing="imagenet"))
 
 
-def experiment(name, **settings):
+def make_experiment(name, **settings):
     model = published.SmallNet(weights=name, bottleneck=4)
     return da.Experiment(task=TASK, method=SourceOnly(), model=model, training=TRAINING, **settings)
 
 
-def begun(one):
+def initial_state(experiment):
     """The state before the first step."""
     task = small_images()
-    group = tiny.prepared(one, task)
+    group = tiny.prepared(experiment, task)
     data = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), group.starting_data())
-    run, model = fit.run_of(one), group.model
-    step = train.make_train_step(model, one.view)
-    return jax.jit(lambda run, data: train.initial_carry(run, step, model, data, one.view))(run, data).state
+    run, model = fit.run_of(experiment), group.model
+    step = train.make_train_step(model, experiment.view)
+    return jax.jit(lambda run, data: train.initial_carry(run, step, model, data, experiment.view))(run, data).state
 
 
-def test_the_trunk_is_the_files_and_the_rest_the_seeds(name):
-    first, second = begun(experiment(name)), begun(experiment(name, seed=1))
-    own = published.arrays()
+def test_the_trunk_comes_from_the_file_and_the_rest_from_the_seed(name):
+    first, second = initial_state(make_experiment(name)), initial_state(make_experiment(name, seed=1))
+    arrays = published.arrays()
     for state in (first, second):
         trunk = state.params["model"]["trunk"]
-        np.testing.assert_array_equal(trunk["conv"]["kernel"], own["conv.weight"].transpose(2, 3, 1, 0))
-        np.testing.assert_array_equal(state.stats["batch_stats"]["trunk"]["bn"]["var"], own["bn.running_var"])
+        np.testing.assert_array_equal(trunk["conv"]["kernel"], arrays["conv.weight"].transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(state.stats["batch_stats"]["trunk"]["bn"]["var"], arrays["bn.running_var"])
     assert not np.array_equal(first.params["model"]["head"]["kernel"], second.params["model"]["head"]["kernel"])
     assert first.params["model"]["head"]["kernel"].shape == (4, 3)
 
 
-def test_what_is_drawn_does_not_depend_on_what_is_given(name):
+def test_the_head_is_drawn_as_without_weights(name):
     """The head of a pretrained run is that of the run from scratch with the same seed."""
     scratch = da.Experiment(
         task=TASK,
@@ -79,26 +79,26 @@ def test_what_is_drawn_does_not_depend_on_what_is_given(name):
         view=weights.view(name),
     )
     assert tiny.prepared(scratch, small_images()).starting_data().pretrained == {}
-    plain, given = (begun(one).params["model"] for one in (scratch, experiment(name)))
-    np.testing.assert_array_equal(plain["head"]["kernel"], given["head"]["kernel"])
-    assert not np.array_equal(plain["trunk"]["conv"]["kernel"], given["trunk"]["conv"]["kernel"])
+    plain, pretrained = (initial_state(experiment).params["model"] for experiment in (scratch, make_experiment(name)))
+    np.testing.assert_array_equal(plain["head"]["kernel"], pretrained["head"]["kernel"])
+    assert not np.array_equal(plain["trunk"]["conv"]["kernel"], pretrained["trunk"]["conv"]["kernel"])
 
 
-def test_the_default_view_is_the_weights_and_part_of_the_id(name):
-    one = experiment(name)
-    assert one.view == weights.view(name)
-    assert one.id != experiment(name, view=da.View(pixels=8)).id  # resize "centre", of the weights, is another
-    again = from_config(json.loads(json.dumps(one.config())))
-    assert again.id == one.id
+def test_the_default_view_is_that_of_the_weights_and_part_of_the_id(name):
+    experiment = make_experiment(name)
+    assert experiment.view == weights.view(name)
+    assert experiment.id != make_experiment(name, view=da.View(pixels=8)).id  # the weights' view has resize "centre"
+    again = from_config(json.loads(json.dumps(experiment.config())))
+    assert again.id == experiment.id
     assert again.model.weights == name
 
 
-def test_a_record_is_read_where_its_weights_are_not(name, monkeypatch, tmp_path):
-    config = experiment(name).config()
+def test_a_record_can_be_read_without_its_weights(name, monkeypatch, tmp_path):
+    config = make_experiment(name).config()
     monkeypatch.setenv("DA_BENCH_WEIGHTS", str(tmp_path / "elsewhere"))
     assert from_config(config).config() == config
     with pytest.raises(UserError, match="none are imported"):
-        experiment(name)
+        make_experiment(name)
 
 
 @pytest.fixture
@@ -107,29 +107,31 @@ def options(monkeypatch, tmp_path):
     return da.Options(results=tmp_path / "results", progress="none")
 
 
-def test_streamed_runs_start_from_the_same_and_no_program_holds_the_weights(name):
-    one, task = experiment(name), small_images()
-    group = tiny.prepared(one, task)
+def test_streamed_runs_start_equally_and_programs_do_not_contain_the_weights(name):
+    experiment, task = make_experiment(name), small_images()
+    group = tiny.prepared(experiment, task)
     data = group.starting_data()
-    run = stream.as_arrays(fit.run_of(one))
-    programs = stream.build(run, group.model, data, one.view)
+    run = stream.as_arrays(fit.run_of(experiment))
+    programs = stream.build(run, group.model, data, experiment.view)
     streamed = programs.start(run, data.pretrained).state
-    for ours, theirs in zip(jax.tree.leaves(begun(one).params), jax.tree.leaves(streamed.params), strict=True):
-        np.testing.assert_array_equal(ours, theirs[0])
+    for in_memory, from_stream in zip(
+        jax.tree.leaves(initial_state(experiment).params), jax.tree.leaves(streamed.params), strict=True
+    ):
+        np.testing.assert_array_equal(in_memory, from_stream[0])
     zeros = jax.tree.map(np.zeros_like, data.pretrained)
     assert not np.any(programs.start(run, zeros).state.params["model"]["trunk"]["conv"]["kernel"])
 
 
 def test_a_run_is_recorded_with_its_weights(name, options):
-    view = weights.view(name, augment="none")  # which compiles sooner
-    (record,) = da.study([experiment(name, view=view)], options).records
+    view = weights.view(name, augment="none")  # compiles faster
+    (record,) = da.study([make_experiment(name, view=view)], options).records
     assert record.result["status"] == "ok"
     assert record.config["model"]["weights"] == name
     assert record.config["view"]["resize"] == "centre"
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "text"),
     [
         ({"view": da.View(pixels=8, channels="bgr")}, "View.channels = bgr, but the weights"),
         ({"model": published.OtherNet(weights="NAME"), "view": da.View(pixels=8)}, "'small_net'"),
@@ -139,10 +141,10 @@ def test_a_run_is_recorded_with_its_weights(name, options):
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_made(change, words, name, options, monkeypatch):
+def test_weights_that_do_not_fit_are_refused_before_training(change, text, name, options, monkeypatch):
     monkeypatch.setattr(fit, "InMemory", None)
     if "model" in change and change["model"].weights == "NAME":
         change = {**change, "model": change["model"].clone(weights=name)}
-    with pytest.raises(UserError, match=words):
-        da.study([dataclasses.replace(experiment(name), **change)], options)
+    with pytest.raises(UserError, match=text):
+        da.study([dataclasses.replace(make_experiment(name), **change)], options)
     assert not options.results.exists()

@@ -47,7 +47,7 @@ def test_views_are_written_as_they_look(tmp_path):
 
 
 def test_files_by_other_programs_are_read(tmp_path):
-    (tmp_path / "file").write_bytes(published.safetensors(published.arrays()))
+    (tmp_path / "file").write_bytes(published.safetensors_bytes(published.arrays()))
     assert_same(read(tmp_path / "file").arrays, published.arrays())
     assert read_metadata(tmp_path / "file") == {}
 

@@ -1,4 +1,4 @@
-"""What is imported keeps its name, its numbers and the images that it is for."""
+"""Imported weights: names, contents, verification, and the networks and views that they fit."""
 
 import hashlib
 
@@ -17,7 +17,7 @@ from tests.helpers import published
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-ASKED = weights.ImportRequest("small_net", preprocessing="caffe")
+REQUEST = weights.ImportRequest("small_net", preprocessing="caffe")
 
 
 def file(tmp_path, content=None, name="some.pth"):
@@ -27,74 +27,76 @@ def file(tmp_path, content=None, name="some.pth"):
 
 @pytest.fixture
 def name(tmp_path):
-    return weights.import_file(file(tmp_path), ASKED)
+    return weights.import_file(file(tmp_path), REQUEST)
 
 
-def test_the_same_weights_have_one_name_whatever_file_they_come_from(tmp_path, name):
-    own = published.arrays()
-    assert weights.import_file(file(tmp_path, published.torch_before(own), "old.pth"), ASKED) == name
-    assert weights.import_file(file(tmp_path, published.safetensors(own), "new.safetensors"), ASKED) == name
+def test_the_name_does_not_depend_on_the_file_format(tmp_path, name):
+    arrays = published.arrays()
+    assert weights.import_file(file(tmp_path, published.torch_legacy(arrays), "old.pth"), REQUEST) == name
+    assert weights.import_file(file(tmp_path, published.safetensors_bytes(arrays), "new.safetensors"), REQUEST) == name
     assert weights.imported_names() == [name]
     assert name.startswith("small_net-torchvision-")
 
 
 @pytest.mark.parametrize("change", [{"preprocessing": "imagenet"}, {"name": "mine"}])
-def test_other_images_or_names_are_other_weights(tmp_path, name, change):
-    assert weights.import_file(file(tmp_path), ASKED._replace(**change)) != name
+def test_other_preprocessing_or_names_give_other_weights(tmp_path, name, change):
+    assert weights.import_file(file(tmp_path), REQUEST._replace(**change)) != name
 
 
-def test_other_numbers_are_other_weights(tmp_path, name):
-    own = published.arrays()
-    own["bn.bias"][0] = np.nextafter(own["bn.bias"][0], 9)
-    assert weights.import_file(file(tmp_path, published.torch_zip(own)), ASKED) != name
+def test_other_values_give_other_weights(tmp_path, name):
+    arrays = published.arrays()
+    arrays["bn.bias"][0] = np.nextafter(arrays["bn.bias"][0], 9)
+    assert weights.import_file(file(tmp_path, published.torch_zip(arrays)), REQUEST) != name
 
 
-def test_what_was_imported_is_read_back(tmp_path, name):
-    told, arrays = weights.load(name)
+def test_imported_weights_are_read_back(tmp_path, name):
+    info, arrays = weights.load(name)
     np.testing.assert_array_equal(arrays["params", "head", "kernel"], published.arrays()["fc.weight"].T)
-    assert told == weights.info(name)
-    assert told.source["sha256"] == hashlib.sha256(file(tmp_path).read_bytes()).hexdigest()
-    assert told.view == weights.view(name)
-    assert (told.view.channels, told.view.pixels, told.view.resize) == ("bgr", 8, "centre")
+    assert info == weights.info(name)
+    assert info.source["sha256"] == hashlib.sha256(file(tmp_path).read_bytes()).hexdigest()
+    assert info.view == weights.view(name)
+    assert (info.view.channels, info.view.pixels, info.view.resize) == ("bgr", 8, "centre")
 
 
-def test_the_parity_vector_is_what_the_published_network_computes(name):
-    """Convolution, normalisation, ReLU, mean and classifier in float64, term by term."""
-    own = {key: array.astype(np.float64) for key, array in published.arrays().items()}
+def test_recorded_outputs_are_those_of_the_published_network(name):
+    """Compute convolution, normalisation, ReLU, mean and classifier in float64, term by term."""
+    arrays = {key: array.astype(np.float64) for key, array in published.arrays().items()}
     x = np.pad(published.SmallNet().probe_input()[0].astype(np.float64), ((1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (0, 1))  # [8, 8, in, 3, 3]
-    maps = np.einsum("hwiab,oiab->hwo", windows, own["conv.weight"])
-    maps = (maps - own["bn.running_mean"]) / np.sqrt(own["bn.running_var"] + 1e-5) * own["bn.weight"] + own["bn.bias"]
+    maps = np.einsum("hwiab,oiab->hwo", windows, arrays["conv.weight"])
+    maps = (maps - arrays["bn.running_mean"]) / np.sqrt(arrays["bn.running_var"] + 1e-5) * arrays["bn.weight"] + arrays[
+        "bn.bias"
+    ]
     features = np.maximum(maps, 0).mean((0, 1))
-    logits = own["fc.weight"] @ features + own["fc.bias"]
-    told = weights.info(name).parity
-    np.testing.assert_allclose(told["features"], features, rtol=1e-5)
-    np.testing.assert_allclose(told["logits"], logits[:8], rtol=1e-5)
+    logits = arrays["fc.weight"] @ features + arrays["fc.bias"]
+    info = weights.info(name).parity
+    np.testing.assert_allclose(info["features"], features, rtol=1e-5)
+    np.testing.assert_allclose(info["logits"], logits[:8], rtol=1e-5)
     assert weights.verify(name) < 1e-6
 
 
-def altered(name, change):
+def alter(name, change):
     path = weights.folder() / f"{name}.safetensors"
     arrays, metadata = read(path)
     change(arrays, metadata)
     write(path, arrays, metadata, "")
 
 
-def test_changed_arrays_are_noticed(name):
-    altered(name, lambda arrays, words: arrays.update({"params/trunk/bn/bias": np.ones(4, np.float32)}))
+def test_changed_arrays_are_detected(name):
+    alter(name, lambda arrays, text: arrays.update({"params/trunk/bn/bias": np.ones(4, np.float32)}))
     with pytest.raises(UserError, match="its arrays are not those that were imported"):
         weights.load(name)
 
 
-def test_another_view_is_noticed(name):
-    altered(name, lambda arrays, words: words.update(da_bench=words["da_bench"].replace('"bgr"', '"rgb"')))
+def test_a_changed_view_is_detected(name):
+    alter(name, lambda arrays, text: text.update(da_bench=text["da_bench"].replace('"bgr"', '"rgb"')))
     with pytest.raises(UserError, match="its arrays are not those that were imported"):
         weights.load(name)
 
 
-def test_a_network_that_computes_something_else_is_noticed(name):
+def test_other_outputs_are_detected(name):
     parity = weights.info(name).parity["logits"][0]
-    altered(name, lambda arrays, words: words.update(da_bench=words["da_bench"].replace(str(parity), str(parity + 1))))
+    alter(name, lambda arrays, text: text.update(da_bench=text["da_bench"].replace(str(parity), str(parity + 1))))
     with pytest.raises(UserError, match=r"outputs.*differ by"):
         weights.verify(name)
 
@@ -110,35 +112,35 @@ def test_a_damaged_file_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("asked", "own", "words"),
+    ("refused", "arrays", "text"),
     [
-        (ASKED._replace(arch="small_nat"), published.arrays(), "did you mean 'small_net'"),
-        (ASKED._replace(arch=""), published.arrays(), "give --arch"),
-        (ASKED._replace(preprocessing=""), published.arrays(), "give --preprocessing imagenet or caffe"),
-        (ASKED._replace(preprocessing="cafe"), published.arrays(), "unknown preprocessing 'cafe'"),
-        (ASKED._replace(name="../x"), published.arrays(), "cannot be called '../x'"),
-        (ASKED._replace(sha256="0123"), published.arrays(), "0123.*--sha256"),
-        (ASKED._replace(classes=10), published.arrays(), "has 1000 classes, not 10; give --classes 1000"),
-        (ASKED, published.arrays() | {"fc.weight": np.ones((9, 4)), "fc.bias": np.ones(9)}, "not 1000 or 1001"),
+        (REQUEST._replace(arch="small_nat"), published.arrays(), "did you mean 'small_net'"),
+        (REQUEST._replace(arch=""), published.arrays(), "give --arch"),
+        (REQUEST._replace(preprocessing=""), published.arrays(), "give --preprocessing imagenet or caffe"),
+        (REQUEST._replace(preprocessing="cafe"), published.arrays(), "unknown preprocessing 'cafe'"),
+        (REQUEST._replace(name="../x"), published.arrays(), "cannot be called '../x'"),
+        (REQUEST._replace(sha256="0123"), published.arrays(), "0123.*--sha256"),
+        (REQUEST._replace(classes=10), published.arrays(), "has 1000 classes, not 10; give --classes 1000"),
+        (REQUEST, published.arrays() | {"fc.weight": np.ones((9, 4)), "fc.bias": np.ones(9)}, "not 1000 or 1001"),
     ],
 )
-def test_nothing_is_written_of_what_is_refused(asked, own, words, tmp_path):
-    with pytest.raises(UserError, match=words):
+def test_a_refused_import_writes_nothing(refused, arrays, text, tmp_path):
+    with pytest.raises(UserError, match=text):
         weights.import_file(
-            file(tmp_path, published.torch_zip({k: v.astype(np.float32) for k, v in own.items()})), asked
+            file(tmp_path, published.torch_zip({k: v.astype(np.float32) for k, v in arrays.items()})), refused
         )
     assert not weights.folder().exists()
 
 
-def test_a_file_whose_name_tells_another_sha256_is_refused(tmp_path):
+def test_a_sha256_that_contradicts_the_file_name_is_refused(tmp_path):
     with pytest.raises(UserError, match="not with 01234567 as published"):
-        weights.import_file(file(tmp_path, name="small-01234567.pth"), ASKED)
+        weights.import_file(file(tmp_path, name="small-01234567.pth"), REQUEST)
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch):
+def test_an_unwritable_folder_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_WEIGHTS", str(file(tmp_path) / "below"))
     with pytest.raises(StorageError, match="set DA_BENCH_WEIGHTS to another folder"):
-        weights.import_file(file(tmp_path), ASKED)
+        weights.import_file(file(tmp_path), REQUEST)
 
 
 def test_unknown_names_are_refused(name):
@@ -148,7 +150,7 @@ def test_unknown_names_are_refused(name):
         weights.load("../imported/x")
 
 
-def test_no_weights_at_all_are_told():
+def test_an_empty_folder_is_reported():
     with pytest.raises(UserError, match="none are imported"):
         weights.info("any")
 
@@ -156,26 +158,26 @@ def test_no_weights_at_all_are_told():
 SMALL = published.SmallNet(classes=3)
 
 
-def test_a_network_may_start_from_its_own_weights_with_any_bottleneck(name):
+def test_weights_fit_their_network_with_any_bottleneck(name):
     weights.check_network(SMALL, None)
     for bottleneck in (None, 5):
         model = published.SmallNet(classes=3, weights=name, bottleneck=bottleneck)
         weights.check_network(model, weights.view(name, pixels=16, augment="none", resize="squash"))
-        begun = weights.initial_variables(model)
-        assert begun["params"].keys() == {"trunk"}  # neck and head are the task's own
+        variables = weights.initial_variables(model)
+        assert variables["params"].keys() == {"trunk"}  # neck and head start at random
     assert weights.initial_variables(SMALL) == {}
 
 
 @pytest.mark.parametrize(
-    ("view", "words"),
+    ("view", "text"),
     [
         (View(), "View.channels = rgb, but the weights .* were trained with bgr"),
         (View(channels="bgr"), "View.mean"),
         (None, "are for images on disk"),
     ],
 )
-def test_images_prepared_otherwise_are_refused(view, words, name):
-    with pytest.raises(UserError, match=words):
+def test_other_preparation_of_images_is_refused(view, text, name):
+    with pytest.raises(UserError, match=text):
         weights.check_network(published.SmallNet(classes=3, weights=name), view)
 
 
@@ -189,27 +191,27 @@ def test_weights_of_other_shapes_are_refused(name):
         weights.check_network(published.SmallNet(classes=3, weights=name, width=6), weights.view(name))
 
 
-def test_fields_that_the_weights_need_are_held(tmp_path, monkeypatch):
+def test_fields_that_the_weights_need_are_checked(tmp_path, monkeypatch):
     monkeypatch.setattr(published.SmallNet, "FIELDS", {"torchvision": {"padding": "same"}})
-    name = weights.import_file(file(tmp_path), ASKED)
+    name = weights.import_file(file(tmp_path), REQUEST)
     assert weights.info(name).fields == {"padding": "same"}
     with pytest.raises(UserError, match="need padding = 'same', not 'symmetric'"):
         weights.check_network(published.SmallNet(classes=3, weights=name), weights.view(name))
 
 
-def test_a_bgr_view_is_caffes_arithmetic(name):
+def test_a_bgr_view_equals_caffes_arithmetic(name):
     """b - 103.939, g - 116.779, r - 123.68 of grey levels, in this order."""
     from da_bench.data.transforms import evaluation_input
 
     grey = np.full((1, 8, 8, 3), (10, 20, 30), np.uint8)
-    seen = evaluation_input(weights.view(name), grey)[0, 0, 0]
-    np.testing.assert_allclose(seen, [30 - 103.939, 20 - 116.779, 10 - 123.68], rtol=1e-5)
+    inputs = evaluation_input(weights.view(name), grey)[0, 0, 0]
+    np.testing.assert_allclose(inputs, [30 - 103.939, 20 - 116.779, 10 - 123.68], rtol=1e-5)
 
 
-def test_the_network_computes_with_what_it_starts_from(name):
-    told, arrays = weights.load(name)
+def test_loaded_arrays_give_the_recorded_outputs(name):
+    info, arrays = weights.load(name)
     tree = unflatten(arrays)
     params, stats = tree.pop("params"), tree
     model = published.SmallNet(classes=1000, bottleneck=None)
     output, _ = jax.jit(lambda p, s: forward(model, p, s, jnp.asarray(model.probe_input())))(params, stats)
-    np.testing.assert_allclose(output.logits[0, :8], told.parity["logits"], rtol=1e-5)
+    np.testing.assert_allclose(output.logits[0, :8], info.parity["logits"], rtol=1e-5)

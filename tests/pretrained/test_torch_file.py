@@ -24,7 +24,7 @@ def stored(tmp_path, content):
     return path
 
 
-@pytest.mark.parametrize("form", [published.torch_zip, published.torch_before])
+@pytest.mark.parametrize("form", [published.torch_zip, published.torch_legacy])
 def test_every_tensor_is_read(form, tmp_path):
     own = published.arrays()
     found = read(stored(tmp_path, form(own)))
@@ -146,7 +146,7 @@ def test_other_zip_files_are_refused(tmp_path):
         read(tmp_path / "some.pth")
 
 
-@pytest.mark.parametrize("form", [published.torch_zip, published.torch_before])
+@pytest.mark.parametrize("form", [published.torch_zip, published.torch_legacy])
 def test_a_file_cut_anywhere_is_refused(form, tmp_path):
     whole = form(published.arrays())
     for end in np.linspace(0, len(whole) - 1, 50).astype(int):
@@ -155,7 +155,7 @@ def test_a_file_cut_anywhere_is_refused(form, tmp_path):
 
 
 def test_a_flipped_byte_is_a_refusal_or_other_numbers_and_nothing_else(tmp_path):
-    whole = published.torch_before(published.arrays())
+    whole = published.torch_legacy(published.arrays())
     for place in range(0, 1200, 7):
         content = bytearray(whole)
         content[place] ^= 0x55
