@@ -1,6 +1,6 @@
-"""The vocabulary. Read this first: every other room speaks these words.
+"""The types that every package shares: read this file first.
 
-Arrays are numpy or jax arrays; `n` counts examples, `d` feature dimensions, `c` classes.
+Arrays are numpy or JAX arrays; `n` counts examples, `d` feature dimensions, `c` classes.
 """
 
 import dataclasses
@@ -18,14 +18,25 @@ FINGERPRINT_CHUNK = 256  # rows of a mapped file in memory at a time
 
 
 class Domain(NamedTuple):
-    """A labelled data set: inputs [n, ...] (float32, or uint8 images), labels [n] (int32 in 0..c-1)."""
+    """A labelled data set.
+
+    Attributes:
+        inputs: [n, ...]; float32, or uint8 images.
+        labels: int32 [n], in 0 .. c - 1.
+    """
 
     inputs: Array
     labels: Array
 
 
 class Splits(NamedTuple):
-    """One domain, cut once and for all. In the inductive protocol the three never overlap."""
+    """The fixed splits of one domain. In the inductive protocol they do not overlap.
+
+    Attributes:
+        train: to adapt with.
+        validation: to select checkpoints and hyper-parameters with.
+        test: to score.
+    """
 
     train: Domain
     validation: Domain
@@ -34,11 +45,16 @@ class Splits(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A source -> target pair. Methods are given `target.train.inputs`, and a task `without_target_labels` to look at.
+    """A domain pair. Methods are given `target.train.inputs`, and a task `without_target_labels` to look at.
 
-    name: "digits/synthetic-to-real"; classes: their names, by index; protocol: which split adapts and which is scored,
-    "inductive", "transductive" or "whole"; origin: of inputs that were computed, the sha256 of what from and how, "":
-    they were read.
+    Attributes:
+        name: such as "digits/synthetic-to-real".
+        classes: names of the classes, by index.
+        source: the labelled domain.
+        target: the domain to adapt to.
+        citation: of the data.
+        protocol: which split adapts and which is scored: "inductive", "transductive" or "whole".
+        origin: for computed inputs the SHA-256 of what they were computed from and how; "" for inputs that were read.
     """
 
     name: str
@@ -50,13 +66,13 @@ class Task:
     origin: str = ""
 
     def without_target_labels(self) -> "Task":
-        """The same, with -1 in place of every label of the target."""
+        """Return the task with -1 in place of every label of the target."""
         blank = [part._replace(labels=np.full(len(part.labels), -1, np.int32)) for part in self.target]
         return dataclasses.replace(self, target=Splits(*blank))
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Sha256 over the bytes, shapes and types of every array, so of data and split: equal on every machine."""
+        """SHA-256 over the bytes, shapes and types of every array, so of data and splits: equal on every machine."""
         if self.origin:
             return self.origin  # rounding differs between machines
         digest = hashlib.sha256()
@@ -68,9 +84,13 @@ class Task:
 
 
 class Batch(NamedTuple):
-    """One draw: source [b, ...], labels [b] of the source, target [b', ...]. There are no target labels to hold.
+    """The rows of one training step. There is no field for target labels.
 
-    rows: [b'] which of the target's rows they are, counted from 0, by which a memory finds what it keeps of them.
+    Attributes:
+        source: inputs [b, ...] of the labelled source.
+        labels: of the source rows, int32 [b].
+        target: inputs [b', ...] of the target.
+        rows: indices [b'] of the target rows in its training split, by which a memory bank finds what it keeps of them.
     """
 
     source: Array
@@ -80,18 +100,28 @@ class Batch(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a network returns: features [n, d] before the last layer, logits [n, c] before the softmax."""
+    """What a network returns.
+
+    Attributes:
+        features: [n, d], before the last layer.
+        logits: [n, c], before the softmax.
+    """
 
     features: Array
     logits: Array
 
 
 class TrainState(NamedTuple):
-    """All that a step changes.
+    """The state of a run between two steps.
 
-    step: steps done so far; params: {"model": ..., "method": ...}, what gradients move; stats: batch statistics;
-    constants: arrays of the method that no step changes; memory: teachers, centroids, queues, without a gradient;
-    opt_state: the optimizer's; key: the source of randomness.
+    Attributes:
+        step: number of steps done, int32.
+        params: trainable parameters, {"model": ..., "method": ...}.
+        stats: batch statistics of the network.
+        constants: arrays of the method that no step changes.
+        memory: arrays of the method that change without a gradient: teachers, centroids, queues.
+        opt_state: state of the optimizer.
+        key: random key of the steps.
     """
 
     step: Array
@@ -114,5 +144,5 @@ def named_key(key: Array, name: str) -> Array:
 
 
 def is_key(leaf: Array) -> bool:
-    """Whether it holds typed random keys."""
+    """Return whether an array holds typed random keys."""
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,4 +1,4 @@
-"""A study's records in one small file, to be kept with its tables: all that a table is made of, without predictions."""
+"""Archives: the records of a study, without predictions, in one small file that is kept with its tables."""
 
 import gzip
 import json
@@ -14,29 +14,41 @@ from da_bench.studies.records import PARTS, Record, Records, strict_json
 NAME = "records.jsonl.xz"
 GZIP_NAME = "records.jsonl.gz"  # the compression of da_bench 0.1, still read
 SCHEMA = 1
-DIGITS = 6  # of curves, which are most of a record; what tables of results show is kept to the last bit
+DIGITS = 6  # of curves, which are most of a record; the numbers that tables of results show keep every bit
 
 
 class Archive(NamedTuple):
-    """Records in the order of their study, and the selection rule that was declared for its tables."""
+    """The content of an archive.
+
+    Attributes:
+        records: in the order of their study.
+        rule: the selection rule that was declared for its tables.
+    """
 
     records: list[Record]
     rule: str
 
 
 def pack(records: Sequence[Record], rule: str) -> bytes:
-    """JSON lines compressed by xz: a header, then one line a record. Equal records give equal bytes."""
+    """Pack records into JSON lines compressed by xz: a header, then one line a record.
+
+    Equal records give equal bytes.
+
+    Args:
+        records: in the order of their study.
+        rule: the declared selection rule.
+    """
     head = {"schema": SCHEMA, "records": len(records), "rule": rule}
-    lines = [head, *({"id": one.id, **{part: _kept(one, part) for part in PARTS}} for one in records)]
+    lines = [head, *map(_line, records)]
     text = "".join(json.dumps(line, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
     return lzma.compress(text.encode())
 
 
 def unpack(path: Path) -> Archive:
-    """What `pack` made of a study.
+    """Read an archive that `pack` wrote.
 
     Raises:
-        UserError: it cannot be read, is cut short or damaged, or another version's.
+        UserError: it cannot be read, is cut short or damaged, or is of another version.
     """
     try:
         decompress = gzip.decompress if path.suffix == ".gz" else lzma.decompress
@@ -44,7 +56,7 @@ def unpack(path: Path) -> Archive:
         if head["schema"] != SCHEMA:
             raise ValueError(f"it has schema {head['schema']!r}, and this version reads {SCHEMA}")
         if len(lines) != head["records"]:
-            raise ValueError(f"it says {head['records']} records and holds {len(lines)}")
+            raise ValueError(f"its header counts {head['records']} records, and it holds {len(lines)}")
         return Archive([Record(**line) for line in lines], head["rule"])
     except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -53,23 +65,23 @@ def unpack(path: Path) -> Archive:
 
 
 def archive_in(folder: Path) -> Path | None:
-    """Path of the archive in a study's folder; None if there is none."""
+    """Return the path of the archive in a study's folder; None if there is none."""
     return next((path for name in (NAME, GZIP_NAME) if (path := folder / name).is_file()), None)
 
 
 def records_in(folder: Path) -> list[Record]:
-    """The records of a study's folder, which has an archive, or the published runs of a results folder."""
+    """Return the records of a study's folder, from its archive, or the published runs of a results folder."""
     path = archive_in(folder)
     return Records(folder).all() if path is None else unpack(path).records
 
 
-def _kept(record: Record, part: str) -> Any:
-    return _rounded(record.curves) if part == "curves" else getattr(record, part)
+def _line(record: Record) -> dict[str, Any]:
+    return {"id": record.id, **{part: getattr(record, part) for part in PARTS}, "curves": _round(record.curves)}
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     if isinstance(value, float):
         return round_to_digits(value, DIGITS)
     if isinstance(value, list):
-        return [_rounded(one) for one in value]
-    return {name: _rounded(one) for name, one in value.items()} if isinstance(value, dict) else value
+        return [_round(item) for item in value]
+    return {name: _round(item) for name, item in value.items()} if isinstance(value, dict) else value

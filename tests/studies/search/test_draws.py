@@ -92,7 +92,7 @@ def test_a_space_of_ones_own():
             da.methods.Dann(weight=20.0),
             3,
             r"method.weight = 20.0 of 'dann' is outside of the space that is searched, LogUniform\(low=0.001, "
-            r"high=10.0\): begin inside it, or give one that holds it in @register\(search=...\) of Dann",
+            r"high=10.0\): start inside it, or give one that contains it in @register\(search=...\) of Dann",
         ),
     ],
 )
