@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PARITY := .venv-parity
 
-.PHONY: install bench update-results site benchmark test conformance processes artefacts slow parity faults lint lock clean
+.PHONY: install bench update-results tables site benchmark test conformance processes artefacts slow parity faults lint lock clean
 
 install: $(READY)
 
@@ -28,6 +28,11 @@ bench: $(READY)
 # refreshes the committed snapshot; the other formats can be made from its archive of records
 update-results: bench
 	cd $(BENCH)/quickstart && cp tables.md records.jsonl.xz accuracy.png curves.png sweep.png $(CURDIR)/results/quickstart/
+	$(MAKE) tables
+
+# committed tables and cards, remade from the archives of records after a change of captions or columns
+tables: $(READY)
+	$(BIN)/python -m benchmarks.remake_tables
 
 # the leaderboard of the committed archives; `da-bench leaderboard build` takes results folders and submissions too
 SITE := build/site

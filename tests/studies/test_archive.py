@@ -3,48 +3,24 @@
 import gzip
 import json
 import lzma
-from pathlib import Path
 
 import pytest
 
-from da_bench.cli import main
+from benchmarks import remake_tables
 from da_bench.core.config import UserError
-from da_bench.methods import load_plugins
 from da_bench.reporting.tables.write import write_tables
 from da_bench.studies.archive import NAME, pack, records_in, unpack
 from da_bench.studies.records import Records
 from tests.helpers import fake
 
-ROOT = Path(__file__).parents[2]
-ARCHIVED = sorted(path.parent.name for path in (ROOT / "results").glob(f"*/{NAME}"))
-WITH_TABLES = [name for name in ARCHIVED if (ROOT / "results" / name / "tables.md").is_file()]
-
 
 @pytest.mark.artefacts
-@pytest.mark.parametrize("study", WITH_TABLES)
-def test_the_tables_that_are_kept_are_those_of_their_records(study, tmp_path):
-    load_plugins()  # published numbers stand beside ours
-    archive = unpack(ROOT / "results" / study / NAME)
-    again, *_ = write_tables(archive.records, tmp_path, archive.rule)
-    assert again.read_bytes() == (ROOT / "results" / study / again.name).read_bytes()
-
-
-OTHERS = sorted(
-    path
-    for of in ("validators", "selection", "transferability", "search")
-    for path in (ROOT / "results").glob(f"*/{of}.md")
-)
-
-
-@pytest.mark.artefacts
-@pytest.mark.parametrize("path", OTHERS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_what_else_is_kept_is_what_its_first_line_makes(path, capsys, monkeypatch):
-    """The first line is a comment with the command whose output the rest is."""
-    monkeypatch.chdir(ROOT)
-    first, rest = path.read_text().split("\n", 1)
-    command, *arguments = first.removeprefix("<!-- ").removesuffix(" -->").split()
-    assert (command, main(arguments)) == ("da-bench", 0)
-    assert capsys.readouterr().out == rest
+@pytest.mark.parametrize("folder", remake_tables.studies(), ids=lambda folder: folder.name)
+def test_committed_tables_and_cards_equal_those_made_from_their_records(folder, monkeypatch):
+    monkeypatch.chdir(remake_tables.RESULTS.parent)
+    pages = remake_tables.remade_pages(folder)
+    assert pages
+    assert {path.name: text for path, text in pages.items()} == {path.name: path.read_text() for path in pages}
 
 
 def test_tables_of_an_archive_are_those_of_its_records(tmp_path):
