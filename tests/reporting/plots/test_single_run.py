@@ -68,7 +68,7 @@ def test_features_have_a_panel_a_cloud_and_say_what_they_are():
         record_with_classes(), {"before: source only": cloud, "after: dann": cloud}, "tsne", is_reproduced=False
     )
     assert [axes.get_title("left") for axes in figure.axes] == ["before: source only", "after: dann"]
-    assert [len(one.get_offsets()) for one in figure.axes[0].collections] == [40, 40]
+    assert [len(dots.get_offsets()) for dots in figure.axes[0].collections] == [40, 40]
     text = " ".join(part.get_text() for part in figure.texts).replace("\n", " ")
     assert "t-SNE" in text
     assert "last bits" in text
