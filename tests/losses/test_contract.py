@@ -28,15 +28,15 @@ from da_bench.losses import (
 N, M, D, C = 6, 5, 4, 3
 FACTORS = (0.25, 1.0, 4.0)
 LABELS = np.array([0, 2, 1, 1, 0, 2], np.int32)
-PLACES = np.array([[0, 1, 1], [3, 2, 0], [3, 3, 3]], np.int32)
-SEEN = np.array([True, True, False, True, True, True])
-NOT_HERE = {
-    "random_directions": "random: tests/losses/test_disagreement.py holds what is promised of it",
+ENTRIES = np.array([[0, 1, 1], [3, 2, 0], [3, 3, 3]], np.int32)
+FILLED = np.array([True, True, False, True, True, True])
+TESTED_ELSEWHERE = {
+    "random_directions": "random; tested in tests/losses/test_disagreement.py",
 }
 
 
 def normal(*shapes):
-    """Arrays of normal numbers, one a shape."""
+    """Draw arrays of normal numbers with the given shapes."""
     return lambda rng: tuple(rng.normal(size=shape) for shape in shapes)
 
 
@@ -58,8 +58,8 @@ def gaussians(squared, bandwidth):
 
 def median_kernel(x):
     squared = pairwise_squares(x, x)
-    apart = sorted(squared[i, j] for i, j in itertools.combinations(range(len(x)), 2))
-    return gaussians(squared, apart[(len(apart) - 1) // 2])
+    pairs = sorted(squared[i, j] for i, j in itertools.combinations(range(len(x)), 2))
+    return gaussians(squared, pairs[(len(pairs) - 1) // 2])
 
 
 def mean_kernel(x):
@@ -100,7 +100,7 @@ def weighted_domain_loss(logits, weights):
     return losses[:N].mean() + losses[N:].mean()
 
 
-def linear_judge(w):
+def linear_classifier(w):
     return lambda x: x @ w
 
 
@@ -120,13 +120,15 @@ def marginal(logits):
 
 
 def confident(logits, p):
-    kept = p.max(axis=1) >= 0.5
-    return np.mean([-log_softmax(z)[q.argmax()] if keep else 0.0 for z, q, keep in zip(logits, p, kept, strict=True)])
+    confident_rows = p.max(axis=1) >= 0.5
+    return np.mean(
+        [-log_softmax(z)[q.argmax()] if keep else 0.0 for z, q, keep in zip(logits, p, confident_rows, strict=True)]
+    )
 
 
 def aligned(target, source):
-    moved = target * ((source.mean(axis=0) + 1e-6) / (target.mean(axis=0) + 1e-6))
-    return moved / moved.sum(axis=1, keepdims=True)
+    rescaled = target * ((source.mean(axis=0) + 1e-6) / (target.mean(axis=0) + 1e-6))
+    return rescaled / rescaled.sum(axis=1, keepdims=True)
 
 
 def cosine(x, y):
@@ -147,11 +149,11 @@ def tensor(x):
 
 
 def sampled(source, target):
-    return np.mean([(tensor(source)[tuple(i)] - tensor(target)[tuple(i)]) ** 2 for i in PLACES])
+    return np.mean([(tensor(source)[tuple(i)] - tensor(target)[tuple(i)]) ** 2 for i in ENTRIES])
 
 
 def scaled_plan(cost, power):
-    """Sinkhorn's scalings of exp(-cost / 0.5), power tau / (tau + epsilon): 1 where balanced."""
+    """Sinkhorn's scalings of exp(-cost / 0.5). `power` is tau / (tau + epsilon), 1 for balanced transport."""
     n, m = cost.shape
     kernel, u, v = np.exp(-cost / 0.5) / (n * m), np.ones(n), np.ones(m)
     for _ in range(3000):
@@ -162,13 +164,13 @@ def scaled_plan(cost, power):
 
 def nearest_two(features):
     cosines = cosine(features, features)
-    order = [[j for j in np.argsort(-row) if SEEN[j] and j != i][:2] for i, row in enumerate(cosines)]
+    order = [[j for j in np.argsort(-row) if FILLED[j] and j != i][:2] for i, row in enumerate(cosines)]
     return np.array(order), np.ones((N, 2), bool)
 
 
 def slices(first, second, directions):
-    ours, theirs = (np.sort(x @ directions, axis=0) for x in (first, second))
-    return np.mean((ours - theirs) ** 2)
+    function, q = (np.sort(x @ directions, axis=0) for x in (first, second))
+    return np.mean((function - q) ** 2)
 
 
 def of_mmd(which):
@@ -181,7 +183,7 @@ def of_mmd(which):
 
 
 COUNTED = np.array([True, False, True])
-# name of the function, or name/case: (ours, numpy's, what is drawn)
+# name of the function, or name/case: (function, the same in numpy, how to draw its arguments)
 CASES = {
     "reverse_gradient": (
         jax.grad(lambda x: jnp.sum(adversarial.reverse_gradient(x, 0.3) ** 3)),
@@ -199,7 +201,7 @@ CASES = {
         positive(N + M, N + M),
     ),
     "domain_adversarial_loss": (
-        lambda s, t, w: adversarial.domain_adversarial_loss(linear_judge(w), s, t, 0.7),
+        lambda s, t, w: adversarial.domain_adversarial_loss(linear_classifier(w), s, t, 0.7),
         lambda s, t, w: logistic(s @ w, True).mean() + logistic(t @ w, False).mean(),
         normal((N, D), (M, D), D),
     ),
@@ -311,9 +313,9 @@ CASES = {
         lambda s, t: np.mean((tensor(s) - tensor(t)) ** 2),
         normal((N, D), (M, D)),
     ),
-    "sampled_moment_gap": (lambda s, t: moments.sampled_moment_gap(s, t, PLACES), sampled, normal((N, D), (M, D))),
+    "sampled_moment_gap": (lambda s, t: moments.sampled_moment_gap(s, t, ENTRIES), sampled, normal((N, D), (M, D))),
     "nearest_neighbours": (
-        lambda x: clusters.nearest_neighbours(x, np.arange(N), (x, jnp.asarray(SEEN)), 2),
+        lambda x: clusters.nearest_neighbours(x, np.arange(N), (x, jnp.asarray(FILLED)), 2),
         nearest_two,
         normal((N, D)),
     ),
@@ -348,15 +350,15 @@ CASES = {
 
 
 def public_functions():
-    """Names of what da_bench.losses defines for others."""
+    """Names of all public functions in da_bench.losses."""
     for module in pkgutil.iter_modules(da_bench.losses.__path__, "da_bench.losses."):
-        found = vars(importlib.import_module(module.name)).items()
-        own = (name for name, thing in found if getattr(thing, "__module__", "") == module.name and callable(thing))
-        yield from (name for name in own if not name.startswith("_"))
+        actual = vars(importlib.import_module(module.name)).items()
+        names = (name for name, thing in actual if getattr(thing, "__module__", "") == module.name and callable(thing))
+        yield from (name for name in names if not name.startswith("_"))
 
 
-def test_every_loss_is_held_to_this():
-    assert {case.split("/")[0] for case in CASES} | set(NOT_HERE) == set(public_functions())
+def test_every_function_has_a_case():
+    assert {case.split("/")[0] for case in CASES} | set(TESTED_ELSEWHERE) == set(public_functions())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -370,11 +372,11 @@ def test_single_precision(name, rng):
 
 
 def compare(name, rng, dtype, tolerance):
-    """Both are handed the same numbers: what rounding them costs is not the function's."""
-    ours, expected, draw = CASES[name]
+    """Both functions get the same rounded numbers, so rounding of the inputs is no difference."""
+    function, expected, draw = CASES[name]
     inputs = [np.asarray(x, dtype) for x in draw(rng)]
-    found = jax.jit(ours)(*map(jnp.asarray, inputs))
-    right = expected(*(x.astype(np.float64) for x in inputs))
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(right), strict=True):
-        assert one.dtype == dtype or not np.issubdtype(one.dtype, np.floating)
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+    actual = jax.jit(function)(*map(jnp.asarray, inputs))
+    expected_values = expected(*(x.astype(np.float64) for x in inputs))
+    for value, expected_value in zip(jax.tree.leaves(actual), jax.tree.leaves(expected_values), strict=True):
+        assert value.dtype == dtype or not np.issubdtype(value.dtype, np.floating)
+        np.testing.assert_allclose(value, expected_value, rtol=tolerance, atol=tolerance)

@@ -1,4 +1,4 @@
-"""What the definitions promise of any samples: bounds, symmetries, what changes nothing. In double precision."""
+"""Properties of the losses for arbitrary samples, in double precision: bounds, symmetries and invariances."""
 
 import jax
 import jax.numpy as jnp
@@ -27,15 +27,15 @@ from da_bench.losses.pseudo_labels import align_distribution
 from da_bench.losses.spectrum import nuclear_norm
 from da_bench.losses.transport import sinkhorn
 from da_bench.methods import Jan, Mmd
-from da_bench.methods.jan import FACTORS
+from da_bench.methods.jan import FEATURE_FACTORS
 
 N, D = 6, 3
 EPSILON = 0.5
 LOG = np.log(D)
 
-# one shape each, so that each function is compiled once
+# one shape per function, so each is compiled once
 any_samples = settings(deadline=None, derandomize=True, max_examples=25, database=None)
-numbers = st.integers(-64, 64).map(lambda k: k / 16)  # few and exact: ties and equal rows turn up
+numbers = st.integers(-64, 64).map(lambda k: k / 16)  # few exact values, so ties and equal rows occur
 samples = arrays(np.float64, (N, D), elements=numbers)
 points = arrays(np.float64, D, elements=numbers)
 weights = st.integers(0, 32).map(lambda k: k / 16)
@@ -69,7 +69,7 @@ def sliced_gap(source, target):
     return sliced_wasserstein_discrepancy(source, target, random_directions(jax.random.key(0), D, 5))
 
 
-# each with its tolerance: a transport plan is as good as its iterations
+# with tolerances: a transport plan is as exact as its iterations make it
 GAPS = {
     "biased MMD": (jax.jit(kernel_gap), 1e-12),
     "CORAL": (jax.jit(covariance_gap), 1e-12),
@@ -84,7 +84,7 @@ GAPS = {
 @pytest.mark.parametrize("name", GAPS)
 @any_samples
 @given(samples, samples, orders)
-def test_a_gap_is_symmetric_never_negative_none_to_itself_and_blind_to_order(name, source, target, order):
+def test_gaps_are_symmetric_non_negative_zero_for_equal_samples_and_ignore_order(name, source, target, order):
     gap, tolerance = GAPS[name]
     value = float(gap(source, target))
     assert value >= -tolerance
@@ -102,7 +102,7 @@ def test_coral_ignores_translations(source, target, shift):
 
 @any_samples
 @given(samples, samples, points)
-def test_a_common_translation_changes_no_distance(source, target, shift):
+def test_gaps_ignore_a_common_translation(source, target, shift):
     for name in ("biased MMD", "means", "CMD", "sliced Wasserstein"):
         gap, tolerance = GAPS[name]
         assert gap(source + shift, target + shift) == pytest.approx(float(gap(source, target)), rel=1e-9, abs=tolerance)
@@ -110,21 +110,21 @@ def test_a_common_translation_changes_no_distance(source, target, shift):
 
 @any_samples
 @given(samples, points)
-def test_of_a_translation_cmd_sees_the_means_alone(source, shift):
-    """Central moments stay; the interval is 8 long."""
+def test_cmd_of_a_translation_is_the_distance_of_the_means(source, shift):
+    """Central moments do not change; the interval has length 8."""
     gap, _ = GAPS["CMD"]
     assert gap(source, source + shift) == pytest.approx(np.linalg.norm(shift) / 8, abs=1e-12)
 
 
-joint = jax.jit(lambda s, t: Jan(schedule="constant").gap(Output(s, jnp.zeros((N, 4))), Output(t, jnp.zeros((N, 4)))))
-of_one_layer = jax.jit(Mmd(bandwidth="mean", factors=FACTORS).gap)
+joint = jax.jit(lambda s, t: Jan().joint_mmd(Output(s, jnp.zeros((N, 4))), Output(t, jnp.zeros((N, 4)))))
+of_one_layer = jax.jit(Mmd(bandwidth="mean", factors=FEATURE_FACTORS).squared_mmd)
 
 
 @any_samples
 @given(samples, samples)
-def test_jan_of_one_layer_is_mmd(source, target):
-    """Predictions that are all equal multiply the kernel by one; JAN sums its kernels, DAN takes their mean."""
-    assert joint(source, target) == pytest.approx(len(FACTORS) * float(of_one_layer(source, target)), abs=1e-12)
+def test_jan_with_one_layer_equals_mmd(source, target):
+    """Equal predictions multiply the kernel by one. JAN sums its kernels, DAN takes their mean."""
+    assert joint(source, target) == pytest.approx(len(FEATURE_FACTORS) * float(of_one_layer(source, target)), abs=1e-12)
 
 
 entropies = jax.jit(lambda z: (row_entropies(z), conditional_entropy(z), marginal_divergence(z)))
@@ -133,7 +133,7 @@ information = jax.jit(information_maximisation)
 
 @any_samples
 @given(samples, orders, numbers)
-def test_entropies_are_within_their_bounds_and_blind_to_order_and_to_a_constant(logits, order, constant):
+def test_entropies_have_bounds_and_ignore_order_and_a_constant(logits, order, constant):
     rows, mean, marginal = entropies(logits)
     assert (np.asarray(rows) >= -1e-12).all()
     assert (np.asarray(rows) <= LOG + 1e-12).all()
@@ -149,7 +149,7 @@ predicted = jax.jit(lambda z: (class_confusion(z, 2.5), nuclear_norm(jax.nn.soft
 
 @any_samples
 @given(samples, orders)
-def test_confusion_and_nuclear_norm_are_within_their_bounds_and_blind_to_order(logits, order):
+def test_confusion_and_nuclear_norm_have_bounds_and_ignore_order(logits, order):
     """||p||_F <= ||p||_* <= sqrt(min(n, c)) ||p||_F, and sqrt(n / c) <= ||p||_F <= sqrt(n)."""
     confusion, nuclear, p = predicted(logits)
     length = np.linalg.norm(p)
@@ -164,7 +164,7 @@ between = jax.jit(kl_divergence)
 
 @any_samples
 @given(samples, samples, numbers)
-def test_kl_is_never_negative_and_none_to_itself(fixed, logits, constant):
+def test_kl_is_non_negative_and_zero_for_equal_distributions(fixed, logits, constant):
     assert between(fixed, logits) >= -1e-12
     assert between(logits, logits + constant) == pytest.approx(0, abs=1e-12)
 
@@ -174,7 +174,7 @@ first_direction = jax.jit(lambda s, t: sliced_wasserstein_discrepancy(s, t, jnp.
 
 @any_samples
 @given(samples, samples)
-def test_on_a_line_sliced_wasserstein_is_the_best_assignment(source, target):
+def test_sliced_wasserstein_on_a_line_equals_the_best_assignment(source, target):
     """SciPy's assignment solver on the squared distances of the first coordinates."""
     cost = (source[:, None, 0] - target[None, :, 0]) ** 2
     rows, columns = linear_sum_assignment(cost)
@@ -191,7 +191,7 @@ probabilities = jax.jit(
 
 @any_samples
 @given(samples, samples)
-def test_disagreement_is_at_most_two_over_c_and_aligned_rows_are_distributions(source, target):
+def test_discrepancy_is_at_most_two_over_c_and_aligned_rows_are_distributions(source, target):
     gap, rows = probabilities(source, target)
     assert 0 <= gap <= 2 / D
     np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-12)
@@ -203,23 +203,25 @@ others = jax.jit(lambda z: log_one_minus_probability(z, jnp.arange(N) % D))
 
 @any_samples
 @given(samples, samples)
-def test_a_domain_classifier_that_is_turned_round_loses_the_same_with_the_domains_exchanged(source, target):
-    ours, theirs = source[:, 0], target[:, 0]
-    assert logistic(ours, theirs) >= 0
-    assert logistic(-theirs, -ours) == pytest.approx(float(logistic(ours, theirs)), rel=1e-12)
+def test_domain_cross_entropy_is_symmetric_in_the_domains(source, target):
+    source_logits, target_logits = source[:, 0], target[:, 0]
+    assert logistic(source_logits, target_logits) >= 0
+    assert logistic(-target_logits, -source_logits) == pytest.approx(
+        float(logistic(source_logits, target_logits)), rel=1e-12
+    )
     assert (np.asarray(others(source)) <= 0).all()
 
 
-straight = jax.jit(jax.grad(lambda x: jnp.sum(jnp.tanh(x))))
-turned = jax.jit(jax.grad(lambda x, w: jnp.sum(jnp.tanh(reverse_gradient(x, w)))))
+plain_gradient = jax.jit(jax.grad(lambda x: jnp.sum(jnp.tanh(x))))
+reversed_gradient = jax.jit(jax.grad(lambda x, w: jnp.sum(jnp.tanh(reverse_gradient(x, w)))))
 twice = jax.jit(jax.grad(lambda x, w: jnp.sum(jnp.tanh(reverse_gradient(reverse_gradient(x, w), w)))))
 
 
 @any_samples
 @given(samples, weights)
-def test_a_gradient_is_reversed_and_reversed_twice_it_is_straight(x, weight):
-    np.testing.assert_allclose(turned(x, weight), -weight * straight(x), atol=1e-15)
-    np.testing.assert_allclose(twice(x, weight), weight**2 * straight(x), atol=1e-15)
+def test_reversing_a_gradient_twice_restores_its_sign(x, weight):
+    np.testing.assert_allclose(reversed_gradient(x, weight), -weight * plain_gradient(x), atol=1e-15)
+    np.testing.assert_allclose(twice(x, weight), weight**2 * plain_gradient(x), atol=1e-15)
 
 
 lengths = jax.jit(norm)
@@ -227,6 +229,6 @@ lengths = jax.jit(norm)
 
 @any_samples
 @given(samples, samples, weights)
-def test_norms_are_homogeneous_and_obey_the_triangle(x, y, factor):
+def test_norms_are_homogeneous_and_obey_the_triangle_inequality(x, y, factor):
     np.testing.assert_allclose(lengths(factor * x), factor * lengths(x), rtol=1e-12)
     assert (lengths(x + y) <= lengths(x) + lengths(y) + 1e-12).all()

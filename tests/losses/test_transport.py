@@ -1,4 +1,4 @@
-"""Transport plans against a linear program, an assignment solver and a numerical minimiser, in float64."""
+"""Transport plans compared with a linear program, an assignment solver and a numerical minimiser, in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from scipy.optimize import linear_sum_assignment, linprog, minimize
 from da_bench.losses.transport import pairwise_cross_entropy, pairwise_label_distances, sinkhorn, unbalanced_sinkhorn
 
 
-def least_cost(cost):
-    """By a linear program over all plans."""
+def minimal_cost(cost):
+    """Minimal cost, by a linear program over all plans."""
     n, m = cost.shape
     rows = [np.kron(np.eye(n)[i], np.ones(m)) for i in range(n)]
     columns = [np.kron(np.ones(n), np.eye(m)[j]) for j in range(m)]
@@ -19,26 +19,26 @@ def least_cost(cost):
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 8), (1, 4), (1, 1)])
-def test_marginals_are_exact_and_the_cost_is_as_near_the_least_as_the_entropy_allows(shape, rng, x64):
+def test_marginals_are_exact_and_the_cost_is_near_the_minimum(shape, rng, x64):
     cost = rng.uniform(0, 5, size=shape)
     plan = np.asarray(sinkhorn(jnp.asarray(cost), 0.05, 200))
     np.testing.assert_allclose(plan.sum(axis=1), 1 / shape[0], rtol=1e-9)
     np.testing.assert_allclose(plan.sum(axis=0), 1 / shape[1], rtol=1e-9)
     assert plan.min() >= 0
-    excess = np.sum(plan * cost) - least_cost(cost)
+    excess = np.sum(plan * cost) - minimal_cost(cost)
     assert -1e-9 <= excess <= 0.05 * np.log(min(shape)) + 1e-6
 
 
 @pytest.mark.parametrize("epsilon", [1e-2, 1e-6, 1e-300])
-def test_with_a_small_epsilon_it_is_the_best_assignment(epsilon, rng, x64):
+def test_a_small_epsilon_gives_the_best_assignment(epsilon, rng, x64):
     cost = rng.uniform(size=(7, 7))
     rows, columns = linear_sum_assignment(cost)
     plan = np.asarray(sinkhorn(jnp.asarray(cost), epsilon, 3000))
     assert np.sum(plan * cost) == pytest.approx(cost[rows, columns].mean(), abs=0.02 if epsilon > 1e-3 else 2e-3)
 
 
-def test_it_minimises_the_regularised_cost(rng, x64):
-    """Against scaling the rows and columns of exp(-cost / epsilon) in plain numpy."""
+def test_the_plan_minimises_the_regularised_cost(rng, x64):
+    """Compare with scaling the rows and columns of exp(-cost / epsilon) in numpy."""
     cost, epsilon = rng.uniform(size=(4, 3)), 0.2
     kernel, u, v = np.exp(-cost / epsilon), np.ones(4), np.ones(3)
     for _ in range(2000):
@@ -49,7 +49,7 @@ def test_it_minimises_the_regularised_cost(rng, x64):
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1.0, 1e8, 1e30])
 @pytest.mark.parametrize("share", [1e-20, 0.01, 1e3])
-def test_any_scale_of_costs_leaves_a_plan_in_single_precision(scale, share, rng):
+def test_costs_of_any_scale_give_a_plan_in_single_precision(scale, share, rng):
     cost = jnp.asarray(scale * rng.uniform(size=(9, 4)), jnp.float32)
     plan = np.asarray(sinkhorn(cost, share * cost.mean(), 50))
     assert np.isfinite(plan).all()
@@ -58,7 +58,7 @@ def test_any_scale_of_costs_leaves_a_plan_in_single_precision(scale, share, rng)
     assert np.isfinite(np.asarray(unbalanced_sinkhorn(cost, 0.1, 1.0, 20))).all()
 
 
-def test_the_gradient_is_the_plan(rng, x64):
+def test_the_gradient_of_the_cost_is_the_plan(rng, x64):
     cost = jnp.asarray(rng.uniform(size=(4, 3)))
     for plan_of in (lambda c: sinkhorn(c, 0.1, 100), lambda c: unbalanced_sinkhorn(c, 0.1, 1.0, 100)):
         gradient = jax.grad(lambda c, plan_of=plan_of: jnp.sum(plan_of(c) * c))(cost)
@@ -85,12 +85,12 @@ def test_the_unbalanced_plan_minimises_its_objective(epsilon, tau, rng, x64):
     assert plan.sum() < 1
 
 
-def test_a_large_tau_is_balanced(rng, x64):
+def test_a_large_tau_gives_the_balanced_plan(rng, x64):
     cost = jnp.asarray(rng.uniform(size=(4, 3)))
     np.testing.assert_allclose(unbalanced_sinkhorn(cost, 0.1, 1e6, 2000), sinkhorn(cost, 0.1, 2000), rtol=1e-3)
 
 
-def test_label_costs_pair_by_pair(rng, x64):
+def test_label_costs_by_hand(rng, x64):
     labels, logits = np.array([2, 0]), rng.normal(size=(4, 3))
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     entropies, distances = (f(labels, jnp.asarray(logits)) for f in (pairwise_cross_entropy, pairwise_label_distances))
