@@ -14,7 +14,7 @@ from da_bench.methods import METHODS
 from da_bench.methods.search_space import LogUniform
 from da_bench.studies.planner import group_by_program
 from da_bench.studies.search import over_trials
-from da_bench.studies.search.draws import space_of
+from da_bench.studies.search.draws import search_space
 from tests.helpers import tiny
 
 
@@ -35,7 +35,7 @@ def test_the_first_is_the_experiments_own_and_the_others_are_inside_the_space():
     found = trials(own, 20)
     assert len({one.id for one in found}) == 20
     assert found[0] == own
-    spaces = space_of(own)
+    spaces = search_space(own)
     assert set(spaces) == {"training.learning_rate", "method.weight", "method.temperature"}
     for one in found:
         assert spaces["training.learning_rate"].contains(one.training.learning_rate)
