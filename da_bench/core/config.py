@@ -145,11 +145,11 @@ def _first_message(cls: Any, error: pydantic.ValidationError) -> str:
     fault = error.errors()[0]
     if fault["type"] == "value_error":  # from the class's own __post_init__, with a complete message
         return str(fault["ctx"]["error"])
-    place = ".".join(str(part) for part in fault["loc"])
+    path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = [each.name for each in dataclasses.fields(cls)]
-        return f"{cls.__name__} has no field '{place}'{did_you_mean(place, known)}"
-    return f"{cls.__name__}.{place} = {fault['input']!r}: {fault['msg'].lower()}"
+        return f"{cls.__name__} has no field '{path}'{did_you_mean(path, known)}"
+    return f"{cls.__name__}.{path} = {fault['input']!r}: {fault['msg'].lower()}"
 
 
 def _register_pytree(cls: Any) -> None:

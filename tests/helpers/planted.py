@@ -25,9 +25,9 @@ def caught_by(check):
 
     def plant(cls):
         cls.name = snake_case(cls.__name__)
-        made = config_dataclass(cls)
-        PLANTED[cls.name] = made, check
-        return made
+        method = config_dataclass(cls)
+        PLANTED[cls.name] = method, check
+        return method
 
     return plant
 

@@ -18,8 +18,8 @@ def initial_run(rng, method, steps=4):
     return trainer, train.init_state(jax.random.key(0), method, trainer, batch.source, 5), batch
 
 
-def same(tree, other):
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True))
+def equal_bits(tree, other_tree):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other_tree), strict=True))
 
 
 def test_losses_and_gradients_equal_the_papers(rng, x64):
@@ -52,15 +52,17 @@ def test_the_second_phase_updates_the_target_encoder_and_the_domain_classifier(r
         before = state
         state, _ = tiny.step(method, trainer, state, batch)
         plain, _ = tiny.step(SourceOnly(), trainer, plain, batch)
-    for ours, theirs in zip(*map(jax.tree.leaves, (state.params["model"], plain.params["model"])), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
-    assert same(state.params["method"], before.params["method"])
-    assert same(state.memory["source"], state.params["model"])  # the copy with which the second phase begins
+    for adda_leaf, plain_leaf in zip(
+        *map(jax.tree.leaves, (state.params["model"], plain.params["model"])), strict=True
+    ):
+        np.testing.assert_allclose(adda_leaf, plain_leaf, rtol=1e-12)
+    assert equal_bits(state.params["method"], before.params["method"])
+    assert equal_bits(state.memory["source"], state.params["model"])  # the copy with which the second phase begins
     adapted, _ = tiny.step(method, trainer, state, batch)
-    assert same(adapted.memory, state.memory)
-    assert same(adapted.params["model"]["head"], state.params["model"]["head"])
-    assert not same(adapted.params["model"]["layers_0"], state.params["model"]["layers_0"])
-    assert not same(adapted.params["method"], state.params["method"])
+    assert equal_bits(adapted.memory, state.memory)
+    assert equal_bits(adapted.params["model"]["head"], state.params["model"]["head"])
+    assert not equal_bits(adapted.params["model"]["layers_0"], state.params["model"]["layers_0"])
+    assert not equal_bits(adapted.params["method"], state.params["method"])
     assert adapted.step == 3
 
 

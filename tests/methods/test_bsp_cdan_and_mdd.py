@@ -39,16 +39,16 @@ def test_mean_domain_loss_is_half_of_the_sum(which, rng, x64):
     pair, fields = outputs(rng), {"weight": 0.7, "widths": ()}
     plain = {} if which is Cdan else {"spectral_weight": 0.0}
     params = which(**fields).init(jax.random.key(1), method_spec(pair[0])).params
-    whole, half = (
-        jax.value_and_grad(lambda pair, one=one: term(one, params, pair))(pair)
-        for one in (which(**fields, **plain), which(**fields, **plain, domain_loss="mean"))
+    full, half = (
+        jax.value_and_grad(lambda pair, method=method: term(method, params, pair))(pair)
+        for method in (which(**fields, **plain), which(**fields, **plain, domain_loss="mean"))
     )
-    for ours, doubled in zip(jax.tree.leaves(half), jax.tree.leaves(whole), strict=True):
-        np.testing.assert_allclose(2 * ours, doubled, rtol=1e-12)
+    for halved, summed in zip(jax.tree.leaves(half), jax.tree.leaves(full), strict=True):
+        np.testing.assert_allclose(2 * halved, summed, rtol=1e-12)
     if which is Bsp:
         spectral = [
-            term(Bsp(**fields, spectral_weight=0.5, domain_loss=one), params, pair) - loss
-            for one, loss in (("sum", whole[0]), ("mean", half[0]))
+            term(Bsp(**fields, spectral_weight=0.5, domain_loss=kind), params, pair) - loss
+            for kind, loss in (("sum", full[0]), ("mean", half[0]))
         ]
         assert float(spectral[0]) == pytest.approx(float(spectral[1]), rel=1e-10)
 
@@ -57,12 +57,12 @@ def test_the_spectral_term_moves_features_along_their_first_singular_vectors(rng
     """d sigma^2 / dF = 2 sigma u v', not reversed; the rest is DANN's gradient."""
     pair = outputs(rng)
     params = Bsp(widths=()).init(jax.random.key(1), method_spec(pair[0])).params
-    whole, dann = (
+    full, dann = (
         jax.grad(lambda pair, method=method: term(method, params, pair))(pair)[1].features
         for method in (Bsp(widths=(), spectral_weight=0.5), Dann(widths=()))
     )
     u, s, v = np.linalg.svd(np.asarray(pair[1].features))
-    np.testing.assert_allclose(whole - dann, 0.5 * 2 * s[0] * np.outer(u[:, 0], v[0]), atol=1e-10)
+    np.testing.assert_allclose(full - dann, 0.5 * 2 * s[0] * np.outer(u[:, 0], v[0]), atol=1e-10)
 
 
 def logistic(width, rng):
@@ -81,10 +81,10 @@ def cdan_by_hand(pair, w, b, conditioning):
     loss, gradients = 0.0, []
     for x, g, weight, sign in zip(pair, p, weights, (1, -1), strict=True):
         rows = []
-        for f, q, one in zip(np.asarray(x.features), g, weight, strict=True):
+        for f, q, row_weight in zip(np.asarray(x.features), g, weight, strict=True):
             score = sign * (np.outer(f, q).ravel() @ w + b)
-            loss += one * np.log1p(np.exp(-score)) / len(g)
-            rows.append(-sign * one / (1 + np.exp(score)) / len(g) * (w.reshape(4, 3) @ q))
+            loss += row_weight * np.log1p(np.exp(-score)) / len(g)
+            rows.append(-sign * row_weight / (1 + np.exp(score)) / len(g) * (w.reshape(4, 3) @ q))
         gradients.append(np.array(rows))
     return loss, gradients
 
@@ -97,9 +97,9 @@ def test_cdan_classifies_outer_products_and_reverses_the_gradient_of_the_feature
     value, gradients = jax.value_and_grad(lambda pair: term(method, params, pair))(pair)
     expected, plain = cdan_by_hand(pair, w, b, conditioning)
     assert value == pytest.approx(expected, rel=1e-12)
-    for found, one in zip(gradients, plain, strict=True):
-        np.testing.assert_allclose(found.features, -0.7 * one, rtol=1e-9)
-        assert (found.logits == 0).all()
+    for gradient, expected_gradient in zip(gradients, plain, strict=True):
+        np.testing.assert_allclose(gradient.features, -0.7 * expected_gradient, rtol=1e-9)
+        assert (gradient.logits == 0).all()
 
 
 def test_cdan_classifies_products_of_its_random_projections(rng, x64):
@@ -129,12 +129,12 @@ def test_cdans_projections_never_change(rng):
     batch = Batch(*map(jnp.asarray, (rng.normal(size=(6, 2)), np.arange(6) % 3, rng.normal(size=(6, 2)), np.arange(6))))
     method = Cdan(joint="random", random_width=5, widths=(3,))
     state = train.init_state(jax.random.key(0), method, trainer, batch.source, 6)
-    other = train.init_state(jax.random.key(1), method, trainer, batch.source, 6)
+    other_state = train.init_state(jax.random.key(1), method, trainer, batch.source, 6)
     after, _ = method.step(trainer, state, batch)
     np.testing.assert_array_equal(after.constants["features"], state.constants["features"])
-    assert not np.array_equal(state.constants["features"], other.constants["features"])
-    before, moved = (x.params["method"]["Dense_0"]["kernel"] for x in (state, after))
-    assert not np.array_equal(before, moved)
+    assert not np.array_equal(state.constants["features"], other_state.constants["features"])
+    before, updated = (x.params["method"]["Dense_0"]["kernel"] for x in (state, after))
+    assert not np.array_equal(before, updated)
 
 
 def mdd_by_hand(pair, w, margin):
@@ -157,9 +157,9 @@ def test_mdd_trains_its_second_classifier_and_reverses_the_gradient_of_the_featu
     expected, plain, of_w = mdd_by_hand(pair, w, 2.0)
     assert value == pytest.approx(expected, rel=1e-12)
     np.testing.assert_allclose(own["Dense_0"]["kernel"], of_w, rtol=1e-9)
-    for found, one in zip(gradients, plain, strict=True):
-        np.testing.assert_allclose(found.features, -0.3 * one, rtol=1e-9)
-        assert (found.logits == 0).all()
+    for gradient, expected_gradient in zip(gradients, plain, strict=True):
+        np.testing.assert_allclose(gradient.features, -0.3 * expected_gradient, rtol=1e-9)
+        assert (gradient.logits == 0).all()
 
 
 def test_mdd_stays_finite_for_certain_predictions():

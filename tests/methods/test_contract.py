@@ -37,19 +37,19 @@ def predictions(method, task, **bound):
 @pytest.mark.parametrize("name", tiny.one_of_each_kind(METHODS))
 def test_predictions_do_not_depend_on_target_labels(name):
     task = tiny.task()
-    honest, blind = predictions(METHODS[name](), task), predictions(METHODS[name](), permuted_target(task))
-    assert honest.logits.keys() == blind.logits.keys()
-    for probe in honest.logits:
-        np.testing.assert_array_equal(honest.logits[probe], blind.logits[probe])
+    predicted, blind = predictions(METHODS[name](), task), predictions(METHODS[name](), permuted_target(task))
+    assert predicted.logits.keys() == blind.logits.keys()
+    for probe in predicted.logits:
+        np.testing.assert_array_equal(predicted.logits[probe], blind.logits[probe])
 
 
 def test_the_leak_test_can_fail():
     """Predictions of a run trained on target labels, the upper bound, do change with the labels."""
     task = tiny.task()
-    honest, other = (
-        predictions(METHODS["source_only"](), one, labels_from="target") for one in (task, permuted_target(task))
+    predicted, predicted_permuted = (
+        predictions(METHODS["source_only"](), each, labels_from="target") for each in (task, permuted_target(task))
     )
-    assert not np.array_equal(honest.logits["target_test"], other.logits["target_test"])
+    assert not np.array_equal(predicted.logits["target_test"], predicted_permuted.logits["target_test"])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def with_weight(default=1.0):
 
 
 @pytest.mark.parametrize(
-    ("spaces", "says"),
+    ("spaces", "message"),
     [
         ({"wieght": Uniform(0.0, 1.0)}, "Declares.*'wieght'.*did you mean 'weight'?"),
         ({"weight": Uniform(2.0, 3.0)}, r"Declares.*'weight', Uniform\(low=2.0, high=3.0\).*default 1.0"),
@@ -94,8 +94,8 @@ def with_weight(default=1.0):
         (dict.fromkeys("abcde", Uniform(0.0, 1.0)), "Declares.* 5 fields.* 4"),
     ],
 )
-def test_an_invalid_search_space_is_refused_at_registration(spaces, says):
-    with pytest.raises(UserError, match=says):
+def test_an_invalid_search_space_is_refused_at_registration(spaces, message):
+    with pytest.raises(UserError, match=message):
         register(search=spaces)(with_weight())
     assert "declares" not in METHODS
 

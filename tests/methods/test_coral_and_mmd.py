@@ -30,9 +30,9 @@ def test_coral_aligns_the_given_layer(layer, rng, x64):
 def test_coral_with_means_equals_the_formula_of_other_suites(rng, x64):
     """TLlib, DomainBed and WILDS: mean((C_s - C_t)^2) + mean((mu_s - mu_t)^2), which is weight 4 here."""
     source, target = outputs(rng)
-    ours, theirs = np.asarray(source.features), np.asarray(target.features)
-    covariances = np.mean((np.cov(ours, rowvar=False) - np.cov(theirs, rowvar=False)) ** 2)
-    expected = covariances + np.mean((ours.mean(axis=0) - theirs.mean(axis=0)) ** 2)
+    source_features, target_features = np.asarray(source.features), np.asarray(target.features)
+    covariances = np.mean((np.cov(source_features, rowvar=False) - np.cov(target_features, rowvar=False)) ** 2)
+    expected = covariances + np.mean((source_features.mean(axis=0) - target_features.mean(axis=0)) ** 2)
     assert term(Coral(weight=4, layer="features", means=True), source, target) == pytest.approx(expected, rel=1e-12)
 
 

@@ -87,13 +87,13 @@ def test_many_small_steps_equal_the_authors_code(rng, x64):
     """Their loop over rows, with both sides scaled by lambda and one update of all parameters; linear encoder."""
     weight, rate, sources, targets = 0.3, 0.1, rng.normal(size=(50, 2)), rng.normal(size=(50, 2)) + 1
     encoder, u, d = rng.normal(size=(2, WIDTH)), np.zeros(WIDTH), 0.0
-    method, theirs = (
+    method, our_encoder = (
         Dann(weight=weight, schedule="constant", widths=(), scaled="both", start="zero"),
         jnp.asarray(encoder),
     )
     output = Output(jnp.zeros((1, WIDTH)), jnp.zeros((1, 2)))
     params = jax.tree.map(
-        lambda one: one.astype(jnp.float64), method.init(jax.random.key(0), method_spec(output)).params
+        lambda leaf: leaf.astype(jnp.float64), method.init(jax.random.key(0), method_spec(output)).params
     )
 
     @jax.jit
@@ -102,13 +102,15 @@ def test_many_small_steps_equal_the_authors_code(rng, x64):
         return method.loss(loss_context(*outputs, params=params, progress=1.0))
 
     for source, target in zip(sources, targets, strict=True):
-        of_encoder, of_params = jax.grad(slopes, (0, 1))(theirs, params, source, target)
-        theirs, params = jax.tree.map(lambda one, slope: one - rate * slope, (theirs, params), (of_encoder, of_params))
+        of_encoder, of_params = jax.grad(slopes, (0, 1))(our_encoder, params, source, target)
+        our_encoder, params = jax.tree.map(
+            lambda value, slope: value - rate * slope, (our_encoder, params), (of_encoder, of_params)
+        )
 
         g_source, g_target = (1 / (1 + np.exp(-(u @ (x @ encoder) + d))) for x in (source, target))
         up = weight * ((1 - g_source) * (source @ encoder) - g_target * (target @ encoder))
-        moved = weight * (np.outer(source, (1 - g_source) * u) - np.outer(target, g_target * u))
-        u, d, encoder = u + rate * up, d + rate * weight * (1 - g_source - g_target), encoder - rate * moved
-    np.testing.assert_allclose(theirs, encoder, rtol=1e-9)
+        encoder_update = weight * (np.outer(source, (1 - g_source) * u) - np.outer(target, g_target * u))
+        u, d, encoder = u + rate * up, d + rate * weight * (1 - g_source - g_target), encoder - rate * encoder_update
+    np.testing.assert_allclose(our_encoder, encoder, rtol=1e-9)
     np.testing.assert_allclose(params["Dense_0"]["kernel"][:, 0], u, rtol=1e-9)
     assert params["Dense_0"]["bias"][0] == pytest.approx(d, rel=1e-9)

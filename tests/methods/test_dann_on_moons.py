@@ -42,9 +42,9 @@ def test_dann_gains_on_the_moons():
 @pytest.mark.slow
 def test_the_whole_curve_over_32_seeds():
     """An independent implementation gave .624 .631 .633 .675 .812 .821 for these weights."""
-    found = accuracies((0.0, 0.1, 0.3, 1.0, 3.0, 6.0), 32)
-    means = found.mean(axis=1)
+    accuracy = accuracies((0.0, 0.1, 0.3, 1.0, 3.0, 6.0), 32)
+    means = accuracy.mean(axis=1)
     np.testing.assert_allclose(means[[0, 1, 2, 4, 5]], [0.624, 0.631, 0.633, 0.812, 0.821], atol=0.03)
     assert means[2] < means[3] < means[4]  # the transition, where seeds differ most
-    paired = found[5] - found[0]
+    paired = accuracy[5] - accuracy[0]
     assert paired.mean() - 2.04 * paired.std(ddof=1) / np.sqrt(32) > 0.15

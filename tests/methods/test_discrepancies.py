@@ -81,9 +81,9 @@ def test_jan_sees_joint_differences(rng, x64):
     features = jnp.asarray(rng.normal(size=(6, 4)))
     logits = 3 * jax.nn.one_hot(jnp.arange(6) % 2, 2)
     source, target = Output(features, logits), Output(features, logits[:, ::-1])
-    apart, same = (Jan(estimator="biased").gap(source, other) for other in (target, source))
-    assert same == pytest.approx(0, abs=1e-12)
-    assert apart > 0.1
+    different, equal = (Jan(estimator="biased").joint_mmd(source, each) for each in (target, source))
+    assert equal == pytest.approx(0, abs=1e-12)
+    assert different > 0.1
 
 
 def test_jan_sends_gradients_through_the_softmax(rng, x64):
@@ -111,10 +111,10 @@ def test_homm_is_the_mean_over_the_moment_tensor(moments, rng, x64):
 
 def test_sampled_homm_is_near_the_full_value_and_changes_with_the_key(rng, x64):
     source, target = outputs(rng)
-    whole = float(term(Homm(), source, target))
+    full = float(term(Homm(), source, target))
     first, second = (float(term(Homm(entries="sampled", samples=20000), source, target, key=key)) for key in (0, 1))
     assert first != second
-    assert first == pytest.approx(whole, rel=0.1)
+    assert first == pytest.approx(full, rel=0.1)
 
 
 def test_mmda_is_the_sum_of_its_three_terms(rng, x64):

@@ -25,7 +25,7 @@ def softmax(logits):
 
 
 def by_loops(pair, classes):
-    x = np.concatenate([one.features for one in pair])
+    x = np.concatenate([output.features for output in pair])
     d = np.array([[np.sum((a - b) ** 2) for b in x] for a in x])
     k = sum(np.exp(-d / (d.sum() / (11 * 10) * 2.0**i)) for i in range(-2, 3))
     p, total = softmax(np.asarray(pair[1].logits)), 0.0
@@ -46,14 +46,14 @@ def test_it_averages_over_the_classes_of_the_source_batch(rng, x64):
 def test_it_averages_over_the_classes_of_both_domains(favourite, classes, rng, x64):
     source, target = outputs(rng)
     pair = source, target._replace(logits=target.logits.at[:, favourite].add(9.0))
-    found = term(Dsan(weight=1.0, schedule="constant", counted="both"), pair)
-    assert found == pytest.approx(by_loops(pair, classes), rel=1e-10)
+    value = term(Dsan(weight=1.0, schedule="constant", counted="both"), pair)
+    assert value == pytest.approx(by_loops(pair, classes), rel=1e-10)
 
 
 def test_predictions_carry_no_gradient_and_the_weight_ramps(rng, x64):
     pair = outputs(rng)
     gradients = jax.grad(lambda pair: term(Dsan(), pair))(pair)
-    assert all((one.logits == 0).all() and (one.features != 0).any() for one in gradients)
+    assert all((output.logits == 0).all() and (output.features != 0).any() for output in gradients)
     assert term(Dsan(), pair, 0.1) == pytest.approx(
         np.tanh(0.5) * float(term(Dsan(schedule="constant"), pair)), rel=1e-12
     )

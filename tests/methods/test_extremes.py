@@ -45,16 +45,16 @@ def test_huge_logits_and_dead_features(name, scales, rng):
 @pytest.mark.parametrize("rows", [(1, 1), (1, 5), (3, 2)])
 def test_few_and_unequal_rows_give_finite_terms_or_a_user_error(name, rows, rng):
     try:
-        found, reason = value_and_gradients(name, *random_outputs(rng, rows), jnp.zeros(rows[0], int)), ""
+        value, reason = value_and_gradients(name, *random_outputs(rng, rows), jnp.zeros(rows[0], int)), ""
     except UserError as error:
-        found, reason = (), str(error)
-    assert finite(found)
+        value, reason = (), str(error)
+    assert finite(value)
     assert not reason or (min(rows) == 1 and "2 rows of each domain" in reason)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_every_row_the_same_within_a_domain(name, rng):
-    pair = [jax.tree.map(lambda x: jnp.tile(x[:1], (6, 1)), one) for one in random_outputs(rng, (6, 6))]
+    pair = [jax.tree.map(lambda x: jnp.tile(x[:1], (6, 1)), output) for output in random_outputs(rng, (6, 6))]
     assert finite(value_and_gradients(name, *pair, jnp.arange(6) % 3))
 
 
@@ -63,10 +63,14 @@ def test_the_term_does_not_depend_on_the_order_of_target_rows(name, rng):
     """This holds for the defaults; a linear-time estimate depends on the order."""
     source, target = random_outputs(rng, (6, 7))
     order = np.random.default_rng(1).permutation(7)
-    turned = jax.tree.map(lambda x: x[order], target)
+    permuted = jax.tree.map(lambda x: x[order], target)
     labels = jnp.arange(6) % 3
     value, gradients = value_and_gradients(name, source, target, labels)
-    again, others = value_and_gradients(name, source, turned, labels)
-    assert again == pytest.approx(float(value), rel=1e-4, abs=1e-6)
-    for one, other in zip(jax.tree.leaves(gradients[2]), jax.tree.leaves(others[2]), strict=True):
-        np.testing.assert_allclose(other, one[order], rtol=1e-3, atol=1e-5 * max(1.0, float(jnp.abs(one).max())))
+    permuted_value, permuted_gradients = value_and_gradients(name, source, permuted, labels)
+    assert permuted_value == pytest.approx(float(value), rel=1e-4, abs=1e-6)
+    for gradient, permuted_gradient in zip(
+        jax.tree.leaves(gradients[2]), jax.tree.leaves(permuted_gradients[2]), strict=True
+    ):
+        np.testing.assert_allclose(
+            permuted_gradient, gradient[order], rtol=1e-3, atol=1e-5 * max(1.0, float(jnp.abs(gradient).max()))
+        )

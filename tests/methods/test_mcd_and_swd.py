@@ -39,7 +39,7 @@ def parts(state):
 def by_hand(weights, batch, weight):
     """Source loss, disagreement, and the gradients of both along `parts`, by the chain rule."""
     w, b, w1, b1, w2, b2 = weights
-    x, y, t = (np.asarray(one) for one in batch[:3])
+    x, y, t = (np.asarray(each) for each in batch[:3])
     h, ht = np.tanh(x @ w + b), np.tanh(t @ w + b)
     hot = np.eye(3)[y]
     task, of_task, dh = 0.0, [], 0.0
@@ -75,8 +75,8 @@ def test_three_updates_equal_gradient_descent_by_hand(rng, x64):
     for _ in range(2):  # C: the encoder
         *_, of_gap = by_hand(weights, batch, 2.0)
         weights[:2] = [w - RATE * g for w, g in zip(weights[:2], of_gap[:2], strict=True)]
-    for ours, theirs in zip(parts(after), weights, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    for updated, expected in zip(parts(after), weights, strict=True):
+        np.testing.assert_allclose(updated, expected, rtol=1e-9)
     assert metrics["task"] == pytest.approx(task, rel=1e-10)
     assert metrics["alignment"] == pytest.approx(gap, rel=1e-10)
     assert after.step == 1
@@ -94,15 +94,15 @@ def test_parameters_outside_an_update_stay_to_the_bit(method, optimizer, rng, x6
 
     heads, _ = mcd._maximise_disagreement(trainer, state, batch, gap, jax.random.key(1))
     encoder = mcd._minimise_disagreement(trainer, state, batch, gap, jax.random.key(1))
-    for moved, still in ((heads, slice(0, 2)), (encoder, slice(2, 6))):
-        for i, (before, after) in enumerate(zip(parts(state), parts(moved), strict=True)):
-            assert np.array_equal(before, after) == (i in range(*still.indices(6)))
+    for partly_updated, excluded in ((heads, slice(0, 2)), (encoder, slice(2, 6))):
+        for i, (before, after) in enumerate(zip(parts(state), parts(partly_updated), strict=True)):
+            assert np.array_equal(before, after) == (i in range(*excluded.indices(6)))
     memories = [
         jax.tree.leaves(s.opt_state, is_leaf=lambda x: isinstance(x, dict) and "model" in x) for s in (state, heads)
     ]
-    kept = [[m["model"]["layers_0"]["kernel"] for m in one if isinstance(m, dict)] for one in memories]
-    assert kept[0]
-    assert all(np.array_equal(a, b) for a, b in zip(*kept, strict=True))
+    head_memories = [[m["model"]["layers_0"]["kernel"] for m in memory if isinstance(m, dict)] for memory in memories]
+    assert head_memories[0]
+    assert all(np.array_equal(a, b) for a, b in zip(*head_memories, strict=True))
 
 
 def test_the_learning_rate_advances_once_per_step(rng, x64):
@@ -118,6 +118,6 @@ def test_the_learning_rate_advances_once_per_step(rng, x64):
 def test_extreme_logits_and_one_row_stay_finite(method, scale, rng):
     trainer, state, batch = initial_run(rng, method)
     state = state._replace(params=jax.tree.map(lambda x: (scale * x).astype(jnp.float32), state.params))
-    one = Batch(*(x[:1].astype(jnp.float32 if x.dtype.kind == "f" else jnp.int32) for x in batch))
-    after, metrics = method.step(trainer, state, one)
+    one_row = Batch(*(x[:1].astype(jnp.float32 if x.dtype.kind == "f" else jnp.int32) for x in batch))
+    after, metrics = method.step(trainer, state, one_row)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after.params, metrics)))

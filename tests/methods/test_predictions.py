@@ -50,8 +50,8 @@ def test_stepwise_afn_has_a_constant_value_and_lengthens_every_row(average, shar
     source, target = outputs(rng)
     value, gradients = jax.value_and_grad(lambda pair: term(method, *pair))((source, target))
     assert value == pytest.approx(0.5 * 0.7**2 * (1 if average == "rows" else 2), rel=1e-12)
-    for one, gradient, share in zip((source, target), gradients, shares, strict=True):
-        f = np.asarray(one.features)
+    for output, gradient, share in zip((source, target), gradients, shares, strict=True):
+        f = np.asarray(output.features)
         expected = -0.5 * share * 2 * 0.7 * f / np.linalg.norm(f, axis=1)[:, None]
         np.testing.assert_allclose(gradient.features, expected, rtol=1e-12)
         assert (gradient.logits == 0).all()

@@ -13,10 +13,10 @@ SHARES = np.linspace(0, 1, 101)
 
 
 def test_quantiles_are_those_of_scipy_to_four_digits():
-    found = [LogUniform(1e-5, 0.1).quantile(share) for share in SHARES]
-    np.testing.assert_allclose(found, stats.loguniform(1e-5, 0.1).ppf(SHARES), rtol=1e-3)
-    found = [Uniform(0.2, 5.0).quantile(share) for share in SHARES]
-    np.testing.assert_allclose(found, stats.uniform(0.2, 4.8).ppf(SHARES), rtol=1e-3)
+    quantiles = [LogUniform(1e-5, 0.1).quantile(share) for share in SHARES]
+    np.testing.assert_allclose(quantiles, stats.loguniform(1e-5, 0.1).ppf(SHARES), rtol=1e-3)
+    quantiles = [Uniform(0.2, 5.0).quantile(share) for share in SHARES]
+    np.testing.assert_allclose(quantiles, stats.uniform(0.2, 4.8).ppf(SHARES), rtol=1e-3)
 
 
 @pytest.mark.parametrize("space", [LogUniform(1.00004e-3, 0.123456), Uniform(0.123456, 7.77777)])
@@ -27,7 +27,7 @@ def test_values_have_four_digits_and_stay_within_the_bounds(space):
 
 
 @pytest.mark.parametrize(
-    ("build", "says"),
+    ("build", "message"),
     [
         (lambda: Uniform(1.0, 1.0), r"Uniform\(low=1.0, high=1.0\)"),
         (lambda: Uniform(0.0, math.inf), "high=inf"),
@@ -35,8 +35,8 @@ def test_values_have_four_digits_and_stay_within_the_bounds(space):
         (lambda: LogUniform(0.0, 1.0), r"LogUniform\(low=0.0, high=1.0\).*Uniform$"),
     ],
 )
-def test_wrong_bounds_are_refused(build, says):
-    with pytest.raises(UserError, match=says):
+def test_wrong_bounds_are_refused(build, message):
+    with pytest.raises(UserError, match=message):
         build()
 
 

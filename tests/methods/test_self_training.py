@@ -34,8 +34,8 @@ def confident(logits, q, threshold):
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
 def test_confident_cross_entropy_row_by_row(threshold, rng, x64):
     strong, weak = rng.normal(size=(6, 3)), 2 * rng.normal(size=(6, 3))
-    found = confident_cross_entropy(jnp.asarray(strong), jnp.asarray(softmax(weak)), threshold)
-    assert found == pytest.approx(confident(strong, softmax(weak), threshold), rel=1e-10)
+    loss = confident_cross_entropy(jnp.asarray(strong), jnp.asarray(softmax(weak)), threshold)
+    assert loss == pytest.approx(confident(strong, softmax(weak), threshold), rel=1e-10)
     counted = (softmax(weak).max(axis=1) >= threshold).sum()
     assert {0.0: counted == 6, 0.5: 0 < counted < 6, 1.0: counted == 0}[threshold]
 
@@ -53,8 +53,8 @@ def test_pseudo_label_rises_linearly(progress, share, rng, x64):
     logits = rng.normal(size=(6, 3))
     outputs = [Output(jnp.zeros((6, 2)), jnp.asarray(z)) for z in (rng.normal(size=(6, 3)), logits)]
     method = PseudoLabel(weight=2.0, begin=0.2, end=0.6, threshold=0.5)
-    found = method.loss(loss_context(*outputs, progress=progress))
-    assert found == pytest.approx(2 * share * confident(logits, softmax(logits), 0.5), rel=1e-10)
+    loss = method.loss(loss_context(*outputs, progress=progress))
+    assert loss == pytest.approx(2 * share * confident(logits, softmax(logits), 0.5), rel=1e-10)
 
 
 def test_pseudo_label_can_switch_on_at_one_step(rng):
@@ -124,8 +124,8 @@ def test_ada_matchs_threshold_is_relative_to_the_source(rng, x64):
     q = np.asarray(align_distribution(jnp.asarray(softmax(weak)), jnp.asarray(softmax(source))))
     threshold = 0.9 * softmax(source).max(axis=1).mean()
     assert (q.max(axis=1) >= threshold).sum() > 0
-    found = AdaMatch(threshold=0.9).loss(*map(jnp.asarray, (source, weak, strong)))
-    assert found == pytest.approx(confident(strong, q, threshold), rel=1e-10)
+    loss = AdaMatch(threshold=0.9).loss(*map(jnp.asarray, (source, weak, strong)))
+    assert loss == pytest.approx(confident(strong, q, threshold), rel=1e-10)
 
 
 def test_without_batch_norm_source_logits_are_not_mixed_with_anything_else(rng, x64):
@@ -162,7 +162,7 @@ def test_atdocs_loss_row_by_row(rng, x64):
     rows, seen = np.array([4, 1, 6]), np.array([0, 1, 1, 1, 1, 0, 1, 1], bool)
     features, votes = rng.normal(size=(8, 4)), rng.dirichlet(np.ones(3), size=8)
     target = Output(jnp.asarray(rng.normal(size=(3, 4))), jnp.asarray(rng.normal(size=(3, 3))))
-    found = Atdoc(neighbours=3).loss(target, MemoryBank(*map(jnp.asarray, (features, votes, seen))), rows)
+    loss = Atdoc(neighbours=3).loss(target, MemoryBank(*map(jnp.asarray, (features, votes, seen))), rows)
 
     weights, losses = [], []
     for own, logits, i in zip(np.asarray(target.features), np.asarray(target.logits), rows, strict=True):
@@ -171,7 +171,7 @@ def test_atdocs_loss_row_by_row(rng, x64):
         vote = np.mean([votes[j] for j in near], axis=0)
         weights.append(vote.max())
         losses.append(-np.log(softmax(logits[None])[0, vote.argmax()]))
-    assert found == pytest.approx(np.dot(weights, losses) / np.sum(weights), rel=1e-10)
+    assert loss == pytest.approx(np.dot(weights, losses) / np.sum(weights), rel=1e-10)
 
 
 def test_atdoc_stores_sharpened_and_balanced_predictions(rng, x64):
@@ -224,7 +224,7 @@ ALL = [PseudoLabel(begin=0.0), MeanTeacher(), FixMatch(), AdaMatch(), Atdoc()]
 def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):
     trainer, state, batch = initial_run(rng, method)
     state = state._replace(params=jax.tree.map(lambda x: scale * x, state.params))
-    one = Batch(batch.source[:1], batch.labels[:1], batch.target[:1], batch.rows[:1])
+    one_row = Batch(batch.source[:1], batch.labels[:1], batch.target[:1], batch.rows[:1])
     for _ in range(2):
-        state, metrics = tiny.step(method, trainer, state, one)
+        state, metrics = tiny.step(method, trainer, state, one_row)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.params, metrics)))

@@ -81,8 +81,8 @@ def shots_labels(bank, classes=3):
 def test_shots_pseudo_labels_are_the_papers(rng, x64):
     for _ in range(20):
         *_, bank = bank_and_batch(rng)
-        found = nearest_centroid(bank.features[ROWS], *class_centroids(bank))
-        np.testing.assert_array_equal(found, shots_labels(bank)[ROWS])
+        labels = nearest_centroid(bank.features[ROWS], *class_centroids(bank))
+        np.testing.assert_array_equal(labels, shots_labels(bank)[ROWS])
 
 
 def test_a_class_without_members_takes_no_row(rng, x64):
@@ -97,14 +97,16 @@ def test_shots_loss_and_that_labels_carry_no_gradient(variant, rng, x64):
     bank, target, new = bank_and_batch(rng)
     method = Shot(weight=1.5, beta=0.4, variant=variant)
     memory = {"bank": bank, "centroids": class_centroids(bank)} if variant == "shot" else {}
-    loss, kept = method.loss(target, memory, ROWS)
+    loss, new_memory = method.loss(target, memory, ROWS)
     p, labels = softmax(np.asarray(target.logits)), shots_labels(new)[ROWS]
     expected = float(information_maximisation(target.logits))
     if variant == "shot":
         expected -= 0.4 * np.log(p[np.arange(3), labels]).mean()
-        assert same(method.merge_memory(memory, kept, ROWS), {"bank": new, "centroids": class_centroids(new)})
+        assert equal_bits(
+            method.merge_memory(memory, new_memory, ROWS), {"bank": new, "centroids": class_centroids(new)}
+        )
     else:
-        assert kept == method.merge_memory(memory, kept, ROWS) == {}
+        assert new_memory == method.merge_memory(memory, new_memory, ROWS) == {}
     assert loss == pytest.approx(1.5 * expected, rel=1e-10)
     of_features = jax.grad(lambda f: method.loss(Output(f, target.logits), memory, ROWS)[0])(target.features)
     assert np.abs(of_features).max() == 0
@@ -115,27 +117,30 @@ def test_shots_centroids_change_only_when_due(due, rng, x64):
     """The previous centroids give the labels; if there are none yet, new ones are computed."""
     bank, target, new = bank_and_batch(rng)
     method, before = Shot(beta=0.4), (-class_centroids(new)[0], class_centroids(new)[1])
-    loss, kept = method.loss(target, {"bank": bank, "centroids": before}, ROWS, due)
+    loss, new_memory = method.loss(target, {"bank": bank, "centroids": before}, ROWS, due)
     centres = class_centroids(new) if due else before
-    assert same(kept["centroids"], centres)
-    ours, there = map(np.asarray, centres)
+    assert equal_bits(new_memory["centroids"], centres)
+    centre_features, exists = map(np.asarray, centres)
     p = softmax(np.asarray(target.logits))
-    labels = [max(np.flatnonzero(there), key=lambda k, f=f: cosine(f, ours[k])) for f in np.asarray(target.features)]
+    labels = [
+        max(np.flatnonzero(exists), key=lambda k, f=f: cosine(f, centre_features[k]))
+        for f in np.asarray(target.features)
+    ]
     expected = float(information_maximisation(target.logits)) - 0.4 * np.log(p[np.arange(3), labels]).mean()
     assert loss == pytest.approx(expected, rel=1e-10)
     of_none = method.init(jax.random.key(0), method_spec(target, 8)).memory
     first = method.loss(target, of_none, ROWS, due)[1]["centroids"]
-    assert same(first, class_centroids(update_bank(of_none["bank"], ROWS, entries_of(target))))
+    assert equal_bits(first, class_centroids(update_bank(of_none["bank"], ROWS, entries_of(target))))
 
 
 def test_shot_renews_its_centroids_every_renew_steps(rng):
     method = Shot(pretrain=0.0, renew=2)
     trainer, state, batch = initial_run(rng, method)
-    found = [state.memory["centroids"]]
+    centres = [state.memory["centroids"]]
     for _ in range(4):
         state, _ = tiny.step(method, trainer, state, batch)
-        found.append(state.memory["centroids"])
-    assert [same(one, other) for one, other in itertools.pairwise(found)] == [False, True, False, True]
+        centres.append(state.memory["centroids"])
+    assert [equal_bits(*pair) for pair in itertools.pairwise(centres)] == [False, True, False, True]
 
 
 def nearest_by_sorting(features, seen, i, count):
@@ -151,9 +156,9 @@ def nrcs_loss(method, logits, bank):
     for own, i in zip(p, ROWS, strict=True):
         total -= s[i] @ own
         for k in nearest_by_sorting(features, seen, i, method.neighbours):
-            theirs = nearest_by_sorting(features, seen, k, method.extended)
-            total -= (1.0 if i in theirs else method.r) * (s[k] @ own)
-            total -= sum(method.r * (s[m] @ own) for m in theirs)
+            extended = nearest_by_sorting(features, seen, k, method.extended)
+            total -= (1.0 if i in extended else method.r) * (s[k] @ own)
+            total -= sum(method.r * (s[m] @ own) for m in extended)
     mean = p.mean(axis=0)
     return method.weight * (total / len(p) + np.sum(mean * np.log(3 * mean)))
 
@@ -185,8 +190,8 @@ def initial_run(rng, method):
     return trainer, train.init_state(jax.random.key(0), method, trainer, batch.source, 9), batch
 
 
-def same(tree, other):
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True))
+def equal_bits(tree, other_tree):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other_tree), strict=True))
 
 
 @pytest.mark.parametrize(("method", "head_moves"), [(Shot(), False), (Nrc(), True)], ids=["shot", "nrc"])
@@ -194,15 +199,15 @@ def test_first_the_source_alone_then_the_target_alone(method, head_moves, rng, x
     trainer, state, batch = initial_run(rng, method)
     other_target, other_source = batch._replace(target=batch.target + 1), batch._replace(source=batch.source + 1)
     state, _ = tiny.step(method, trainer, state, batch)
-    assert same(
+    assert equal_bits(
         tiny.step(method, trainer, state, batch)[0].params, tiny.step(method, trainer, state, other_target)[0].params
     )
     state, _ = tiny.step(method, trainer, state, batch)
-    assert same(state.memory["bank"], empty_bank(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
+    assert equal_bits(state.memory["bank"], empty_bank(Output(jnp.zeros((1, 6)), jnp.zeros((1, 3))), 9))
     after, _ = tiny.step(method, trainer, state, batch)
-    assert same(after.params, tiny.step(method, trainer, state, other_source)[0].params)
-    assert same(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
-    assert not same(after.params["model"]["layers_0"], state.params["model"]["layers_0"])
+    assert equal_bits(after.params, tiny.step(method, trainer, state, other_source)[0].params)
+    assert equal_bits(after.params["model"]["head"], state.params["model"]["head"]) != head_moves
+    assert not equal_bits(after.params["model"]["layers_0"], state.params["model"]["layers_0"])
     assert after.memory["bank"].seen.tolist() == [True] * 5 + [False] * 4
 
 

@@ -37,12 +37,12 @@ def test_ada_bn_trains_as_source_only_and_keeps_the_targets_averages(batch_norm,
     trainer, state, batch = initial_run(rng, AdaBn(), batch_norm)
     after, _ = tiny.step(AdaBn(), trainer, state, batch)
     plain, _ = tiny.step(SourceOnly(), trainer, state, batch)
-    for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
-    apart = batch_norm == "domain_specific"
-    held = {"target": batch.target, **({"source": batch.source} if apart else {})}
-    for domain, inputs in held.items():
-        begin, end = ((s.stats[domain] if apart else s.stats) for s in (state, after))
+    for leaf, plain_leaf in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
+        np.testing.assert_allclose(leaf, plain_leaf, rtol=1e-9, atol=1e-12)
+    is_domain_specific = batch_norm == "domain_specific"
+    batches = {"target": batch.target, **({"source": batch.source} if is_domain_specific else {})}
+    for domain, inputs in batches.items():
+        begin, end = ((s.stats[domain] if is_domain_specific else s.stats) for s in (state, after))
         for name, expected in averages(begin, state.params["model"], inputs).items():
             np.testing.assert_allclose(end["batch_stats"]["norm"][name], expected, rtol=1e-9)
 
@@ -81,10 +81,10 @@ def test_tent_learns_the_source_first(rng, x64):
     trainer, state, batch = initial_run(rng, Tent(pretrain=1.0), "domain_specific")
     after, _ = tiny.step(Tent(pretrain=1.0), trainer, state, batch)
     plain, _ = tiny.step(SourceOnly(), trainer, state, batch)
-    for ours, theirs in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
-    for ours, theirs in zip(*map(jax.tree.leaves, (after.stats["target"], after.stats["source"])), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for leaf, plain_leaf in zip(*map(jax.tree.leaves, (after.params, plain.params)), strict=True):
+        np.testing.assert_allclose(leaf, plain_leaf, rtol=1e-9, atol=1e-12)
+    for leaf, plain_leaf in zip(*map(jax.tree.leaves, (after.stats["target"], after.stats["source"])), strict=True):
+        np.testing.assert_array_equal(leaf, plain_leaf)
 
 
 @pytest.mark.parametrize("method", [AdaBn(), Tent()], ids=["ada_bn", "tent"])

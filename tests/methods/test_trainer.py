@@ -65,16 +65,16 @@ def test_split_and_domain_specific_normalise_each_domain_by_its_own_rows(batch_n
 
 def test_domain_specific_predicts_each_domain_with_its_own_averages(rng, x64):
     batch, trainer, params, _, _, stats = one_pass(rng, "domain_specific")
-    asked = train.PredictRequest(jnp.concatenate([batch.source, batch.target]), jnp.arange(10), jnp.arange(10) >= 6)
-    found = train.predict(trainer, (params, stats), asked).features
-    np.testing.assert_allclose(found[:6], standardised(batch.source, batch.source), rtol=1e-9)
-    np.testing.assert_allclose(found[6:], standardised(batch.target, batch.target), rtol=1e-9)
+    request = train.PredictRequest(jnp.concatenate([batch.source, batch.target]), jnp.arange(10), jnp.arange(10) >= 6)
+    features = train.predict(trainer, (params, stats), request).features
+    np.testing.assert_allclose(features[:6], standardised(batch.source, batch.source), rtol=1e-9)
+    np.testing.assert_allclose(features[6:], standardised(batch.target, batch.target), rtol=1e-9)
 
 
 def test_source_only_predicts_both_domains_with_the_averages_of_the_source(rng, x64):
     batch, trainer, *_ = one_pass(rng, "domain_specific")
     state = train.init_state(KEY, SourceOnly(), trainer, batch.source, 4)
     state, _ = SourceOnly().step(trainer, state, batch)
-    asked = train.PredictRequest(batch.target, jnp.arange(4), jnp.ones(4, bool))
-    found = train.predict(trainer, SourceOnly().inference_variables(state), asked).features
-    np.testing.assert_allclose(found, standardised(batch.target, batch.source), rtol=1e-9)
+    request = train.PredictRequest(batch.target, jnp.arange(4), jnp.ones(4, bool))
+    features = train.predict(trainer, SourceOnly().inference_variables(state), request).features
+    np.testing.assert_allclose(features, standardised(batch.target, batch.source), rtol=1e-9)

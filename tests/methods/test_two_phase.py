@@ -37,7 +37,7 @@ def test_runs_with_other_phases_computed_together_equal_runs_alone(cls, x64):
     runs = [(jax.random.key(0), cls(pretrain=share, restart=True, **small), tiny.TRAINING) for share in SHARES]
     together = logits(runs, True)
     np.testing.assert_allclose(together, logits(runs, False), atol=1e-10)
-    assert len({float(one[-1, 0, 0]) for one in together}) == 3  # the share changes the result
+    assert len({float(run[-1, 0, 0]) for run in together}) == 3  # the share changes the result
 
 
 @pytest.mark.parametrize("restart_at", [0.0, 0.3, 0.5, 1.0])
@@ -52,11 +52,11 @@ def test_each_phase_has_the_learning_rates_of_its_own_run(restart_at):
 
 def rates(optimiser, steps):
     """Length of each step for a gradient of 1."""
-    state, found = optimiser.init(jnp.zeros(())), []
+    state, rates_so_far = optimiser.init(jnp.zeros(())), []
     for _ in range(steps):
         update, state = optimiser.update(jnp.ones(()), state, jnp.zeros(()))
-        found.append(-float(update))
-    return found
+        rates_so_far.append(-float(update))
+    return rates_so_far
 
 
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
@@ -71,8 +71,8 @@ def test_a_restarted_optimizer_keeps_only_its_step_count(optimizer, x64):
     step = jax.jit(lambda state: method.step(trainer, state, batch)[0])
     for number in (5, 6, 7):
         state = initial._replace(step=jnp.asarray(number), opt_state=with_step_count(initial.opt_state, number))
-        other = state._replace(opt_state=jax.tree.map(lambda leaf: leaf + (leaf.ndim > 0), state.opt_state))
-        same = jax.tree.map(lambda one, other: bool((one == other).all()), step(state).params, step(other).params)
+        with_momentum = state._replace(opt_state=jax.tree.map(lambda leaf: leaf + (leaf.ndim > 0), state.opt_state))
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), step(state).params, step(with_momentum).params)
         assert all(jax.tree.leaves(same["model"])) == (number == 6)
 
 

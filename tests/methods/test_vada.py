@@ -22,32 +22,32 @@ def softmax(logits):
     return np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
 
 
-def kl(clean, other):
-    p, q = softmax(clean), softmax(other)
+def kl(clean, perturbed):
+    p, q = softmax(clean), softmax(perturbed)
     return np.mean(np.sum(p * np.log(p / q), axis=1))
 
 
-def linear(w, inputs, seen):
+def linear(w, inputs, offsets_seen):
     """Clean logits of a linear classifier, and the `divergences` for `vat_loss`, which record their offsets."""
     clean = [x @ w for x in inputs]
 
-    def moved(model, offsets):
-        seen.append(offsets)
+    def divergences(model, offsets):
+        offsets_seen.append(offsets)
         return tuple(kl_divergence(c, (x + o) @ model) for c, x, o in zip(clean, inputs, offsets, strict=True))
 
-    return clean, moved
+    return clean, divergences
 
 
 def test_of_two_classes_the_perturbation_goes_along_the_difference_of_their_weights(rng, x64):
     """For a linear classifier of two classes one direction matters, so one step of power iteration finds it."""
     w, inputs = rng.normal(size=(3, 2)), (rng.normal(size=(5, 3)), rng.normal(size=(4, 3)))
-    clean, moved = linear(w, inputs, [])
-    found = Vada(radius=0.5, probe=1e-3).vat_loss(moved, jnp.asarray(w), tuple(map(jnp.asarray, inputs)), KEY)
+    clean, divergences = linear(w, inputs, [])
+    result = Vada(radius=0.5, probe=1e-3).vat_loss(divergences, jnp.asarray(w), tuple(map(jnp.asarray, inputs)), KEY)
     direction = 0.5 * (w[:, 0] - w[:, 1]) / np.linalg.norm(w[:, 0] - w[:, 1])
-    for one, x, c in zip(found, inputs, clean, strict=True):
+    for value, x, c in zip(result, inputs, clean, strict=True):
         ahead, back = ([kl(c[[i]], (x[[i]] + sign * direction) @ w) for i in range(len(x))] for sign in (1, -1))
         # the sign is the probe's: of each row, one of the two
-        assert min(np.abs(one - np.mean(choice)) for choice in _signs(ahead, back)) < 1e-8
+        assert min(np.abs(value - np.mean(choice)) for choice in _signs(ahead, back)) < 1e-8
 
 
 def _signs(ahead, back):
@@ -58,21 +58,21 @@ def _signs(ahead, back):
 
 
 def test_the_perturbation_carries_no_gradient(rng, x64):
-    w, inputs, seen = rng.normal(size=(3, 4)), (rng.normal(size=(5, 3)), rng.normal(size=(4, 3))), []
-    _, moved = linear(w, inputs, seen)
+    w, inputs, offsets_seen = rng.normal(size=(3, 4)), (rng.normal(size=(5, 3)), rng.normal(size=(4, 3))), []
+    _, divergences = linear(w, inputs, offsets_seen)
     arguments = tuple(map(jnp.asarray, inputs)), KEY
-    Vada(radius=0.5).vat_loss(moved, jnp.asarray(w), *arguments)
-    worst = seen[-1]
+    Vada(radius=0.5).vat_loss(divergences, jnp.asarray(w), *arguments)
+    worst = offsets_seen[-1]
     assert all(np.allclose(np.linalg.norm(x, axis=1), 0.5) for x in worst)
-    found = jax.grad(lambda w: sum(Vada(radius=0.5).vat_loss(moved, w, *arguments)))(jnp.asarray(w))
-    np.testing.assert_allclose(found, jax.grad(lambda w: sum(moved(w, worst)))(jnp.asarray(w)), rtol=1e-10)
+    result = jax.grad(lambda w: sum(Vada(radius=0.5).vat_loss(divergences, w, *arguments)))(jnp.asarray(w))
+    np.testing.assert_allclose(result, jax.grad(lambda w: sum(divergences(w, worst)))(jnp.asarray(w)), rtol=1e-10)
 
 
 def test_rows_are_scaled_to_one_length_and_zeros_stay(rng, x64):
     x = rng.normal(size=(3, 2, 4))
     x[1] = 0
-    found = np.asarray(_with_length(jnp.asarray(x), 3.5)).reshape(3, -1)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [3.5, 0, 3.5], rtol=1e-12)
+    result = np.asarray(_with_length(jnp.asarray(x), 3.5)).reshape(3, -1)
+    np.testing.assert_allclose(np.linalg.norm(result, axis=1), [3.5, 0, 3.5], rtol=1e-12)
 
 
 def prepared(rng, method):

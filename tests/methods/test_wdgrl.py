@@ -31,9 +31,9 @@ def test_the_loss_of_a_linear_critic_has_a_closed_form(rng, x64):
     """The slope is |w| at every point, also at the random ones; 4 target rows and 6 source rows."""
     source, target, w = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)), rng.normal(size=3)
     critic = {"Dense_0": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.asarray([0.4])}}
-    found = Wdgrl(widths=(), penalty=7.0).critic_loss(critic, jnp.asarray(source), jnp.asarray(target), KEY)
+    loss = Wdgrl(widths=(), penalty=7.0).critic_loss(critic, jnp.asarray(source), jnp.asarray(target), KEY)
     expected = 7 * (np.linalg.norm(w) - 1) ** 2 - (source.mean(axis=0) - target.mean(axis=0)) @ w
-    assert found == pytest.approx(expected, rel=1e-12)
+    assert loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_penalised_critic_finds_the_distance_of_two_points(rng, x64):

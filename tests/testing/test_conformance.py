@@ -132,7 +132,7 @@ def test_the_command_checks_a_file(sign, code, tmp_path, capsys, registry, monke
     file.write_text(FILE.format(sign=sign))
     assert main(["check", str(file), "--only", "takes_a_step", "lowers_what_it_says", "--json"]) == code
     out, err = capsys.readouterr()
-    outcomes = {one["check"]: one["outcome"] for one in map(json.loads, out.splitlines())}
+    outcomes = {result["check"]: result["outcome"] for result in map(json.loads, out.splitlines())}
     assert outcomes == {"takes_a_step": "passed", "lowers_what_it_says": "failed" if code else "passed"}
     assert ("mean_gap/lowers_what_it_says" in err) == bool(code)
 
