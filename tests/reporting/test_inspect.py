@@ -1,4 +1,4 @@
-"""One run looked at again: its predictions against labels, its network made again for the features."""
+"""Figures of recorded runs: stored predictions against labels, and repeated runs for features and boundaries."""
 
 import dataclasses
 import shutil
@@ -10,55 +10,56 @@ import da_bench as da
 from da_bench.classical import LogisticRegression
 from da_bench.core.config import UserError
 from da_bench.evaluation.transferability import proxy_a_distance
-from da_bench.reporting import inspect as look
+from da_bench.reporting import inspect
 from da_bench.reporting.plots.distances import initials
 from da_bench.studies import data as study_data
-from da_bench.studies.experiment_files import from_config
 from da_bench.studies.records import Records
 from tests.helpers import tiny
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def two_runs(tmp_path_factory):
     """A folder with one run of DANN and one of a classical method, on data of sixty rows."""
     folder = tmp_path_factory.mktemp("results")
     dann = da.Experiment(task="moons/35", method=da.methods.Dann(widths=(4,)), model=tiny.MODEL, training=tiny.TRAINING)
-    shallow = da.Experiment(task="moons/35", method=LogisticRegression())
+    classical = da.Experiment(task="moons/35", method=LogisticRegression())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
-        da.study([dann, shallow], da.Options(results=folder, progress="none"))
+        da.study([dann, classical], da.Options(results=folder, progress="none"))
     return folder
 
 
 @pytest.fixture
-def results(made, tmp_path, monkeypatch):
+def results(two_runs, tmp_path, monkeypatch):
     monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
-    return shutil.copytree(made, tmp_path / "results")
+    return shutil.copytree(two_runs, tmp_path / "results")
 
 
-def one(results, method):
+def record_of(results, method):
     return next(record for record in Records(results).all() if record.config["method"]["name"] == method)
 
 
-def shown(figure):
+def percentages(figure):
     return np.array([text.get_text() for text in figure.axes[0].texts], float).reshape(3, 3)
 
 
 @pytest.mark.parametrize("rule", ["last", "oracle"])
 def test_confusion_has_the_accuracies_of_the_record(results, rule):
-    record = one(results, "dann")
-    found = shown(look.confusion(results, record.id[:8], rule=rule))
-    assert found.sum(axis=1) == pytest.approx([100] * 3, abs=2)
-    assert found.diagonal() == pytest.approx(100 * np.array(record.result["rules"][rule]["target_per_class"]), abs=0.51)
+    record = record_of(results, "dann")
+    matrix = percentages(inspect.confusion(results, record.id[:8], rule=rule))
+    assert matrix.sum(axis=1) == pytest.approx([100] * 3, abs=2)
+    assert matrix.diagonal() == pytest.approx(
+        100 * np.array(record.result["rules"][rule]["target_per_class"]), abs=0.51
+    )
 
 
 def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(look, "require_package", lambda embedding: None)
-    monkeypatch.setattr(look, "plot_features", lambda *given: drawn.update(zip("rces", given, strict=True)))
+    monkeypatch.setattr(inspect, "require_package", lambda embedding: None)
+    monkeypatch.setattr(inspect, "plot_features", lambda *arguments: drawn.update(zip("rces", arguments, strict=True)))
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
-    look.features(results, one(results, "dann").id)
-    assert drawn["s"]  # a run made again ends in the bits of its record
+    inspect.features(results, record_of(results, "dann").id)
+    assert drawn["s"]  # a repeated run ends in the same bits as its record
     first, last = drawn["c"].values()
     assert list(drawn["c"]) == ["before: source only", "after: dann"]
     assert first.source.shape == last.source.shape == (18, 6)
@@ -69,13 +70,12 @@ def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
 
 def test_boundaries_are_those_of_the_run(results, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(look, "SIDE", 40)
-    monkeypatch.setattr(look, "_before_and_after", lambda record: {"after": from_config(record.config)})
-    monkeypatch.setattr(look, "plot_boundaries", lambda *given: drawn.update(zip("rps", given, strict=True)))
-    record = one(results, "dann")
-    look.boundaries(results, record.id)
-    assert drawn["s"]  # training does not know what it will be asked
-    plane = drawn["p"]["after"]
+    monkeypatch.setattr(inspect, "GRID_SIDE", 40)
+    monkeypatch.setattr(inspect, "plot_boundaries", lambda *arguments: drawn.update(zip("rps", arguments, strict=True)))
+    record = record_of(results, "dann")
+    inspect.boundaries(results, record.id)
+    assert drawn["s"]  # the grid in place of the test split does not change training
+    plane = drawn["p"]["after: dann"]
     assert plane.classes.shape == (40, 40)
     x, y = tiny.task().target.test.inputs.T
     nearest = plane.classes[np.abs(plane.y[:, None] - y).argmin(axis=0), np.abs(plane.x[:, None] - x).argmin(axis=0)]
@@ -83,47 +83,48 @@ def test_boundaries_are_those_of_the_run(results, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("verb", "given", "said"),
+    ("plot", "run_id", "named"),
     [
-        (look.confusion, "zzz", "0 runs .* begin with 'zzz'"),
-        (look.confusion, "../..", "0 runs"),
-        (look.confusion, "", "0 runs"),
-        (look.features, "shallow", "has no features to draw"),
-        (look.boundaries, "shallow", "has no features to draw"),
+        (inspect.confusion, "zzz", "0 runs .* begin with 'zzz'"),
+        (inspect.confusion, "../..", "0 runs"),
+        (inspect.confusion, "", "0 runs"),
+        (inspect.features, "classical", "logistic_regression"),
+        (inspect.boundaries, "classical", "logistic_regression"),
     ],
 )
-def test_what_cannot_be_looked_at_is_one_message(results, verb, given, said, monkeypatch):
-    monkeypatch.setattr(look, "require_package", lambda embedding: None)
-    run_id = one(results, "logistic_regression").id if given == "shallow" else given
-    with pytest.raises(UserError, match=said):
-        verb(results, run_id)
+def test_what_cannot_be_plotted_is_one_message(results, plot, run_id, named, monkeypatch):
+    monkeypatch.setattr(inspect, "require_package", lambda embedding: None)
+    if run_id == "classical":
+        run_id = record_of(results, "logistic_regression").id
+    with pytest.raises(UserError, match=named):
+        plot(results, run_id)
 
 
 def test_rules_and_data_are_those_of_the_record(results, monkeypatch):
-    record = one(results, "dann")
-    with pytest.raises(UserError, match="nothing by the rule 'dev'"):
-        look.confusion(results, record.id, rule="dev")
+    record = record_of(results, "dann")
+    with pytest.raises(UserError, match="'dev'"):
+        inspect.confusion(results, record.id, rule="dev")
     monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name, shift=0.9))
-    with pytest.raises(UserError, match="files have changed"):
-        look.confusion(results, record.id)
+    with pytest.raises(UserError, match="moons/35"):
+        inspect.confusion(results, record.id)
 
 
 def test_a_run_without_a_result_has_nothing_to_draw(results):
-    record = one(results, "dann")
+    record = record_of(results, "dann")
     Records(results).forget(record.id)
     failed = type(record)(record.id, record.config, {"status": "failed", "rules": {}}, {}, record.environment)
     Records(results).publish(failed, {})
-    with pytest.raises(UserError, match="was failed: there is nothing to draw"):
-        look.confusion(results, record.id)
+    with pytest.raises(UserError, match="failed"):
+        inspect.confusion(results, record.id)
 
 
 def test_distances_are_those_of_the_records_and_of_the_inputs(results):
-    first = one(results, "dann")
+    first = record_of(results, "dann")
     config, result = first.config, first.result
     second = dataclasses.replace(first, config={**config, "seed": 1}, result={**result, "proxy_a_distance": 0.5})
     named = {**config, "method": {"name": "source_only"}}
     plain = dataclasses.replace(first, config=named, result={**result, "proxy_a_distance": 1.5})
-    figure = look.distances([first, second, plain], "dann")
+    figure = inspect.distances([first, second, plain], "dann")
     inputs, features = figure.axes
     assert features.get_xlabel() == "features of source_only"
     after = (result["proxy_a_distance"] + 0.5) / 2
@@ -135,8 +136,8 @@ def test_distances_are_those_of_the_records_and_of_the_inputs(results):
 
 
 def test_distances_without_a_pair_of_both(results):
-    with pytest.raises(UserError, match="both dann and source_only: nothing to compare"):
-        look.distances([one(results, "dann")], "dann")
+    with pytest.raises(UserError, match="dann and source_only"):
+        inspect.distances([record_of(results, "dann")], "dann")
 
 
 def test_initials():
