@@ -50,7 +50,7 @@ class MeanColour(Network):
 def measure_decoding(task: str, root: Path, side: int) -> str:
     """Images that one core reads, decodes and resizes per second, with the files in the page cache."""
     listing = listing_of(parts_of(spec(task).source, root))
-    paths = [listing.place / file for file in listing.files[:NUM_DECODED]]
+    paths = [listing.folder / file for file in listing.files[:NUM_DECODED]]
     for path in paths:
         path.read_bytes()
     start = time.process_time()

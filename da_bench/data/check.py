@@ -1,4 +1,4 @@
-"""What there is to know of a data set before trusting it: counts, damage, duplicates, classes that one side lacks."""
+"""Checks of a data set before it is trusted: counts, damage, duplicates, and classes that a domain lacks."""
 
 import dataclasses
 import hashlib
@@ -19,11 +19,17 @@ from da_bench.data.transforms import View
 
 NEAR = 4  # bits of 64 in which the difference hashes of near duplicates differ at most
 SHOWN = 4  # examples of a finding
-BLOCK = 2048  # hashes compared with all others at a time
+BLOCK = 2048  # hashes that are compared with all others at a time
 
 
 class ExampleHashes(NamedTuple):
-    """Of every example its name, the sha256 of its bytes, and the difference hash, uint64; 0 where there is none."""
+    """Hashes of n examples.
+
+    Attributes:
+        names: name of each example: the path of an image, or "domain/part[row]".
+        exact: sha256 of each example's bytes.
+        near: difference hashes, uint64 [n]; 0 for examples without one.
+    """
 
     names: list[str]
     exact: list[str]
@@ -35,24 +41,34 @@ NO_HASHES = ExampleHashes([], [], np.zeros(0, np.uint64))
 
 @dataclasses.dataclass(frozen=True)
 class DomainReport:
-    """One domain. counts, published: examples by part; classes: examples by class name; prints: of every example.
+    """Report on one domain.
 
-    fault: what is wrong with the files, "" for nothing; counts, classes and prints are empty where they cannot be read.
+    Attributes:
+        name: full name of the domain.
+        published: published number of examples by part.
+        counts: number of examples by part; empty if they cannot be read.
+        classes: number of examples by class name; empty if they cannot be read.
+        hashes: of every example; empty if they cannot be read.
+        fault: what is wrong with the files; "" for nothing.
     """
 
     name: str
     published: dict[str, int]
     counts: dict[str, int]
     classes: dict[str, int]
-    prints: ExampleHashes
+    hashes: ExampleHashes
     fault: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All domains of a family that are there, and the names of the absent ones.
+    """Report on all domains of a family.
 
-    exact: groups of names of equal examples; near: pairs of names of nearly equal ones.
+    Attributes:
+        domains: reports on the domains whose files exist.
+        absent: names of the other domains.
+        exact: groups of names of equal examples.
+        near: pairs of names of nearly equal examples.
     """
 
     domains: list[DomainReport]
@@ -62,85 +78,89 @@ class Report:
 
     @property
     def lacking(self) -> dict[str, list[str]]:
-        """Of each readable domain the classes that others have and it has not."""
-        readable = [one for one in self.domains if one.classes]
-        union = {name for one in readable for name in one.classes}
-        return {one.name: sorted(union - set(one.classes)) for one in readable}
+        """Classes that each readable domain lacks and others have."""
+        readable = [domain for domain in self.domains if domain.classes]
+        union = {name for domain in readable for name in domain.classes}
+        return {domain.name: sorted(union - set(domain.classes)) for domain in readable}
 
     @property
     def faults(self) -> list[str]:
-        """What makes results on this data not comparable: damage, and counts that are not the published ones."""
-        damaged = [one.fault for one in self.domains if one.fault]
+        """What makes results on this data not comparable: damage, and counts that differ from the published ones."""
+        damaged = [domain.fault for domain in self.domains if domain.fault]
         return damaged + [
-            f"'{one.name}' has {one.counts} examples, published are {one.published}"
-            for one in self.domains
-            if not one.fault and one.published and one.counts != one.published
+            f"'{domain.name}' has {domain.counts} examples, published are {domain.published}"
+            for domain in self.domains
+            if not domain.fault and domain.published and domain.counts != domain.published
         ]
 
     def manifest(self) -> str:
-        """Lines "sha256  name", sorted by name; of files, what `sha256sum --check` reads in the data root."""
-        lines = [f"{digest}  {name}" for one in self.domains for name, digest in zip(*one.prints[:2], strict=True)]
-        return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
+        """Return lines "sha256  name", sorted by name; for files, `sha256sum --check` reads them in the data root."""
+        pairs = [pair for domain in self.domains for pair in zip(domain.hashes.names, domain.hashes.exact, strict=True)]
+        return "".join(f"{digest}  {name}\n" for name, digest in sorted(pairs))
 
 
 def check(name: str, root: Path | None = None, view: View | None = None) -> Report:
-    """Read every example of a family, folder, table or domain once; images become packs for `view` on the way.
+    """Read every example of a family, folder, table or domain once. Images are cached for training on the way.
+
+    Untrusted .mat files are parsed in a child process first, so that a crash of the parser is reported.
+
+    Args:
+        name: name of a family, folder, table or domain.
+        root: the data root; None for the environment variable DA_BENCH_DATA.
+        view: size of cached images; None for the default.
 
     Raises:
-        UserError: there is no such data set, or none of its domains is there. Anything else is in the report.
+        UserError: nothing has that name, or no domain's files exist. Everything else is in the report.
     """
-    every = domains_of(name, root)
-    absent = [domain for domain in every if missing(domain, root)]
-    if absent == every:
-        require(every[0], root)
-    reports = [_check_domain(domain, root, view or View()) for domain in every if domain not in absent]
-    names = [name for one in reports for name in one.prints.names]
-    exact = np.array([digest for one in reports for digest in one.prints.exact])
-    near = np.concatenate([one.prints.near for one in reports])
+    domains = domains_of(name, root)
+    absent = [domain for domain in domains if missing(domain, root)]
+    if absent == domains:
+        require(domains[0], root)
+    reports = [_check_domain(domain, root, view or View()) for domain in domains if domain not in absent]
+    names = [name for report in reports for name in report.hashes.names]
+    exact = np.array([digest for report in reports for digest in report.hashes.exact])
+    near = np.concatenate([report.hashes.near for report in reports])
     pairs = [(names[i], names[j]) for i, j in near_pairs(near) if exact[i] != exact[j]]
     return Report(reports, absent, [[names[i] for i in rows] for rows in equal_groups(exact)], pairs)
 
 
 def _check_domain(domain: str, root: Path | None, view: View) -> DomainReport:
-    family, own = family_of(domain)
-    published = dict(family.domains.get(own, {}))
+    family, short_name = family_of(domain)
+    published = dict(family.domains.get(short_name, {}))
     try:
         parts = parts_of(domain, root)
-        counts = {part: len(one.labels) for part, one in parts.items()}
-        prints = _images(domain, parts, root, view) if family.images else _arrays(domain, parts)
+        counts = {name: len(part.labels) for name, part in parts.items()}
+        hashes = _hash_images(domain, parts, root, view) if family.images else _hash_arrays(domain, parts)
     except UserError as error:
         return DomainReport(domain, published, {}, {}, NO_HASHES, str(error))
-    return DomainReport(domain, published, counts, dict(sorted(Counter(_labels(parts)).items())), prints, "")
+    return DomainReport(domain, published, counts, dict(sorted(Counter(_labels(parts)).items())), hashes, "")
 
 
 def _labels(parts: Parts) -> Iterator[str]:
-    for one in parts.values():
-        yield from [one.classes[i] for i in one.labels] if isinstance(one, Examples) else one.labels
+    for part in parts.values():
+        yield from [part.classes[i] for i in part.labels] if isinstance(part, Examples) else part.labels
 
 
-def _images(domain: str, parts: Parts, root: Path | None, view: View) -> ExampleHashes:
-    """Every image decoded once, by way of the pack that training will read."""
-    listing = listing_of(parts)
-    made = image_cache.prepare(
-        listing, domain, view.stored_side, view.resize, image_cache.images_folder(), progress=True
-    )
-    image_cache.verify(made)
-    place = os.path.relpath(listing.place, data_root(root))
-    names = [f"{place}/{entry.file}" for entry in made.entries]
-    return ExampleHashes(
-        names, [one.sha256 for one in made.entries], np.array([one.dhash for one in made.entries], np.uint64)
-    )
+def _hash_images(domain: str, parts: Parts, root: Path | None, view: View) -> ExampleHashes:
+    """Decode every image once, into the image cache that training will read."""
+    listing, cache = listing_of(parts), image_cache.images_folder()
+    cached = image_cache.prepare(listing, domain, view.stored_side, view.resize, cache, progress=True)
+    image_cache.verify(cached)
+    folder = os.path.relpath(listing.folder, data_root(root))
+    names = [f"{folder}/{entry.file}" for entry in cached.entries]
+    near = np.array([entry.dhash for entry in cached.entries], np.uint64)
+    return ExampleHashes(names, [entry.sha256 for entry in cached.entries], near)
 
 
-def _arrays(domain: str, parts: Parts) -> ExampleHashes:
-    inputs = {part: one.inputs for part, one in parts.items() if isinstance(one, Examples)}
-    rows = [(f"{domain}/{part}[{i}]", row) for part, of_part in inputs.items() for i, row in enumerate(of_part)]
+def _hash_arrays(domain: str, parts: Parts) -> ExampleHashes:
+    arrays = {name: part.inputs for name, part in parts.items() if isinstance(part, Examples)}
+    rows = [(f"{domain}/{name}[{i}]", row) for name, inputs in arrays.items() for i, row in enumerate(inputs)]
     exact = [hashlib.sha256(np.ascontiguousarray(row).data).hexdigest() for _, row in rows]
     return ExampleHashes([name for name, _ in rows], exact, np.zeros(len(rows), np.uint64))
 
 
 def equal_groups(digests: np.ndarray) -> list[np.ndarray]:
-    """Rows of each digest that stands more than once."""
+    """Return the rows [k] of each digest that occurs more than once; `digests` [n]."""
     _, inverse, counts = np.unique(digests, return_inverse=True, return_counts=True)
     order = np.argsort(inverse, kind="stable")
     groups = np.split(order, np.cumsum(counts)[:-1])
@@ -148,7 +168,11 @@ def equal_groups(digests: np.ndarray) -> list[np.ndarray]:
 
 
 def near_pairs(hashes: np.ndarray) -> Iterable[tuple[int, int]]:
-    """Rows i < j whose difference hashes differ in at most `NEAR` bits; 0, the hash of flat images, says nothing."""
+    """Yield rows i < j whose difference hashes differ in at most `NEAR` bits.
+
+    Args:
+        hashes: uint64 [n]. 0, the hash of images of one colour, is ignored.
+    """
     rows = np.flatnonzero(hashes)
     known = hashes[rows]
     for start in range(0, len(rows), BLOCK):
@@ -158,36 +182,37 @@ def near_pairs(hashes: np.ndarray) -> Iterable[tuple[int, int]]:
 
 
 def findings(report: Report) -> list[str]:
-    """In sentences: classes that a domain lacks, or that hold a single example; equal and nearly equal examples."""
+    """Describe a report in sentences: absent domains, classes that are missing or have one example, duplicates."""
     lacking = [f"'{name}' has no {_some(classes)}" for name, classes in report.lacking.items() if classes]
     single = [
-        f"'{one.name}' has one example only of {_some([name for name, count in one.classes.items() if count == 1])}"
-        for one in report.domains
-        if 1 in one.classes.values()
+        f"'{domain.name}' has only one example of {_some([name for name, n in domain.classes.items() if n == 1])}"
+        for domain in report.domains
+        if 1 in domain.classes.values()
     ]
-    absent = [f"not here: {', '.join(report.absent)}"] if report.absent else []
+    absent = [f"not present: {', '.join(report.absent)}"] if report.absent else []
     return [*absent, *lacking, *single, *_duplicates(report)]
 
 
-def _parts(one: DomainReport) -> Iterator[tuple[str, str]]:
-    """(name, part) of every example."""
-    return zip(one.prints.names, (part for part, count in one.counts.items() for _ in range(count)), strict=True)
-
-
 def _duplicates(report: Report) -> list[str]:
-    home = {name: one.name for one in report.domains for name in one.prints.names}
-    part = {name: (one.name, part) for one in report.domains for name, part in _parts(one)}
-    across = sum(len({home[name] for name in group}) > 1 for group in report.exact)
-    leaks = sum(len({part[name] for name in group}) > len({home[name] for name in group}) for group in report.exact)
+    domain_of: dict[str, str] = {}
+    part_of: dict[str, tuple[str, str]] = {}
+    for domain in report.domains:
+        parts = (part for part, count in domain.counts.items() for _ in range(count))
+        for name, part in zip(domain.hashes.names, parts, strict=True):
+            domain_of[name], part_of[name] = domain.name, (domain.name, part)
+    across = sum(len({domain_of[name] for name in group}) > 1 for group in report.exact)
+    leaks = sum(
+        len({part_of[name] for name in group}) > len({domain_of[name] for name in group}) for group in report.exact
+    )
     lines = [
         f"{sum(map(len, report.exact)) - len(report.exact)} exact duplicates in {len(report.exact)} groups, "
         f"{across} of them across domains{f', {leaks} across parts of one' if leaks else ''}{_example(report.exact)}"
     ]
-    if any(one.prints.near.any() for one in report.domains):
-        between = sum(home[left] != home[right] for left, right in report.near)
+    if any(domain.hashes.near.any() for domain in report.domains):
+        across = sum(domain_of[left] != domain_of[right] for left, right in report.near)
         lines.append(
             f"{len(report.near)} pairs of nearly equal images (difference hashes within {NEAR} of 64 bits), "
-            f"{between} of them across domains{_example(report.near)}"
+            f"{across} of them across domains{_example(report.near)}"
         )
     return lines
 

@@ -1,4 +1,51 @@
-"""What a family of data sets is: everything there is to know of it before reading it, and one way to read a domain."""
+"""Data families: data sets that are adapted to each other. Start here to add one.
+
+How to add a family
+===================
+A family is one file in `da_bench/data/families/`; every file there is imported. No other file needs a change: the
+tasks, the command line, the checks and the documentation find the family through the registry. Take the nearest
+existing file as a model: `office31.py` (images in class folders), `visda2017.py` (images in a list file), `usps.py`
+(arrays), `moons.py` (generated).
+
+1. Write `read(folder, domain)`. It gets the family's folder under the data root and the name of a domain. It returns
+   the domain's parts as they were published: `{"train": ..., "test": ...}`, with a "validation" part if there is one,
+   or `{UNSPLIT: ...}` if there is no official split. The suite cuts the splits, see `da_bench.data.splits`.
+
+   * Images in files become a `Listing` of paths and class names. They are not decoded here: `folders.list_classes`
+     makes a listing of class folders, `file_lists.read_list` and `file_lists.listing` of a list file.
+   * Anything else becomes `Examples`: arrays as they were published. Scaling is the method's or the experiment's task.
+
+   The helpers of `da_bench.data.files` read idx, LIBSVM, .npz and .mat files and name the file in every error. Use
+   `check_published` for counts and shapes, so that a wrong or truncated copy is refused. Raise UserError for anything
+   else that is wrong: what, which file, what to do.
+
+2. Describe the data in a `Family` and `register` it at the end of the file::
+
+       register(
+           Family(
+               name="office31",
+               read=read,
+               domains={"amazon": {UNSPLIT: 2817}, "dslr": {UNSPLIT: 498}, "webcam": {UNSPLIT: 795}},
+               classes=CLASSES,
+               citation="Saenko et al., ECCV 2010",
+               terms="research",
+               how_to_get="the authors' page https://...",
+               folder="office31",
+               files=lambda domain: (f"{domain}/images",),
+               images=True,
+               model="convnet",
+           )
+       )
+
+   The tasks `office31/amazon-to-dslr` and so on exist from now on. Tasks between different families are not listed
+   but can be named: `mnist-to-usps`. A family with one domain gives the domain its own name: `mnist`.
+
+3. Test it: `tests/data/families/test_NAME.py` writes a small copy of the published layout into a temporary folder and
+   reads it. If you have the data, `da-bench data check NAME` compares all counts with the published ones, and
+   `da-bench data preview TASK` shows images.
+
+A folder of images or feature tables needs no family at all, see `da_bench.data.folders` and `da_bench.data.tables`.
+"""
 
 import dataclasses
 import zlib
@@ -11,20 +58,32 @@ import numpy as np
 from da_bench.core.config import Registry
 from da_bench.core.types import Array
 
-UNSPLIT = "all"  # the one part of a domain that was published without a split
-Counts = Mapping[str, int]
+UNSPLIT = "all"  # name of the only part of a domain that was published without a split
+Counts = Mapping[str, int]  # number of examples by part
 
 
 class Listing(NamedTuple):
-    """Images on disk, not yet decoded: paths under `place`, and the class name of each; sorted by path."""
+    """Image files that are not decoded yet.
 
-    place: Path
+    Attributes:
+        folder: the folder that `files` are relative to.
+        files: paths of the n images, sorted.
+        labels: the class name of each image.
+    """
+
+    folder: Path
     files: tuple[str, ...]
     labels: tuple[str, ...]
 
 
 class Examples(NamedTuple):
-    """Arrays: inputs [n, ...], uint8 images [n, h, w, c] or float32; labels [n] int32, an index into `classes`."""
+    """Labelled arrays.
+
+    Attributes:
+        inputs: [n, ...]; uint8 images [n, h, w, channels] with values 0 to 255, or float32.
+        labels: [n] int32, indices into `classes`.
+        classes: class names.
+    """
 
     inputs: Array
     labels: np.ndarray
@@ -34,23 +93,30 @@ class Examples(NamedTuple):
 Parts = Mapping[str, "Listing | Examples"]
 
 
-def _nothing(_domain: str) -> tuple[str, ...]:
+def _no_files(_domain: str) -> tuple[str, ...]:
     return ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Family:
-    """Data sets that are adapted to each other: one file of this room each.
+    """A family of data sets, as described in this module's docstring.
 
-    name: "office31"; read: (folder of the family, domain) -> the domain's parts, as published: {"all": ...} where there
-    is no official split, else {"train": ..., "test": ...}, some with a "validation" too. domains: of each its published
-    number of examples by part, in the order of the papers; classes: their published names, sorted; both empty where the
-    user's own files decide. folder: under the data root, "" where an installed package brings the examples; files:
-    what has to be there for a domain, paths relative to `folder` ("x.gz" may lie there gunzipped, a path may be that
-    of a folder, "a|b" is one or the other). images: whether `read` gives a `Listing`, to be decoded and resized once.
-    subsets: the published (source classes, target classes) of "partial" and "open" tasks. pairs: the (source, target)
-    domains that papers use, where not all of them. model: the network that its tasks use by default. citation: the
-    paper to cite; terms: licence or terms of use, in a few words; how_to_get: where a user gets the files.
+    Attributes:
+        name: the family's name, such as "office31".
+        read: function of (folder of the family, domain) that returns the domain's parts.
+        domains: the published number of examples of each domain by part, in the order of the papers. Empty for the
+            user's own files, which decide themselves.
+        classes: the published class names, sorted. Empty for the user's own files.
+        citation: the paper to cite.
+        terms: licence or terms of use, in a few words.
+        how_to_get: where users get the files; "embedded" if a package that is installed brings them.
+        folder: name of the family's folder under the data root; "" if no files are needed.
+        files: function of a domain that returns the paths it needs, relative to `folder`. A path may be that of a
+            folder. "x.gz" may also be there unpacked, as "x". "a|b" is satisfied by either.
+        images: whether `read` returns a `Listing`, which is decoded and resized once, see `da_bench.data.image_cache`.
+        subsets: published (source classes, target classes) of the "partial" and "open" tasks, by these words.
+        pairs: the (source, target) domains that papers use; () for all pairs.
+        model: name of the network that the family's tasks use by default.
     """
 
     name: str
@@ -61,14 +127,14 @@ class Family:
     terms: str
     how_to_get: str = "embedded"
     folder: str = ""
-    files: Callable[[str], tuple[str, ...]] = _nothing
+    files: Callable[[str], tuple[str, ...]] = _no_files
     images: bool = False
     subsets: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = dataclasses.field(default_factory=dict)
     pairs: tuple[tuple[str, str], ...] = ()
     model: str = ""
 
     def domain_names(self) -> list[str]:
-        """Full names: "office31/amazon", and of a family of one domain, which is called like it, "mnist"."""
+        """Return the full names of the domains: "office31/amazon", or "mnist" for the only domain of mnist."""
         return [self.name if domain == self.name else f"{self.name}/{domain}" for domain in self.domains]
 
 
@@ -76,11 +142,18 @@ FAMILIES: Registry[Family] = Registry("family")
 
 
 def register(*families: Family) -> None:
-    """Make families known by their names; every file of this room does so when it is imported."""
+    """Register families under their names; the files of `da_bench.data.families` call this when they are imported.
+
+    Raises:
+        UserError: another family has the name.
+    """
     for family in families:
         FAMILIES.add(family.name, family)
 
 
 def random_stream(*names: str) -> np.random.Generator:
-    """The stream of randomness of these names, the same everywhere: a new consumer never shifts the draws of others."""
+    """Return the random generator of these names, equal on every machine.
+
+    Every consumer has its own stream, so that a new consumer never shifts the draws of the others.
+    """
     return np.random.default_rng([zlib.crc32(name.encode()) for name in names])

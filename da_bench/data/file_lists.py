@@ -1,4 +1,4 @@
-"""Listings of images from list files (lines `path label`), and their comparison with what was published."""
+"""Listings of images from list files (lines `path label`), and their comparison with the published classes."""
 
 import os
 import posixpath
@@ -7,42 +7,45 @@ from pathlib import Path
 from da_bench.core.config import UserError
 from da_bench.data.family import Listing
 
-SHOWN = 3  # how many of the images or classes at fault a message names
+SHOWN = 3  # how many images or classes a message names
 
 
 def read_list(path: Path, classes: tuple[str, ...]) -> dict[str, str]:
-    """File -> class name, in the order of the list; files are relative, as "a/b.jpg", whoever wrote "./a/b.jpg".
+    """Read a list file.
 
-    The last word of a line is its label, an index into `classes`; all before it is the path, spaces included. Blank
-    lines are passed over; there are no comments. `classes` is in the order of the list's labels, which need not be
-    sorted: what comes out are names, so that no order of a list reaches the labels of the suite.
+    The last word of a line is its label; everything before it is the path, spaces included. Blank lines are skipped.
+    There are no comments.
+
+    Args:
+        path: the list file.
+        classes: class names by label. They need not be sorted: names are returned, so the order of a list's labels
+            never reaches the labels of the suite.
+
+    Returns:
+        The class name of each file, in the order of the list. Files are relative and normalised: "./a/b.jpg" becomes
+        "a/b.jpg".
 
     Raises:
-        UserError: unreadable or empty; a line without a label, with one that is no index into `classes`, with a path
-            that leads out of the folder, or with a file that an earlier line has.
+        UserError: the list is unreadable or empty; a line has no label, a label that is no index into `classes`, a path
+            that leads out of the folder, or a file that an earlier line has.
     """
-    found: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip():
-            file, label = _split(line)
-            if fault := _fault(file, label, len(classes)) or ("an earlier line has it" if file in found else ""):
-                raise UserError(f"'{path}', line {number} '{line.strip()}': {fault}; get a fresh copy of the list")
-            found[file] = classes[int(label)]
-    if not found:
-        raise UserError(f"'{path}' lists no images; get a fresh copy of the list")
-    return found
-
-
-def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the list '{path}': {error}; get a fresh copy of it") from None
-
-
-def _split(line: str) -> tuple[str, str]:
-    file, *label = line.strip().rsplit(maxsplit=1)
-    return (file if ".." in file.split("/") else posixpath.normpath(file)), "".join(label)
+    labels: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        file, *rest = line.strip().rsplit(maxsplit=1)
+        file, label = (file if ".." in file.split("/") else posixpath.normpath(file)), "".join(rest)
+        fault = _fault(file, label, len(classes)) or ("an earlier line has this file" if file in labels else "")
+        if fault:
+            raise UserError(f"'{path}', line {number} '{line.strip()}': {fault}; get a fresh copy of the list")
+        labels[file] = classes[int(label)]
+    if not labels:
+        raise UserError(f"'{path}' lists no images; get a fresh copy of the list")
+    return labels
 
 
 def _fault(file: str, label: str, classes: int) -> str:
@@ -57,33 +60,37 @@ def _fault(file: str, label: str, classes: int) -> str:
     return ""
 
 
-def listing(place: Path, names: dict[str, str]) -> Listing:
-    """The images place/<file> of a list that was read, sorted by path.
+def listing(folder: Path, labels: dict[str, str]) -> Listing:
+    """Make a listing of the images folder/<file>, sorted by path.
+
+    Args:
+        folder: the folder that the files are relative to.
+        labels: class name of each file, see `read_list`.
 
     Raises:
-        UserError: one for all listed files that are not there.
+        UserError: files do not exist; one message for all.
     """
-    files = tuple(sorted(names))
-    missing = [file for file in files if not os.path.isfile(f"{place}/{file}")]
+    files = tuple(sorted(labels))
+    missing = [file for file in files if not os.path.isfile(f"{folder}/{file}")]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(files)} listed images are not in '{place}': {_first(missing)}; "
+            f"{len(missing)} of {len(files)} listed images are not in '{folder}': {_first(missing)}; "
             "unpack the images there, or get the list that belongs to them"
         )
-    return Listing(place, files, tuple(names[file] for file in files))
+    return Listing(folder, files, tuple(labels[file] for file in files))
 
 
 def check_classes(images: Listing, classes: tuple[str, ...]) -> Listing:
-    """`images`, if their classes are the published ones.
+    """Return `images` if their classes are the published ones.
 
     Raises:
-        UserError: classes that are missing, or that the data set does not have.
+        UserError: classes are missing or not published.
     """
     found = set(images.labels)
-    faults = {"it lacks": sorted(set(classes) - found), "it is not to have": sorted(found - set(classes))}
+    faults = {"missing": sorted(set(classes) - found), "not published": sorted(found - set(classes))}
     if any(faults.values()):
-        told = "; ".join(f"{what} {_first(names)}" for what, names in faults.items() if names)
-        raise UserError(f"the class folders in '{images.place}' are not those published: {told}")
+        described = "; ".join(f"{fault}: {_first(names)}" for fault, names in faults.items() if names)
+        raise UserError(f"the class folders in '{images.folder}' are not the published ones: {described}")
     return images
 
 

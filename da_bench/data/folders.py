@@ -1,4 +1,4 @@
-"""Images in folders, one folder a class: what image data sets are on disk, and any folder of one's own."""
+"""Images in folders, one folder for each class: most published data sets, and any folder of the user's own."""
 
 import os
 import unicodedata
@@ -6,58 +6,66 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from da_bench.core.config import UserError, did_you_mean
-from da_bench.data.family import UNSPLIT, Family, Listing, Parts
+from da_bench.data.family import UNSPLIT, Family, Listing
 from da_bench.data.files import check_name
 
 IMAGES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
-# Notes and lists that data sets bring along, which nobody takes for an image.
+# Notes and lists that come with data sets and that nobody takes for an image.
 NOTES = frozenset((".txt", ".md", ".rst", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".log", ".pdf"))
 NOTE_NAMES = frozenset(("readme", "license", "licence", "copying", "sha256sums", "md5sums"))
 ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"))
-LITTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"))
+LITTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"))  # of file browsers
 
 
-def list_classes(place: Path) -> Listing:
-    """The images of place/<class>/, folders within folders too, sorted by path; a class is the name of its folder.
+def list_classes(folder: Path) -> Listing:
+    """List the images in folder/<class>/ and its subfolders, sorted by path. A class has the name of its folder.
 
-    Links are followed. Hidden files, the litter of file browsers, and notes (.txt, .json, .csv, ...) are passed over.
-
-    Raises:
-        UserError: `place` is missing, unreadable or without class folders; a class without images; two classes that
-            look alike, or hold the same folder by a link; an image outside a class, or all images further down than
-            in a class; an archive, or any other file that is no image; a loop of links; a name that is no text.
-    """
-    classes = domains_of(place)
-    _check_names(place, classes)
-    if strays := list(_images_in(place)):
-        raise UserError(f"the image '{strays[0]}' lies beside the class folders: move it into that of its class")
-    found = {name: sorted(_relative(_walk(os.path.join(place, name), _above(place)), place)) for name in classes}
-    for name, files in found.items():
-        if not files:
-            raise UserError(f"the class folder '{place / name}' holds no image: add some, or remove it")
-    _check_depth(place, found)
-    _check_apart(place, found)
-    pairs = sorted((file, name) for name, files in found.items() for file in files)
-    return Listing(place, tuple(file for file, _ in pairs), tuple(name for _, name in pairs))
-
-
-def domains_of(place: Path) -> tuple[str, ...]:
-    """Names of the folders in `place`, sorted: the domains of a family, the classes of a domain.
+    Links are followed. Hidden files, the litter of file browsers, and notes (.txt, .json, .csv, ...) are skipped.
 
     Raises:
-        UserError: `place` is missing, unreadable or holds no folder.
+        UserError: the folder is missing, unreadable or without class folders; a class has no images; two classes have
+            names that look alike, or share a folder through a link; an image lies outside a class, or all images lie
+            deeper than in a class; an archive or another file that is no image; a loop of links; a name that is no
+            valid text.
     """
-    names = tuple(entry.name for entry in _entries(place) if _is_folder(entry))
+    classes = domains_of(folder)
+    _check_class_names(folder, classes)
+    if outside := list(_images_in(folder)):
+        raise UserError(f"the image '{outside[0]}' lies beside the class folders: move it into that of its class")
+    real = Path(os.path.realpath(folder))
+    parents = frozenset(map(str, (real, *real.parents)))
+    start = len(os.path.join(folder, ""))  # strings: for a million images, Path takes most of the time
+    files = {name: sorted(path[start:] for path in _walk(os.path.join(folder, name), parents)) for name in classes}
+    for name, names in files.items():
+        if not names:
+            raise UserError(f"the class folder '{folder / name}' holds no image: add some, or remove it")
+    if all(file.count("/") > 1 for names in files.values() for file in names):
+        raise UserError(
+            f"'{folder}' holds the folders {', '.join(files)}, none of which has an image right in it: class folders "
+            "have to be in the folder of the domain itself, <domain>/<class>/*.jpg; move them there"
+        )
+    _check_shared_folders(folder, files)
+    pairs = sorted((file, name) for name, names in files.items() for file in names)
+    return Listing(folder, tuple(file for file, _ in pairs), tuple(name for _, name in pairs))
+
+
+def domains_of(folder: Path) -> tuple[str, ...]:
+    """Return the sorted names of the folders in `folder`: the domains of a family, or the classes of a domain.
+
+    Raises:
+        UserError: `folder` is missing, unreadable or holds no folder.
+    """
+    names = tuple(entry.name for entry in _entries(folder) if _is_folder(entry))
     if not names:
-        raise UserError(f"'{place}' holds no folders: it takes one folder of images for each class")
+        raise UserError(f"'{folder}' holds no folders: it needs one folder of images for each class")
     return names
 
 
 def family(name: str) -> Family:
-    """The images in name/<domain>/<class>/ under the data root: any folder, without a line of code."""
+    """Return the family of the images in name/<domain>/<class>/ under the data root: any folder, without any code."""
     return Family(
         name=name,
-        read=lambda folder, domain: _parts(folder / domain),
+        read=lambda folder, domain: {UNSPLIT: list_classes(folder / domain)},
         domains={},
         classes=(),
         citation="the user's own images",
@@ -70,70 +78,48 @@ def family(name: str) -> Family:
     )
 
 
-def _parts(place: Path) -> Parts:
-    return {UNSPLIT: list_classes(place)}
-
-
 def normalized_name(name: str) -> str:
-    """What names that look alike have in common."""
+    """Return what names that look alike have in common."""
     return unicodedata.normalize("NFC", name.strip().casefold())
 
 
-def near(place: Path, domain: str) -> str:
-    """The ending of a message: what in the folder `place` may have been meant by a domain that is not there."""
-    entries = _entries(place)
+def suggestion(folder: Path, domain: str) -> str:
+    """Return the end of a message: what the user may have meant by a domain that is not in `folder`."""
+    entries = _entries(folder)
     if archives := [entry.name for entry in entries if Path(entry.name).suffix.lower() in ARCHIVES]:
-        return f"; archives are not unpacked, do so yourself: {', '.join(archives)}"
+        return f"; archives are not unpacked, unpack them yourself: {', '.join(archives)}"
     names = [entry.name for entry in entries if _is_folder(entry)]
     return did_you_mean(domain, names) if names else ""
 
 
-def _check_names(place: Path, classes: tuple[str, ...]) -> None:
-    seen: dict[str, str] = {}
+def _check_class_names(folder: Path, classes: tuple[str, ...]) -> None:
+    first: dict[str, str] = {}
     for name in classes:
-        other = seen.setdefault(normalized_name(name), name)
+        other = first.setdefault(normalized_name(name), name)
         if other != name:
-            raise UserError(f"the class folders '{other}' and '{name}' of '{place}' look alike: merge or rename them")
+            raise UserError(f"the class folders '{other}' and '{name}' of '{folder}' look alike: merge or rename them")
 
 
-def _check_depth(place: Path, found: Mapping[str, Iterable[str]]) -> None:
-    if all(file.count("/") > 1 for files in found.values() for file in files):
-        raise UserError(
-            f"'{place}' holds the folders {', '.join(found)}, none of which has an image right in it: the class "
-            "folders have to be in the folder of the domain itself, <domain>/<class>/*.jpg; move them there"
-        )
-
-
-def _check_apart(place: Path, found: Mapping[str, Iterable[str]]) -> None:
+def _check_shared_folders(folder: Path, files: Mapping[str, Iterable[str]]) -> None:
     owner: dict[str, str] = {}
-    for name, files in found.items():
-        for folder in {file.rpartition("/")[0] for file in files}:
-            real = os.path.realpath(place / folder)
+    for name, names in files.items():
+        for subfolder in {file.rpartition("/")[0] for file in names}:
+            real = os.path.realpath(folder / subfolder)
             if (other := owner.setdefault(real, name)) != name:
                 raise UserError(
-                    f"the classes '{other}' and '{name}' of '{place}' both hold the folder '{real}': remove a link"
+                    f"the classes '{other}' and '{name}' of '{folder}' both hold the folder '{real}': remove a link"
                 )
 
 
-def _relative(paths: Iterable[str], place: Path) -> Iterator[str]:
-    start = len(os.path.join(place, ""))  # strings: for a million images, Path takes most of the time
-    return (path[start:] for path in paths)
-
-
-def _above(place: Path) -> frozenset[str]:
-    real = Path(os.path.realpath(place))
-    return frozenset(map(str, (real, *real.parents)))
-
-
-def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
-    """All images under `folder`; `above`: the real paths of the folders that lead to it."""
+def _walk(folder: str, parents: frozenset[str]) -> Iterator[str]:
+    """Yield all images under `folder`. `parents`: real paths of the folders that lead to it."""
     real = os.path.realpath(folder)
-    if real in above:
-        raise UserError(f"the link '{folder}' leads back to '{real}', which it is in: remove the link")
+    if real in parents:
+        raise UserError(f"the link '{folder}' leads back to '{real}', which contains it: remove the link")
     yield from _images_in(folder)
     for entry in _entries(folder):
         if _is_folder(entry):
-            yield from _walk(entry.path, above | {real})
+            yield from _walk(entry.path, parents | {real})
 
 
 def _images_in(folder: Path | str) -> Iterator[str]:
@@ -141,13 +127,13 @@ def _images_in(folder: Path | str) -> Iterator[str]:
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted by name; without what is hidden, and litter."""
+    """Return the entries of a folder, sorted by name, without hidden ones and litter."""
     try:
-        with os.scandir(folder) as found:
-            entries = [one for one in found if not one.name.startswith(".") and one.name.lower() not in LITTER]
+        with os.scandir(folder) as scanned:
+            entries = [entry for entry in scanned if entry.name[:1] != "." and entry.name.lower() not in LITTER]
     except OSError as error:
         raise UserError(
-            f"cannot list the folder '{folder}': {error.strerror}; check that it is there and that you may read it"
+            f"cannot list the folder '{folder}': {error.strerror}; check that it exists and that you may read it"
         ) from None
     for entry in entries:
         check_name(folder, entry.name)
@@ -158,7 +144,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         if entry.is_dir() or entry.is_file():
             return entry.is_dir()
-        fault = "it is no file (or a link that leads nowhere)"
+        fault = "it is no file (or a link to nothing)"
     except OSError as error:
         fault = str(error.strerror)
     raise UserError(f"cannot use '{entry.path}': {fault}; remove it")
@@ -172,4 +158,5 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
         return False
     if suffix in ARCHIVES:
         raise UserError(f"'{path}' is an archive: unpack it yourself, and move it away from the images")
-    raise UserError(f"'{path}' is no image that can be read ({' '.join(sorted(IMAGES))}): convert it, or move it away")
+    formats = " ".join(sorted(IMAGES))
+    raise UserError(f"'{path}' is no image of a supported format ({formats}): convert it, or move it away")

@@ -1,12 +1,12 @@
-"""One way to read an image and one way to resize it, so that equal files give equal pixels wherever they are read.
+"""One way to decode an image and one way to resize it, so that equal files give equal pixels on every machine.
 
-The rule to RGB, 8 bits: a palette is looked up; grey fills the three channels; what is transparent shows white paper
-(torchvision's loader drops the alpha channel, and so shows colours that nobody was meant to see); CMYK is
-(255 - c)(255 - k) / 255 and so on, no colour profile is applied; 16-bit grey is divided by 257, 16-bit colour keeps its
-high byte. EXIF orientation is ignored, as by torchvision's loader, with which the published numbers were made.
+Everything becomes 8-bit RGB. A palette is looked up; grey fills the three channels; transparent parts show white paper
+(torchvision's loader drops the alpha channel and so shows colours that nobody was meant to see); CMYK becomes
+(255 - c)(255 - k) / 255 and so on, without a colour profile; 16-bit grey is divided by 257, and 16-bit colour keeps its
+high byte. EXIF orientation is ignored, as in torchvision's loader, with which the published numbers were obtained.
 
-A decoder notices a flipped bit in a PNG, whose checksums are compared here, and hardly ever one in a JPEG: that is what
-the SHA-256 of every file in a pack is for.
+A decoder notices a flipped bit in a PNG, whose checksums are compared here, but hardly ever in a JPEG. Therefore the
+image cache stores the SHA-256 of every file.
 """
 
 import io
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ResizeMode = Literal["squash", "centre"]
 RESIZE_MODES: tuple[str, ...] = get_args(ResizeMode)
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-MAX_PIXELS = 89_478_485  # Pillow's MAX_IMAGE_PIXELS, which it only warns of, and which others may have lifted
+MAX_PIXELS = 89_478_485  # Pillow's MAX_IMAGE_PIXELS, of which Pillow only warns, and which other code may have raised
 MAX_SIDE = 65_500  # the most that a JPEG holds; narrow images beyond it would take gigabytes to resize
 MAX_BYTES = 8 * MAX_PIXELS  # 16-bit RGBA, not compressed
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
@@ -35,10 +35,10 @@ GREY_16_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
 @contextmanager
 def strict_pillow() -> Iterator[None]:
-    """Pillow as it is meant here, whatever this process has made of it: truncated files and warnings are errors.
+    """Make truncated files and Pillow's warnings errors inside the block, whatever the process has configured.
 
-    Two warnings are not, as they say nothing of the pixels: damaged EXIF, and a damaged index of further images.
-    Both are settings of the whole process: enter it once, around all the threads that decode.
+    Two warnings are ignored, because they say nothing about the pixels: damaged EXIF, and a damaged index of further
+    images. Both settings are those of the whole process: enter the block once, around all the threads that decode.
     """
     from PIL import ImageFile
 
@@ -53,36 +53,38 @@ def strict_pillow() -> Iterator[None]:
 
 
 def decode(path: Path) -> "Image":
-    """The image of a file, in RGB.
-
-    What counts is the content: a PNG named .jpg is read as the PNG that it is.
+    """Decode an image file to RGB. Its content decides: a PNG named .jpg is decoded as a PNG.
 
     Raises:
-        UserError: unreadable, empty, truncated, no image of a known format, of several frames, or too large.
+        UserError: the file is unreadable, empty, truncated, too large, of several frames, or of an unknown format.
     """
     with strict_pillow():
         return decode_bytes(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an image's file.
+    """Read an image file.
 
     Raises:
-        UserError: unreadable, empty or too large for an image.
+        UserError: the file is unreadable, empty or too large for an image.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise _refused(path, f"it holds more than {MAX_BYTES:,} bytes", "make it smaller, or remove it")
+            raise _refuse(path, f"it holds more than {MAX_BYTES:,} bytes", "make it smaller, or remove it")
         content = path.read_bytes()
     except OSError as error:
-        raise _refused(path, error.strerror or str(error), "make it readable, or remove it") from None
+        raise _refuse(path, error.strerror or str(error), "make it readable, or remove it") from None
     if not content:
-        raise _refused(path, "it is empty")
+        raise _refuse(path, "it is empty")
     return content
 
 
 def decode_bytes(content: bytes, path: Path) -> "Image":
-    """The image that `content` encodes, in RGB; `path` is for messages. To be called within `strict_pillow`.
+    """Decode the content of an image file to RGB. Call it inside `strict_pillow`.
+
+    Args:
+        content: the file's bytes.
+        path: name of the file in error messages.
 
     Raises:
         UserError: as `decode`.
@@ -99,21 +101,20 @@ def decode_bytes(content: bytes, path: Path) -> "Image":
     except UserError:
         raise
     except Image.UnidentifiedImageError:
-        raise _refused(path, f"it is no image of a known format ({', '.join(FORMATS)})") from None
+        raise _refuse(path, f"it is no image of a known format ({', '.join(FORMATS)})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _gigantic(path) from None
-    except Exception as error:  # damaged files make Pillow's parsers raise nearly anything
-        raise _refused(path, f"it is truncated or damaged ({error or type(error).__name__})") from None
+        raise _too_large(path) from None
+    except Exception as error:  # on damaged files, Pillow's parsers raise nearly anything
+        raise _refuse(path, f"it is truncated or damaged ({error or type(error).__name__})") from None
 
 
 def _check_header(image: "Image", path: Path) -> None:
     if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
-        raise _gigantic(path)
+        raise _too_large(path)
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a photograph with its preview, of which every viewer shows the first
-        raise _refused(
-            path, f"it is animated, or has several pages ({frames} frames)", "save one of them, or remove it"
-        )
+    if frames > 1 and image.format != "MPO":  # MPO: a photograph with its preview; every viewer shows the first
+        fault = f"it is animated, or has several pages ({frames} frames)"
+        raise _refuse(path, fault, "save one of them, or remove it")
 
 
 def _to_rgb(image: "Image", path: Path) -> "Image":
@@ -122,44 +123,49 @@ def _to_rgb(image: "Image", path: Path) -> "Image":
     if image.mode in GREY_16_BITS and "transparency" not in image.info:
         return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8)).convert("RGB")
     if image.mode not in MODES:
-        raise _refused(path, f"its pixels are of kind '{image.mode}', without a known range", "save it as 8-bit RGB")
+        raise _refuse(path, f"its pixels are of kind '{image.mode}', without a known range", "save it as 8-bit RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
-    seen = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    transparent = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", transparent.size, "white"), transparent).convert("RGB")
 
 
-def _gigantic(path: Path) -> UserError:
+def _too_large(path: Path) -> UserError:
     fault = f"it declares more than {MAX_PIXELS:,} pixels, or a side of more than {MAX_SIDE:,}"
-    return _refused(path, fault, "make it smaller, or remove it")
+    return _refuse(path, fault, "make it smaller, or remove it")
 
 
-def _refused(path: Path, fault: str, remedy: str = "put a good copy in its place, or remove it") -> UserError:
+def _refuse(path: Path, fault: str, remedy: str = "replace it with a good copy, or remove it") -> UserError:
     return UserError(f"cannot use the image '{path}': {fault}; {remedy}")
 
 
 def resize(image: "Image", side: int, how: ResizeMode) -> np.ndarray:
-    """An image as uint8 [side, side, 3], by Pillow's antialiased bilinear filter, in one step.
+    """Resize an image to a square by Pillow's antialiased bilinear filter, in one step.
 
-    "squash": the whole image, straight to the square, as the code of most papers does. "centre": its central square,
-    from edge to edge of the shorter side.
+    Args:
+        image: RGB image of any shape.
+        side: side of the square, in pixels.
+        how: "squash": the whole image is stretched to the square, as in the code of most papers. "centre": its central
+            square, from edge to edge of the shorter side.
+
+    Returns:
+        uint8 [side, side, 3].
     """
     from PIL.Image import Resampling
 
-    box = (0.0, 0.0, float(image.width), float(image.height)) if how == "squash" else _central_square(image)
+    box = (0.0, 0.0, float(image.width), float(image.height))
+    if how == "centre":
+        short = min(image.size)
+        left, top = (image.width - short) / 2, (image.height - short) / 2
+        box = (left, top, left + short, top + short)
     return np.asarray(image.resize((side, side), Resampling.BILINEAR, box))
 
 
-def _central_square(image: "Image") -> tuple[float, float, float, float]:
-    short = min(image.size)
-    left, top = (image.width - short) / 2, (image.height - short) / 2
-    return left, top, left + short, top + short
-
-
 def dhash(image: "Image") -> int:
-    """The 64-bit difference hash: of 8 x 9 grey pixels, row by row, whether each is brighter than its left neighbour.
+    """Compute the 64-bit difference hash of an image.
 
-    Equal images have equal hashes; near duplicates (resized, recompressed) differ in a few bits.
+    Each bit says whether one of 8 x 9 grey pixels, row by row, is brighter than its left neighbour. Equal images have
+    equal hashes; those of near duplicates (resized, recompressed) differ in a few bits.
     """
     from PIL.Image import Resampling
 

@@ -21,7 +21,20 @@ CLASSES = ("double", "single", "int8", "uint8", "int16", "uint16", "int32", "uin
 READABLE = ("cell", "char", "logical", *CLASSES)
 HEADER_BYTES = 128
 RESAVE = "save it again in MATLAB with save(..., '-v7')"
-PARSE = "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])"
+DEFLATE_RATIO = 1032  # the most bytes that deflate makes of one
+SPARE_BYTES = 2 * 2**30  # of memory for the child process, besides the contents of the file
+OUT_OF_MEMORY = 3
+PARSE = f"""
+import os, resource, sys
+import scipy.io
+limit = {SPARE_BYTES} + {DEFLATE_RATIO} * os.path.getsize(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+try:
+    scipy.io.loadmat(sys.argv[1])
+except MemoryError:
+    sys.exit({OUT_OF_MEMORY})
+"""
 
 
 class Header(NamedTuple):
@@ -87,18 +100,21 @@ def _check_version(path: Path) -> None:
 def check_parser_survives(path: Path, _stamp: tuple[int, int]) -> None:
     """Parse the file in a child process, so that a crash of the parser is an error message and not the end of this one.
 
-    The child runs nothing but scipy. An exception in it is no fault here: the caller meets it again.
+    The child runs nothing but scipy, with no more memory than the file can justify: a damaged one may declare arrays of
+    any size. Exceptions other than MemoryError are no fault here: the caller meets them again.
 
     Args:
         path: the file.
         _stamp: its size and time of change; one version of a file is parsed once.
 
     Raises:
-        ValueError: the parser crashed.
+        ValueError: the parser crashed or ran out of memory.
     """
     child = subprocess.run([sys.executable, "-I", "-c", PARSE, str(path)], capture_output=True, check=False)
     if child.returncode < 0:
-        raise ValueError(f"it is damaged, so that scipy's parser crashes ({signal.Signals(-child.returncode).name})")
+        raise ValueError(f"it is damaged: scipy's parser crashes on it ({signal.Signals(-child.returncode).name})")
+    if child.returncode == OUT_OF_MEMORY:
+        raise ValueError("it declares more than such a file can hold")
 
 
 def _parse(reader: Callable[..., Any], path: Path, **options: Any) -> Any:

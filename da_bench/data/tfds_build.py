@@ -108,7 +108,7 @@ def _classes(parts: Parts) -> tuple[str, ...]:
 
 def _of_images(part: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
     for file, label in zip(part.files, part.labels, strict=True):
-        path = part.place / file
+        path = part.folder / file
         content = read_bytes(path)
         with strict_pillow():
             decode_bytes(content, path)  # a damaged one is found now, not in the middle of somebody's training

@@ -57,7 +57,7 @@ def test_a_class_that_a_domain_lacks_and_a_class_of_one(root):
     assert report.lacking == {"mine/photos": ["bee"], "mine/sketches": []}
     lines = findings(report)
     assert "'mine/photos' has no bee" in lines
-    assert "'mine/sketches' has one example only of cow" in lines
+    assert "'mine/sketches' has only one example of cow" in lines
 
 
 def test_every_bad_image_is_named_and_the_other_domain_still_read(root):
@@ -83,7 +83,7 @@ def test_domains_that_are_not_there_are_no_fault(root):
     image(0).save(root / "office31/amazon/images/bike/frame_0001.jpg")
     report = check("office31", root, SMALL)
     assert report.absent == ["office31/dslr", "office31/webcam"]
-    assert findings(report)[0] == "not here: office31/dslr, office31/webcam"
+    assert findings(report)[0] == "not present: office31/dslr, office31/webcam"
     assert "back_pack" in report.faults[0]  # among the classes that the copy lacks
 
 

@@ -33,7 +33,7 @@ def test_images_of_a_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("per_class", [-3, 0, 51, 1_000_000])
 def test_no_sheet_of_no_images_or_of_a_million(tmp_path, per_class):
-    with pytest.raises(UserError, match=rf"{per_class} images of each class .* from 1 to 50"):
+    with pytest.raises(UserError, match=rf"--per-class {per_class}: .* 1 to 50"):
         write_preview("digits/synthetic-to-real", tmp_path / "sheet.png", per_class=per_class)
 
 
@@ -54,15 +54,15 @@ def saved_table(place, inputs):
 @pytest.mark.parametrize(
     ("shape", "scale", "fault"),
     [
-        ((40, 3, 8, 8), 1, r"of the shape \[3, 8, 8\], not \[h, w, 1 or 3\]"),
-        ((40, 8, 8, 2), 1, r"of the shape \[8, 8, 2\]"),
-        ((40, 8, 8, 3), 100, "numbers from .* to .*: those in"),
-        ((40, 8, 8, 1), -1, "numbers from .* to .*: those in"),
+        ((40, 3, 8, 8), 1, r"shape is \[3, 8, 8\], not \[h, w, 1 or 3\]"),
+        ((40, 8, 8, 2), 1, r"shape is \[8, 8, 2\]"),
+        ((40, 8, 8, 3), 100, "numbers from .* to "),
+        ((40, 8, 8, 1), -1, "numbers from .* to "),
     ],
 )
 def test_tables_of_other_numbers_are_no_images(tmp_path, rng, shape, scale, fault):
     saved_table(tmp_path / "mine", scale * rng.uniform(size=shape))
-    with pytest.raises(UserError, match=f"the inputs of 'table/mine/a-to-b' are no images, but {fault}"):
+    with pytest.raises(UserError, match=f"the inputs of 'table/mine/a-to-b' are no images.*{fault}"):
         write_preview("table/mine/a-to-b", tmp_path / "sheet.png", tmp_path)
 
 
@@ -86,4 +86,4 @@ def test_features_have_no_images(tmp_path):
     with pytest.raises(UserError, match=r"the inputs of 'moons/35' are no images"):
         write_preview("moons/35", tmp_path / "sheet.png")
     with pytest.raises(UserError, match="choose another --out"):
-        write_preview("digits/synthetic-to-real", tmp_path / "gone" / "sheet.png")
+        write_preview("digits/synthetic-to-real", tmp_path)  # a folder

@@ -79,7 +79,7 @@ def test_a_damaged_pack_is_not_trained_on(root, tmp_path):
     content[-1] ^= 255
     images.write_bytes(content)
     domains._read.cache_clear()
-    with pytest.raises(UserError, match=r"is damaged .*delete that folder, and it is made anew"):
+    with pytest.raises(UserError, match=r"is damaged .*delete that folder"):
         read("mine/photos", root, View(pixels=28))
 
 
@@ -87,7 +87,7 @@ def test_another_count_than_published_is_refused(monkeypatch):
     small = dataclasses.replace(FAMILIES["digits"], domains={"real": {"all": 7}})
     monkeypatch.setitem(FAMILIES._entries, "digits", small)
     domains._read.cache_clear()
-    with pytest.raises(UserError, match=r"'digits/real' has {'all': 1797} examples where {'all': 7} are published"):
+    with pytest.raises(UserError, match=r"'digits/real' has {'all': 1797} examples, but {'all': 7} are published"):
         read("digits/real")
 
 
@@ -100,8 +100,8 @@ def test_another_count_than_published_is_refused(monkeypatch):
         ("mine/paintings", r"'mine/paintings': missing in '.*mine': paintings .*; there are: photos, sketches"),
         ("mine/sketch", r"missing in '.*mine': sketch .*; did you mean 'sketches'\?"),
         ("mine/mnist", r"missing in '.*mine': mnist .*; the family is written 'mnist/mnist' here"),
-        ("zipped/a", r"missing in '.*zipped': a .*; archives are not unpacked, do so yourself: a.zip"),
-        ("numbers/a", r"missing in '.*numbers': a .*; of the .npz .* there, the name is 'table/numbers'"),
+        ("zipped/a", r"missing in '.*zipped': a .*; archives are not unpacked.*: a.zip"),
+        ("numbers/a", r"missing in '.*numbers': a .*.*'table/numbers'"),
         ("table/numbers/A", r"missing in '.*numbers': A.npz or A.mat .*; there are: a; if"),
         ("table/mine/photos", r"photos.npz or photos.mat .*; photos is no file whose name ends in .npz or .mat"),
         ("table/numbers/b", r"'table/numbers/b': missing in '.*numbers': b.npz or b.mat \(to get them: your own"),
@@ -120,18 +120,18 @@ def test_what_is_not_there_is_named_with_its_remedy(domain, message, root, monke
 )
 def test_a_domain_has_one_name(root, name):
     for ask in (family_of, lambda name: domains_of(name, root)):
-        with pytest.raises(UserError, match="is no name under the data root: write FOLDER or FOLDER/DOMAIN"):
+        with pytest.raises(UserError, match="is not a valid name under the data root: write FOLDER or FOLDER/DOMAIN"):
             ask(name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".cache", "table/", "table/.."])
 def test_the_data_root_is_no_folder_of_itself(root, name):
-    with pytest.raises(UserError, match="is no name under the data root"):
+    with pytest.raises(UserError, match="is not a valid name under the data root"):
         domains_of(name, root)
 
 
 def test_a_folder_of_tables_says_so(root):
-    with pytest.raises(UserError, match=r"holds no folders.*; of the .npz .* there, the name is 'table/numbers'"):
+    with pytest.raises(UserError, match=r"holds no folders.*.*'table/numbers'"):
         domains_of("numbers", root)
 
 

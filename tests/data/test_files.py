@@ -200,7 +200,7 @@ def test_either_gives_the_first_name_where_nothing_is_there(tmp_path):
 
 def test_expect_says_both():
     check_published("a", (3, 2), (3, 2))
-    with pytest.raises(UserError, match=r"'a' holds 3 where 4 is published; get a fresh copy"):
+    with pytest.raises(UserError, match=r"'a' holds 3, but 4 is published; get a fresh copy"):
         check_published("a", 3, 4)
 
 
@@ -243,10 +243,10 @@ WHOLE_NPZ = npz(X=np.arange(100.0))
         (b"<html>not found</html>", "get a fresh copy"),
         (npz(Y=np.zeros(2), Z=np.zeros(2)), "has no array X; it has: Y, Z"),
         (npz(), "has no array X; it has: none"),
-        (npz(X=np.array([1, "a", None], dtype=object)), "type object, which is not read: save it as"),
-        (npz(X=np.array([(1, 2.0)], dtype="i4,f8")), "type V, which is not read"),
-        (npz(X=np.array([1j])), "type c, which is not read"),
-        (npz(X=np.array(["2020-01-01"], "M8[D]")), "type M, which is not read"),
+        (npz(X=np.array([1, "a", None], dtype=object)), "type object"),
+        (npz(X=np.array([(1, 2.0)], dtype="i4,f8")), "type V"),
+        (npz(X=np.array([1j])), "type c"),
+        (npz(X=np.array(["2020-01-01"], "M8[D]")), "type M"),
         (npy(HEADER % (b"<f8", b"(1000000, 1000000)")), "declares 8000000000000 bytes, more than such a file"),
         (npy(HEADER % (b"<f8", b"(100000,)")), "declares 800000 bytes, more than such a file"),
         (npy(HEADER % (b"<f8", b"(3,)"), bytes(8)), "get a fresh copy"),

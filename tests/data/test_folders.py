@@ -26,7 +26,7 @@ def test_listing_is_sorted_by_path_whatever_the_order_on_disk(tmp_path, monkeypa
     for name in names:
         write(tmp_path / name, b"")
     listing = list_classes(tmp_path)
-    assert listing.place == tmp_path
+    assert listing.folder == tmp_path
     assert listing.files == tuple(sorted(names))
     assert listing.labels == ("Zebra", "cat 2", "cat", "cat", "cat", "cat", "dog", "dog")
     shuffled(monkeypatch)
@@ -66,7 +66,7 @@ def test_litter_and_notes_are_passed_over(place):
     ("name", "message"),
     [
         ("stray.jpg", r"stray\.jpg' lies beside the class folders: move it"),
-        ("cat/film.mp4", r"cat/film\.mp4' is no image that can be read .*convert it, or move it away"),
+        ("cat/film.mp4", r"cat/film\.mp4' is no image of a supported format .*convert it, or move it away"),
         ("cat/photo.heic", r"photo\.heic' is no image"),
         ("cat/deep/photo", r"deep/photo' is no image"),
         ("cat/0.jpg.part", r"0\.jpg\.part' is no image"),
@@ -135,9 +135,9 @@ def test_one_class_of_one_image_is_fine(tmp_path):
 
 @pytest.mark.parametrize("ask", [list_classes, domains_of])
 def test_missing_empty_and_no_folder(tmp_path, ask):
-    with pytest.raises(UserError, match=r"nowhere': No such file or directory; check that it is there"):
+    with pytest.raises(UserError, match=r"nowhere': No such file or directory; check"):
         ask(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no folders: it takes one folder of images for each class"):
+    with pytest.raises(UserError, match=r"holds no folders: .*one folder of images for each class"):
         ask(tmp_path)
     with pytest.raises(UserError, match=r"file': Not a directory"):
         ask(write(tmp_path / "file", b""))
@@ -147,7 +147,7 @@ def test_missing_empty_and_no_folder(tmp_path, ask):
 def test_loop_of_links_is_named(place, link, to):
     (place / link).parent.mkdir(exist_ok=True)
     (place / link).symlink_to(to)
-    with pytest.raises(UserError, match=rf"the link '.*{link}' leads back to '.*', which it is in: remove the link"):
+    with pytest.raises(UserError, match=rf"the link '.*{link}' leads back to '.*'.*: remove the link"):
         list_classes(place)
 
 

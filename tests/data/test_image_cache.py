@@ -43,7 +43,7 @@ def folder_of(made):
 
 
 @pytest.mark.parametrize("how", ["squash", "centre"])
-def test_pack_holds_every_image_as_decoded_one_by_one(place, cache, how):
+def test_pack_holds_every_image_as_decode_row_one_by_one(place, cache, how):
     made = prepared(place, cache, how=how)
     listing = list_classes(place)
     for row, (file, label) in enumerate(zip(listing.files, listing.labels, strict=True)):
@@ -71,7 +71,7 @@ def test_folder_holds_three_files_and_says_how_it_was_made(place, cache):
 
 def test_prepared_once(place, cache, monkeypatch):
     made = prepared(place, cache)
-    monkeypatch.setattr(image_cache, "_make", lambda *_: pytest.fail("prepared again"))
+    monkeypatch.setattr(image_cache, "_build", lambda *_: pytest.fail("prepared again"))
     again = prepared(place, cache)
     assert again.digest == made.digest
     np.testing.assert_array_equal(again.images, made.images)
@@ -167,13 +167,13 @@ def killed_at(flush, monkeypatch):
 
 def decoded(monkeypatch):
     """The rows that are decoded from now on."""
-    decode_row, rows = image_cache._decoded, []
+    decode_row, rows = image_cache._decode_row, []
 
     def counted(recipe, row):
         rows.append(row)
         return decode_row(recipe, row)
 
-    monkeypatch.setattr(image_cache, "_decoded", counted)
+    monkeypatch.setattr(image_cache, "_decode_row", counted)
     return rows
 
 
@@ -259,7 +259,7 @@ from da_bench.data import image_cache
 from da_bench.data.folders import list_classes
 
 image_cache.SAVE_EVERY = 1
-decode = image_cache._decoded
+decode = image_cache._decode_row
 rows = []
 
 def slow(recipe, row):
@@ -267,7 +267,7 @@ def slow(recipe, row):
     rows.append(row)
     return decode(recipe, row)
 
-image_cache._decoded = slow
+image_cache._decode_row = slow
 made = image_cache.prepare(list_classes(Path(sys.argv[1])), "pets/photo", 6, "squash", Path(sys.argv[2]), True)
 print(len(rows), made.digest)
 """
@@ -325,7 +325,7 @@ def test_damaged_pack_is_refused(place, cache, name, damage):
         path.write_bytes(
             {"empty": b"", "short": content[:-2], "long": content + b" 1", "head": b"!" + content[1:]}[damage]
         )
-    with pytest.raises(UserError, match=rf"the pack '{folder}' is damaged \(.*\): delete that folder"):
+    with pytest.raises(UserError, match=rf"the image cache '{folder}' is damaged \(.*\): delete that folder"):
         open_cached(folder)
     with pytest.raises(UserError, match="delete that folder"):
         prepared(place, cache)
@@ -335,7 +335,7 @@ def test_changed_label_is_found(place, cache):
     folder = folder_of(prepared(place, cache))
     path = folder / "index.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"cat"', b'"dog"', 1))
-    with pytest.raises(UserError, match=r"damaged \(.*index\.jsonl is not the one that pack\.json was written for"):
+    with pytest.raises(UserError, match=r"damaged \(.*index\.jsonl does not belong to pack\.json"):
         open_cached(folder)
 
 
@@ -358,10 +358,10 @@ def test_flipped_pixel_is_found_by_verify(place, cache):
         verify(open_cached(folder_of(made)))
 
 
-def test_no_room_is_said_before_anything_is_decoded(place, cache, monkeypatch):
+def test_no_room_is_said_before_anything_is_decode_row(place, cache, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     rows = decoded(monkeypatch)
-    with pytest.raises(UserError, match=r"0\.00 GB left, where the images of .* at 6 pixels: make room"):
+    with pytest.raises(UserError, match=r"0\.00 GB left, but the images of .* at 6 pixels"):
         prepared(place, cache)
     assert not rows
 
@@ -377,7 +377,9 @@ def test_disk_that_fills_up_meanwhile_is_said_and_lost_nothing(place, cache, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(image_cache, "_save", full)
-        with pytest.raises(StorageError, match=r"write the pack '.*': No space left on device; .*DA_BENCH_CACHE"):
+        with pytest.raises(
+            StorageError, match=r"write the image cache '.*': No space left on device; .*DA_BENCH_CACHE"
+        ):
             prepared(place, cache)
     rows = decoded(monkeypatch)
     verify(prepared(place, cache))
@@ -385,7 +387,7 @@ def test_disk_that_fills_up_meanwhile_is_said_and_lost_nothing(place, cache, mon
 
 
 def test_cache_that_is_a_file(place, tmp_path):
-    with pytest.raises(StorageError, match=r"cannot write the pack '.*': .*; .*DA_BENCH_CACHE"):
+    with pytest.raises(StorageError, match=r"write the image cache '.*': .*; .*DA_BENCH_CACHE"):
         prepared(place, write(tmp_path / "file", b""))
 
 
@@ -424,6 +426,6 @@ def test_office31_dslr(dslr, cache):
     # Saenko et al. 2010: 498 photographs of 31 classes.
     assert made.images.shape == (498, 16, 16, 3)
     assert len(made.classes) == 31
-    image = Image.open(dslr.place / dslr.files[0]).convert("RGB")
+    image = Image.open(dslr.folder / dslr.files[0]).convert("RGB")
     assert made.entries[0][3:5] == image.size
     np.testing.assert_array_equal(made.images[0], image.resize((16, 16), Image.Resampling.BILINEAR))

@@ -174,7 +174,7 @@ def test_pickles_stay_closed(tmp_path):
             return pytest.fail, ("unpickled",)
 
     save(tmp_path, inputs=X, labels=np.array([Bomb()] * 4, object))
-    with pytest.raises(UserError, match=r"'labels' of .* is of the type object, which is not read"):
+    with pytest.raises(UserError, match=r"'labels' of .* is of the type object"):
         read(tmp_path, "a")
 
 
@@ -190,7 +190,7 @@ def test_a_domain_that_is_not_there_is_told_the_nearest(tmp_path):
     save(tmp_path / "mine", "photos", **GOOD)
     with pytest.raises(UserError, match=r"no 'photo\.npz' or 'photo\.mat' in '.*mine'; did you mean 'photos'\?"):
         read(tmp_path / "mine", "photo")
-    with pytest.raises(UserError, match="; make one, with arrays inputs"):
+    with pytest.raises(UserError, match="; create one, with arrays inputs"):
         read(tmp_path / "nowhere", "photo")
     for outside in ("../mine/photos", "./photos", ""):
         with pytest.raises(UserError, match="there is no"):
@@ -222,7 +222,7 @@ def test_a_domain_whose_name_is_no_text_is_refused(tmp_path):
 def test_a_domain_that_is_there_twice_is_refused(tmp_path):
     save(tmp_path, **GOOD)
     save(tmp_path, ending=".mat", **GOOD)
-    with pytest.raises(UserError, match=r"a\.npz' and 'a\.mat' are both there: remove one"):
+    with pytest.raises(UserError, match=r"a\.npz' and 'a\.mat' both exist: remove one"):
         read(tmp_path, "a")
 
 

@@ -34,7 +34,7 @@ def folder(domain: str) -> str:
 def _common(images: Listing) -> Listing:
     pairs = zip(images.files, images.labels, strict=True)
     files, labels = zip(*((file, NAMES[label]) for file, label in pairs if label in NAMES), strict=True)
-    return Listing(images.place, files, labels)
+    return Listing(images.folder, files, labels)
 
 
 FAMILY = Family(

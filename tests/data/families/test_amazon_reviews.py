@@ -49,7 +49,7 @@ def test_labels_of_either_kind_are_the_same(books):
         ("1 0:1\n2 0:1\n", r"labels \[1\. 2\.\], not -1 and 1 or 0 and 1"),
         ("-1 0:1\n0 0:1\n", "labels"),
         ("nan 0:1\n0 0:1\n", "not finite"),
-        ("-1 0:3 7:84 4999:1\n", "holds 1 where 2 is published"),
+        ("-1 0:3 7:84 4999:1\n", "holds 1, but 2 is published"),
         ("-1 0:3 7:84 4999:1\n1 0:1 2:", "get a fresh copy"),
         ("", "get a fresh copy"),
         ("<html>not found</html>\n", "get a fresh copy"),

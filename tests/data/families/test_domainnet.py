@@ -69,7 +69,7 @@ def test_a_miniature_is_read(tmp_path):
     assert parts["test"].labels == ("cell_phone", "teddy-bear")
     for images in parts.values():
         assert list(images.files) == sorted(images.files)
-        assert all((images.place / file).is_file() for file in images.files)
+        assert all((images.folder / file).is_file() for file in images.files)
     assert all((tmp_path / name).exists() for name in FAMILY.files("real"))
 
 

@@ -122,8 +122,8 @@ def test_one_missing_piece_of_a_form_is_told(tmp_path, made, form):
         (lambda path: path.write_bytes(b""), "get a fresh copy"),
         (lambda path: path.write_text("<svg/>"), "get a fresh copy"),
         (lambda path: path.unlink(), "get a fresh copy"),
-        (lambda path: Image.new("RGB", (28, 28)).save(path), r"\('RGB', \(28, 28\)\) where \('RGB', \(32, 32\)\)"),
-        (lambda path: Image.new("L", (32, 32)).save(path), r"\('L', .* where \('RGB'"),
+        (lambda path: Image.new("RGB", (28, 28)).save(path), r"\('RGB', \(28, 28\)\), but \('RGB', \(32, 32\)\)"),
+        (lambda path: Image.new("L", (32, 32)).save(path), r"\('L', .* but \('RGB'"),
     ],
 )
 def test_bad_images_of_the_original_are_refused(tmp_path, made, edit, fault):
@@ -139,9 +139,9 @@ def test_bad_images_of_the_original_are_refused(tmp_path, made, edit, fault):
         ("00000000.png 5\n00000001.png 10\n00000002.png 1\n", "labels that are no digits"),
         ("00000000.png 5\n00000001.png x\n00000002.png 1\n", "get a fresh copy"),
         ("00000000.png 5\n00000001.png\n00000002.png 1\n", "get a fresh copy"),
-        ("00000000.png 5\n00000001.png 1\n", "holds 2 where 3 is published"),
-        ("00000000.png 5\n00000000.png 4\n00000001.png 1\n", "holds 2 where 3 is published"),
-        ("", "holds 0 where 3"),
+        ("00000000.png 5\n00000001.png 1\n", "holds 2, but 3 is published"),
+        ("00000000.png 5\n00000000.png 4\n00000001.png 1\n", "holds 2, but 3 is published"),
+        ("", "holds 0, but 3"),
     ],
 )
 def test_bad_labels_of_the_original_are_refused(tmp_path, made, lines, fault):
@@ -190,7 +190,7 @@ def test_other_offsets_are_refused(tmp_path, made):
     with pytest.raises(UserError, match=r"offsets\.npz'.*get a fresh copy"):
         mnist_m.read(tmp_path)
     np.savez(path, train=made["train"][2][:-1], test=made["test"][2], files=np.array(list(PHOTOS)))
-    with pytest.raises(UserError, match=r"offsets\.npz' holds \(\(4, 3\), 'int16'\) where \(\(5, 3\), 'int16'\)"):
+    with pytest.raises(UserError, match=r"offsets\.npz' holds \(\(4, 3\), 'int16'\), but \(\(5, 3\), 'int16'\)"):
         mnist_m.read(tmp_path)
     np.savez(path, train=np.array([None]), files=np.array(list(PHOTOS)))
     with pytest.raises(UserError, match=r"offsets\.npz'.*object"):

@@ -38,7 +38,7 @@ def test_a_miniature_is_read(tmp_path, domain):
     images = FAMILY.read(miniature(tmp_path) / FAMILY.folder, domain)["all"]
     assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
     assert list(images.files) == sorted(images.files)
-    assert all((images.place / file).is_file() for file in images.files)
+    assert all((images.folder / file).is_file() for file in images.files)
     assert all((tmp_path / FAMILY.folder / name).is_dir() for name in FAMILY.files(domain))
 
 
@@ -55,7 +55,7 @@ def test_other_layouts_are_refused(tmp_path):
     caltech = tmp_path / "office_caltech10" / "caltech10"
     (caltech / "laptop").rename(caltech / "laptop_computer")
     with pytest.raises(
-        UserError, match=r"caltech10' are not those published: it lacks laptop; it is not to have laptop_c"
+        UserError, match=r"caltech10' are not the published ones: missing: laptop; not published: laptop_c"
     ):
         FAMILY.read(tmp_path, "caltech10")
     (tmp_path / "office31").rename(tmp_path / "office")

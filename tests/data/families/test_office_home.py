@@ -43,7 +43,7 @@ def test_a_miniature_is_read(tmp_path, domain):
 def test_the_real_world_in_each_spelling(tmp_path, spelling):
     miniature(tmp_path / spelling)
     images = FAMILY.read(tmp_path, "Real_World")["all"]
-    assert images.place == tmp_path / spelling
+    assert images.folder == tmp_path / spelling
     assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
 
 
@@ -57,6 +57,6 @@ def test_other_classes_are_refused(tmp_path):
     miniature(tmp_path / "Art")
     (tmp_path / "Art" / "Desk_Lamp").rename(tmp_path / "Art" / "Desk Lamp")
     with pytest.raises(
-        UserError, match=r"Art' are not those published: it lacks Desk_Lamp; it is not to have Desk Lamp$"
+        UserError, match=r"Art' are not the published ones: missing: Desk_Lamp; not published: Desk Lamp$"
     ):
         FAMILY.read(tmp_path, "Art")

@@ -30,7 +30,7 @@ def test_a_miniature_is_read_wherever_the_archive_has_it(tmp_path, above, domain
     images = FAMILY.read(tmp_path, domain)["all"]
     assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
     assert images.files[0] == ("dog/pic_001.png" if domain == "sketch" else "dog/pic_001.jpg")
-    assert all((images.place / file).is_file() for file in images.files)
+    assert all((images.folder / file).is_file() for file in images.files)
 
 
 def test_other_layouts_are_refused(tmp_path):
@@ -40,5 +40,5 @@ def test_other_layouts_are_refused(tmp_path):
         FAMILY.read(tmp_path, "photo")
     (tmp_path / "cartoon" / "train").mkdir()
     Image.new("RGB", (5, 4)).save(tmp_path / "cartoon" / "train" / "a.jpg")
-    with pytest.raises(UserError, match=r"cartoon' are not those published: it is not to have train$"):
+    with pytest.raises(UserError, match=r"cartoon' are not the published ones: not published: train$"):
         FAMILY.read(tmp_path, "cartoon")

@@ -48,14 +48,14 @@ def test_the_published_counts():
 @pytest.mark.parametrize(
     ("changed", "fault"),
     [
-        ({"X": np.zeros((32, 32, 3, 4), np.uint8)}, r"holds \(\(32, 32, 3, 4\), 'uint8'\) where"),
-        ({"X": np.zeros((5, 32, 32, 3), np.uint8)}, r"holds \(\(5, 32, 32, 3\), 'uint8'\) where"),
-        ({"X": np.zeros((32, 32, 3, 5))}, "'float64'.* where"),
+        ({"X": np.zeros((32, 32, 3, 4), np.uint8)}, r"holds \(\(32, 32, 3, 4\), 'uint8'\), but"),
+        ({"X": np.zeros((5, 32, 32, 3), np.uint8)}, r"holds \(\(5, 32, 32, 3\), 'uint8'\), but"),
+        ({"X": np.zeros((32, 32, 3, 5))}, "'float64'.* but"),
         ({"y": np.zeros((5, 1))}, r"not in 1\.\.10"),
         ({"y": np.full((5, 1), 11)}, r"not in 1\.\.10"),
         ({"y": np.full((5, 1), 1.5)}, r"not in 1\.\.10"),
         ({"y": np.full((5, 1), np.nan)}, r"not in 1\.\.10"),
-        ({"y": np.ones((4, 1))}, r"holds \(4, 1\) where \(5, 1\)"),
+        ({"y": np.ones((4, 1))}, r"holds \(4, 1\), but \(5, 1\)"),
         ({"y": np.array([["a"]] * 5, object)}, r"not in 1\.\.10"),
         ({"y": None}, "has no array y; it has: X"),
     ],

@@ -36,7 +36,7 @@ def test_partial_and_open_protocols():
 @pytest.mark.parametrize("domain", ["train", "validation"])
 def test_a_miniature_is_read(tmp_path, domain):
     images = FAMILY.read(miniature(tmp_path, domain), domain)["all"]
-    assert images.place == tmp_path / domain
+    assert images.folder == tmp_path / domain
     assert list(images.files) == sorted(line.split()[0] for line in LINES[domain])
     assert list(images.labels) == [file.split("/")[0] for file in images.files]  # the folders say the class, too
     assert all((tmp_path / name).is_file() for name in FAMILY.files(domain))
