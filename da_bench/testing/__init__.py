@@ -49,8 +49,8 @@ def results(cls: Any, only: Iterable[str] = ()) -> Iterator[CheckResult]:
     for name in [*selected, *cls.metadata.expected_failures]:
         if name not in CHECKS:
             raise UserError(f"there is no check '{name}'; there are: {', '.join(CHECKS)}")
-    subject = MethodUnderTest(cls)
-    return (run_check(check, subject) for check in checks_for(cls) if check.name in selected)
+    under_test = MethodUnderTest(cls)
+    return (run_check(check, under_test) for check in checks_for(cls) if check.name in selected)
 
 
 def check_method(method: Any, only: Iterable[str] = (), show: bool = True) -> list[CheckResult]:
@@ -96,16 +96,18 @@ def parametrize(classes: Iterable[Any]) -> Callable[[Any], Any]:
 
     cases = []
     for cls in classes:
-        subject = MethodUnderTest(cls)
+        under_test = MethodUnderTest(cls)
         for check in checks_for(cls):
-            cases.append(pytest.param(functools.partial(_pytest_check, check, subject), id=f"{cls.name}-{check.name}"))
+            cases.append(
+                pytest.param(functools.partial(_pytest_check, check, under_test), id=f"{cls.name}-{check.name}")
+            )
     return pytest.mark.parametrize("check", cases)
 
 
-def _pytest_check(check: Check, subject: MethodUnderTest) -> None:
+def _pytest_check(check: Check, under_test: MethodUnderTest) -> None:
     import pytest
 
-    result = run_check(check, subject)
+    result = run_check(check, under_test)
     if not result.ok:
         pytest.fail(f"{check.name}: {result.reason}", pytrace=False)
     if result.outcome == "skipped":

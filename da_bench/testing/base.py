@@ -91,17 +91,17 @@ def checks_for(cls: type) -> list[Check]:
     return [check for check in CHECKS.values() if issubclass(cls, KINDS[check.kind])]
 
 
-def run_check(check: Check, subject: MethodUnderTest) -> CheckResult:
+def run_check(check: Check, under_test: MethodUnderTest) -> CheckResult:
     """Run one check. Any exception of the method counts as a failure."""
     start = time.perf_counter()
-    outcome, reason = _outcome(check, subject)
+    outcome, reason = _outcome(check, under_test)
     return CheckResult(check.name, outcome, reason, time.perf_counter() - start)
 
 
-def _outcome(check: Check, subject: MethodUnderTest) -> tuple[Outcome, str]:
-    declared = subject.cls.metadata.expected_failures.get(check.name)
+def _outcome(check: Check, under_test: MethodUnderTest) -> tuple[Outcome, str]:
+    declared = under_test.cls.metadata.expected_failures.get(check.name)
     try:
-        note = check.fn(subject)
+        note = check.fn(under_test)
     except CheckSkipped as skipped:
         return "skipped", str(skipped)
     except CheckFailed as failed:

@@ -78,6 +78,6 @@ def test_a_field_called_schedule_does_not_change_progress(monkeypatch):
         assert tiny.step(method, trainer, state, batch)[1]["alignment"] == 0.25
 
 
-def test_a_warm_start_of_ours_is_by_steps(x64):
+def test_a_warm_start_depends_on_the_step_alone(x64):
     """Step 1000 of 4000 and of 40000: the same weight."""
     assert warm_start(jnp.asarray(1000), 4000) == warm_start(jnp.asarray(1000), 40_000)

@@ -212,7 +212,7 @@ def test_cutout_paints_squares_in_the_mean(rng, x64):
 
 
 def test_cutout_needs_images():
-    with pytest.raises(UserError, match=r"cutout is for images .* not inputs \[5, 2\]: take perturbation = 'noise'"):
+    with pytest.raises(UserError, match=r"cutout.*\[5, 2\].*perturbation = 'noise'"):
         perturb(KEY, jnp.ones((5, 2)), "cutout", 0.5)
 
 

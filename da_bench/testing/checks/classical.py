@@ -16,20 +16,20 @@ from da_bench.testing.problem import CLASSES
 FURTHER_SHIFT = (1.2, 0.0)
 
 
-def fitted(subject: MethodUnderTest, source: Any, labels: Any, target: Any) -> Any:
+def fitted(under_test: MethodUnderTest, source: Any, labels: Any, target: Any) -> Any:
     """The classifier fitted on these inputs, in double precision."""
-    return subject.method.fit(np.asarray(source, float), np.asarray(labels), np.asarray(target, float))
+    return under_test.method.fit(np.asarray(source, float), np.asarray(labels), np.asarray(target, float))
 
 
-def _fitted_on(subject: MethodUnderTest, task: Task) -> Any:
-    return fitted(subject, *task.source.train, task.target.train.inputs)
+def _fitted_on(under_test: MethodUnderTest, task: Task) -> Any:
+    return fitted(under_test, *task.source.train, task.target.train.inputs)
 
 
-def target_accuracies(subject: MethodUnderTest, moved: bool) -> tuple[float, float]:
+def target_accuracies(under_test: MethodUnderTest, moved: bool) -> tuple[float, float]:
     """Accuracy on the target's test set of the method, and of the nearest source row; moved: whether domains differ."""
     task = _with_further_shift(problem_task(True)) if moved else problem_task(False)
     inputs, labels = task.target.test
-    predicted = np.asarray(_fitted_on(subject, task).predict_log_proba(inputs.astype(float))).argmax(axis=1)
+    predicted = np.asarray(_fitted_on(under_test, task).predict_log_proba(inputs.astype(float))).argmax(axis=1)
     nearest = np.linalg.norm(inputs[:, None] - task.source.train.inputs[None], axis=2).argmin(axis=1)
     return float((predicted == labels).mean()), float((task.source.train.labels[nearest] == labels).mean())
 
@@ -42,10 +42,10 @@ def _with_further_shift(task: Task) -> Task:
 
 
 @check("classical")
-def classifies_the_source(subject: MethodUnderTest) -> None:
+def classifies_the_source(under_test: MethodUnderTest) -> None:
     """Where both domains are equal, it classifies new rows, with finite log-probabilities that sum to one."""
     task = problem_task(False)
-    predictions = np.asarray(_fitted_on(subject, task).predict_log_proba(task.source.test.inputs.astype(float)))
+    predictions = np.asarray(_fitted_on(under_test, task).predict_log_proba(task.source.test.inputs.astype(float)))
     require(predictions.shape == (len(task.source.test.labels), CLASSES), f"predictions have shape {predictions.shape}")
     require(np.allclose(np.exp(predictions).sum(axis=1), 1), "probabilities do not sum to one")
     reached = float((predictions.argmax(axis=1) == task.source.test.labels).mean())
@@ -53,28 +53,28 @@ def classifies_the_source(subject: MethodUnderTest) -> None:
 
 
 @check("classical")
-def fits_the_same_twice(subject: MethodUnderTest) -> None:
+def fits_the_same_twice(under_test: MethodUnderTest) -> None:
     """Two fits predict the same to the last bit, and do not change their input arrays."""
     task = problem_task(True)
     arrays = [np.array(each, float) for each in (task.source.train.inputs, task.target.train.inputs)]
     copies = [np.copy(each) for each in arrays]
-    predict = [fitted(subject, arrays[0], task.source.train.labels, arrays[1]).predict_log_proba for _ in range(2)]
+    predict = [fitted(under_test, arrays[0], task.source.train.labels, arrays[1]).predict_log_proba for _ in range(2)]
     first, again = (np.asarray(each(task.target.test.inputs.astype(float))) for each in predict)
     require(np.array_equal(first, again), "two fits of the same rows differ")
     require(all(map(np.array_equal, arrays, copies)), "fit changes its input arrays")
 
 
 @check("classical")
-def predicts_each_row_by_itself(subject: MethodUnderTest) -> None:
+def predicts_each_row_by_itself(under_test: MethodUnderTest) -> None:
     """The prediction of a row does not depend on the rows around it."""
     inputs = problem_task(True).target.test.inputs.astype(float)
-    predict = _fitted_on(subject, problem_task(True)).predict_log_proba
+    predict = _fitted_on(under_test, problem_task(True)).predict_log_proba
     alone = np.concatenate([np.asarray(predict(row[None])) for row in inputs[:5]])
     require(np.allclose(np.asarray(predict(inputs))[:5], alone, atol=1e-6), "predictions change with the other rows")
 
 
 @check("classical")
-def takes_any_rows(subject: MethodUnderTest) -> None:
+def takes_any_rows(under_test: MethodUnderTest) -> None:
     """Few, duplicate or constant rows, constant columns and a missing class: finite predictions or a UserError."""
     rng = np.random.default_rng(0)
     source, labels = problem.clusters(rng, 12)
@@ -90,7 +90,7 @@ def takes_any_rows(subject: MethodUnderTest) -> None:
     }
     for name, (source_rows, source_labels, target_rows) in cases.items():
         try:
-            classifier = fitted(subject, source_rows, source_labels, target_rows)
+            classifier = fitted(under_test, source_rows, source_labels, target_rows)
             predictions = np.asarray(classifier.predict_log_proba(np.asarray(target_rows, float)))
         except UserError:
             continue

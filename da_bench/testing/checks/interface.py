@@ -13,28 +13,28 @@ from da_bench.testing.method_under_test import MethodUnderTest
 
 
 @check("any")
-def is_registered_and_survives_json(subject: MethodUnderTest) -> None:
+def is_registered_and_survives_json(under_test: MethodUnderTest) -> None:
     """The registry knows the method by its name, and its fields written as JSON build an equal method."""
-    require(METHODS.get(subject.cls.name) is subject.cls, "it is not registered: put @register above the class")
-    fields = json.loads(json.dumps(as_dict(subject.method), allow_nan=False))
-    require(fields.pop("name") == subject.cls.name, "its name is not that of its class")
-    require(subject.cls(**fields) == subject.method, "its fields change when written as JSON and read again")
+    require(METHODS.get(under_test.cls.name) is under_test.cls, "it is not registered: put @register above the class")
+    fields = json.loads(json.dumps(as_dict(under_test.method), allow_nan=False))
+    require(fields.pop("name") == under_test.cls.name, "its name is not that of its class")
+    require(under_test.cls(**fields) == under_test.method, "its fields change when written as JSON and read again")
 
 
 @check("any")
-def refuses_bad_fields(subject: MethodUnderTest) -> None:
+def refuses_bad_fields(under_test: MethodUnderTest) -> None:
     """NaN, infinity, a negative weight, text and unknown fields are refused with the field's name."""
-    for field in float_fields(subject.cls):
+    for field in float_fields(under_test.cls):
         for value in (math.nan, math.inf, "much"):
-            _require_refusal(subject, field, value)
-    _require_refusal(subject, "wieght", 1.0)
-    if "weight" in float_fields(subject.cls):
-        _require_refusal(subject, "weight", -1.0)
+            _require_refusal(under_test, field, value)
+    _require_refusal(under_test, "wieght", 1.0)
+    if "weight" in float_fields(under_test.cls):
+        _require_refusal(under_test, "weight", -1.0)
 
 
-def _require_refusal(subject: MethodUnderTest, field: str, value: Any) -> None:
+def _require_refusal(under_test: MethodUnderTest, field: str, value: Any) -> None:
     try:
-        subject.cls(**{field: value})
+        under_test.cls(**{field: value})
     except UserError as error:
         require(field in str(error), f"the error for {field} = {value} does not name the field: {error}")
     else:
@@ -42,19 +42,19 @@ def _require_refusal(subject: MethodUnderTest, field: str, value: Any) -> None:
 
 
 @check("any")
-def documents_its_paper_and_fields(subject: MethodUnderTest) -> str | None:
+def documents_its_paper_and_fields(under_test: MethodUnderTest) -> str | None:
     """The docstring has a line for every field and, if the method adapts, the reference to its paper."""
-    doc = subject.cls.__doc__ or ""
-    fields = [field.name for field in dataclasses.fields(subject.cls)]  # type: ignore[arg-type]
+    doc = under_test.cls.__doc__ or ""
+    fields = [field.name for field in dataclasses.fields(under_test.cls)]  # type: ignore[arg-type]
     missing = [name for name in fields if not re.search(rf"^[ \t]*{name}: *\S", doc, re.MULTILINE)]
     require(
         not missing, f"the docstring does not explain {', '.join(missing)}; add a line `name: what it is` under Args:"
     )
     has_reference = "References:" in doc and ("arXiv:" in doc or "doi:" in doc)
-    if has_reference or not subject.cls.metadata.adapts:
+    if has_reference or not under_test.cls.metadata.adapts:
         return None
     require(
-        subject.cls.metadata.paper == "unpublished",
+        under_test.cls.metadata.paper == "unpublished",
         "the docstring has no References: with arXiv: or doi:; a method without a paper is declared as "
         '@register(paper="unpublished")',
     )

@@ -36,16 +36,16 @@ DOUBLE_TOLERANCE = 1e-9  # of a step between sums in another order, in double pr
 
 
 @check("deep")
-def target_labels_cannot_reach_it(subject: MethodUnderTest) -> None:
+def target_labels_cannot_reach_it(under_test: MethodUnderTest) -> None:
     """A method that `skip` shows right or wrong target labels (a study shows none) starts and steps the same."""
     states, traces = [], []
     for task in (problem_task(True), _with_wrong_target_labels(problem_task(True))):
-        method: Any = subject.cls(**subject.fields)
+        method: Any = under_test.cls(**under_test.fields)
         method.skip(task)
         rows = len(task.target.train.labels)
-        # not `subject.state`, whose compiled function equal methods share
+        # not `under_test.state`, whose compiled function equal methods share
         states.append(train.init_state(jax.random.key(0), method, make_trainer(), jnp.zeros((8, 2)), rows))
-        traces.append(subject.traced(method))
+        traces.append(under_test.traced(method))
     require(equal_bits(*states), "the initial state changes with the target's labels")
     require(_equal_traces(*traces), "a step changes with the target's labels")
 
@@ -65,32 +65,32 @@ def _equal_traces(first: Trace, second: Trace) -> bool:
 
 
 @check("deep")
-def same_seed_same_bits(subject: MethodUnderTest) -> None:
+def same_seed_same_bits(under_test: MethodUnderTest) -> None:
     """Two steps from one state are equal, and so are two traces: all randomness comes from the key."""
-    first, again = (subject.step(random_batch()) for _ in range(2))
+    first, again = (under_test.step(random_batch()) for _ in range(2))
     require(equal_bits(first, again), "two steps from one state differ")
     require(
-        _equal_traces(*(subject.traced() for _ in range(2))),
+        _equal_traces(*(under_test.traced() for _ in range(2))),
         "two traces differ: randomness that does not come from the key",
     )
 
 
 @check("deep")
-def uses_no_key_twice(subject: MethodUnderTest) -> None:
+def uses_no_key_twice(under_test: MethodUnderTest) -> None:
     """No key is used for two draws, according to JAX's own checker."""
     with jax.debug_key_reuse(True):
         step = jax.jit(
-            lambda state, batch: subject.method.step(make_trainer(), state, batch), compiler_options=FAST_COMPILE
+            lambda state, batch: under_test.method.step(make_trainer(), state, batch), compiler_options=FAST_COMPILE
         )
-        step(subject.state(), random_batch())
+        step(under_test.state(), random_batch())
 
 
 @check("deep")
-def calls_nothing_from_a_step(subject: MethodUnderTest) -> None:
+def calls_nothing_from_a_step(under_test: MethodUnderTest) -> None:
     """A compiled step does not call Python; tracing it opens no file and no connection."""
-    subject.traced(SourceOnly())  # opens what JAX opens on first use
+    under_test.traced(SourceOnly())  # opens what JAX opens on first use
     with _watched_accesses() as accesses:
-        operations = subject.traced().operations
+        operations = under_test.traced().operations
     require("callback" not in operations, "the step calls back into Python: it cannot run on a device alone")
     require(not accesses, f"tracing the step opens {', '.join(sorted(set(accesses))[:3])}")
 
@@ -127,14 +127,14 @@ def _is_allowed_path(path: str) -> bool:
 
 
 @check("deep")
-def compiles_once_and_stays_on_the_device(subject: MethodUnderTest) -> None:
+def compiles_once_and_stays_on_the_device(under_test: MethodUnderTest) -> None:
     """Other values of float fields use the same program, which moves nothing between host and device."""
-    fields = as_dict(subject.method).items()
-    static = [name for name, value in fields if isinstance(value, float) and name not in float_fields(subject.cls)]
+    fields = as_dict(under_test.method).items()
+    static = [name for name, value in fields if isinstance(value, float) and name not in float_fields(under_test.cls)]
     require(not static, f"{', '.join(static)} is no array leaf: annotate it as a float, such as NonNegative")
     data, seeds = on_device(problem.gathered(problem_task(True))), jnp.arange(SEEDS)
-    subject.trained()
-    leaves, structure = jax.tree.flatten(subject.method)
+    under_test.trained()
+    leaves, structure = jax.tree.flatten(under_test.method)
     halved = jax.tree.map(jnp.asarray, jax.tree.unflatten(structure, [0.5 * leaf for leaf in leaves]))
     programs = train_long._cache_size()
     with jax.transfer_guard("disallow"):
@@ -143,14 +143,14 @@ def compiles_once_and_stays_on_the_device(subject: MethodUnderTest) -> None:
 
 
 @check("deep")
-def seeds_and_devices_do_not_change_a_run(subject: MethodUnderTest) -> None:
+def seeds_and_devices_do_not_change_a_run(under_test: MethodUnderTest) -> None:
     """In double precision, a step of two runs together, each on two devices, equals their steps alone on one."""
     if len(jax.devices()) < 4:
         raise CheckSkipped("needs 4 devices: `da-bench check` and the project's tests have them")
     with jax.enable_x64(True):
-        method, batch = jax.tree.map(jnp.asarray, subject.method), _in_double(random_batch())
-        states = [_in_double(subject.state(seed=seed)) for seed in (0, 1)]
-        alone = [subject.step(batch, method, state) for state in states]
+        method, batch = jax.tree.map(jnp.asarray, under_test.method), _in_double(random_batch())
+        states = [_in_double(under_test.state(seed=seed)) for seed in (0, 1)]
+        alone = [under_test.step(batch, method, state) for state in states]
         stacked = (train.stack_runs(states, 2),)
         spread = train.over_runs(_spread_step, jax.devices()[:4], None, 2).lower(stacked, (method, batch))
         together = spread.compile(FAST_COMPILE)(stacked, (method, batch))
@@ -171,11 +171,11 @@ def _spread_step(state: TrainState, method: Any, batch: Batch) -> Any:
 
 
 @check("deep")
-def predictions_belong_to_their_rows(subject: MethodUnderTest) -> None:
+def predictions_belong_to_their_rows(under_test: MethodUnderTest) -> None:
     """The prediction of a row depends neither on the rows around it nor on their number."""
-    state, _ = subject.step(random_batch())
+    state, _ = under_test.step(random_batch())
     inputs, flags = jnp.asarray(problem_task(True).target.test.inputs), jnp.ones(PROBES, bool)
-    variables = subject.method.inference_variables(state)
+    variables = under_test.method.inference_variables(state)
     order = np.random.default_rng(0).permutation(PROBES)
     predict = compiled(lambda variables, request: train.predict(make_trainer(), variables, request).logits)
     in_order, permuted, few = (
@@ -184,5 +184,7 @@ def predictions_belong_to_their_rows(subject: MethodUnderTest) -> None:
     )
     require(relative_difference(in_order[order], permuted) < 1e-5, "predictions change with the order of the rows")
     require(relative_difference(in_order[order[:7]], few) < 1e-5, "predictions change with the number of rows")
-    again = predict(subject.method.inference_variables(state), train.PredictRequest(inputs, jnp.arange(PROBES), flags))
+    again = predict(
+        under_test.method.inference_variables(state), train.PredictRequest(inputs, jnp.arange(PROBES), flags)
+    )
     require(equal_bits(in_order, again), "inference_variables of one state are not always the same")

@@ -23,33 +23,35 @@ class TermInputs(NamedTuple):
 
 
 @check("penalty")
-def term_is_a_finite_scalar(subject: MethodUnderTest) -> None:
+def term_is_a_finite_scalar(under_test: MethodUnderTest) -> None:
     """The added term is one finite number."""
-    value = _term(subject, _shifted_outputs())
+    value = _term(under_test, _shifted_outputs())
     require(value.shape == (), f"the term has shape {value.shape}")
     require(bool(jnp.isfinite(value)), f"the term is {value}")
 
 
 @check("penalty")
-def term_moves_the_encoder(subject: MethodUnderTest) -> None:
+def term_moves_the_encoder(under_test: MethodUnderTest) -> None:
     """The added term alone has a gradient on the network's outputs."""
-    if not subject.cls.metadata.adapts:
+    if not under_test.cls.metadata.adapts:
         raise CheckSkipped("it does not adapt")
     source, target, labels = _shifted_outputs()
-    gradients = compiled(jax.grad(lambda pair: _term(subject, TermInputs(pair[0], pair[1], labels))))((source, target))
+    gradients = compiled(jax.grad(lambda pair: _term(under_test, TermInputs(pair[0], pair[1], labels))))(
+        (source, target)
+    )
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradients))
     require(largest > 1e-7, f"the largest gradient of the term on features and logits is {largest:.1e}")
 
 
 @check("penalty")
-def gradient_is_that_of_finite_differences(subject: MethodUnderTest) -> None:
+def gradient_is_that_of_finite_differences(under_test: MethodUnderTest) -> None:
     """In double precision, the term's gradient on its parameters and outputs equals a difference quotient."""
     with jax.enable_x64(True):
         source, target, labels = _shifted_outputs(np.float64)
-        own = jax.tree.map(lambda leaf: leaf.astype(float), _init(subject, source))
+        own = jax.tree.map(lambda leaf: leaf.astype(float), _init(under_test, source))
 
         def term(point: Tree) -> Array:
-            return _term_of(subject, own._replace(params=point[0]), TermInputs(point[1], point[2], labels))
+            return _term_of(under_test, own._replace(params=point[0]), TermInputs(point[1], point[2], labels))
 
         point, epsilon = (own.params, source, target), 1e-6
         value_and_gradient = compiled(jax.value_and_grad(term))
@@ -68,9 +70,9 @@ def gradient_is_that_of_finite_differences(subject: MethodUnderTest) -> None:
 
 
 @check("penalty")
-def term_does_not_grow_with_the_batch(subject: MethodUnderTest) -> None:
+def term_does_not_grow_with_the_batch(under_test: MethodUnderTest) -> None:
     """For batches drawn from the same two domains, the size of the term does not depend on the number of rows."""
-    term = compiled(lambda inputs: _term(subject, inputs))
+    term = compiled(lambda inputs: _term(under_test, inputs))
     few, many = (np.mean([float(term(_random_outputs(rows, seed))) for seed in range(8)]) for rows in (24, 96))
     if max(abs(few), abs(many)) < 1e-8:
         raise CheckSkipped("the term is 0 here")
@@ -99,19 +101,19 @@ def _random_outputs(rows: int, seed: int) -> TermInputs:
     return TermInputs(source, target, jnp.asarray(labels))
 
 
-def _term(subject: MethodUnderTest, inputs: TermInputs) -> Array:
-    return _term_of(subject, _init(subject, inputs.source), inputs)
+def _term(under_test: MethodUnderTest, inputs: TermInputs) -> Array:
+    return _term_of(under_test, _init(under_test, inputs.source), inputs)
 
 
-def _init(subject: MethodUnderTest, output: Output) -> MethodState:
+def _init(under_test: MethodUnderTest, output: Output) -> MethodState:
     shapes = jax.eval_shape(lambda: initialise(NETWORK, jax.random.key(0), jnp.zeros((8, 2)))[0])
     network = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     spec = MethodSpec(output, len(output.features), network, jax.random.key(2))
-    own: MethodState = subject.method.init(jax.random.key(0), spec)
+    own: MethodState = under_test.method.init(jax.random.key(0), spec)
     return own
 
 
-def _term_of(subject: MethodUnderTest, own: MethodState, inputs: TermInputs) -> Array:
+def _term_of(under_test: MethodUnderTest, own: MethodState, inputs: TermInputs) -> Array:
     """The term in the middle of a run."""
     ctx = LossContext(
         source=inputs.source,
@@ -123,5 +125,5 @@ def _term_of(subject: MethodUnderTest, own: MethodState, inputs: TermInputs) -> 
         num_steps=1000,
         key=jax.random.key(1),
     )
-    term: Array = subject.method.loss(ctx)
+    term: Array = under_test.method.loss(ctx)
     return term

@@ -30,10 +30,10 @@ MIN_DECREASE = 0.02  # share by which the discrepancy must fall
 
 
 @check("deep")
-def takes_a_step(subject: MethodUnderTest) -> None:
+def takes_a_step(under_test: MethodUnderTest) -> None:
     """A step counts itself, keeps all shapes of the state, and returns finite scalar metrics."""
-    before = subject.state()
-    after, metrics = subject.step(random_batch(), state=before)
+    before = under_test.state()
+    after, metrics = under_test.step(random_batch(), state=before)
     require(int(after.step) == int(before.step) + 1, "the state's step does not increase by one")
     shapes = [jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), state) for state in (before, after)]
     require(shapes[0] == shapes[1], "shapes or types in the state change with a step")
@@ -43,19 +43,19 @@ def takes_a_step(subject: MethodUnderTest) -> None:
 
 
 @check("deep")
-def leaves_its_inputs_alone(subject: MethodUnderTest) -> None:
+def leaves_its_inputs_alone(under_test: MethodUnderTest) -> None:
     """A step does not change the arrays of its batch."""
     arrays = jax.tree.map(np.array, random_batch())
     copies = jax.tree.map(np.copy, arrays)
-    jax.make_jaxpr(lambda state: subject.method.step(make_trainer(), state, arrays))(subject.state())
+    jax.make_jaxpr(lambda state: under_test.method.step(make_trainer(), state, arrays))(under_test.state())
     require(equal_bits(arrays, copies), "the step changes the batch")
 
 
 @check("deep")
-def moves_every_parameter(subject: MethodUnderTest) -> None:
+def moves_every_parameter(under_test: MethodUnderTest) -> None:
     """Training changes every parameter of the network and of the method."""
-    start = subject.state()
-    after = jax.tree.map(lambda leaf: leaf[0], subject.trained().state)
+    start = under_test.state()
+    after = jax.tree.map(lambda leaf: leaf[0], under_test.trained().state)
     unchanged = [
         jax.tree_util.keystr(path)
         for (path, old), new in zip(
@@ -67,19 +67,19 @@ def moves_every_parameter(subject: MethodUnderTest) -> None:
 
 
 @check("deep")
-def learns_the_source(subject: MethodUnderTest) -> None:
+def learns_the_source(under_test: MethodUnderTest) -> None:
     """A trained network classifies the source's test set."""
-    reached = accuracy(subject.trained(), "source")
+    reached = accuracy(under_test.trained(), "source")
     require(reached > 0.9, f"accuracy on the source is {reached:.0%}; the gradient of the task may be missing")
 
 
 @check("deep")
-def order_within_a_batch_does_not_matter(subject: MethodUnderTest) -> None:
+def order_within_a_batch_does_not_matter(under_test: MethodUnderTest) -> None:
     """A step on the same rows in another order is the same: no statistic is of a part of the batch."""
     rng = np.random.default_rng(3)
     batch, source, target = random_batch(), rng.permutation(8), rng.permutation(8)
     permuted = Batch(batch.source[source], batch.labels[source], batch.target[target], batch.rows[target])
-    difference = relative_difference(*(subject.step(each)[0].params for each in (batch, permuted)))
+    difference = relative_difference(*(under_test.step(each)[0].params for each in (batch, permuted)))
     require(
         difference < SINGLE_TOLERANCE,
         f"parameters differ by {difference:.1e} after a step on the same rows in another order",
@@ -87,12 +87,12 @@ def order_within_a_batch_does_not_matter(subject: MethodUnderTest) -> None:
 
 
 @check("deep")
-def weight_zero_is_source_only(subject: MethodUnderTest) -> None:
+def weight_zero_is_source_only(under_test: MethodUnderTest) -> None:
     """With weight 0, a step of the network equals that of source-only training or of a penalty that is 0."""
-    if "weight" not in float_fields(subject.cls):
+    if "weight" not in float_fields(under_test.cls):
         raise CheckSkipped("it has no field `weight`")
-    methods = subject.cls(**{**subject.fields, "weight": 0.0}), ZeroPenalty(), SourceOnly()
-    weightless, *plain = (subject.step(random_batch(), method)[0].params["model"] for method in methods)
+    methods = under_test.cls(**{**under_test.fields, "weight": 0.0}), ZeroPenalty(), SourceOnly()
+    weightless, *plain = (under_test.step(random_batch(), method)[0].params["model"] for method in methods)
     difference = min(relative_difference(weightless, each) for each in plain)
     require(difference < COMPILER_TOLERANCE, f"the network differs by {difference:.1e} after a step with weight 0")
 
@@ -109,11 +109,11 @@ class ZeroPenalty(Penalty):
 
 
 @check("deep")
-def lowers_what_it_says(subject: MethodUnderTest) -> None:
+def lowers_what_it_says(under_test: MethodUnderTest) -> None:
     """After training on moved domains, the method's `discrepancy` is lower than after source-only training."""
-    if not subject.cls.metadata.adapts:
+    if not under_test.cls.metadata.adapts:
         raise CheckSkipped("it does not adapt")
-    adapted, plain = (discrepancy(subject.method, each) for each in (subject.trained(), source_only(True)))
+    adapted, plain = (discrepancy(under_test.method, each) for each in (under_test.trained(), source_only(True)))
     require(
         adapted < plain - MIN_DECREASE * abs(plain),
         f"its discrepancy is {adapted:.4g} after training, and {plain:.4g} after source-only training",
@@ -121,32 +121,32 @@ def lowers_what_it_says(subject: MethodUnderTest) -> None:
 
 
 @check("any")
-def gains_on_moved_domains(subject: MethodUnderTest) -> None:
+def gains_on_moved_domains(under_test: MethodUnderTest) -> None:
     """Where the target's clusters are moved, target accuracy is clearly better than without adaptation."""
-    if not subject.cls.metadata.adapts:
+    if not under_test.cls.metadata.adapts:
         raise CheckSkipped("it does not adapt")
-    adapted, plain = _target_accuracies(subject, moved=True)
+    adapted, plain = _target_accuracies(under_test, moved=True)
     require(adapted >= plain + MIN_GAIN, f"target accuracy is {adapted:.1%}, and {plain:.1%} without adaptation")
 
 
 @check("any")
-def does_no_harm_on_equal_domains(subject: MethodUnderTest) -> None:
+def does_no_harm_on_equal_domains(under_test: MethodUnderTest) -> None:
     """Where both domains are equal, target accuracy is not clearly worse than without adaptation."""
-    adapted, plain = _target_accuracies(subject, moved=False)
+    adapted, plain = _target_accuracies(under_test, moved=False)
     require(adapted >= plain - MAX_LOSS, f"target accuracy is {adapted:.1%}, and {plain:.1%} without adaptation")
 
 
-def _target_accuracies(subject: MethodUnderTest, moved: bool) -> tuple[float, float]:
+def _target_accuracies(under_test: MethodUnderTest, moved: bool) -> tuple[float, float]:
     """Of the method and without adaptation."""
-    if subject.is_deep:
-        return accuracy(subject.trained(moved)), accuracy(source_only(moved))
+    if under_test.is_deep:
+        return accuracy(under_test.trained(moved)), accuracy(source_only(moved))
     from da_bench.testing.checks.classical import target_accuracies
 
-    return target_accuracies(subject, moved)
+    return target_accuracies(under_test, moved)
 
 
 @check("deep")
-def takes_any_batch(subject: MethodUnderTest) -> None:
+def takes_any_batch(under_test: MethodUnderTest) -> None:
     """Batches of one row, of odd and unequal size, and without one class give a finite state or a UserError."""
     batch = random_batch()
     for name, each in {
@@ -155,17 +155,17 @@ def takes_any_batch(subject: MethodUnderTest) -> None:
         "without a class": batch._replace(labels=jnp.where(batch.labels == 2, 0, batch.labels)),
     }.items():
         try:
-            after, _ = subject.step(each)
+            after, _ = under_test.step(each)
         except UserError:
             continue
         require(all_finite(after), f"the state is not finite after a batch {name}")
 
 
 @check("deep")
-def stands_degenerate_inputs(subject: MethodUnderTest) -> None:
+def stands_degenerate_inputs(under_test: MethodUnderTest) -> None:
     """Constant rows, duplicate rows and logits in the thousands leave the state finite."""
     batch = random_batch()
-    large_logits = subject.state()
+    large_logits = under_test.state()
     head = large_logits.params["model"]["head"]
     large_logits.params["model"]["head"] = jax.tree.map(lambda leaf: 1e4 * (leaf + 0.1), head)
     cases: dict[str, tuple[Batch, Any]] = {
@@ -174,5 +174,5 @@ def stands_degenerate_inputs(subject: MethodUnderTest) -> None:
         "logits in the thousands": (batch, large_logits),
     }
     for name, (each, state) in cases.items():
-        after, _ = subject.step(each, state=state)
+        after, _ = under_test.step(each, state=state)
         require(all_finite(after), f"the state is not finite after a step with {name}")
