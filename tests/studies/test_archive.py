@@ -37,12 +37,12 @@ def test_all_is_kept_but_the_last_digits_of_curves(tmp_path):
     (record,) = fake.runs([1 / 3])
     record.curves["metrics"]["loss"][0] = None
     (tmp_path / NAME).write_bytes(pack([record], "last"))
-    (found,) = unpack(tmp_path / NAME).records
-    assert (found.id, found.config, found.result) == (record.id, record.config, record.result)
-    assert found.environment == record.environment
-    assert found.curves["target_accuracy"] == pytest.approx(record.curves["target_accuracy"], rel=1e-5)
-    assert found.curves["metrics"]["loss"][0] is None
-    assert found.curves["step"] == record.curves["step"]
+    (result,) = unpack(tmp_path / NAME).records
+    assert (result.id, result.config, result.result) == (record.id, record.config, record.result)
+    assert result.environment == record.environment
+    assert result.curves["target_accuracy"] == pytest.approx(record.curves["target_accuracy"], rel=1e-5)
+    assert result.curves["metrics"]["loss"][0] is None
+    assert result.curves["step"] == record.curves["step"]
 
 
 def test_equal_records_give_equal_bytes_and_packing_again_changes_nothing(tmp_path):

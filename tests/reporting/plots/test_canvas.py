@@ -14,7 +14,7 @@ from da_bench.reporting.plots.critical_difference import plot_critical_differenc
 from da_bench.reporting.plots.curves import plot_curves
 from da_bench.reporting.plots.heat_map import plot_heat_map
 from tests.helpers import fake
-from tests.reporting.tables.test_pairs import study
+from tests.reporting.tables.test_pair_tables import study
 
 OVER_PAIRS = (plot_heat_map, plot_critical_difference, plot_cost)
 

@@ -5,7 +5,7 @@ import pytest
 
 from da_bench.reporting.plots.cost import accuracy_axis_start, pareto_front, plot_cost
 from tests.reporting.plots.test_critical_difference import STEPS, TWELVE
-from tests.reporting.tables.test_pairs import study
+from tests.reporting.tables.test_pair_tables import study
 
 
 def test_the_front_consists_of_the_points_that_no_other_beats():

@@ -4,7 +4,7 @@ import numpy as np
 
 from da_bench.reporting.plots.critical_difference import plot_critical_difference
 from tests.reporting.plots.test_canvas import caption
-from tests.reporting.tables.test_pairs import study
+from tests.reporting.tables.test_pair_tables import study
 
 STEPS = np.linspace(0.05, 0.1, 12)
 TWELVE = [f"pair/{i}" for i in range(12)]

@@ -2,7 +2,7 @@
 
 from da_bench.reporting.plots.heat_map import plot_heat_map
 from tests.helpers import fake
-from tests.reporting.tables.test_pairs import study
+from tests.reporting.tables.test_pair_tables import study
 
 
 def test_a_heat_map_by_hand():

@@ -6,14 +6,14 @@ from tests.helpers import fake
 
 def costs(records):
     (table,) = cost_tables(records)
-    return [{column.key: one for column, one in zip(table.columns, row, strict=True)} for row in table.rows]
+    return [{column.key: cell for column, cell in zip(table.columns, row, strict=True)} for row in table.rows]
 
 
 def run(seed=0, seconds=(50.0, 5), peak=(3, None), **more):
-    one = fake.record(seed=seed, **more)
-    one.result["seconds"] = {"compile": 7.0, "run": seconds[0], "together": seconds[1]}
-    one.result["peak_bytes"] = {"host": peak[0] * 2**30, "device": None if peak[1] is None else peak[1] * 2**30}
-    return one
+    record = fake.record(seed=seed, **more)
+    record.result["seconds"] = {"compile": 7.0, "run": seconds[0], "together": seconds[1]}
+    record.result["peak_bytes"] = {"host": peak[0] * 2**30, "device": None if peak[1] is None else peak[1] * 2**30}
+    return record
 
 
 def test_inputs_a_second_are_steps_times_the_rows_of_the_labelled_domain():

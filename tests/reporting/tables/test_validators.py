@@ -39,8 +39,8 @@ def test_checkpoints_without_a_reverse_learner_were_not_looked_at():
         run(a, validators={"reverse_validation": s}, weight=w)
         for w, a, s in zip((0.1, 1.0), accuracy, scores, strict=True)
     ]
-    found = evaluate_rule(build_pool(runs), "reverse_validation")
-    assert found == pytest.approx((-1.0, -1.0, 0.3))
+    result = evaluate_rule(build_pool(runs), "reverse_validation")
+    assert result == pytest.approx((-1.0, -1.0, 0.3))
     alone = evaluate_rule(build_pool(runs[:1]), "reverse_validation")
     assert np.isnan(alone.spearman)
     assert alone.regret == pytest.approx(0.2)
@@ -89,7 +89,7 @@ def pair(task, mmd, gain):
 
 
 def test_measures_beside_gains_and_their_correlation_over_pairs():
-    records = [one for i, gain in enumerate((0.1, -0.1, 0.05)) for one in pair(f"task/{i}", 1.0 + i, gain)]
+    records = [record for i, gain in enumerate((0.1, -0.1, 0.05)) for record in pair(f"task/{i}", 1.0 + i, gain)]
     pairs, correlated = transferability_tables(records)
     assert [column.key for column in pairs.columns] == [
         "pair", "proxy_a_distance", "mmd", "mean_gain", "best_gain", "best",

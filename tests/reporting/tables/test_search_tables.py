@@ -52,16 +52,16 @@ def cell(table, method, rule, key):
 
 def brute_force(scores, accuracies, k, first=None):
     """Mean accuracy of the best-scored over all draws of k, all of which hold `first`, if it is given."""
-    draws = [one for one in itertools.combinations(range(len(scores)), k) if first is None or first in one]
-    return np.mean([accuracies[max(one, key=lambda i: scores[i])] for one in draws])
+    draws = [draw for draw in itertools.combinations(range(len(scores)), k) if first is None or first in draw]
+    return np.mean([accuracies[max(draw, key=lambda i: scores[i])] for draw in draws])
 
 
 def test_expected_picks_are_the_mean_over_all_subsets(rng):
     scores, accuracies = rng.normal(size=7), rng.uniform(size=7)
-    found = expected_best(scores, accuracies)
-    assert found == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 8)])
-    assert found[0] == pytest.approx(accuracies.mean())
-    assert found[-1] == pytest.approx(accuracies[scores.argmax()])
+    result = expected_best(scores, accuracies)
+    assert result == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 8)])
+    assert result[0] == pytest.approx(accuracies.mean())
+    assert result[-1] == pytest.approx(accuracies[scores.argmax()])
     assert np.all(np.diff(expected_best(accuracies, accuracies)) > 0)  # by the oracle more is never worse
 
 
@@ -72,24 +72,24 @@ def test_expected_picks_of_a_hundred_settings_are_those_of_order_statistics():
 
 
 def random_search(rng, count=6):
-    found = []
+    result = []
     for i in range(count):
         weight, rate = (1.0, 0.01) if i == 0 else (0.1 + i, 0.002 * (i + 1))
-        found += [run(seed=0, weight=weight, rate=rate, im=rng.normal(), target=rng.uniform())]
-    return found
+        result += [run(seed=0, weight=weight, rate=rate, im=rng.normal(), target=rng.uniform())]
+    return result
 
 
 def test_best_so_far_is_the_mean_over_all_orders_that_begin_with_the_default(rng):
     (search,) = find_searches(random_search(rng))
     assert search.default is search.rows[0]
     scores, accuracies = search.scores("im"), search.accuracies("im")
-    found = search.best_so_far("im")
-    assert found == pytest.approx([brute_force(scores, accuracies, k, first=0) for k in range(1, 7)])
-    assert found[0] == search.accuracies("im")[0]
+    result = search.best_so_far("im")
+    assert result == pytest.approx([brute_force(scores, accuracies, k, first=0) for k in range(1, 7)])
+    assert result[0] == search.accuracies("im")[0]
 
 
 def test_best_so_far_without_a_known_default_is_over_all_orders(rng):
-    records = [one for one in random_search(rng) if one.config["method"]["weight"] != 1.0]
+    records = [record for record in random_search(rng) if record.config["method"]["weight"] != 1.0]
     (search,) = find_searches(records)
     assert search.default is None
     scores, accuracies = search.scores("im"), search.accuracies("im")
@@ -124,26 +124,26 @@ def test_means_that_only_rounding_tells_apart_are_a_tie():
     """Source validation of 0.1, 0.2, 0.3 in two orders: sums that differ in their last bit."""
     orders = ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1))
     assert sum(orders[0]) != sum(orders[1])
-    made = []
+    records = []
     for rate, values in zip((0.01, 0.1), orders, strict=True):
         for seed, value in enumerate(values):
-            made.append(run(seed=seed, rate=rate, weight=1.0))
-            made[-1].curves["validators"]["source_validation"] = [value + 1e-9 * seed]
-    (search,) = find_searches(made)
+            records.append(run(seed=seed, rate=rate, weight=1.0))
+            records[-1].curves["validators"]["source_validation"] = [value + 1e-9 * seed]
+    (search,) = find_searches(records)
     assert len(set(search.scores("source_validation"))) == 1
     assert search.selected_row("source_validation") is search.rows[0]
 
 
 @pytest.mark.parametrize("digits", [4, 6, 8, 16])  # an archive keeps six
 def test_a_search_chooses_from_an_archive_what_it_chooses_from_the_records(digits, rng, tmp_path):
-    made = []
+    runs = []
     for i, seed in itertools.product(range(20), range(3)):  # scores that are near each other
         score, target = (1 / 3 + 10.0**-digits * rng.integers(0, 3), rng.uniform())
-        made.append(run(seed=seed, weight=1.0 + i, rate=0.002 * (i + 1), im=score, target=target))
-    (tmp_path / NAME).write_bytes(pack(made, "im"))
-    found = [find_searches(records)[0] for records in (made, unpack(tmp_path / NAME).records)]
+        runs.append(run(seed=seed, weight=1.0 + i, rate=0.002 * (i + 1), im=score, target=target))
+    (tmp_path / NAME).write_bytes(pack(runs, "im"))
+    result = [find_searches(records)[0] for records in (runs, unpack(tmp_path / NAME).records)]
     for rule in RULES[1:]:
-        chosen = [search.rows.index(search.selected_row(rule)) for search in found]
+        chosen = [search.rows.index(search.selected_row(rule)) for search in result]
         assert chosen[0] == chosen[1]
 
 
@@ -170,7 +170,11 @@ def test_another_budget_is_not_compared():
 
 def test_a_setting_without_all_seeds_or_without_a_score_is_never_chosen():
     records = study()
-    missing = [one for one in records if not (one.config["method"].get("weight") == 7.0 and one.config["seed"] == 1)]
+    missing = [
+        record
+        for record in records
+        if not (record.config["method"].get("weight") == 7.0 and record.config["seed"] == 1)
+    ]
     (table,) = search_tables(missing, RULES)
     assert cell(table, "dann", "oracle", "target").raw[0] == pytest.approx(0.65)
     records[-3].curves["validators"]["im"] = [None, None, None]
@@ -179,8 +183,8 @@ def test_a_setting_without_all_seeds_or_without_a_score_is_never_chosen():
 
 
 def test_forms_of_a_method_are_searches_of_their_own():
-    records = study() + [one for rate in (0.01, 0.1) for one in setting(weight=1.0, rate=rate, schedule="constant")]
-    assert [one.name for one in find_searches(records)] == [
+    records = study() + [run for rate in (0.01, 0.1) for run in setting(weight=1.0, rate=rate, schedule="constant")]
+    assert [search.name for search in find_searches(records)] == [
         "source_only",
         "dann (unset)",
         "dann (schedule=constant)",

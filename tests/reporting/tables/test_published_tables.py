@@ -35,7 +35,7 @@ AVERAGES = {
 
 @pytest.mark.parametrize("key", AVERAGES, ids=" ".join)
 def test_numbers_have_the_mean_that_their_source_prints(key):
-    (number,) = (one for one in NUMBERS if (one.source.name, one.method) == key)
+    (number,) = (number for number in NUMBERS if (number.source.name, number.method) == key)
     assert 100 * np.mean(list(number.accuracy.values())) == pytest.approx(AVERAGES[key], abs=0.051)
 
 
@@ -69,16 +69,16 @@ def test_ours_and_theirs_in_one_cell():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "expected"),
     [
         ({"network": "small_cnn"}, "network: resnet50 published, small_cnn here"),
         ({"protocol": "inductive"}, "protocol: transductive published, inductive here"),
     ],
 )
-def test_a_number_of_another_experiment_is_no_target(given, said):
-    (table,) = published_tables(on_office([0.90, 0.92, 0.91], **given))
+def test_a_number_of_another_experiment_is_no_target(arguments, expected):
+    (table,) = published_tables(on_office([0.90, 0.92, 0.91], **arguments))
     row = result(table, "dann", "TLlib")
-    assert (row[2].mark, row[3].text, row[4].text) == ("other", "–", said)
+    assert (row[2].mark, row[3].text, row[4].text) == ("other", "–", expected)
     assert "*91.0 ± 2.5 (91.4)*" in table.markdown()
 
 
@@ -104,17 +104,17 @@ def test_prediction_interval_by_hand():
 def test_prediction_interval_holds_the_next_value():
     values = np.random.default_rng(0).normal(0.7, 0.02, (10_000, 8))
     for more in (1, 3):
-        found = [(prediction_interval(one[:5], more), one[5 : 5 + more].mean()) for one in values]
-        assert np.mean([low <= mean <= high for (low, high), mean in found]) == pytest.approx(0.95, abs=0.01)
+        result = [(prediction_interval(sample[:5], more), sample[5 : 5 + more].mean()) for sample in values]
+        assert np.mean([low <= mean <= high for (low, high), mean in result]) == pytest.approx(0.95, abs=0.01)
 
 
 def test_inside_is_to_the_rounding_of_what_was_published():
     """TLlib prints 91.4, the mean of three; source only's 75.8 is of one run."""
     up = 0.03 * 4.302653 * np.sqrt(2 / 3)  # from the mean to the end of the interval
-    for offset, said in ((0.0004, "1 of 1"), (0.0006, "0 of 1")):
+    for offset, expected in ((0.0004, "1 of 1"), (0.0006, "0 of 1")):
         mean = 0.914 - up - offset
         (table,) = published_tables(on_office([mean - 0.03, mean, mean + 0.03]))
-        assert result(table, "dann", "TLlib")[3].text == said
+        assert result(table, "dann", "TLlib")[3].text == expected
 
 
 def test_wrong_tables_are_refused():

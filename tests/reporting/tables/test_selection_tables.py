@@ -18,12 +18,12 @@ NOISE = (0.0, 0.01, -0.01)
 
 def study(chosen=0.05, best=0.10, pairs=PAIRS):
     """Source only at .5 by every rule; a method `best` above it by the oracle and `chosen` above it by every other."""
-    made = []
+    records = []
     for pair in pairs:
         for seed, noise in enumerate(NOISE):
-            made.append(fake.record(pair, "source_only", seed, 0.5))
-            made.append(fake.record(pair, "dann", seed, 0.5 + chosen + noise, rules={ORACLE: 0.5 + best + noise}))
-    return made
+            records.append(fake.record(pair, "source_only", seed, 0.5))
+            records.append(fake.record(pair, "dann", seed, 0.5 + chosen + noise, rules={ORACLE: 0.5 + best + noise}))
+    return records
 
 
 def cell(table, row, key):
@@ -66,10 +66,10 @@ def test_of_no_gain_nothing_is_said_to_be_left():
 
 def test_only_what_has_checkpoints_and_a_reference_on_two_pairs_is_counted():
     shallow = [fake.record(pair, "svm", 0, 0.9) for pair in PAIRS]
-    for one in shallow:
-        one.config["training"] = one.config["model"] = None
+    for record in shallow:
+        record.config["training"] = record.config["model"] = None
     lonely = [fake.record(PAIRS[0], "coral", seed, 0.6) for seed in range(3)]
-    assert [one.name for one in require_gains([*study(), *shallow, *lonely])] == ["dann"]
+    assert [record.name for record in require_gains([*study(), *shallow, *lonely])] == ["dann"]
     with pytest.raises(UserError, match="two pairs"):
         require_gains(study(pairs=PAIRS[:1]))
     assert plot_selection(study(pairs=PAIRS[:1])) is None
@@ -86,9 +86,11 @@ def test_a_method_that_fails_is_named_and_leaves_the_others_their_room():
 
 def test_the_interval_over_pairs_is_welchs(rng):
     a, b = rng.normal(size=5), rng.normal(size=8)
-    ours = mean_interval([a, -b])  # half the difference of two means
-    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    assert (2 * (ours.mean - ours.half_width), 2 * (ours.mean + ours.half_width)) == pytest.approx(tuple(theirs))
+    values = mean_interval([a, -b])  # half the difference of two means
+    expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert (2 * (values.mean - values.half_width), 2 * (values.mean + values.half_width)) == pytest.approx(
+        tuple(expected)
+    )
     assert np.isnan(mean_interval([a, [1.0]]).half_width)
     assert mean_interval([[1.0, 1.0], [2.0, 2.0]])[:2] == (1.5, 0.0)
 
@@ -97,7 +99,7 @@ def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says(rng):
     held = []
     for _ in range(2000):
         below = [rng.normal(mean, 0.05, 5) for mean in (1.0, 0.5, 0.3)]
-        above = [0.8 * one + rng.normal(0, 0.05, 5) for one in below]
+        above = [0.8 * values + rng.normal(0, 0.05, 5) for values in below]
         _, low, high = ratio_interval(above, below)
         held.append(low <= 0.8 <= high)
     assert np.mean(held) == pytest.approx(0.95, abs=0.015)
@@ -111,23 +113,23 @@ def test_the_interval_of_a_ratio_says_where_it_knows_nothing():
 
 def searched(pairs=PAIRS):
     """Three settings of each method: IM prefers the second, at which DANN gains .2; the oracle's choice is its .3."""
-    made = []
+    records = []
     for pair in pairs:
         for seed, noise in enumerate(NOISE):
-            for rate, im, base, ours in ((0.01, 1.0, 0.50, 0.55), (0.1, 2.0, 0.55, 0.75), (0.001, 0.5, 0.60, 0.90)):
+            for rate, im, base, values in ((0.01, 1.0, 0.50, 0.55), (0.1, 2.0, 0.55, 0.75), (0.001, 0.5, 0.60, 0.90)):
                 training = {"learning_rate": rate}
-                made.append(fake.record(pair, "source_only", seed, base, training=training))
-                made.append(fake.record(pair, "dann", seed, ours + noise, training=training, weight=100 * rate))
-                for one in made[-2:]:
-                    one.curves["validators"] = {"im": [im - 1, im]}
-    return made
+                records.append(fake.record(pair, "source_only", seed, base, training=training))
+                records.append(fake.record(pair, "dann", seed, values + noise, training=training, weight=100 * rate))
+                for record in records[-2:]:
+                    record.curves["validators"] = {"im": [im - 1, im]}
+    return records
 
 
 def test_a_rule_takes_the_setting_too_where_methods_were_searched():
-    (found,) = require_gains(searched())
-    assert (found.name, found.trials, found.pairs) == ("dann", 3, PAIRS)
-    assert set(found.by_rule) == {"last", "im", ORACLE}  # the rules that scored every run
-    gains = {rule: found.mean(rule).mean for rule in found.by_rule}
+    (result,) = require_gains(searched())
+    assert (result.name, result.trials, result.pairs) == ("dann", 3, PAIRS)
+    assert set(result.by_rule) == {"last", "im", ORACLE}  # the rules that scored every run
+    gains = {rule: result.mean(rule).mean for rule in result.by_rule}
     assert gains == pytest.approx({"last": 0.05, "im": 0.20, ORACLE: 0.30})
     by_method, by_rule = selection_tables(searched(), ["last", "im"])
     assert cell(by_method, 0, "left").raw[0] == pytest.approx(2 / 3)

@@ -15,16 +15,16 @@ PAIRS = [f"pair/{i}" for i in range(7)]
 def study(gains_of, pairs=PAIRS, seeds=3, noise=0.01, seed=0):
     """Source only at .5, and each method's gain [pairs] over it with seeds that jitter around it."""
     jitter = np.random.default_rng(seed)
-    found = []
+    result = []
     for i, task in enumerate(pairs):
-        found += fake.runs(0.5 + jitter.normal(0, noise, seeds), task=task, method="source_only")
+        result += fake.runs(0.5 + jitter.normal(0, noise, seeds), task=task, method="source_only")
         for method, shift in gains_of.items():
-            found += fake.runs(0.5 + shift[i] + jitter.normal(0, noise, seeds), task=task, method=method)
-    return found
+            result += fake.runs(0.5 + shift[i] + jitter.normal(0, noise, seeds), task=task, method=method)
+    return result
 
 
 def cell(table, method, column):
-    keys = [one.key for one in table.columns]
+    keys = [column.key for column in table.columns]
     return next(row for row in table.rows if row[0].text == method)[keys.index(column)]
 
 
@@ -37,7 +37,7 @@ def test_methods_by_pairs_by_hand():
     records += [fake.record(task="a", target=0.7), fake.record(task="b", target=0.4)]
     table, over = pair_tables(records)
     assert [column.key for column in table.columns] == ["method", "a", "b", "average", "rank"]
-    assert [one.text for one in table.rows[1]] == ["dann", "70.0", "40.0", "55.0", "1.5"]
+    assert [record.text for record in table.rows[1]] == ["dann", "70.0", "40.0", "55.0", "1.5"]
     assert cell(over, "dann", "better").text == "1 of 2"
     assert cell(over, "dann", "gain").raw[5] == pytest.approx(0.05)
     assert cell(over, "dann", "verdict").text == "no claim (2 pairs)"
@@ -52,9 +52,15 @@ def test_gain_is_the_signed_rank_test_of_scipy_corrected_by_hand():
     p = []
     for method in shifts:
         differences = [
-            np.mean([one.result["rules"]["last"]["target_accuracy"] for one in records if of(one, task, method)])
+            np.mean(
+                [record.result["rules"]["last"]["target_accuracy"] for record in records if of(record, task, method)]
+            )
             - np.mean(
-                [one.result["rules"]["last"]["target_accuracy"] for one in records if of(one, task, "source_only")]
+                [
+                    record.result["rules"]["last"]["target_accuracy"]
+                    for record in records
+                    if of(record, task, "source_only")
+                ]
             )
             for task in PAIRS
         ]
@@ -62,8 +68,8 @@ def test_gain_is_the_signed_rank_test_of_scipy_corrected_by_hand():
         assert mean_gains(line, tasks, "last") == pytest.approx(differences)
         p.append(stats.wilcoxon(differences, method="exact").pvalue)
     raw = [cell(over, method, "gain").raw for method in shifts]
-    assert [one[3] for one in raw] == pytest.approx(p)
-    assert [one[4] for one in raw] == pytest.approx(holm(p))
+    assert [record[3] for record in raw] == pytest.approx(p)
+    assert [record[4] for record in raw] == pytest.approx(holm(p))
 
 
 def of(record, task, method):
@@ -74,8 +80,8 @@ def test_verdicts():
     steps = np.linspace(0.1, 0.2, 7)
     records = study({"dann": steps, "mcc": -steps, "cdan": [0.1, -0.1, 0.05, -0.06, 0.02, -0.03, 0.01]}, noise=0.001)
     table, over = pair_tables(records)
-    found = {name: cell(over, name, "verdict").text for name in ("dann", "mcc", "cdan")}
-    assert found == {"dann": "gain", "mcc": "negative transfer", "cdan": "no gain (inside noise)"}
+    result = {name: cell(over, name, "verdict").text for name in ("dann", "mcc", "cdan")}
+    assert result == {"dann": "gain", "mcc": "negative transfer", "cdan": "no gain (inside noise)"}
     assert cell(over, "mcc", "negative").text == "7 of 7"
     assert cell(table, "mcc", "pair/0").text.endswith("↓")
     assert cell(over, "dann", "improvement").raw[0] == 1.0
@@ -85,9 +91,9 @@ def test_verdicts():
 def test_a_verdict_has_the_sign_of_the_pairs_that_differ():
     """Of 21 pairs fifteen are equal and six gain: the median is 0, and it is a gain all the same."""
     differences = np.r_[np.zeros(15), np.linspace(0.1, 0.2, 6)]
-    found = signed_rank(differences)
-    assert (found.median, found.p < 0.05) == (0.0, True)
-    assert pairs_verdict(AdjustedTest(found, found.p, 1)) == "gain"
+    result = signed_rank(differences)
+    assert (result.median, result.p < 0.05) == (0.0, True)
+    assert pairs_verdict(AdjustedTest(result, result.p, 1)) == "gain"
     lost = signed_rank(-differences)
     assert pairs_verdict(AdjustedTest(lost, lost.p, 1)) == "negative transfer"
 
@@ -111,18 +117,22 @@ def test_aggregates_come_from_all_runs():
     records = study({"dann": [0.1] * 7}, seeds=5, noise=0.02)
     _, over = pair_tables(records)
     scores = [
-        [one.result["rules"]["last"]["target_accuracy"] for one in records if of(one, task, "dann")] for task in PAIRS
+        [record.result["rules"]["last"]["target_accuracy"] for record in records if of(record, task, "dann")]
+        for task in PAIRS
     ]
-    found = cell(over, "dann", "iqm")
-    assert found.raw[0] == pytest.approx(iqm(scores)) == pytest.approx(0.6, abs=0.02)
-    assert found.raw[1] < found.raw[0] < found.raw[2]
+    result = cell(over, "dann", "iqm")
+    assert result.raw[0] == pytest.approx(iqm(scores)) == pytest.approx(0.6, abs=0.02)
+    assert result.raw[1] < result.raw[0] < result.raw[2]
     assert cell(pair_tables(study({"dann": [0.1] * 7}))[1], "dann", "iqm").text.count("[") == 0  # 21 runs are too few
 
 
 def test_a_method_that_is_not_everywhere_is_in_the_first_table_alone():
     records = study({"dann": [0.1] * 7}) + study({"mcc": [0.1] * 7})[3:15]
     records = list(
-        {(one.config["task"], one.config["method"]["name"], one.config["seed"]): one for one in records}.values()
+        {
+            (record.config["task"], record.config["method"]["name"], record.config["seed"]): record
+            for record in records
+        }.values()
     )
     table, over = pair_tables(records)
     assert cell(table, "mcc", "pair/6").text == cell(table, "mcc", "average").text == "n/a"
@@ -135,7 +145,7 @@ def test_two_settings_of_one_name_are_two_lines():
     records = [fake.record(task=task, method="source_only", target=0.5) for task in "abcd"]
     records += [fake.record(task=task, target=0.6, weight=1.0 if task in "ab" else 6.0) for task in "abcd"]
     table, over = pair_tables(records)
-    assert [[one.text for one in row[1:5]] for row in table.rows[1:]] == [
+    assert [[record.text for record in row[1:5]] for row in table.rows[1:]] == [
         ["60.0", "60.0", "n/a", "n/a"],
         ["n/a", "n/a", "60.0", "60.0"],
     ]
@@ -154,10 +164,10 @@ def test_diverged_runs_count_and_the_bound_does_not_compete():
 def test_costs():
     records = [
         *study({"dann": [0.1] * 7}),
-        *(one for task in PAIRS for one in fake.runs([0.6, 0.6], task=task, weight=2.0)),
+        *(record for task in PAIRS for record in fake.runs([0.6, 0.6], task=task, weight=2.0)),
     ]
-    for one in records:
-        one.result["peak_bytes"] = {"host": 3 * 2**30, "device": None}
+    for record in records:
+        record.result["peak_bytes"] = {"host": 3 * 2**30, "device": None}
     records[0].result["peak_bytes"] = {"host": 3 * 2**30, "device": 2**32}
     _, over = pair_tables(records)
     row = "dann (weight=2)"
@@ -185,8 +195,8 @@ def claims(studies, pairs, methods, seeds=3):
     tables = [
         pair_tables(study(nothing, [f"pair/{i}" for i in range(pairs)], seeds, seed=i))[1] for i in range(studies)
     ]
-    said = [{row[3].text for row in table.rows} for table in tables]
-    return np.mean([bool(one & {"gain", "negative transfer"}) for one in said])
+    verdicts = [{row[3].text for row in table.rows} for table in tables]
+    return np.mean([bool(texts & {"gain", "negative transfer"}) for texts in verdicts])
 
 
 @pytest.mark.slow
