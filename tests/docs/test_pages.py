@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import re
 import shlex
+import tomllib
 import types
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from da_bench.methods import METHODS, Method, load_plugins
 from da_bench.models import MODELS
 
 ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = ROOT / "README.md"
 PAGES = sorted([README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 GUIDES = [page for page in PAGES if page.name not in ("CHANGELOG.md", "add_your_method.md")]  # the latter has its own
@@ -132,6 +134,20 @@ def test_quick_commands_run(line, monkeypatch, capsys):
     monkeypatch.setattr("da_bench.cli.devices.set_up", lambda *_: None)
     assert main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out
+
+
+def test_extras_that_are_named_exist():
+    extras = set(PYPROJECT["project"]["optional-dependencies"])
+    texts = [path.read_text() for path in (*PAGES, *(ROOT / "da_bench").rglob("*.py"))]
+    named = {extra for text in texts for extra in re.findall(r"da-bench\[(\w+)\]", text)}
+    assert {"opt", "ot", "ray"} < named <= extras
+
+
+def test_contributing_lists_the_layers_of_the_import_contract():
+    (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
+    layers = [name for layer in reversed(contract["layers"]) for name in layer.split(" | ") if name != "__main__"]
+    listed = (ROOT / "CONTRIBUTING.md").read_text().split("`make lint` checks it:")[1].split(".")[0]
+    assert re.findall(r"\w+", listed) == layers
 
 
 def section(text, title):
