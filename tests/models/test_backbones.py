@@ -1,4 +1,4 @@
-"""Every network with published weights: names, sizes, and one of them at work. Numbers: see `make parity`."""
+"""Networks with published weights: names, sizes, and a training step. `make parity` compares their outputs."""
 
 import functools
 
@@ -12,7 +12,7 @@ from da_bench.models import MODELS, forward, initialise, resnet
 from da_bench.models.vgg import adaptive_mean_pool
 from da_bench.models.weight_names import torch_layout
 
-# parameters with 1000 classes, as torchvision's documentation of each network's weights has them
+# number of parameters with 1000 classes, from torchvision's documentation of each network's weights
 PARAMETERS = {
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
@@ -30,7 +30,7 @@ PARAMETERS = {
     "squeezenet": 1_235_496,
     "mobilenet_v2": 3_504_872,
 }
-SPELT = {  # some names in files, and the shapes there
+NAMES_IN_FILES = {  # some arrays and their shapes
     ("resnet50", "torchvision"): {
         "layer1.0.downsample.1.running_var": (256,),
         "layer4.2.conv2.weight": (512, 512, 3, 3),
@@ -71,96 +71,107 @@ SPELT = {  # some names in files, and the shapes there
 
 @functools.cache
 def shapes(model):
-    """By path, of trunk and head, for 224 pixels."""
+    """Shapes of all arrays of trunk and head by path."""
     example = jax.ShapeDtypeStruct((1, model.SIDE, model.SIDE, 3), jnp.float32)
     params, stats = jax.eval_shape(lambda x: initialise(model, jax.random.key(0), x), example)
     leaves = jax.tree_util.tree_leaves_with_path({"params": params, **stats})
     return {tuple(step.key for step in path): leaf.shape for path, leaf in leaves}
 
 
+def count_parameters(shapes_by_path):
+    return sum(np.prod(shape, dtype=int) for path, shape in shapes_by_path.items() if path[0] == "params")
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_as_many_parameters_as_published_and_each_has_a_stage_and_one_name(name):
+def test_number_of_parameters_stages_and_names(name):
     model = MODELS[name](bottleneck=None).clone(classes=1000)
-    found = shapes(model)
-    assert sum(np.prod(shape, dtype=int) for path, shape in found.items() if path[0] == "params") == PARAMETERS[name]
-    stages = [[s for s in model.STAGES if path[2].startswith(s)] for path in found if path[1] == "trunk"]
-    assert all(len(one) == 1 for one in stages)
-    assert {one[0] for one in stages} == set(model.STAGES)
+    actual_shapes = shapes(model)
+    assert (
+        sum(np.prod(shape, dtype=int) for path, shape in actual_shapes.items() if path[0] == "params")
+        == PARAMETERS[name]
+    )
+    stages = [[s for s in model.STAGES if path[2].startswith(s)] for path in actual_shapes if path[1] == "trunk"]
+    assert all(len(matching) == 1 for matching in stages)
+    assert {matching[0] for matching in stages} == set(model.STAGES)
     for convention in model.CONVENTIONS:
         own = fitting(name, convention)
         published = list(own.published_arrays(convention))
-        assert sorted(one.path for one in published) == sorted(found if own == model else shapes(own))
-        assert len({one.name for one in published}) == len(published)
+        assert sorted(array.path for array in published) == sorted(actual_shapes if own == model else shapes(own))
+        assert len({array.name for array in published}) == len(published)
 
 
 def fitting(name, convention):
-    """The network that files of the convention are for."""
+    """The network that files of the convention fit."""
     fields = MODELS[name].FIELDS.get(convention, {})
     return MODELS[name](bottleneck=None, **fields).clone(classes=1000)
 
 
-def test_keras_resnet_has_its_biases():
-    """Keras counts 25,583,592 parameters that are trained: a bias more for each of 26,560 channels than torchvision."""
-    found = shapes(fitting("resnet50", "keras"))
-    assert sum(np.prod(shape, dtype=int) for path, shape in found.items() if path[0] == "params") == 25_583_592
+def test_keras_resnet_has_biases():
+    """Keras counts 25,583,592 trainable parameters: one bias more for each of 26,560 channels than torchvision."""
+    actual_shapes = shapes(fitting("resnet50", "keras"))
+    assert count_parameters(actual_shapes) == 25_583_592
     with pytest.raises(UserError, match="library='keras'"):
         list(MODELS["resnet50"]().published_arrays("keras"))
 
 
 @pytest.mark.parametrize(("library", "place"), [("torchvision", "conv2"), ("keras", "conv1")])
-def test_the_stride_of_a_block_is_where_its_library_has_it(library, place):
+def test_the_stride_of_a_block_follows_the_library(library, place):
     block = resnet._Bottleneck(2, 2, resnet.LIBRARIES[library])
     example = jnp.zeros((1, 8, 8, 3))
     state = block.init(jax.random.key(0), example, False)
-    _, seen = block.apply(state, example, False, capture_intermediates=True)
-    kept = {name: one["__call__"][0].shape[1] for name, one in seen["intermediates"].items() if name != "__call__"}
-    assert kept["conv1"] == (4 if place == "conv1" else 8)
-    assert kept["conv2"] == kept["downsample_0"] == 4
+    _, intermediates = block.apply(state, example, False, capture_intermediates=True)
+    sides = {
+        name: calls["__call__"][0].shape[1]
+        for name, calls in intermediates["intermediates"].items()
+        if name != "__call__"
+    }
+    assert sides["conv1"] == (4 if place == "conv1" else 8)
+    assert sides["conv2"] == sides["downsample_0"] == 4
 
 
-@pytest.mark.parametrize(("name", "convention"), SPELT)
-def test_arrays_of_files_become_ours(name, convention):
+@pytest.mark.parametrize(("name", "convention"), NAMES_IN_FILES)
+def test_arrays_of_files_are_converted(name, convention):
     model = fitting(name, convention)
-    found, published = shapes(model), {one.name: one for one in model.published_arrays(convention)}
-    for spelt, shape in SPELT[name, convention].items():
-        one = published[spelt]
-        assert one.convert(np.broadcast_to(np.float32(0), shape)).shape == found[one.path]
+    actual_shapes, published = shapes(model), {array.name: array for array in model.published_arrays(convention)}
+    for name_in_file, shape in NAMES_IN_FILES[name, convention].items():
+        array = published[name_in_file]
+        assert array.convert(np.broadcast_to(np.float32(0), shape)).shape == actual_shapes[array.path]
 
 
-def test_torch_holds_outputs_first():
+def test_torch_layout_has_outputs_first():
     weight = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)
     assert torch_layout(weight)[4, 6, 2, 1] == weight[1, 2, 4, 6]
     np.testing.assert_array_equal(torch_layout(weight[:, :, 0, 0]), weight[:, :, 0, 0].T)
     np.testing.assert_array_equal(torch_layout(weight[:, 0, 0, 0]), weight[:, 0, 0, 0])
 
 
-def test_a_convention_that_is_not_known_is_refused():
+def test_an_unknown_convention_is_refused():
     with pytest.raises(UserError, match=r"Resnet18.*torchvision and timm.*'keras'"):
         list(MODELS["resnet18"]().published_arrays("keras"))
     with pytest.raises(UserError, match="bottleneck = None"):
         shapes(MODELS["squeezenet"](pooled=False).clone(classes=3))
 
 
-def test_windows_cover_all_places_and_overlap_where_they_must():
+def test_pooling_windows_cover_all_positions():
     maps = jnp.arange(3.0).reshape(1, 3, 1, 1) * jnp.ones((1, 3, 4, 1))
-    found = adaptive_mean_pool(maps, 2)  # rows 0 and 1, then 1 and 2
-    np.testing.assert_allclose(found[0, :, :, 0], [[0.5, 0.5], [1.5, 1.5]])
+    actual_shapes = adaptive_mean_pool(maps, 2)  # rows 0 and 1, then 1 and 2
+    np.testing.assert_allclose(actual_shapes[0, :, :, 0], [[0.5, 0.5], [1.5, 1.5]])
     np.testing.assert_allclose(adaptive_mean_pool(jnp.ones((1, 2, 2, 1)), 7), np.ones((1, 7, 7, 1)), rtol=1e-6)
 
 
-def test_the_published_classifier_of_squeezenet_is_a_convolution_then_relu_then_the_mean(rng):
+def test_squeezenets_published_classifier_is_convolution_relu_and_mean(rng):
     model = MODELS["squeezenet"](pooled=False, bottleneck=None).clone(classes=3)
     maps, kernel, bias = rng.normal(size=(2, 2, 3, 512)), rng.normal(size=(512, 3)), rng.normal(size=3)
     params = {"head": {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}}
-    found = model.apply({"params": params}, jnp.asarray(maps.reshape(2, -1), jnp.float32), method="classify")
-    np.testing.assert_allclose(found, np.maximum(maps @ kernel + bias, 0).mean(axis=(1, 2)), rtol=1e-4)
+    actual_shapes = model.apply({"params": params}, jnp.asarray(maps.reshape(2, -1), jnp.float32), method="classify")
+    np.testing.assert_allclose(actual_shapes, np.maximum(maps @ kernel + bias, 0).mean(axis=(1, 2)), rtol=1e-4)
 
 
 class Small(resnet._Deep):
     DEPTHS = (1, 1)
 
 
-def test_one_of_them_trains_and_its_images_do_not_see_each_other_in_evaluation(rng):
+def test_a_network_trains_and_evaluates_images_independently(rng):
     model = Small(bottleneck=4).clone(classes=3)
     inputs = jnp.asarray(rng.normal(size=(3, 32, 32, 3)), jnp.float32)
     params, stats = jax.jit(lambda: initialise(model, jax.random.key(0), inputs))()
@@ -169,8 +180,8 @@ def test_one_of_them_trains_and_its_images_do_not_see_each_other_in_evaluation(r
         output, updated = forward(model, params, stats, inputs, jax.random.key(1))
         return jnp.sum(output.logits**2), updated
 
-    slopes, updated = jax.jit(jax.grad(loss, has_aux=True))(params)
-    assert all(jnp.abs(one).max() > 0 for one in jax.tree.leaves(slopes["trunk"]["layer2_0"]))
+    gradients, updated = jax.jit(jax.grad(loss, has_aux=True))(params)
+    assert all(jnp.abs(gradient).max() > 0 for gradient in jax.tree.leaves(gradients["trunk"]["layer2_0"]))
     moved = jax.tree.map(lambda old, new: float(jnp.abs(old - new).max()), stats, updated)
     assert min(jax.tree.leaves(moved)) > 0
     evaluate = jax.jit(lambda x: forward(model, params, stats, x)[0].logits)

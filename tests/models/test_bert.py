@@ -21,20 +21,20 @@ def features(model, ids):
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "class", "mean"])
-def test_padding_changes_nothing(pooling):
+def test_padding_does_not_change_features(pooling):
     model = tiny(pooling=pooling)
     short, padded = features(model, IDS[1:, :3]), features(model, jnp.pad(IDS, ((0, 0), (0, 2))))
     np.testing.assert_allclose(padded[1], short[0], atol=1e-6)
     assert float(jnp.abs(padded[0] - padded[1]).max()) > 1e-3
 
 
-def test_order_matters_and_a_text_of_padding_alone_is_a_number():
+def test_order_matters_and_a_text_of_padding_alone_is_finite():
     swapped = IDS[:, np.array([0, 2, 1, 3])]
     assert float(jnp.abs(features(tiny(), IDS) - features(tiny(), swapped))[0].max()) > 1e-3
     assert bool(jnp.isfinite(features(tiny(pooling="mean"), jnp.zeros((1, 4), jnp.int32))).all())
 
 
-def test_dropout_is_of_training_and_gradients_reach_every_parameter():
+def test_dropout_acts_in_training_and_gradients_reach_every_parameter():
     params, stats = initialise(tiny(), jax.random.key(0), IDS)
 
     def total(params, key):
@@ -45,11 +45,11 @@ def test_dropout_is_of_training_and_gradients_reach_every_parameter():
     assert float(total(params, None)) == float(total(params, None))
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
         name = jax.tree_util.keystr(path)
-        if "['key']['bias']" not in name:  # the softmax is the same for all keys moved alike
+        if "['key']['bias']" not in name:  # adding a vector to all keys does not change the softmax
             assert float(jnp.abs(gradient).max()) > 0, name
 
 
-def test_the_probe_is_of_ids_that_there_are_and_has_padding():
+def test_the_probe_input_has_valid_ids_and_padding():
     probe = tiny().clone(positions=16).probe_input()
     assert probe.dtype == np.int32
     assert probe.min() == 0
@@ -59,6 +59,6 @@ def test_the_probe_is_of_ids_that_there_are_and_has_padding():
 
 
 @pytest.mark.parametrize("inputs", [jnp.zeros((2, 4)), jnp.zeros((2, 7), jnp.int32), jnp.zeros((2, 4, 1), jnp.int32)])
-def test_what_are_no_ids_is_refused(inputs):
+def test_inputs_that_are_not_ids_are_refused(inputs):
     with pytest.raises(ValueError, match="at most 6 tokens"):
         initialise(tiny(), jax.random.key(0), inputs)

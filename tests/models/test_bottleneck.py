@@ -14,7 +14,7 @@ def network(rng):
     return model, params, stats, inputs
 
 
-def test_equals_the_formula_in_numpy(network):
+def test_bottleneck_equals_the_formula_in_numpy(network):
     model, params, stats, inputs = network
     output, _ = forward(model, params, stats, inputs)
     rows = inputs.reshape(5, 6).astype(np.float64)
@@ -25,7 +25,7 @@ def test_equals_the_formula_in_numpy(network):
     np.testing.assert_allclose(output.logits, logits, atol=1e-5)
 
 
-def test_does_not_see_the_scale_of_a_row_and_no_other_row(network):
+def test_bottleneck_ignores_the_scale_of_a_row_and_other_rows(network):
     model, params, stats, inputs = network
     whole, _ = forward(model, params, stats, inputs)
     scaled, _ = forward(model, params, stats, 1000 * inputs)

@@ -18,7 +18,7 @@ def outputs(rng, *shape):
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 9, 31, 3), (2, 64, 64, 3), (2, 70, 65, 3)])
-def test_images_of_any_size(shape, rng):
+def test_images_of_any_size_are_accepted(shape, rng):
     params, output = outputs(rng, *shape)
     assert output.features.shape == (2, 8)
     assert output.logits.shape == (2, 3)
@@ -27,12 +27,12 @@ def test_images_of_any_size(shape, rng):
 
 
 @pytest.mark.parametrize(("small", "large"), [(8, 32), (64, 96)])
-def test_parameters_serve_every_size_on_one_side_of_64(small, large, rng):
+def test_parameters_do_not_depend_on_the_size_below_or_above_64(small, large, rng):
     shapes = [jax.tree.map(jnp.shape, outputs(rng, 2, side, side, 3)[0]) for side in (small, large)]
     assert shapes[0] == shapes[1]
 
 
-def test_patches_are_a_strided_convolution(rng):
+def test_mapping_patches_equals_a_strided_convolution(rng):
     inputs = jnp.asarray(rng.normal(size=(2, 9, 14, 3)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(4, 4, 3, 5)), jnp.float32)
     strided = nn.Conv(5, (4, 4), strides=4, padding="VALID", use_bias=False).apply(
@@ -42,6 +42,6 @@ def test_patches_are_a_strided_convolution(rng):
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 8, 3), (2, 20)])
-def test_what_is_no_image_is_refused(shape, rng):
+def test_inputs_that_are_not_images_are_refused(shape, rng):
     with pytest.raises(ValueError, match="8x8 pixels"):
         outputs(rng, *shape)

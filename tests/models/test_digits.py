@@ -1,4 +1,4 @@
-"""The networks of papers on digits: their parameters counted by hand, and what they do at a step and in evaluation."""
+"""Networks of papers on digits: parameters counted by hand, training mode and evaluation mode."""
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +8,27 @@ import pytest
 from da_bench.models import AdaDigits, GaninMnist, ShotLenet
 from tests.helpers.tiny import forward, initialise
 
-CONV = 25  # weights of a 5x5 window
+KERNEL = 25  # weights of a 5x5 kernel
 COUNTED = [
-    (GaninMnist, (28, 28, 3), 768, 3 * CONV * 32 + 32 + 32 * CONV * 48 + 48 + 768 * 100 + 100 + 10_100 + 1_010),
-    (GaninMnist, (32, 32, 3), 1200, 3 * CONV * 32 + 32 + 32 * CONV * 48 + 48 + 1200 * 100 + 100 + 10_100 + 1_010),
-    # a scale for each class: weight normalisation
-    (ShotLenet, (28, 28, 1), 256, CONV * 20 + 20 + 20 * CONV * 50 + 50 + 800 * 256 + 256 + 2 * 256 + 2_570 + 10),
+    (GaninMnist, (28, 28, 3), 768, 3 * KERNEL * 32 + 32 + 32 * KERNEL * 48 + 48 + 768 * 100 + 100 + 10_100 + 1_010),
+    (GaninMnist, (32, 32, 3), 1200, 3 * KERNEL * 32 + 32 + 32 * KERNEL * 48 + 48 + 1200 * 100 + 100 + 10_100 + 1_010),
+    # weight normalisation has a scale for each class
+    (ShotLenet, (28, 28, 1), 256, KERNEL * 20 + 20 + 20 * KERNEL * 50 + 50 + 800 * 256 + 256 + 2 * 256 + 2_570 + 10),
     (
         AdaDigits,
         (32, 32, 3),
         128,
-        3 * CONV * 64 + 64 + 64 * CONV * 64 + 64 + 64 * CONV * 128 + 128 + 2 * 256 + 12_900 + 10_100 + 400 + 1_010,
+        3 * KERNEL * 64
+        + 64
+        + 64 * KERNEL * 64
+        + 64
+        + 64 * KERNEL * 128
+        + 128
+        + 2 * 256
+        + 12_900
+        + 10_100
+        + 400
+        + 1_010,
     ),
 ]
 
@@ -35,7 +45,7 @@ def test_features_parameters_and_classifier(network, shape, width, count):
     assert float(jnp.abs(output.logits[0] - output.logits[1]).max()) > 0
 
 
-def test_the_centre_less_its_mean_is_what_ganin_s_network_sees():
+def test_ganins_network_crops_the_centre_and_subtracts_the_mean():
     whole = jax.random.uniform(jax.random.key(1), (3, 33, 32, 1))
     plain, seen = GaninMnist(classes=10), GaninMnist(classes=10, pixels=28, mean=0.3)
     params, stats = initialise(plain, jax.random.key(0), whole[:, 2:30, 2:30])
@@ -46,7 +56,7 @@ def test_the_centre_less_its_mean_is_what_ganin_s_network_sees():
 
 
 @pytest.mark.parametrize("network", [ShotLenet, AdaDigits])
-def test_a_step_drops_out_and_moves_every_average(network):
+def test_training_mode_drops_out_and_moves_every_average(network):
     shape = next(shape for other, shape, *_ in COUNTED if other is network)
     model, inputs = network(classes=10), jax.random.normal(jax.random.key(1), (4, *shape))
     params, stats = initialise(model, jax.random.key(0), inputs)
@@ -56,7 +66,7 @@ def test_a_step_drops_out_and_moves_every_average(network):
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), stats, moved)))
 
 
-def test_the_length_of_a_class_s_weights_is_its_scale():
+def test_weight_normalisation_scales_each_class():
     model, inputs = ShotLenet(classes=3), jnp.ones((1, 28, 28, 1))
     params, _ = initialise(model, jax.random.key(0), inputs)
     features = jax.random.normal(jax.random.key(1), (5, 256))

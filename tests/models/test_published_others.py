@@ -1,4 +1,4 @@
-"""Inception-v3, Xception, vision transformers, BERT: names and shapes of what files hold; nothing is computed."""
+"""Names and shapes in files of Inception-v3, Xception, vision transformers and BERT. Nothing is computed."""
 
 import functools
 import math
@@ -15,8 +15,8 @@ from da_bench.models.weight_names import fresh_session_names
 IMAGE, LARGE = ((1, 224, 224, 3), jnp.float32), ((1, 299, 299, 3), jnp.float32)
 IDS = ((1, 16), jnp.int32)
 DINOV2 = {"patch": 14, "side": 518}
-# (name, fields, inputs, convention, numbers in a file without its counters): the last are as their publishers give
-# them, those of CLIP and DINOv2 as their published networks count, with mask_token where there is one
+# (name, fields, inputs, convention, numbers in a file without its counters). The last are those that the publishers
+# give; for CLIP and DINOv2 they are counted in the published networks, including mask_token where there is one.
 FILES = [
     ("inception_v3", {}, LARGE, "torchvision", 23_834_568 + 34_432),
     ("inception_v3", {"library": "keras"}, LARGE, "keras", 23_851_784),
@@ -39,7 +39,7 @@ FILES = [
 
 @functools.cache
 def shapes(model, shape, dtype):
-    """Path -> shape of every array that a file may hold."""
+    """Shape of every array that a file may hold, by path."""
     like = jax.ShapeDtypeStruct(shape, dtype)
     params, stats = jax.eval_shape(lambda x: initialise(model, jax.random.key(0), x), like)
     leaves = jax.tree_util.tree_leaves_with_path({"params": params, **stats})
@@ -47,7 +47,7 @@ def shapes(model, shape, dtype):
 
 
 @pytest.mark.parametrize(("name", "fields", "example", "convention", "numbers"), FILES)
-def test_names_are_complete_and_unique_and_every_array_of_one_stage(name, fields, example, convention, numbers):
+def test_names_are_complete_and_unique_and_every_array_has_a_stage(name, fields, example, convention, numbers):
     model = MODELS[name](classes=1000, bottleneck=None, **fields)
     ours, published = shapes(model, *example), list(model.published_arrays(convention))
     paths = [one.path for one in published]
@@ -86,13 +86,13 @@ def test_a_file_of_another_network_is_refused(name, fields, convention, remedy):
         ("bert", {"pooling": "means"}, "mean"),
     ],
 )
-def test_what_there_is_not_is_refused(name, fields, near):
+def test_unknown_libraries_and_recipes_are_refused(name, fields, near):
     with pytest.raises(UserError, match=f"did you mean '{near}'"):
         MODELS[name](**fields).make_trunk()
 
 
-def test_arrays_of_a_file_become_ours():
-    """Of shapes in which no two axes are alike, so that no wrong turn goes unseen."""
+def test_arrays_of_a_file_are_converted():
+    """No two axes have the same length, so a wrong transposition would be detected."""
     torch_kernel, keras_depthwise = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7), np.arange(30).reshape(2, 3, 5, 1)
     by_name = {one.name: one for one in MODELS["inception_v3"]().published_arrays("torchvision")}
     kernel = by_name["Mixed_6b.branch7x7_2.conv.weight"].convert(torch_kernel)
@@ -102,8 +102,8 @@ def test_arrays_of_a_file_become_ours():
     assert depthwise.convert(keras_depthwise)[1, 2, 0, 4] == keras_depthwise[1, 2, 4, 0]
 
 
-def test_queries_keys_and_values_are_thirds():
-    array = np.arange(6 * 2).reshape(6, 2)  # of two features
+def test_queries_keys_and_values_are_thirds_of_one_tensor():
+    array = np.arange(6 * 2).reshape(6, 2)  # two features
     parts = [one for one in MODELS["vit_s16"]().published_arrays("timm") if one.name == "blocks.3.attn.qkv.weight"]
     found = {one.path[-2]: one.convert(array).tolist() for one in parts}
     assert found == {"query": [[0, 2], [1, 3]], "key": [[4, 6], [5, 7]], "value": [[8, 10], [9, 11]]}
@@ -111,7 +111,7 @@ def test_queries_keys_and_values_are_thirds():
         parts[0].convert(np.zeros((7, 2)))
 
 
-def test_keras_counts_in_the_order_of_its_inception():
+def test_keras_numbers_inceptions_units_in_its_order():
     """`mixed9` of Keras' source: its seventh unit is the 3x3 of the long branch, after both of the short one's fork."""
     names = [
         one.name for one in MODELS["inception_v3"](library="keras").published_arrays("keras") if "kernel" in one.name
@@ -126,8 +126,8 @@ def test_keras_counts_in_the_order_of_its_inception():
     assert paths[76 + 5] == ("Mixed_7b", "branch3x3dbl_2")
 
 
-def test_layers_of_any_session_are_counted_anew():
-    """The files of 2017 count from 1; a second network of a session goes on; words sort otherwise than numbers."""
+def test_automatic_names_of_any_session_are_renumbered():
+    """Files of 2017 count from 1, a second network of a session continues, and text sorts unlike numbers."""
     old = ["conv2d_10", "conv2d_9", "predictions", "batch_normalization_1", "batch_normalization_2", "block1_conv1"]
     assert fresh_session_names(old) == {
         "conv2d_9": "conv2d",

@@ -1,4 +1,4 @@
-"""Keras' files, in the layouts of its versions, and HDF5 files that reach for something else."""
+"""Keras' files in the layouts of its versions, and HDF5 files that refer to something else."""
 
 import os
 from pathlib import Path
@@ -34,32 +34,32 @@ NUMBERS = np.arange(6, dtype=np.float32).reshape(2, 3)
         ("predictions/predictions/kernel:0", "predictions/kernel"),
     ],
 )
-def test_names_of_all_versions_are_one(path, name):
+def test_all_versions_give_the_same_names(path, name):
     assert short_name(tuple(path.split("/"))) == name
 
 
-def made(tmp_path, build):
+def write(tmp_path, build):
     with h5py.File(tmp_path / "some.h5", "w") as file:
         build(file)
     return tmp_path / "some.h5"
 
 
-def test_arrays_are_read_as_they_are(tmp_path):
+def test_arrays_are_read(tmp_path):
     def build(file):
         file["conv1/conv1/kernel:0"] = NUMBERS
         file["conv1/conv1/bias:0"] = NUMBERS[0]
         file.create_group("pool1").attrs["weight_names"] = []
 
-    found = read(made(tmp_path, build))
-    assert found.keys() == {"conv1/kernel", "conv1/bias"}
-    np.testing.assert_array_equal(found["conv1/kernel"], NUMBERS)
+    arrays = read(write(tmp_path, build))
+    assert arrays.keys() == {"conv1/kernel", "conv1/bias"}
+    np.testing.assert_array_equal(arrays["conv1/kernel"], NUMBERS)
 
 
-def elsewhere(file):
+def external_link(file):
     file["there/there/kernel:0"] = h5py.ExternalLink("/etc/passwd", "/")
 
 
-def same_file(file):
+def soft_link(file):
     file["x/x/kernel:0"] = NUMBERS
     file["y/y/kernel:0"] = h5py.SoftLink("/x/x/kernel:0")
 
@@ -108,8 +108,8 @@ def empty(file):
 
 
 BAD = {
-    elsewhere: "is a link to something else",
-    same_file: "is a link to something else",
+    external_link: "is a link to something else",
+    soft_link: "is a link to something else",
     raw_bytes_of_another_file: "has its numbers in another file",
     virtual: "has its numbers in another file",
     objects: "holds object, not numbers",
@@ -124,24 +124,24 @@ BAD = {
 
 
 @pytest.mark.parametrize(("build", "words"), BAD.items(), ids=lambda one: getattr(one, "__name__", ""))
-def test_what_is_no_plain_array_is_refused(build, words, tmp_path):
+def test_anything_but_plain_arrays_is_refused(build, words, tmp_path):
     with pytest.raises(UserError, match=words):
-        read(made(tmp_path, build))
+        read(write(tmp_path, build))
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):
-    whole = made(tmp_path, lambda file: file.create_dataset("x/x/kernel:0", data=np.zeros(5000, "f4"))).read_bytes()
+    content = write(tmp_path, lambda file: file.create_dataset("x/x/kernel:0", data=np.zeros(5000, "f4"))).read_bytes()
     cut = tmp_path / "cut.h5"
-    for end in np.linspace(0, len(whole) - 1, 50).astype(int):
-        cut.write_bytes(whole[:end])
+    for end in np.linspace(0, len(content) - 1, 50).astype(int):
+        cut.write_bytes(content[:end])
         with pytest.raises(UserError, match="truncated or damaged"):
             read(cut)
 
 
-def test_squeezenet_as_it_is_published():
+def test_the_published_squeezenet_is_read():
     path = Path(os.environ.get("DA_BENCH_DATA", "")) / FILE
     if not path.is_file():
         pytest.skip(f"{FILE} is not under DA_BENCH_DATA")
-    found = read(path)
-    assert len(found) == 50  # conv1 and eight times squeeze, expand 1x1, expand 3x3: a kernel and a bias each
-    assert found["fire9/expand3x3/kernel"].shape == (3, 3, 64, 256)
+    arrays = read(path)
+    assert len(arrays) == 50  # kernel and bias of conv1 and of squeeze, expand 1x1 and expand 3x3 in eight blocks
+    assert arrays["fire9/expand3x3/kernel"].shape == (3, 3, 64, 256)

@@ -23,10 +23,10 @@ class Buffer:
     def __init__(self):
         self.bytes = bytearray(b"\0\0\0\0TFL3")
 
-    def refer(self, place, build):
+    def refer(self, index, build):
         self.bytes += bytes(-len(self.bytes) % 8)
         at = build()
-        struct.pack_into("<I", self.bytes, place, at - place)
+        struct.pack_into("<I", self.bytes, index, at - index)
 
     def numbers(self, dtype, values):
         def build():
@@ -68,24 +68,26 @@ class Buffer:
         return build
 
 
-def written(scales=(0.5, 0.25), zeros=(0, 1)):
-    own = Buffer()
-    kernel = {2: own.numbers("<f4", scales), 3: own.numbers("<i8", zeros), 6: ("<i", 0)}
-    bias = {2: own.numbers("<f4", (0.1,)), 3: own.numbers("<i8", (0,))}
+def build_file(scales=(0.5, 0.25), zeros=(0, 1)):
+    buffer = Buffer()
+    kernel = {2: buffer.numbers("<f4", scales), 3: buffer.numbers("<i8", zeros), 6: ("<i", 0)}
+    bias = {2: buffer.numbers("<f4", (0.1,)), 3: buffer.numbers("<i8", (0,))}
     tensors = [
-        own.table({0: own.numbers("<i4", (1, 1, 1, 2)), 1: ("<b", 0)}),
-        own.table({0: own.numbers("<i4", CONV.shape), 1: ("<b", 9), 2: ("<I", 1), 4: own.table(kernel)}),
-        own.table({0: own.numbers("<i4", (2,)), 1: ("<b", 2), 2: ("<I", 2), 4: own.table(bias)}),
+        buffer.table({0: buffer.numbers("<i4", (1, 1, 1, 2)), 1: ("<b", 0)}),
+        buffer.table({0: buffer.numbers("<i4", CONV.shape), 1: ("<b", 9), 2: ("<I", 1), 4: buffer.table(kernel)}),
+        buffer.table({0: buffer.numbers("<i4", (2,)), 1: ("<b", 2), 2: ("<I", 2), 4: buffer.table(bias)}),
     ]
-    operators = [own.table({0: ("<I", 0)}), own.table({0: ("<I", 1), 1: own.numbers("<i4", (0, 1, 2))})]
+    operators = [buffer.table({0: ("<I", 0)}), buffer.table({0: ("<I", 1), 1: buffer.numbers("<i4", (0, 1, 2))})]
     buffers = [
-        own.table({}),
-        *(own.table({0: own.numbers("u1", np.frombuffer(a.tobytes(), "u1"))}) for a in (CONV, BIAS)),
+        buffer.table({}),
+        *(buffer.table({0: buffer.numbers("u1", np.frombuffer(a.tobytes(), "u1"))}) for a in (CONV, BIAS)),
     ]
-    graph = own.table({0: own.tables(tensors), 3: own.tables(operators)})
-    codes = [own.table({0: ("<b", 114)}), own.table({0: ("<b", 3), 3: ("<i", 3)})]  # QUANTIZE, CONV_2D
-    own.refer(0, own.table({0: ("<I", 3), 1: own.tables(codes), 2: own.tables([graph]), 4: own.tables(buffers)}))
-    return bytes(own.bytes)
+    graph = buffer.table({0: buffer.tables(tensors), 3: buffer.tables(operators)})
+    codes = [buffer.table({0: ("<b", 114)}), buffer.table({0: ("<b", 3), 3: ("<i", 3)})]  # QUANTIZE, CONV_2D
+    buffer.refer(
+        0, buffer.table({0: ("<I", 3), 1: buffer.tables(codes), 2: buffer.tables([graph]), 4: buffer.tables(buffers)})
+    )
+    return bytes(buffer.bytes)
 
 
 def stored(tmp_path, content):
@@ -93,15 +95,15 @@ def stored(tmp_path, content):
     return tmp_path / "some.tflite"
 
 
-def test_values_are_dequantised_channel_by_channel(tmp_path):
+def test_values_are_dequantised_by_channel(tmp_path):
     """Eq. 1 by hand: 0.5 (1 - 0), 0.5 (-2 - 0) of the first output; 0.25 (3 - 1), 0.25 (127 - 1) of the second."""
-    (layer,) = tflite.read(stored(tmp_path, written()))
+    (layer,) = tflite.read(stored(tmp_path, build_file()))
     assert layer.kind == "conv"
     np.testing.assert_array_equal(layer.kernel[0, 0], [[0.5, 0.5], [-1.0, 31.5]])
     np.testing.assert_allclose(layer.bias, [1.0, -2.0], rtol=1e-6)
 
 
-def test_the_batch_normalisation_that_is_left_adds_the_bias():
+def test_the_remaining_batch_normalisation_adds_the_bias():
     """gamma (x - mean) / sqrt(variance + epsilon) + beta = x + beta, in float32 to the last bit."""
     norm = tflite._shift_only_batch_norm(np.float32([0.3, -7.0]))
     x = np.float32([1.7, 2.9])
@@ -111,24 +113,24 @@ def test_the_batch_normalisation_that_is_left_adds_the_bias():
 
 def test_integers_without_a_scale_are_refused(tmp_path):
     with pytest.raises(UserError, match="have no scale"):
-        tflite.read(stored(tmp_path, written(scales=())))
+        tflite.read(stored(tmp_path, build_file(scales=())))
 
 
 def test_another_network_is_refused(tmp_path):
     with pytest.raises(UserError, match="its 1 layers are not those of 'mobilenet_v2'"):
-        tflite.read_mobilenet_v2(stored(tmp_path, written()))
+        tflite.read_mobilenet_v2(stored(tmp_path, build_file()))
     with pytest.raises(UserError, match="TensorFlow Lite file"):
         tflite.read(stored(tmp_path, b"PK\x03\x04" + bytes(9)))
 
 
-def test_a_file_cut_or_changed_anywhere_is_refused_or_read(tmp_path):
-    whole = written()
-    for end in range(0, len(whole) - len(BIAS.tobytes()), 8):
+def test_a_cut_file_is_refused_and_a_changed_one_refused_or_read(tmp_path):
+    content = build_file()
+    for end in range(0, len(content) - len(BIAS.tobytes()), 8):
         with pytest.raises(UserError):
-            tflite.read(stored(tmp_path, whole[:end]))
-    for place in range(8, len(whole), 3):
-        for changed in (0xFF, 0x80, whole[place] ^ 1):
-            content = whole[:place] + bytes([changed]) + whole[place + 1 :]
+            tflite.read(stored(tmp_path, content[:end]))
+    for index in range(8, len(content), 3):
+        for changed in (0xFF, 0x80, content[index] ^ 1):
+            content = content[:index] + bytes([changed]) + content[index + 1 :]
             try:
                 tflite.read(stored(tmp_path, content))
             except UserError:
@@ -143,17 +145,17 @@ def real():
     return path
 
 
-def test_mobilenet_v2_as_it_is_published(real):
-    found = tflite.read_mobilenet_v2(real)
-    assert found["block_16_depthwise/depthwise_kernel"].shape == (3, 3, 960, 1)
-    assert found["predictions/kernel"].shape == (1280, 1001)
-    kernels = sum(array.size for name, array in found.items() if "kernel" in name)
-    # 3,504,872 parameters of the published network, whose norms have 2 * 17,056, and its bias and 1000 classes 1000
+def test_the_published_mobilenet_v2_is_read(real):
+    arrays = tflite.read_mobilenet_v2(real)
+    assert arrays["block_16_depthwise/depthwise_kernel"].shape == (3, 3, 960, 1)
+    assert arrays["predictions/kernel"].shape == (1280, 1001)
+    kernels = sum(array.size for name, array in arrays.items() if "kernel" in name)
+    # 3,504,872 parameters of the network with 1000 classes, without norms (2 * 17,056) and biases, and one more class
     assert kernels == 3_504_872 - 2 * 17_056 - 1000 + 1280
 
 
 def test_the_real_file_cut_anywhere_is_refused(real, tmp_path):
-    whole = real.read_bytes()
-    for end in np.linspace(0, 0.9 * len(whole), 12).astype(int):
+    content = real.read_bytes()
+    for end in np.linspace(0, 0.9 * len(content), 12).astype(int):
         with pytest.raises(UserError):
-            tflite.read_mobilenet_v2(stored(tmp_path, whole[:end]))
+            tflite.read_mobilenet_v2(stored(tmp_path, content[:end]))

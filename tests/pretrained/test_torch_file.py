@@ -1,4 +1,4 @@
-"""State dicts in both of torch's forms, written here instruction by instruction, and what nobody may run."""
+"""State dicts in both of torch's formats, written instruction by instruction, and files that try to run code."""
 
 import os
 import pickle
@@ -26,23 +26,23 @@ def stored(tmp_path, content):
 
 @pytest.mark.parametrize("form", [published.torch_zip, published.torch_legacy])
 def test_every_tensor_is_read(form, tmp_path):
-    own = published.arrays()
-    found = read(stored(tmp_path, form(own)))
-    assert found.keys() == own.keys()
-    for key, array in own.items():
-        np.testing.assert_array_equal(found[key], array)
+    arrays = published.arrays()
+    tensors = read(stored(tmp_path, form(arrays)))
+    assert tensors.keys() == arrays.keys()
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(tensors[key], array)
 
 
-def test_tensors_may_be_views_of_one_storage(tmp_path):
-    """[[2, 6], [3, 7]]: two rows from the third number on, transposed."""
-    made = {"view": tensor("0", (2, 2), stride=[1, 4], offset=2), "whole": tensor("0", (8,))}
-    found = read(stored(tmp_path, zipped(state_dict(made), {"0": EIGHT.tobytes()})))
-    np.testing.assert_array_equal(found["view"], [[2, 6], [3, 7]])
-    np.testing.assert_array_equal(found["whole"], EIGHT)
+def test_tensors_can_be_views_of_one_storage(tmp_path):
+    """[[2, 6], [3, 7]]: two rows from the third number, transposed."""
+    instructions = {"view": tensor("0", (2, 2), stride=[1, 4], offset=2), "whole": tensor("0", (8,))}
+    tensors = read(stored(tmp_path, zipped(state_dict(instructions), {"0": EIGHT.tobytes()})))
+    np.testing.assert_array_equal(tensors["view"], [[2, 6], [3, 7]])
+    np.testing.assert_array_equal(tensors["whole"], EIGHT)
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
-def test_the_state_dict_of_a_checkpoint_is_found(key, tmp_path):
+def test_the_state_dict_in_a_checkpoint_is_read(key, tmp_path):
     inner = name("collections", "OrderedDict") + b")R(" + text("w") + tensor("0", (8,)) + b"u"
     outer = b"\x80\x02}(" + text("epoch") + number(3) + text(key) + inner + b"u."
     np.testing.assert_array_equal(read(stored(tmp_path, zipped(outer, {"0": EIGHT.tobytes()})))["w"], EIGHT)
@@ -51,9 +51,9 @@ def test_the_state_dict_of_a_checkpoint_is_found(key, tmp_path):
 @pytest.mark.parametrize(("kind", "dtype"), [("HalfStorage", "f2"), ("LongStorage", "i8"), ("DoubleStorage", "f8")])
 def test_types_are_kept(kind, dtype, tmp_path):
     content = zipped(state_dict({"w": tensor("0", (8,), kind)}), {"0": EIGHT.astype(dtype).tobytes()})
-    found = read(stored(tmp_path, content))["w"]
-    assert found.dtype == dtype
-    np.testing.assert_array_equal(found, EIGHT)
+    tensors = read(stored(tmp_path, content))["w"]
+    assert tensors.dtype == dtype
+    np.testing.assert_array_equal(tensors, EIGHT)
 
 
 class Shell:
@@ -101,38 +101,38 @@ DAMAGED = {
 
 
 @pytest.fixture
-def nothing_happens(tmp_path, monkeypatch):
+def no_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     assert not (tmp_path / "harmed").exists()
 
 
-@pytest.mark.parametrize(("described", "words"), HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_state_dict_is_refused_and_not_run(described, words, tmp_path, nothing_happens):
-    with pytest.raises(UserError, match=words):
-        read(stored(tmp_path, zipped(described, {"0": EIGHT.tobytes()})))
+@pytest.mark.parametrize(("pickled", "text_in_error"), HOSTILE.values(), ids=HOSTILE)
+def test_other_content_is_refused_and_not_run(pickled, text_in_error, tmp_path, no_code_runs):
+    with pytest.raises(UserError, match=text_in_error):
+        read(stored(tmp_path, zipped(pickled, {"0": EIGHT.tobytes()})))
 
 
-@pytest.mark.parametrize("described", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_description_is_refused(described, tmp_path):
+@pytest.mark.parametrize("pickled", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_pickle_is_refused(pickled, tmp_path):
     with pytest.raises(UserError, match="truncated or damaged"):
-        read(stored(tmp_path, zipped(described, {"0": EIGHT.tobytes()})))
+        read(stored(tmp_path, zipped(pickled, {"0": EIGHT.tobytes()})))
 
 
-def test_the_reader_would_notice_if_a_description_ran_something(tmp_path, nothing_happens):
-    """The file is truly hostile: Python's own reader runs it."""
+def test_the_hostile_file_does_run_in_pythons_own_reader(tmp_path, no_code_runs):
+    """The fixture would detect a reader that runs the file."""
     pickle.loads(pickle.dumps(Shell(), 2))  # noqa: S301
     assert (tmp_path / "harmed").exists()
     (tmp_path / "harmed").unlink()
 
 
-def test_a_nest_that_doubles_200_times_takes_no_time(tmp_path):
+def test_a_value_that_doubles_200_times_takes_no_time(tmp_path):
     doubled = b"\x80\x02](K\x01eq\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(200)) + b"."
     with pytest.raises(UserError, match="it holds a list"):
         read(stored(tmp_path, zipped(doubled, {})))
 
 
-def test_compressed_files_are_refused_before_they_are_read(tmp_path):
+def test_compressed_files_are_refused_before_decompression(tmp_path):
     bomb = zipped(b"\x80\x02" + b"N" * 10**7 + b".", {}, zipfile.ZIP_DEFLATED)
     assert len(bomb) < 10**5
     with pytest.raises(UserError, match="compressed"):
@@ -148,22 +148,22 @@ def test_other_zip_files_are_refused(tmp_path):
 
 @pytest.mark.parametrize("form", [published.torch_zip, published.torch_legacy])
 def test_a_file_cut_anywhere_is_refused(form, tmp_path):
-    whole = form(published.arrays())
-    for end in np.linspace(0, len(whole) - 1, 50).astype(int):
-        with pytest.raises(UserError, match=r"truncated or damaged|no PyTorch file"):
-            read(stored(tmp_path, whole[:end]))
+    content = form(published.arrays())
+    for end in np.linspace(0, len(content) - 1, 50).astype(int):
+        with pytest.raises(UserError, match=r"truncated or damaged|not a PyTorch file"):
+            read(stored(tmp_path, content[:end]))
 
 
-def test_a_flipped_byte_is_a_refusal_or_other_numbers_and_nothing_else(tmp_path):
-    whole = published.torch_legacy(published.arrays())
-    for place in range(0, 1200, 7):
-        content = bytearray(whole)
-        content[place] ^= 0x55
+def test_a_flipped_byte_gives_an_error_or_other_numbers(tmp_path):
+    content = published.torch_legacy(published.arrays())
+    for index in range(0, 1200, 7):
+        content = bytearray(content)
+        content[index] ^= 0x55
         try:
             read(stored(tmp_path, bytes(content)))
         except UserError:
             continue
 
 
-def test_the_module_has_no_way_to_run_anything():
+def test_the_reader_does_not_import_pickle():
     assert "pickle" not in vars(torch_file)
