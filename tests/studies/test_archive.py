@@ -33,7 +33,7 @@ def test_tables_of_an_archive_are_those_of_its_records(tmp_path):
     assert [a.read_bytes() == b.read_bytes() for a, b in zip(*written, strict=True)] == [True] * 4
 
 
-def test_all_is_kept_but_the_last_digits_of_curves(tmp_path):
+def test_an_archive_keeps_all_but_the_last_digits_of_curves(tmp_path):
     (record,) = fake.runs([1 / 3])
     record.curves["metrics"]["loss"][0] = None
     (tmp_path / NAME).write_bytes(pack([record], "last"))

@@ -44,7 +44,7 @@ def test_equal_runs_have_an_interval_without_width():
 
 
 def coverage(pairs, seeds, studies):
-    """Shares of studies whose intervals hold the truth: (interquartile mean, P(improvement))."""
+    """Shares of studies whose intervals contain the truth: (interquartile mean, P(improvement))."""
     noise = np.random.default_rng(10)
     means, spread = noise.uniform(0.4, 0.9, pairs), noise.uniform(0.005, 0.03, pairs)
     middle = iqm(noise.normal(means[:, None], spread[:, None], (pairs, 20_000)))

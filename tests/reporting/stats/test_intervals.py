@@ -19,7 +19,7 @@ def test_t_interval_of_one_and_of_equal_values():
 
 
 @pytest.mark.parametrize("values", [[], [0.1, float("nan")], [float("inf")], [[0.1, 0.2]]])
-def test_values_that_are_no_sample_raise(values):
+def test_invalid_samples_raise(values):
     with pytest.raises(ValueError, match="finite"):
         t_interval(values)
 

@@ -16,7 +16,7 @@ def test_equal_methods_are_called_different_in_5_percent_of_cases():
     )
 
 
-def test_paired_is_the_test_of_scipy():
+def test_paired_t_test_equals_scipys():
     noise = np.random.default_rng(2)
     for n in (2, 3, 5, 32):
         a, b = noise.normal(0.7, 0.02, (2, n))
@@ -29,7 +29,7 @@ def test_paired_is_the_test_of_scipy():
         assert result.n == n
 
 
-def test_pairs_that_are_the_same_run():
+def test_equal_runs_are_a_tie_and_constant_differences_untested():
     assert paired_t_test([0.5, 0.6, 0.7], [0.5, 0.6, 0.7]) == PairedTest(0.0, 0.0, 1.0, 3)
     # What float32 makes of equal differences: no spread, hence no test, and no certainty out of rounding.
     a, b = np.float32([0.9, 0.8, 0.7]), np.float32([0.8, 0.7, 0.6])
@@ -59,7 +59,7 @@ def test_pairs_must_match():
         (0.0, 0.0, "inside noise"),
     ],
 )
-def test_verdict_looks_at_the_whole_interval(mean, half_width, expected):
+def test_verdict_depends_on_the_whole_interval(mean, half_width, expected):
     assert gain_verdict(PairedTest(mean, half_width, 0.5, 5)) == expected
 
 

@@ -25,13 +25,13 @@ def test_signed_rank_by_hand():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 12, 30])
-def test_p_is_that_of_scipy(n):
+def test_p_equals_scipys(n):
     differences = np.random.default_rng(n).normal(0.02, 0.05, n)
     assert signed_rank(differences).p == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, rel=1e-9)
 
 
 @pytest.mark.parametrize("differences", [[1, 1, -1, 2, 2, 3], [1, -1, 2, -2, 4, 0, 0], [2, 2, 2, 2, 2, 2, -2]])
-def test_p_with_ties_counts_all_signs(differences):
+def test_p_with_ties_equals_the_count_over_all_signs(differences):
     nonzero = np.array([value for value in differences if value])
     ranks = stats.rankdata(np.abs(nonzero))
     away = [abs(ranks @ np.array(signs)) for signs in itertools.product((1, -1), repeat=len(nonzero))]
@@ -39,12 +39,12 @@ def test_p_with_ties_counts_all_signs(differences):
     assert signed_rank(0.01 * np.array(differences)).p == pytest.approx(share)
 
 
-def test_the_same_runs_do_not_differ():
+def test_equal_runs_have_p_1():
     result = signed_rank([0.0] * 8)
     assert result == (0.0, 0.0, 0.0, 1.0, 8)
 
 
-def test_what_rounding_makes_of_a_tie_is_a_tie():
+def test_ties_survive_rounding():
     differences = np.float32([0.9, 0.8, 0.7, 0.4, 0.3, 0.2]).astype(float) - np.float32([0.8, 0.7, 0.6, 0.5, 0.2, 0.1])
     assert signed_rank(differences).p == signed_rank([1, 1, 1, -1, 1, 1]).p
 
@@ -69,7 +69,7 @@ def test_no_interval_and_no_claim_below_six_pairs():
         assert (result.low, result.high) == (-np.inf, np.inf)
 
 
-def test_interval_holds_zero_just_if_the_test_claims_nothing():
+def test_interval_contains_zero_if_and_only_if_p_is_above_5_percent():
     noise = np.random.default_rng(3)
     significant = []
     for _ in range(300):
@@ -79,7 +79,7 @@ def test_interval_holds_zero_just_if_the_test_claims_nothing():
     assert 0.2 < np.mean(significant) < 0.8
 
 
-def test_interval_of_the_median_covers_what_its_exact_level_says():
+def test_interval_of_the_median_has_its_exact_coverage():
     # n = 8: P(W <= 3) = 5 / 256, so 1 - 10 / 256 = .961
     samples = np.random.default_rng(11).standard_t(3, (3000, 8)) + 0.7
     held = [result.low <= 0.7 <= result.high for result in map(signed_rank, samples)]
@@ -87,7 +87,7 @@ def test_interval_of_the_median_covers_what_its_exact_level_says():
 
 
 @pytest.mark.parametrize("values", [[], [0.1, float("nan")], [[0.1, 0.2]]])
-def test_differences_that_are_no_sample_raise(values):
+def test_invalid_differences_raise(values):
     with pytest.raises(ValueError, match="finite"):
         signed_rank(values)
 
@@ -107,12 +107,12 @@ def test_holm_claims_falsely_in_at_most_5_percent_of_families():
     assert np.mean([holm(family).min() < 0.05 for family in p]) == pytest.approx(0.05, abs=0.01)
 
 
-def test_ranks():
+def test_mean_ranks_by_hand():
     accuracy = np.array([[0.9, 0.8, 0.7], [0.9 + 1e-9, 0.7, 0.8], [0.1, 0.9, 0.1]])
     assert mean_ranks(accuracy) == pytest.approx([(1.5 + 2 + 2) / 3, (1.5 + 3 + 1) / 3, (3 + 1 + 3) / 3])
 
 
-def test_holm_matrix_is_three_tests_corrected_together():
+def test_pairwise_holm_equals_three_tests_corrected_together():
     noise = np.random.default_rng(5)
     accuracy = noise.normal([[0.5], [0.52], [0.9]], 0.02, (3, 8))
     p = [stats.wilcoxon(accuracy[i], accuracy[j], method="exact").pvalue for i, j in ((0, 1), (0, 2), (1, 2))]
@@ -131,7 +131,7 @@ def test_whether_two_differ_does_not_depend_on_the_pool():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_cliques_are_all_the_largest_groups(seed):
+def test_cliques_equal_brute_force(seed):
     upper = np.triu(np.random.default_rng(seed).uniform(size=(7, 7)) < 0.5, 1)
     joined = upper | upper.T
     complete = [

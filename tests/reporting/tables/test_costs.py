@@ -16,7 +16,7 @@ def run(seed=0, seconds=(50.0, 5), peak=(3, None), **more):
     return record
 
 
-def test_inputs_a_second_are_steps_times_the_rows_of_the_labelled_domain():
+def test_inputs_per_second_are_steps_times_labelled_rows():
     """1000 steps of 64 rows; 5 runs that took 50 s together took 10 s each."""
     (row,) = costs([run(), run(1)])
     assert row["seconds"].raw == (10.0,)
@@ -25,14 +25,14 @@ def test_inputs_a_second_are_steps_times_the_rows_of_the_labelled_domain():
     assert row["inputs"].raw == (6400.0,)
 
 
-def test_the_memory_of_host_and_accelerator_is_the_most_of_any_run():
+def test_memory_is_the_peak_of_any_run():
     (row,) = costs([run(peak=(3, 1)), run(1, peak=(2, 4))])
     assert (row["host"].text, row["device"].text) == ("3.0 GiB", "4.0 GiB")
     (row,) = costs([run(peak=(3, None))])
     assert (row["host"].text, row["device"].text) == ("3.0 GiB", "n/a")
 
 
-def test_what_is_not_known_is_said_so():
+def test_unknown_costs_are_marked_as_missing():
     whole = run(training={"batch_size": None})
     shallow = run(method="svm")
     shallow.config["training"] = shallow.config["model"] = None

@@ -13,7 +13,7 @@ PAIRS = [f"pair/{i}" for i in range(7)]
 
 
 def study(gains_of, pairs=PAIRS, seeds=3, noise=0.01, seed=0):
-    """Source only at .5, and each method's gain [pairs] over it with seeds that jitter around it."""
+    """Source only at .5, and methods with given gains [pairs] over it; seeds jitter around them."""
     jitter = np.random.default_rng(seed)
     result = []
     for i, task in enumerate(pairs):
@@ -44,7 +44,7 @@ def test_methods_by_pairs_by_hand():
     assert cell(over, "source_only", "verdict").text == "reference"
 
 
-def test_gain_is_the_signed_rank_test_of_scipy_corrected_by_hand():
+def test_gains_equal_scipys_signed_rank_test_corrected_by_hand():
     shifts = {name: np.random.default_rng(i).normal(i / 50, 0.02, 7) for i, name in enumerate(("dann", "mcc", "cdan"))}
     records = study(shifts)
     _, over = pair_tables(records)
@@ -88,8 +88,8 @@ def test_verdicts():
     assert "no claim is possible" not in notes(over)
 
 
-def test_a_verdict_has_the_sign_of_the_pairs_that_differ():
-    """Of 21 pairs fifteen are equal and six gain: the median is 0, and it is a gain all the same."""
+def test_the_verdict_has_the_sign_of_the_pairs_that_differ():
+    """Of 21 pairs fifteen are equal and six gain: the median is 0, but it is a gain."""
     differences = np.r_[np.zeros(15), np.linspace(0.1, 0.2, 6)]
     result = signed_rank(differences)
     assert (result.median, result.p < 0.05) == (0.0, True)
@@ -98,7 +98,7 @@ def test_a_verdict_has_the_sign_of_the_pairs_that_differ():
     assert pairs_verdict(AdjustedTest(lost, lost.p, 1)) == "negative transfer"
 
 
-def test_too_many_methods_for_any_claim_are_said():
+def test_too_many_methods_for_any_claim_are_noted():
     steps = np.linspace(0.1, 0.2, 6)
     _, over = pair_tables(study(dict.fromkeys(("dann", "mcc"), steps), pairs=PAIRS[:6]))
     assert "6 pairs and 2 methods is 0.062" in notes(over)
@@ -126,7 +126,7 @@ def test_aggregates_come_from_all_runs():
     assert cell(pair_tables(study({"dann": [0.1] * 7}))[1], "dann", "iqm").text.count("[") == 0  # 21 runs are too few
 
 
-def test_a_method_that_is_not_everywhere_is_in_the_first_table_alone():
+def test_a_method_missing_on_a_pair_is_only_in_the_first_table():
     records = study({"dann": [0.1] * 7}) + study({"mcc": [0.1] * 7})[3:15]
     records = list(
         {
@@ -141,7 +141,7 @@ def test_a_method_that_is_not_everywhere_is_in_the_first_table_alone():
     assert any(note.startswith("Left out") and note.endswith(": mcc.") for note in over.notes)
 
 
-def test_two_settings_of_one_name_are_two_lines():
+def test_two_settings_of_one_name_are_two_rows():
     records = [fake.record(task=task, method="source_only", target=0.5) for task in "abcd"]
     records += [fake.record(task=task, target=0.6, weight=1.0 if task in "ab" else 6.0) for task in "abcd"]
     table, over = pair_tables(records)
@@ -190,7 +190,7 @@ def test_one_pair_has_no_such_table_and_errors_are_one_message():
 
 
 def claims(studies, pairs, methods, seeds=3):
-    """Share of studies of methods that are source only under other names, in which any verdict is a claim."""
+    """Share of studies with a claim, if all methods are source only under other names."""
     nothing = {f"method_{i}": np.zeros(pairs) for i in range(methods)}
     tables = [
         pair_tables(study(nothing, [f"pair/{i}" for i in range(pairs)], seeds, seed=i))[1] for i in range(studies)

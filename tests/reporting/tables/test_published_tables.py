@@ -34,12 +34,12 @@ AVERAGES = {
 
 
 @pytest.mark.parametrize("key", AVERAGES, ids=" ".join)
-def test_numbers_have_the_mean_that_their_source_prints(key):
+def test_published_numbers_have_the_mean_that_their_source_prints(key):
     (number,) = (number for number in NUMBERS if (number.source.name, number.method) == key)
     assert 100 * np.mean(list(number.accuracy.values())) == pytest.approx(AVERAGES[key], abs=0.051)
 
 
-def test_numbers_are_of_methods_and_tasks_that_there_are():
+def test_published_numbers_name_registered_methods_and_tasks():
     for number in NUMBERS:
         assert number.method in {*METHODS, *FORMS, "target_only"}
         assert [tasks.spec(task).name for task in number.accuracy] == list(number.accuracy)
@@ -58,7 +58,7 @@ def on_office(targets, network="resnet50", protocol="transductive", **more):
     return records
 
 
-def test_ours_and_theirs_in_one_cell():
+def test_a_cell_has_the_measured_and_the_published_number():
     (table,) = published_tables(on_office([0.90, 0.92, 0.91]))
     row = result(table, "dann", "TLlib")
     assert row[2].text == "91.0 ± 2.5 (91.4)"
@@ -82,13 +82,13 @@ def test_a_number_of_another_experiment_is_no_target(arguments, expected):
     assert "*91.0 ± 2.5 (91.4)*" in table.markdown()
 
 
-def test_the_bound_stands_beside_published_bounds():
+def test_the_upper_bound_is_compared_with_published_ones():
     bound = fake.runs([0.95, 0.96], task="mnist-to-mnist_m", method="source_only", labels_from="target")
     (table,) = published_tables(bound)
     assert [row[1].text for row in table.rows] == ["Ganin et al. 2016, digits"]
 
 
-def test_without_such_numbers_there_is_no_table():
+def test_without_published_numbers_there_is_no_table():
     assert published_tables(fake.runs([0.5], task="moons/35")) == []
 
 
@@ -101,14 +101,14 @@ def test_prediction_interval_by_hand():
     assert prediction_interval([1.0, 2.0, 3.0], 3) == pytest.approx((2 - 3.513101, 2 + 3.513101), abs=1e-5)
 
 
-def test_prediction_interval_holds_the_next_value():
+def test_prediction_interval_covers_the_next_value():
     values = np.random.default_rng(0).normal(0.7, 0.02, (10_000, 8))
     for more in (1, 3):
         result = [(prediction_interval(sample[:5], more), sample[5 : 5 + more].mean()) for sample in values]
         assert np.mean([low <= mean <= high for (low, high), mean in result]) == pytest.approx(0.95, abs=0.01)
 
 
-def test_inside_is_to_the_rounding_of_what_was_published():
+def test_inside_allows_for_the_rounding_of_published_numbers():
     """TLlib prints 91.4, the mean of three; source only's 75.8 is of one run."""
     up = 0.03 * 4.302653 * np.sqrt(2 / 3)  # from the mean to the end of the interval
     for offset, expected in ((0.0004, "1 of 1"), (0.0006, "0 of 1")):

@@ -38,7 +38,7 @@ def test_seeds_share_a_row_and_settings_never_do():
     assert all(cell(table, name, "seeds").raw == (3, 0, 0, 0) for name in methods(table))
 
 
-def test_a_field_that_only_some_records_have_separates_them():
+def test_a_setting_that_only_some_records_have_separates_rows():
     assert len(result_tables([fake.record(), fake.record(weight=1.0)])[0].rows) == 2
 
 
@@ -47,7 +47,7 @@ def test_two_results_of_one_run_raise():
         result_tables([fake.record(), fake.record(target=0.8)])
 
 
-def test_source_only_first_bound_last_others_as_they_come():
+def test_source_only_is_first_and_the_upper_bound_last():
     records = [
         fake.record(method="source_only", labels_from="target"),
         fake.record(method="mcc"),
@@ -108,7 +108,7 @@ def test_gap_closed_and_distances():
 
 
 def bounds():
-    """A transductive pair whose own upper bound knows what it is scored on, and the inductive pair's bound."""
+    """A transductive pair whose upper bound trained on the rows it is scored on, and the inductive pair's bound."""
     bound = {"method": "source_only", "labels_from": "target"}
     return [
         *fake.runs([0.6, 0.6], task="a@transductive", method="source_only"),
@@ -118,7 +118,7 @@ def bounds():
     ]
 
 
-def test_a_bound_of_held_out_rows_is_lent_to_the_transductive_table_and_bounds_the_gap():
+def test_the_inductive_upper_bound_is_shown_in_the_transductive_table_and_bounds_the_gap():
     (table,) = result_tables(bounds())
     assert table.title == "a@transductive"
     held_out = "target only, held-out rows (upper bound)"
@@ -130,7 +130,7 @@ def test_a_bound_of_held_out_rows_is_lent_to_the_transductive_table_and_bounds_t
     assert "WARNING" not in notes(table)
 
 
-def test_pairs_are_counted_without_the_tasks_that_lend_bounds():
+def test_tasks_that_only_provide_bounds_are_not_counted_as_pairs():
     others = [
         fake.record(task="b@transductive", method=record, target=0.5, seed=i) for record in fake.METHODS for i in (0, 1)
     ]
@@ -139,7 +139,7 @@ def test_pairs_are_counted_without_the_tasks_that_lend_bounds():
     assert methods(table) == ["source_only", "dann"]
 
 
-def test_a_bound_is_not_lent_where_its_task_has_runs_of_its_own_or_stands_alone():
+def test_the_upper_bound_stays_on_a_task_with_other_runs_or_without_a_transductive_one():
     alone = fake.runs([0.8, 0.8], task="a", method="source_only", labels_from="target")
     assert [table.title for table in result_tables(alone)] == ["a"]
     assert methods(result_tables(alone)[0]) == ["target only (upper bound)"]
@@ -160,7 +160,7 @@ def test_other_training_is_not_compared():
     assert "WARNING: Rows differ in more than the method (training.batch_size)" in notes(table)
 
 
-def test_a_grid_over_training_is_compared_value_by_value():
+def test_rows_of_a_grid_over_training_are_compared_at_equal_values():
     records = []
     for rate, shift in ((0.1, 0.0), (0.01, 0.2)):
         training = {"learning_rate": rate}
@@ -204,7 +204,7 @@ def test_skipped_rows_show_why_and_diverged_runs_count():
     assert "† Runs that diverged" in notes(table)
 
 
-def test_failed_runs_are_shown_with_their_cause_and_are_in_no_mean():
+def test_failed_runs_are_shown_with_their_cause_and_left_out_of_means():
     lost = [
         fake.record(seed=seed, status="failed", cause="out_of_memory", reason="RESOURCE_EXHAUSTED: 9 GiB")
         for seed in (2, 3)
@@ -217,7 +217,7 @@ def test_failed_runs_are_shown_with_their_cause_and_are_in_no_mean():
     assert cell(table, "mcc", "verdict").text == "failed (timeout): not done after 60 seconds"
 
 
-def test_only_the_rules_that_are_asked_for_have_a_column():
+def test_only_requested_rules_have_a_column():
     records = fake.runs([0.6, 0.7])
     keys = [column.key for column in result_tables(records, "dev", ("snd",))[0].columns]
     assert [key for key in keys if key.startswith("target_")] == [
@@ -264,7 +264,7 @@ def test_notes_name_rule_seeds_test_and_origin():
     assert "WARNING" not in text
 
 
-def test_declared_failures_of_checks_are_noted_once_with_their_reason():
+def test_expected_failures_of_checks_are_noted_once_with_their_reason():
     records = [*fake.runs([0.5], method="source_only"), *fake.runs([0.6, 0.7]), *fake.runs([0.7], method="coral")]
     assert "equal_domains_do_no_harm" not in notes(result_tables(records)[0])
     for record in records[1:]:
@@ -274,7 +274,7 @@ def test_declared_failures_of_checks_are_noted_once_with_their_reason():
 
 
 @pytest.mark.parametrize("field", ["commit", "data", "device"])
-def test_records_that_disagree_are_said_loudly(field):
+def test_records_from_different_origins_give_a_warning(field):
     records = [fake.record(), fake.record(seed=1, environment={field: "something else"})]
     assert re.search(f"WARNING: .*{field}", notes(result_tables(records)[0]))
 
@@ -314,7 +314,7 @@ def test_user_errors():
             report([])
 
 
-def test_written_files_say_where_they_come_from(tmp_path):
+def test_written_files_name_their_origin(tmp_path):
     paths = write_tables(fake.suite() + fake.sweep(seeds=3), tmp_path / "new", rule="im")
     assert [path.name for path in paths] == ["tables.md", "tables.tex", "tables.csv", "tables.json"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)

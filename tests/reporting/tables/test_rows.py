@@ -5,7 +5,7 @@ from da_bench.reporting.tables.rows import build_rows, reference_row
 from tests.helpers import fake
 
 
-def test_a_name_has_just_the_fields_that_vary():
+def test_a_name_has_only_the_settings_that_vary():
     records = [fake.record(weight=weight, steps_d=1, seed=seed) for weight in (1.0, 6.0) for seed in (0, 1)]
     assert row_names(records) == ["dann (weight=1)", "dann (weight=6)"]
     elsewhere = fake.record(weight=1.0, steps_d=1, task="b-to-c")
@@ -21,7 +21,7 @@ def test_training_and_other_methods_fields():
     assert row_names(records)[1:] == ["dann (learning_rate=0.1)", "coral"]
 
 
-def test_gains_are_over_source_only_whatever_reference_was_made_first():
+def test_gains_are_over_source_only_even_if_another_reference_comes_first():
     other = fake.runs([0.3, 0.31], method="staged_fine_tuning")
     for record in other:
         record.result["adapts"] = False
@@ -30,7 +30,7 @@ def test_gains_are_over_source_only_whatever_reference_was_made_first():
     assert reference_row(dann, build_rows(records)).name == "source_only"
 
 
-def test_a_classical_method_is_read_against_its_own_classifier():
+def test_a_classical_method_is_compared_with_its_own_classifier():
     names = ("nearest_neighbour", "svm", "logistic_regression")
     records = [fake.record(method=name, target=0.1 * i) for i, name in enumerate(names, 5)]
     for record in records:

@@ -1,4 +1,4 @@
-"""What searches say, on records whose answer is known; expectations against all subsets and all orders."""
+"""Searches on records whose answer is known; expectations against all subsets and all orders."""
 
 import itertools
 
@@ -16,7 +16,7 @@ RULES = ["last", "im", "source_validation", "oracle"]
 
 
 def run(method="dann", seed=0, rate=0.01, im=0.0, target=0.5, *, best=None, **more):
-    """A run whose IM says `im` of its best checkpoint, where the target accuracy is `target`."""
+    """A run whose best checkpoint has the IM score `im` and the target accuracy `target`."""
     rules = {"im": target, "oracle": target if best is None else best}
     record = fake.record("moons/35", method, seed, target, rules=rules, training={"learning_rate": rate}, **more)
     record.curves["validators"] = {"im": [im - 1, im, None], "source_validation": [0.9, 0.9, 0.9]}
@@ -24,7 +24,7 @@ def run(method="dann", seed=0, rate=0.01, im=0.0, target=0.5, *, best=None, **mo
 
 
 def setting(seeds=(0, 1), target=0.5, best=None, **more):
-    """Runs of one setting, whose target accuracies are a point around the given ones."""
+    """Runs of one setting, whose target accuracies are one point around the given one."""
     best = target if best is None else best
     spread = [0.01 * (-1) ** seed for seed in seeds]
     return [
@@ -33,7 +33,7 @@ def setting(seeds=(0, 1), target=0.5, best=None, **more):
 
 
 def study():
-    """Source only and DANN, three settings each; IM takes the second, the oracle the third."""
+    """Source only and DANN, three settings each; IM selects the second, the oracle the third."""
     return [
         *setting(method="source_only", rate=0.01, im=1.0, target=0.50),
         *setting(method="source_only", rate=0.1, im=2.0, target=0.55),
@@ -51,12 +51,12 @@ def cell(table, method, rule, key):
 
 
 def brute_force(scores, accuracies, k, first=None):
-    """Mean accuracy of the best-scored over all draws of k, all of which hold `first`, if it is given."""
+    """Mean accuracy of the best-scored over all draws of k that contain `first`, if given."""
     draws = [draw for draw in itertools.combinations(range(len(scores)), k) if first is None or first in draw]
     return np.mean([accuracies[max(draw, key=lambda i: scores[i])] for draw in draws])
 
 
-def test_expected_picks_are_the_mean_over_all_subsets(rng):
+def test_expected_best_is_the_mean_over_all_subsets(rng):
     scores, accuracies = rng.normal(size=7), rng.uniform(size=7)
     result = expected_best(scores, accuracies)
     assert result == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 8)])
@@ -65,8 +65,8 @@ def test_expected_picks_are_the_mean_over_all_subsets(rng):
     assert np.all(np.diff(expected_best(accuracies, accuracies)) > 0)  # by the oracle more is never worse
 
 
-def test_expected_picks_of_a_hundred_settings_are_those_of_order_statistics():
-    """The largest of k out of 0 .. n - 1, drawn without putting back, is k (n + 1) / (k + 1) - 1 in the mean."""
+def test_expected_best_of_a_hundred_settings_follows_order_statistics():
+    """The largest of k out of 0 .. n - 1, drawn without replacement, is k (n + 1) / (k + 1) - 1 on average."""
     numbers, k = np.arange(100.0), np.arange(1, 101)
     np.testing.assert_allclose(expected_best(numbers, numbers), k * 101 / (k + 1) - 1, rtol=1e-12, atol=1e-12)
 
@@ -96,7 +96,7 @@ def test_best_so_far_without_a_known_default_is_over_all_orders(rng):
     assert search.best_so_far("im") == pytest.approx([brute_force(scores, accuracies, k) for k in range(1, 6)])
 
 
-def test_each_rule_chooses_by_its_mean_score_and_is_read_against_source_only_chosen_alike():
+def test_each_rule_selects_by_mean_score_and_is_compared_with_source_only_under_the_same_rule():
     (table,) = search_tables(study(), RULES)
     assert table.title == "Search, moons/35"
     assert cell(table, "dann", "last step", "setting").text == "learning_rate=0.01, weight=1 (default)"
@@ -115,12 +115,12 @@ def test_each_rule_chooses_by_its_mean_score_and_is_read_against_source_only_cho
     assert "10.0 above IM + source-val floor" in oracle_note
 
 
-def test_equal_scores_are_the_defaults():
+def test_of_equal_scores_the_default_is_selected():
     (table,) = search_tables(study(), RULES)
     assert cell(table, "dann", "source validation", "setting").text.endswith("(default)")
 
 
-def test_means_that_only_rounding_tells_apart_are_a_tie():
+def test_means_that_differ_by_rounding_only_are_ties():
     """Source validation of 0.1, 0.2, 0.3 in two orders: sums that differ in their last bit."""
     orders = ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1))
     assert sum(orders[0]) != sum(orders[1])
@@ -135,7 +135,7 @@ def test_means_that_only_rounding_tells_apart_are_a_tie():
 
 
 @pytest.mark.parametrize("digits", [4, 6, 8, 16])  # an archive keeps six
-def test_a_search_chooses_from_an_archive_what_it_chooses_from_the_records(digits, rng, tmp_path):
+def test_a_search_selects_the_same_from_an_archive_as_from_its_records(digits, rng, tmp_path):
     runs = []
     for i, seed in itertools.product(range(20), range(3)):  # scores that are near each other
         score, target = (1 / 3 + 10.0**-digits * rng.integers(0, 3), rng.uniform())
@@ -168,7 +168,7 @@ def test_another_budget_is_not_compared():
     assert cell(table, "dann", "IM", "gain").text == "n/a"
 
 
-def test_a_setting_without_all_seeds_or_without_a_score_is_never_chosen():
+def test_a_setting_without_all_seeds_or_scores_is_never_selected():
     records = study()
     missing = [
         record
@@ -198,7 +198,7 @@ def test_a_sweep_of_one_field_is_no_search():
         search_tables([], RULES)
 
 
-def test_the_plot_has_a_panel_a_method_and_a_line_a_rule():
+def test_the_plot_has_one_panel_per_method_and_one_line_per_rule():
     figure = plot_search(study(), "im")
     base, dann = figure.axes
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["moons: 35, source_only", "moons: 35, dann"]

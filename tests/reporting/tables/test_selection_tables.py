@@ -1,4 +1,4 @@
-"""What is left of a gain, on records whose gains are known by construction."""
+"""Remaining shares of gains, on records whose gains are known by construction."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def cell(table, row, key):
     return table.rows[row][place]
 
 
-def test_half_of_a_gain_is_left():
+def test_half_of_a_gain_remains():
     by_method, by_rule = selection_tables(study(), ["last", "im"])
     assert cell(by_method, 0, "oracle").raw[0] == pytest.approx(0.10)
     assert cell(by_method, 0, "last").raw[0] == pytest.approx(0.05)
@@ -45,7 +45,7 @@ def test_half_of_a_gain_is_left():
 
 
 def test_methods_are_averaged_over_the_seeds_that_all_of_them_have():
-    """By seed: a gain of .1, .2, .3 of one method, and of .5, .7 of one whose first seed left no result."""
+    """Gains by seed: .1, .2, .3 of one method; .5, .7 of another whose first seed has no result."""
     gains = {"dann": {0: 0.1, 1: 0.2, 2: 0.3}, "coral": {1: 0.5, 2: 0.7}}
     records = [fake.record(pair, "source_only", seed, 0.1) for pair in PAIRS for seed in range(3)]
     records += [
@@ -58,13 +58,13 @@ def test_methods_are_averaged_over_the_seeds_that_all_of_them_have():
         assert values == pytest.approx([(0.2 + 0.5) / 2, (0.3 + 0.7) / 2])
 
 
-def test_of_no_gain_nothing_is_said_to_be_left():
+def test_without_a_gain_no_share_is_shown():
     by_method, by_rule = selection_tables(study(chosen=-0.05, best=0.0), ["last"])
     assert cell(by_method, 0, "left").text == cell(by_rule, 0, "left").text == "–"
     assert cell(by_rule, 0, "losing").raw == (1, 1)
 
 
-def test_only_what_has_checkpoints_and_a_reference_on_two_pairs_is_counted():
+def test_only_methods_with_checkpoints_and_a_reference_on_two_pairs_count():
     shallow = [fake.record(pair, "svm", 0, 0.9) for pair in PAIRS]
     for record in shallow:
         record.config["training"] = record.config["model"] = None
@@ -76,7 +76,7 @@ def test_only_what_has_checkpoints_and_a_reference_on_two_pairs_is_counted():
     assert plot_selection(study()) is not None
 
 
-def test_a_method_that_fails_is_named_and_leaves_the_others_their_room():
+def test_a_failing_method_does_not_stretch_the_axis():
     failed = [fake.record(pair, "cmd", seed, 0.1, rules={ORACLE: 0.1}) for pair in PAIRS for seed in range(3)]
     axes = plot_selection([*study(), *failed]).axes[0]
     assert [text.get_text() for text in axes.texts] == ["◂ -40.0"]
@@ -84,7 +84,7 @@ def test_a_method_that_fails_is_named_and_leaves_the_others_their_room():
     assert list(plot_selection(study()).axes[0].texts) == []
 
 
-def test_the_interval_over_pairs_is_welchs(rng):
+def test_the_interval_over_pairs_equals_welchs(rng):
     a, b = rng.normal(size=5), rng.normal(size=8)
     values = mean_interval([a, -b])  # half the difference of two means
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
@@ -95,7 +95,7 @@ def test_the_interval_over_pairs_is_welchs(rng):
     assert mean_interval([[1.0, 1.0], [2.0, 2.0]])[:2] == (1.5, 0.0)
 
 
-def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says(rng):
+def test_the_interval_of_a_ratio_has_its_coverage(rng):
     held = []
     for _ in range(2000):
         below = [rng.normal(mean, 0.05, 5) for mean in (1.0, 0.5, 0.3)]
@@ -105,14 +105,14 @@ def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says(rng):
     assert np.mean(held) == pytest.approx(0.95, abs=0.015)
 
 
-def test_the_interval_of_a_ratio_says_where_it_knows_nothing():
+def test_the_interval_of_a_ratio_may_be_unbounded():
     assert ratio_interval([[1.0, 2.0]], [[-1.0, 1.1]])[1:] == (float("-inf"), float("inf"))
     assert np.isnan(ratio_interval([[1.0]], [[2.0]])[1:]).all()
     assert ratio_interval([[1.0, 2.0]], [[2.0, 4.0]]) == pytest.approx((0.5, 0.5, 0.5))
 
 
 def searched(pairs=PAIRS):
-    """Three settings of each method: IM prefers the second, at which DANN gains .2; the oracle's choice is its .3."""
+    """Three settings of each method: IM selects the second, where DANN gains .2; the oracle selects the one with .3."""
     records = []
     for pair in pairs:
         for seed, noise in enumerate(NOISE):
@@ -125,7 +125,7 @@ def searched(pairs=PAIRS):
     return records
 
 
-def test_a_rule_takes_the_setting_too_where_methods_were_searched():
+def test_a_rule_also_selects_the_setting_if_methods_were_searched():
     (result,) = require_gains(searched())
     assert (result.name, result.trials, result.pairs) == ("dann", 3, PAIRS)
     assert set(result.by_rule) == {"last", "im", ORACLE}  # the rules that scored every run
@@ -141,6 +141,6 @@ def test_a_rule_takes_the_setting_too_where_methods_were_searched():
     assert plot_selection(searched()) is not None
 
 
-def test_a_search_on_one_pair_alone_leaves_nothing_to_average():
+def test_searches_on_a_single_pair_are_not_averaged():
     with pytest.raises(UserError, match="two pairs"):
         require_gains(searched(PAIRS[:1]))

@@ -97,7 +97,7 @@ def test_csv_keeps_all_digits_and_negative_numbers():
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_json_survives(name):
+def test_json_keeps_hostile_names(name):
     data = json.loads(hostile_table(name).json().encode())
     assert data["rows"][0]["score"] == {"mean": 0.5, "n": 3}
 
@@ -108,7 +108,7 @@ def test_json_is_strict():
     assert data["rows"][0]["target_last"] == {"mean": 0.7, "half_width": None, "n": 1}
 
 
-def test_a_narrow_terminal_shortens_nothing():
+def test_a_narrow_terminal_truncates_nothing():
     (table, _) = result_tables(fake.suite())
     text = table.text(80)
     assert max(len(line) for line in text.splitlines()) <= 80

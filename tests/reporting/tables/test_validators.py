@@ -1,4 +1,4 @@
-"""How validators are judged, on records whose answer is known."""
+"""Quality of validators, on records whose answer is known."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.helpers import fake
 
 
 def run(accuracy, seed=0, task="moons/35", method="dann", validators=None, **fields):
-    """A run of these target accuracies, with what validators said."""
+    """A run with these target accuracies and scores of validators."""
     record = fake.record(task, method, seed, accuracy[-1], **fields)
     record.curves["target_accuracy"] = accuracy
     record.curves["validators"] = validators or {}
@@ -31,8 +31,8 @@ def test_regret_of_every_kind_of_rule():
     assert evaluate_rule(pool, "bnm") is None
 
 
-def test_checkpoints_without_a_reverse_learner_were_not_looked_at():
-    """Over settings the correlation is of the looked-at ones; a run alone has none, and its regret all the same."""
+def test_checkpoints_without_reverse_validation_do_not_count_as_low_scores():
+    """Over settings only scored checkpoints correlate. A single run has no correlation, but a regret."""
     scores = [[None, 0.7, None], [0.9, None, None]]
     accuracy = [[0.1, 0.6, 0.8], [0.5, 0.2, 0.3]]
     runs = [
@@ -47,7 +47,7 @@ def test_checkpoints_without_a_reverse_learner_were_not_looked_at():
     assert [cell(table, "reverse validation", "regret").text for table in validator_tables(runs)] == ["10.0", "30.0"]
 
 
-def test_over_checkpoints_mean_and_worst_and_over_settings_a_seed_at_a_time():
+def test_pools_of_checkpoints_and_of_settings_by_seed():
     def of(weight, seed, accuracy, score):
         return run(accuracy, seed, weight=weight, validators={"im": score})
 
@@ -69,7 +69,7 @@ def test_over_checkpoints_mean_and_worst_and_over_settings_a_seed_at_a_time():
     assert cell(settings, "oracle", "worst").raw == (0.0,)
 
 
-def test_a_table_a_pair_and_one_a_method_without_the_upper_bound():
+def test_one_table_per_pair_or_per_method_without_the_upper_bound():
     records = fake.suite(seeds=2)
     assert [table.title for table in validator_tables(records)] == [
         f"Validators, {task}, over checkpoints" for task in ("digits/synthetic-to-real", "mnist/to-usps")
@@ -88,7 +88,7 @@ def pair(task, mmd, gain):
     return [base, fake.record(task, "dann", target=0.5 + gain), fake.record(task, "mcc", target=0.5 + 3 * gain)]
 
 
-def test_measures_beside_gains_and_their_correlation_over_pairs():
+def test_measures_gains_and_their_correlation_over_pairs():
     records = [record for i, gain in enumerate((0.1, -0.1, 0.05)) for record in pair(f"task/{i}", 1.0 + i, gain)]
     pairs, correlated = transferability_tables(records)
     assert [column.key for column in pairs.columns] == [
