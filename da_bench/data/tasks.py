@@ -1,13 +1,14 @@
-"""The source -> target pairs, by name.
+"""Tasks (source -> target pairs) by name.
 
 A name is [FAMILY/]SOURCE-to-TARGET[+CLASSES][@PROTOCOL]: "office31/amazon-to-webcam", "mnist-to-usps",
 "my_folder/photos-to-sketches", "table/mine/a-to-b", "office31/amazon-to-webcam+partial@transductive". A target without
-a slash is of the source's family; from a folder of one's own to the family usps, it is "my_folder/photos-to-usps/usps".
+a slash belongs to the source's family; from the user's own folder to the family usps, write
+"my_folder/photos-to-usps/usps".
 """
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,7 +22,7 @@ from da_bench.data.family import FAMILIES, Examples
 from da_bench.data.folders import normalized_name
 from da_bench.data.harmonise import match_images
 from da_bench.data.lazy_arrays import Rows
-from da_bench.data.splits import Protocol, Role, SplitRows, split_rows
+from da_bench.data.splits import Protocol, SplitRows, split_rows
 from da_bench.data.transforms import View
 
 Classes = Literal["same", "shared", "partial", "open"]
@@ -34,12 +35,19 @@ ACROSS = (*USPS, "mnist-to-mnist_m", "svhn-to-mnist", "mnist-to-svhn")  # betwee
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskSpec:
-    """A pair of domains, by name.
+    """Description of a task; no data is read for it.
 
-    protocol: which split adapts and which is scored, see `splits.cut`. classes: "same": both domains have the same;
-    "shared": only those that both have, the rest is left out; "partial": the target lacks some of the source's;
-    "open": the target has more, which are all scored as one class `UNKNOWN`. A family's published subsets of classes
-    are taken for the last two. model: the default network; images: whether a `View` is needed.
+    Attributes:
+        name: name of the task.
+        source: full name of the source domain.
+        target: full name of the target domain.
+        protocol: which rows train, validate and are scored, see `splits.split_rows`.
+        classes: "same": both domains have the same classes; "shared": only the classes that both have, other rows are
+            left out; "partial": the target lacks some of the source's classes; "open": the target has more classes,
+            which are all scored as the class `UNKNOWN`. For the last two, a family's published subsets are used.
+        citation: paper to cite.
+        model: name of the default network.
+        images: whether the inputs are images on disk, which need a `View`.
     """
 
     name: str
@@ -54,11 +62,11 @@ class TaskSpec:
 
 @functools.cache
 def spec(name: str) -> TaskSpec:
-    """The task of this name.
+    """Return the description of a task.
 
     Raises:
-        UserError: not a task's name, or no such domain, protocol or choice of classes; the nearest name is given. Or
-            another spelling of a task's name: a task has one, so that the same run has one record.
+        UserError: the name is no task's, or names no known domain, protocol or choice of classes (the message names the
+            nearest one); or it is a second spelling of a task's name. One name, so that a run has one record.
     """
     stem, classes, protocol = _suffixes(name)
     source, target = _pair(name, ALIASES.get(stem, stem))
@@ -78,10 +86,10 @@ def spec(name: str) -> TaskSpec:
 
 
 def between(source: str, target: str) -> str:
-    """The name of the inductive task from one domain to another, both by their full names: "office31/amazon".
+    """Return the name of the inductive task between two domains, given by their full names: "office31/amazon".
 
     Raises:
-        UserError: there is no such domain.
+        UserError: a domain is unknown.
     """
     for domain in (source, target):
         family_of(domain)
@@ -105,17 +113,19 @@ def _spelled(source: str, target: str, classes: Classes, protocol: Protocol) -> 
 
 
 def _short(family: str, target: str) -> str:
-    """How a target is written after a source of `family`: what `_target` reads as `target`."""
+    """Return how a target is written after a source of `family`, so that `_target` reads it as `target`."""
     own = target.removeprefix(f"{family}/") if family else target
     written = own if "/" not in own and _target(family, own) == target else target
-    return written if _target(family, written) == target else f"{target}/{target}"  # "usps", for a folder of one's own
+    return (
+        written if _target(family, written) == target else f"{target}/{target}"
+    )  # "usps" after a folder of the user's
 
 
 def _target(family: str, written: str) -> str:
-    """The domain that a target, as written, means: without a slash it is of the source's family.
+    """Return the full name of a target as written after a source of `family`; without a slash, it is of that family.
 
-    Only a known family, or tfds, leaves the names of other families alone: whoever has a folder usps in a folder of
-    their own means that one.
+    After a registered family or tfds, the name of another family means that family. After the user's own folder, it is
+    a folder in it: who has my_folder/usps means that one.
     """
     if "/" in written or not family:
         return written
@@ -124,8 +134,10 @@ def _target(family: str, written: str) -> str:
 
 
 def _pair(name: str, stem: str) -> tuple[str, str]:
-    """Both domains' full names; where "-to-" may be read in several ways, the first that names known domains."""
-    readings = list(_readings(stem))
+    """Return both domains' full names; if "-to-" can be read in several ways, the first that names known domains."""
+    words = stem.split("-to-")
+    splits = [("-to-".join(words[:i]), "-to-".join(words[i:])) for i in range(1, len(words))]
+    readings = [(_full(source), _full(_target(source.rpartition("/")[0], target))) for source, target in splits]
     if not readings:
         raise UserError(f"unknown task '{name}'{did_you_mean(name, names())}")
     for source, target in readings[:-1]:
@@ -138,7 +150,7 @@ def _pair(name: str, stem: str) -> tuple[str, str]:
     try:
         family_of(source), family_of(target)
     except UserError as error:
-        if "/" in source and source.partition("/")[0] not in FAMILIES:  # of no known family: no known task is near
+        if "/" in source and source.partition("/")[0] not in FAMILIES:  # a folder: no known task is near
             raise UserError(f"task '{name}': {error}") from None
         raise UserError(f"unknown task '{name}'{did_you_mean(name, names())} ({error})") from None
     if source == target:
@@ -146,46 +158,50 @@ def _pair(name: str, stem: str) -> tuple[str, str]:
     return source, target
 
 
-def _readings(stem: str) -> Iterator[tuple[str, str]]:
-    words = stem.split("-to-")
-    for i in range(1, len(words)):
-        source, target = "-to-".join(words[:i]), "-to-".join(words[i:])
-        yield _full(source), _full(_target(source.rpartition("/")[0], target))
-
-
 def _full(domain: str) -> str:
-    """The one name of a domain: of "usps/usps" it is "usps"."""
+    """Return the full name of a domain: "usps" for "usps/usps"."""
     family, _, own = domain.rpartition("/")
     return own if own in FAMILIES and family == own else domain
 
 
 def names() -> list[str]:
-    """Every pair of domains of the known families, inductive, closed-set, in the order of the families' papers."""
+    """Return the sorted names of the inductive, closed-set tasks of all registered families."""
     within = []
     for family in FAMILIES.values():
-        every = [(a, b) for a in family.domains for b in family.domains if a != b]
-        within += [f"{family.name}/{a}-to-{b}" for a, b in family.pairs or every]
+        all_pairs = [(a, b) for a in family.domains for b in family.domains if a != b]
+        within += [f"{family.name}/{a}-to-{b}" for a, b in family.pairs or all_pairs]
     return sorted([*(ALIASED.get(name, name) for name in within), *ACROSS])
 
 
 def present(name: str, root: Path | None = None) -> bool:
-    """Whether all files of the task `name` are there, without opening any; UserError where there is no such task."""
+    """Return whether all files of a task exist; none is opened.
+
+    Raises:
+        UserError: no task has this name.
+    """
     task = spec(name)
     try:
         return not any(domains.missing(domain, root) for domain in (task.source, task.target))
-    except UserError:  # no root: nothing is there
+    except UserError:  # no data root
         return False
 
 
 def load(name: str, root: Path | None = None, view: View | None = None) -> Task:
-    """The task `name`, its files under `root` (None: the environment's DA_BENCH_DATA), its images ready for `view`.
+    """Load a task.
 
-    The class index is the sorted name over both domains. Arrays are read-only. While no file has changed, a task that
-    was asked for before is that very one.
+    A task that was loaded before is returned again while none of its files changes.
+
+    Args:
+        name: name of the task.
+        root: the data root; None for the environment variable DA_BENCH_DATA.
+        view: how the network sees images; None for the default. Ignored for other inputs.
+
+    Returns:
+        The task. Arrays are read-only. A class index refers to the sorted class names of both domains.
 
     Raises:
-        UserError: no such task; files missing or damaged; domains that do not fit together, or whose classes differ
-            where the task's name does not declare it.
+        UserError: no such task; files are missing or damaged; the domains' shapes differ, or their classes differ and
+            the name of the task does not declare it.
     """
     task = spec(name)
     return _join_domains(task, *(domains.read(domain, root, view) for domain in (task.source, task.target)))
@@ -193,96 +209,89 @@ def load(name: str, root: Path | None = None, view: View | None = None) -> Task:
 
 @functools.lru_cache(maxsize=4)
 def _join_domains(task: TaskSpec, source: DomainData, target: DomainData) -> Task:
-    source, target, classes = _unite(task, source, target)
+    source, target, classes = _unite_classes(task, source, target)
     inputs = match_images(source.examples.inputs, target.examples.inputs)
     _check_shapes(task, *inputs)
-    names, wholes = (task.source, task.target), (source, target)
-    splits = [
-        _splits(whole, values, split_rows(domain, whole.parts, task.protocol, role))
-        for domain, whole, values, role in zip(names, wholes, inputs, ROLES, strict=True)
-    ]
-    return Task(task.name, classes, splits[0], splits[1], task.citation, task.protocol)
+    source_rows = split_rows(task.source, source.parts, task.protocol, "source")
+    target_rows = split_rows(task.target, target.parts, task.protocol, "target")
+    source_splits, target_splits = _splits(source, inputs[0], source_rows), _splits(target, inputs[1], target_rows)
+    return Task(task.name, classes, source_splits, target_splits, task.citation, task.protocol)
 
 
-ROLES: tuple[Role, Role] = ("source", "target")
+def _splits(data: DomainData, inputs: Array, rows: SplitRows) -> Splits:
+    """Cut a domain: small arrays at once, memory-mapped files only when they are read."""
 
+    def read_only(array: Array) -> np.ndarray:
+        array = np.asarray(array)
+        array.flags.writeable = False
+        return array
 
-def _splits(whole: DomainData, inputs: Array, rows: SplitRows) -> Splits:
-    """Small arrays are cut at once, mapped files only when they are read."""
+    def take(selected: np.ndarray) -> Domain:
+        lazy = isinstance(inputs, np.memmap)
+        taken: Any = Rows(inputs, selected) if lazy else read_only(inputs[selected])
+        return Domain(taken, read_only(data.examples.labels[selected]))
 
-    def take(chosen: np.ndarray) -> Domain:
-        labels = whole.examples.labels[chosen]
-        labels.flags.writeable = False
-        taken: Any = Rows(inputs, chosen) if isinstance(inputs, np.memmap) else _read_only(inputs[chosen])
-        return Domain(taken, labels)
-
-    made = {id(chosen): take(chosen) for chosen in rows}  # the splits of a transductive target are one
-    return Splits(*(made[id(chosen)] for chosen in rows))
-
-
-def _read_only(array: Array) -> np.ndarray:
-    array = np.asarray(array)
-    array.flags.writeable = False
-    return array
+    domains = {id(selected): take(selected) for selected in rows}  # the splits of a transductive target are one object
+    return Splits(*(domains[id(selected)] for selected in rows))
 
 
 def _check_shapes(task: TaskSpec, source: Array, target: Array) -> None:
-    ours, theirs = (source.shape[1:], source.dtype), (target.shape[1:], target.dtype)
-    if ours != theirs:
+    if (source.shape[1:], source.dtype) != (target.shape[1:], target.dtype):
         raise UserError(
-            f"task '{task.name}': inputs of '{task.source}' are {ours[1]} {ours[0]}, of '{task.target}' {theirs[1]} "
-            f"{theirs[0]}: a network needs the same of both"
+            f"task '{task.name}': inputs of '{task.source}' are {source.dtype} {source.shape[1:]}, of '{task.target}' "
+            f"{target.dtype} {target.shape[1:]}: a network needs the same of both"
         )
 
 
-def _unite(task: TaskSpec, source: DomainData, target: DomainData) -> tuple[DomainData, DomainData, tuple[str, ...]]:
-    """Both domains with the rows that the task declares, labelled by the index of the sorted class names."""
-    ours, theirs = _declared(task, _present(source), _present(target))
-    known = tuple(sorted(ours if task.classes == "open" else ours | theirs))
+def _unite_classes(
+    task: TaskSpec, source: DomainData, target: DomainData
+) -> tuple[DomainData, DomainData, tuple[str, ...]]:
+    """Return both domains with the rows that the task declares, labelled by the index of the sorted class names."""
+
+    def present(data: DomainData) -> set[str]:
+        return {data.examples.classes[i] for i in np.unique(data.examples.labels)}
+
+    source_classes, target_classes = _declared_classes(task, present(source), present(target))
+    known = tuple(sorted(source_classes if task.classes == "open" else source_classes | target_classes))
     classes = (*known, UNKNOWN) if task.classes == "open" else known
-    return _labelled(source, ours, classes), _labelled(target, theirs, classes), classes
+    return _relabel(source, source_classes, classes), _relabel(target, target_classes, classes), classes
 
 
-def _present(whole: DomainData) -> set[str]:
-    return {whole.examples.classes[i] for i in np.unique(whole.examples.labels)}
-
-
-def _declared(task: TaskSpec, ours: set[str], theirs: set[str]) -> tuple[set[str], set[str]]:
-    """The classes of either domain that the task is about."""
+def _declared_classes(task: TaskSpec, source: set[str], target: set[str]) -> tuple[set[str], set[str]]:
+    """Return the classes of each domain that the task declares."""
     family, _ = family_of(task.source)
     if task.classes in family.subsets and family is family_of(task.target)[0]:
-        ours, theirs = (set(subset) for subset in family.subsets[task.classes])
+        source, target = (set(subset) for subset in family.subsets[task.classes])
     if task.classes == "shared":
-        ours = theirs = ours & theirs
-    fits = {"same": ours == theirs, "shared": bool(ours), "partial": theirs < ours, "open": ours < theirs}
+        source = target = source & target
+    fits = {"same": source == target, "shared": bool(source), "partial": target < source, "open": source < target}
     if not fits[task.classes]:
-        raise UserError(_misfit(task, ours, theirs))
-    return ours, theirs
+        raise UserError(_misfit(task, source, target))
+    return source, target
 
 
-def _misfit(task: TaskSpec, ours: set[str], theirs: set[str]) -> str:
+def _misfit(task: TaskSpec, source: set[str], target: set[str]) -> str:
     stem = task.name.partition("+")[0].partition("@")[0]
-    similar = [
-        (a, b) for a in sorted(ours - theirs) for b in sorted(theirs - ours) if normalized_name(a) == normalized_name(b)
-    ]
+    only_source, only_target = sorted(source - target), sorted(target - source)
+    similar = [(a, b) for a in only_source for b in only_target if normalized_name(a) == normalized_name(b)]
     hint = f" ({similar[0][0]!a} and {similar[0][1]!a} look alike: rename one)" if similar else ""
     return (
-        f"task '{task.name}': the domains' classes do not fit: only '{task.source}' has {_some(ours - theirs)}; only "
-        f"'{task.target}' has {_some(theirs - ours)}; both have {len(ours & theirs)}{hint}. Correct the folders, or "
+        f"task '{task.name}': the domains' classes do not fit: only '{task.source}' has {_some(only_source)}; only "
+        f"'{task.target}' has {_some(only_target)}; both have {len(source & target)}{hint}. Correct the folders, or "
         f"declare it: '{stem}+shared' (only what both have), '+partial' (the target lacks some), '+open' (it has more)"
     )
 
 
-def _some(names: set[str]) -> str:
-    listed = ", ".join(sorted(names)[:8])
-    return f"{listed} and {len(names) - 8} more" if len(names) > 8 else listed or "none"
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "none"
 
 
-def _labelled(whole: DomainData, kept: set[str], classes: Sequence[str]) -> DomainData:
-    """Only rows of the `kept` classes, labelled by their place in `classes`, or as the last one."""
+def _relabel(data: DomainData, selected: set[str], classes: Sequence[str]) -> DomainData:
+    """Keep the rows of the `selected` classes, labelled by their index in `classes`, or by the last one."""
     index = {name: i for i, name in enumerate(classes)}
-    own = whole.examples.classes
-    new = np.array([index.get(name, len(classes) - 1) for name in own], np.int32)
-    stays = np.array([name in kept for name in own])[whole.examples.labels]
-    parts = {part: rows[stays[rows]] for part, rows in whole.parts.items()}
-    return DomainData(Examples(whole.examples.inputs, new[whole.examples.labels], tuple(classes)), parts)
+    names = data.examples.classes
+    labels = np.array([index.get(name, len(classes) - 1) for name in names], np.int32)
+    is_selected = np.array([name in selected for name in names])[data.examples.labels]
+    parts = {part: rows[is_selected[rows]] for part, rows in data.parts.items()}
+    return DomainData(Examples(data.examples.inputs, labels[data.examples.labels], tuple(classes)), parts)

@@ -1,7 +1,7 @@
-"""Our families for tensorflow-datasets (tfds): once prepared, plain tfds reads them, without da_bench and TensorFlow.
+"""The suite's families for tensorflow-datasets (tfds): once prepared, tfds reads them without da_bench and TensorFlow.
 
-Importing this file makes them known to tfds: `tfds.builder("office31/amazon", root="/data").download_and_prepare()`.
-Only those that tfds lacks, see `BUILDERS`. Nothing is downloaded: the files are the user's own, as for a run.
+Importing this file registers them with tfds: `tfds.builder("office31/amazon", root="/data").download_and_prepare()`.
+Only families that tfds lacks are registered, see `BUILDERS`. Nothing is downloaded: users need the files, as for a run.
 """
 
 import contextlib
@@ -24,23 +24,24 @@ from da_bench.data.tfds_read import FORMAT, PREFIX, data_dir, library
 tfds = library()
 Base: Any = tfds.core.GeneratorBasedBuilder
 
-NAME, CONFIG = re.compile(r"[a-zA-Z]\w*"), re.compile(r"[\w+-][\w+.-]*")  # what tfds takes
+NAME, CONFIG = re.compile(r"[a-zA-Z]\w*"), re.compile(r"[\w+-][\w+.-]*")  # names that tfds accepts
 SPLITS = {UNSPLIT: "train"}  # "all" means all splits to tfds, whose custom for data without a split is "train"
 STOCK = frozenset(tfds.list_builders(with_community_datasets=False))
 URL = re.compile(r"https?://[^\s,;')]+")
 
 
 class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
-    """The builder of a family; a domain is a configuration of it, but of a family of one domain.
+    """The builder of a family. Each domain is a configuration, unless the family has only one domain.
 
-    Examples have `label`, classes sorted by name, and either `image`, the bytes of the file unaltered, and `file`, its
-    path; or `inputs` and `row`, its number in the published order. tfds shuffles them, always alike, so that parts such
-    as "train[:80%]" are fair. An image without three channels stays so: tfds without TensorFlow decodes it as it is.
+    Examples have a `label` (classes are sorted by name) and either `image`, the file's unaltered bytes, and `file`, its
+    path, or `inputs` and `row`, the example's number in the published order. tfds shuffles them with a fixed seed,
+    so that parts such as "train[:80%]" are random. An image without three channels stays so: tfds without TensorFlow
+    decodes it as it is.
     """
 
-    VERSION = tfds.core.Version("1.0.0")  # of all that is written here: to be raised where that changes
+    VERSION = tfds.core.Version("1.0.0")  # raise it when anything that is written here changes
     RELEASE_NOTES: ClassVar = {"1.0.0": "The examples as published."}
-    code_path = None  # tfds looks for the checksums of downloads beside it: there are none
+    code_path = None  # tfds would look for checksums of downloads beside it
     family: Family
 
     def __init__(self, *, root: Path | str | None = None, file_format: str = FORMAT, **options: Any) -> None:
@@ -49,10 +50,10 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
 
     @functools.cached_property
     def parts(self) -> Parts:
-        """The domain as its family reads it.
+        """The domain's parts as its family reads them.
 
         Raises:
-            UserError: files that are missing, damaged or not what was published.
+            UserError: files are missing, damaged or not as published.
         """
         family, own = self.family, self.builder_config.name if self.builder_config else self.family.name
         place = Path()
@@ -61,12 +62,12 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
             place = data_root(self._root) / family.folder
         parts = family.read(place, own)
         if own in family.domains:
-            counts = {part: len(one.labels) for part, one in parts.items()}
+            counts = {name: len(part.labels) for name, part in parts.items()}
             check_published(f"{family.name}/{own}", counts, dict(family.domains[own]))
         return parts
 
     def _info(self) -> Any:
-        known = (self.data_path / "features.json").exists()  # prepared: the user's files need not be there any more
+        known = (self.data_path / "features.json").exists()  # prepared: the original files may be gone
         return tfds.core.DatasetInfo(
             builder=self,
             description=_description(self.family),
@@ -96,14 +97,14 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
 
 def _description(family: Family) -> str:
     return (
-        f"A domain of '{family.name}', as da_bench reads it; of one published without a split, 'train' is the whole. "
+        f"A domain of '{family.name}', as da_bench reads it. Without an official split, 'train' is everything. "
         f"How to get the files: {family.how_to_get}. Terms: {family.terms}."
     )
 
 
 def _classes(parts: Parts) -> tuple[str, ...]:
-    one = next(iter(parts.values()))
-    return tuple(sorted(set(one.labels) if isinstance(one, Listing) else one.classes))
+    part = next(iter(parts.values()))
+    return tuple(sorted(set(part.labels) if isinstance(part, Listing) else part.classes))
 
 
 def _of_images(part: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -111,7 +112,7 @@ def _of_images(part: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
         path = part.folder / file
         content = read_bytes(path)
         with strict_pillow():
-            decode_bytes(content, path)  # a damaged one is found now, not in the middle of somebody's training
+            decode_bytes(content, path)  # find damage now, not in the middle of somebody's training
         yield file, {"image": content, "label": label, "file": file}
 
 
@@ -122,11 +123,13 @@ def _of_arrays(part: Examples) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _builder_class(family: Family, domains: tuple[str, ...], **options: Any) -> Any:
-    """The builder of a family, with a configuration a domain."""
+    """Return the builder class of a family, with a configuration for each domain."""
     name = family.name.replace("/", "_")
     for word, rule in ((name, NAME), *((domain, CONFIG) for domain in domains)):
         if not rule.fullmatch(word):
-            raise UserError(f"tfds cannot call a data set '{word}': rename its folder, to letters, digits and _ only")
+            raise UserError(
+                f"tfds does not accept the name '{word}': rename its folder; use letters, digits and _ only"
+            )
     configs = [tfds.core.BuilderConfig(name=domain) for domain in domains if domain != family.name]
     members = {"__module__": __name__, "name": name, "family": family, "BUILDER_CONFIGS": configs}
     return type(name, (FamilyBuilder,), members, **options)
@@ -138,13 +141,17 @@ BUILDERS = {
 
 
 def builder(domain: str, folder: Path | None = None, root: Path | None = None) -> Any:
-    """The tfds builder of a domain: of a family, or of images or a table of one's own.
+    """Return the tfds builder of a domain: of a family, or of the user's own images or table.
 
-    folder: tfds's data_dir, None for TFDS_DATA_DIR or ~/tensorflow_datasets; root: the data root with the user's files,
-    None for DA_BENCH_DATA. Files are read now where only they say what the features are (arrays, classes).
+    Files are read now if only they say what the features are (arrays, classes).
+
+    Args:
+        domain: full name.
+        folder: tfds's data_dir; None for $TFDS_DATA_DIR or ~/tensorflow_datasets.
+        root: the data root; None for the environment variable DA_BENCH_DATA.
 
     Raises:
-        UserError: no such domain; one that tfds has itself, or cannot name; files that are needed now are not there.
+        UserError: no such domain; tfds has it itself or does not accept its name; needed files are missing.
     """
     family, own = family_of(domain)
     if family.name == PREFIX:
@@ -159,19 +166,23 @@ def builder(domain: str, folder: Path | None = None, root: Path | None = None) -
 
 
 def prepare(domain: str, folder: Path | None = None, root: Path | None = None) -> Path:
-    """Write a domain for tfds, with progress bars, and return the folder of its version; what is there already stays.
+    """Write a domain for tfds, with progress bars, unless it exists; return the folder of its version.
 
-    The folder appears when it is complete: a run that was killed leaves only a folder "incomplete..." beside it.
+    The folder appears when it is complete. A killed process leaves only a folder "incomplete..." beside it.
+
+    Args:
+        domain: full name.
+        folder: as in `builder`.
+        root: as in `builder`.
 
     Raises:
-        UserError: as `builder`; files that are missing, damaged or not what was published; a folder that cannot be
-            written to.
+        UserError: as `builder`; files are missing, damaged or not as published; the folder cannot be written.
     """
     built = builder(domain, folder, root)
-    with contextlib.redirect_stdout(sys.stderr):  # tfds's messages; stdout is for results
+    with contextlib.redirect_stdout(sys.stderr):  # for the messages of tfds; stdout is for results
         try:
             built.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-        except OSError as error:  # also where another process was faster, which is as good
+        except OSError as error:  # another process may have been faster, which is fine
             if not built.is_prepared():
                 raise UserError(f"cannot write '{built.data_dir}': {error.strerror or error}") from None
     return Path(built.data_dir)

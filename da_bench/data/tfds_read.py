@@ -1,6 +1,6 @@
 """Data sets that tensorflow-datasets (tfds) has prepared on this disk, as domains: "tfds/cifar10", "tfds/emnist:mnist".
 
-Only what lies there as array_record is read, which takes neither TensorFlow nor a network; nothing is prepared here.
+Only data sets stored as array_record are read, which needs neither TensorFlow nor a network. Nothing is prepared here.
 """
 
 import dataclasses
@@ -28,8 +28,15 @@ INFO = "dataset_info.json"
 CHUNK = 1024  # records in memory undecoded
 
 
-class Opened(NamedTuple):
-    """A prepared data set: its builder, the keys of its features, and the tfds split of each part."""
+class PreparedDataset(NamedTuple):
+    """A prepared data set.
+
+    Attributes:
+        builder: its tfds builder.
+        inputs: key of the feature that is the input.
+        label: key of the feature that is the label.
+        splits: the tfds split of each part.
+    """
 
     builder: Any
     inputs: str
@@ -38,31 +45,32 @@ class Opened(NamedTuple):
 
 
 def library() -> Any:
-    """The module tensorflow_datasets.
+    """Import and return the module tensorflow_datasets.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it cannot be imported.
     """
     try:
         import tensorflow_datasets
     except ImportError as error:
         remedy = 'pip install "da-bench[tfds]"'
-        raise UserError(f"this needs tensorflow-datasets, which cannot be imported ({error}): {remedy}") from None
+        raise UserError(f"tensorflow-datasets is needed and cannot be imported ({error}): {remedy}") from None
     return tensorflow_datasets
 
 
-def data_dir(given: Path | None = None) -> Path:
-    """The folder of tfds's data sets: `given`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return Path(given or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+def data_dir(folder: Path | None = None) -> Path:
+    """Return the folder of tfds's data sets: `folder`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    return Path(folder or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def family(name: str) -> Family:
-    """The data set NAME or NAME:CONFIG of tfds, as the one domain of a family called "tfds".
+    """Return the data set NAME or NAME:CONFIG of tfds as the only domain of a family called "tfds".
 
-    What it says of itself, if it is there. If it is not, `read` says so: naming a task takes no data.
+    Counts, classes and so on are those of the prepared data set. If it is not prepared, `read` raises an error and this
+    function does not: naming a task needs no data.
 
     Raises:
-        UserError: a name that tfds cannot have.
+        UserError: tfds cannot have a data set of this name.
     """
     unknown = Family(
         name=PREFIX,
@@ -75,18 +83,18 @@ def family(name: str) -> Family:
         model="bottleneck",
     )
     try:
-        found = _opened(name)
+        dataset = _opened(name)
     except UserError:
         return unknown
-    return dataclasses.replace(unknown, **_known_of(found, name))
+    return dataclasses.replace(unknown, **_known_of(dataset, name))
 
 
-def _known_of(found: Opened, name: str) -> dict[str, Any]:
-    info = found.builder.info
-    inputs = info.features[found.inputs]
+def _known_of(dataset: PreparedDataset, name: str) -> dict[str, Any]:
+    info = dataset.builder.info
+    inputs = info.features[dataset.inputs]
     return {
-        "domains": {name: {part: info.splits[split].num_examples for part, split in found.splits.items()}},
-        "classes": tuple(sorted(info.features[found.label].names)),
+        "domains": {name: {part: info.splits[split].num_examples for part, split in dataset.splits.items()}},
+        "classes": tuple(sorted(info.features[dataset.label].names)),
         "citation": info.citation,
         "terms": info.as_proto.redistribution_info.license,
         "model": "lenet" if len(inputs.shape) == 3 and inputs.np_dtype == np.uint8 else "bottleneck",
@@ -98,40 +106,41 @@ def _how_to_prepare(name: str, config: str) -> str:
     return f"tfds.builder('{full}', file_format='{FORMAT}').download_and_prepare()"
 
 
-def read(_place: Path | None, name: str) -> Parts:
-    """The examples of NAME or NAME:CONFIG in the order stored, its highest version there; classes are sorted by name.
+def read(_folder: Path | None, name: str) -> Parts:
+    """Read the examples of NAME or NAME:CONFIG, its highest prepared version, in the order stored.
 
-    Inputs are the feature `image` or `inputs`, else the only Image or Tensor; labels `label`, else the only ClassLabel.
-    Images are uint8 [n, h, w, 1 or 3]. Tensors are float32 [n, ...], images uint8 [n, h, w, 1 or 3] as they are.
+    Inputs are the feature `image` or `inputs`, else the only Image or Tensor; labels are `label`, else the only
+    ClassLabel. Images are uint8 [n, h, w, 1 or 3]. Tensors are float32 [n, ...], or stay uint8 if they are images.
 
-    Parts: the splits "train", "test" and, if there is one, "validation"; where there is no "test", "validation" is the
-    test part, as with ImageNet; an only split, whatever its name, is the whole. Any other split beside "train" and
-    "test", such as SVHN's "extra", is left out.
+    Returns:
+        The splits "train", "test" and, if it exists, "validation". Without a "test" split, "validation" is the test
+        part, as with ImageNet. If there is only one split, it is the whole domain, whatever its name. Other splits,
+        such as SVHN's "extra", are left out. Classes are sorted by name.
 
     Raises:
-        UserError: tensorflow-datasets is not installed; the data set is not prepared, not as array_record, or damaged;
-            other splits or features than these; images of several sizes; examples without a label.
+        UserError: tensorflow-datasets is not installed; the data set is not prepared, not stored as array_record, or
+            damaged; it has other splits or features; images have several sizes; examples have no label.
     """
-    found = _opened(name)
-    return {part: _examples(found, split) for part, split in found.splits.items()}
+    dataset = _opened(name)
+    return {part: _examples(dataset, split) for part, split in dataset.splits.items()}
 
 
 def _named(name: str) -> tuple[str, str]:
-    """(NAME, CONFIG or "")."""
+    """Split "NAME:CONFIG" into (NAME, CONFIG or "")."""
     match = NAME.fullmatch(name)
     if not match:
-        raise UserError(f"'{name}' is no data set of tfds: write {PREFIX}/NAME or {PREFIX}/NAME:CONFIG")
+        raise UserError(f"'{name}' is not a valid name of a tfds data set: write {PREFIX}/NAME or {PREFIX}/NAME:CONFIG")
     return match["name"], match["config"] or ""
 
 
-def _opened(name: str) -> Opened:
+def _opened(name: str) -> PreparedDataset:
     return _open(_version_folder(*_named(name)))
 
 
 def _version_folder(name: str, config: str) -> Path:
     top = data_dir()
-    place = top / name / config
-    versions = [folder.parent for folder in place.glob(f"*/{INFO}") if VERSION.fullmatch(folder.parent.name)]
+    folder = top / name / config
+    versions = [folder.parent for folder in folder.glob(f"*/{INFO}") if VERSION.fullmatch(folder.parent.name)]
     if versions:
         return max(versions, key=lambda folder: tuple(map(int, folder.name.split("."))))
     configs = sorted({info.parent.parent.name for info in (top / name).glob(f"*/*/{INFO}")})
@@ -141,7 +150,7 @@ def _version_folder(name: str, config: str) -> Path:
         )
     near = did_you_mean(config, configs) if configs else _suggestion(top, name)
     raise UserError(
-        f"the data set '{name}{':' if config else ''}{config}' is not prepared in '{place}'{near}; to prepare it: "
+        f"the data set '{name}{':' if config else ''}{config}' is not prepared in '{folder}'{near}; to prepare it: "
         f"{_how_to_prepare(name, config)}; if it is elsewhere, set the environment variable TFDS_DATA_DIR"
     )
 
@@ -152,43 +161,43 @@ def _suggestion(top: Path, name: str) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _open(place: Path) -> Opened:
+def _open(folder: Path) -> PreparedDataset:
     tfds = library()
-    with _explained(place):
-        _require_format(place, json.loads((place / INFO).read_text()))
-        builder = tfds.builder_from_directory(str(place), file_format=FORMAT)
-    return Opened(builder, *_keys(place, builder.info.features), _splits(place, builder.info.splits))
+    with _read_errors(folder):
+        _require_format(folder, json.loads((folder / INFO).read_text()))
+        builder = tfds.builder_from_directory(str(folder), file_format=FORMAT)
+    return PreparedDataset(builder, *_keys(folder, builder.info.features), _splits(folder, builder.info.splits))
 
 
-def _require_format(place: Path, info: Mapping[str, Any]) -> None:
+def _require_format(folder: Path, info: Mapping[str, Any]) -> None:
     formats = [info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", ())]
     if FORMAT not in formats:
         full = "/".join(filter(None, (info["name"], info.get("configName"))))
         raise UserError(
-            f"'{place}' is stored as {formats[0]}, which takes TensorFlow to read: where TensorFlow is installed, "
+            f"'{folder}' is stored as {formats[0]}, which takes TensorFlow to read: where TensorFlow is installed, "
             f"prepare it anew in another folder, tfds.builder('{full}', file_format='{FORMAT}', data_dir=FOLDER)"
             ".download_and_prepare(), and set TFDS_DATA_DIR to that folder"
         )
 
 
-def _keys(place: Path, features: Any) -> tuple[str, str]:
-    """The keys of the inputs and of the labels."""
+def _keys(folder: Path, features: Any) -> tuple[str, str]:
+    """Return the keys of the inputs and of the labels."""
     kinds = library().features
-    arrays = [key for key, one in features.items() if type(one) in (kinds.Image, kinds.Tensor) and one.shape != ()]
-    labels = [key for key, one in features.items() if type(one) is kinds.ClassLabel]
-    inputs = _key(place, features, arrays, "'image' or 'inputs', or only one Image or Tensor that is no number")
-    return inputs, _key(place, features, labels, "'label', or only one ClassLabel")
+    arrays = [key for key, kind in features.items() if type(kind) in (kinds.Image, kinds.Tensor) and kind.shape != ()]
+    labels = [key for key, kind in features.items() if type(kind) is kinds.ClassLabel]
+    inputs = _key(folder, features, arrays, "'image' or 'inputs', or only one Image or Tensor that is no number")
+    return inputs, _key(folder, features, labels, "'label', or only one ClassLabel")
 
 
-def _key(place: Path, features: Any, fits: list[str], wanted: str) -> str:
+def _key(folder: Path, features: Any, fits: list[str], wanted: str) -> str:
     usual = [key for key in ("image", "inputs", "label") if key in fits]
     if usual or len(fits) == 1:
         return (usual or fits)[0]
     there = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in sorted(features.items()))
-    raise UserError(f"'{place}' cannot be a domain: it needs a feature {wanted}; its features are: {there}")
+    raise UserError(f"'{folder}' cannot be a domain: it needs a feature {wanted}; its features are: {there}")
 
 
-def _splits(place: Path, splits: Mapping[str, Any]) -> dict[str, str]:
+def _splits(folder: Path, splits: Mapping[str, Any]) -> dict[str, str]:
     names = list(splits)
     if len(names) == 1:
         return {UNSPLIT: names[0]}
@@ -197,76 +206,81 @@ def _splits(place: Path, splits: Mapping[str, Any]) -> dict[str, str]:
     if {"train", "validation"} <= set(names):
         return {"train": "train", "test": "validation"}
     wanted = "either one split, or 'train' and 'test' or 'validation'"
-    raise UserError(f"'{place}' cannot be a domain: it needs {wanted}; its splits are: {', '.join(names) or 'none'}")
+    raise UserError(f"'{folder}' cannot be a domain: it needs {wanted}; its splits are: {', '.join(names) or 'none'}")
 
 
-def _examples(found: Opened, split: str) -> Examples:
-    place = Path(found.builder.data_dir)
-    inputs, labels = _arrays(found, split)
-    names = found.builder.info.features[found.label].names
+def _examples(dataset: PreparedDataset, split: str) -> Examples:
+    folder = Path(dataset.builder.data_dir)
+    inputs, labels = _arrays(dataset, split)
+    names = dataset.builder.info.features[dataset.label].names
     if not ((labels >= 0) & (labels < len(names))).all():
-        raise UserError(f"the split '{split}' of '{place}' has examples without a label: it cannot be part of a domain")
+        raise UserError(
+            f"the split '{split}' of '{folder}' has examples without a label: it cannot be part of a domain"
+        )
     order = np.argsort(names)
     classes = tuple(names[i] for i in order)
-    return Examples(as_features(place, found.inputs, inputs), np.argsort(order)[labels].astype(np.int32), classes)
+    return Examples(as_features(folder, dataset.inputs, inputs), np.argsort(order)[labels].astype(np.int32), classes)
 
 
-def _arrays(found: Opened, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """(inputs [n, ...] of the stored type, labels [n] int64)."""
-    count = found.builder.info.splits[split].num_examples
+def _arrays(dataset: PreparedDataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs [n, ...] of the stored type and labels [n] int64."""
+    count = dataset.builder.info.splits[split].num_examples
     inputs, labels = np.empty(0), np.empty(count, np.int64)
-    for i, (value, label) in enumerate(_rows(found, split, count)):
+    for i, (value, label) in enumerate(_rows(dataset, split, count)):
         if i == 0:
             inputs = np.empty((count, *value.shape), value.dtype)
         if value.shape != inputs.shape[1:]:
             shapes = f"{inputs.shape[1:]} and {value.shape}"
             remedy = "photographs of any size are read as files, from <folder>/<domain>/<class>/*.jpg of the data root"
-            raise UserError(f"the inputs of '{found.builder.data_dir}' have to be of one shape, not {shapes}; {remedy}")
+            raise UserError(
+                f"the inputs of '{dataset.builder.data_dir}' have to be of one shape, not {shapes}; {remedy}"
+            )
         inputs[i], labels[i] = value, label
     return inputs, labels
 
 
-def _rows(found: Opened, split: str, count: int) -> Iterator[tuple[np.ndarray, int]]:
-    records, as_array = _source(found, split)
+def _rows(dataset: PreparedDataset, split: str, count: int) -> Iterator[tuple[np.ndarray, int]]:
+    records, as_array = _source(dataset, split)
     for start in range(0, count, CHUNK):
         rows = list(range(start, min(start + CHUNK, count)))
-        with _explained(Path(found.builder.data_dir)):
+        with _read_errors(Path(dataset.builder.data_dir)):
             batch = records.__getitems__(rows)
         with strict_pillow():
-            arrays = [as_array(record[found.inputs], row) for record, row in zip(batch, rows, strict=True)]
-        yield from zip(arrays, (int(record[found.label]) for record in batch), strict=True)
+            arrays = [as_array(record[dataset.inputs], row) for record, row in zip(batch, rows, strict=True)]
+        yield from zip(arrays, (int(record[dataset.label]) for record in batch), strict=True)
 
 
-def _source(found: Opened, split: str) -> tuple[Any, Callable[[Any, int], np.ndarray]]:
-    """Records by number, and what makes an array of a record's input.
+def _source(dataset: PreparedDataset, split: str) -> tuple[Any, Callable[[Any, int], np.ndarray]]:
+    """Return records by number, and a function that makes an array of a record's input.
 
-    Images come as the bytes of their files, and are decoded as all images here, whether or not OpenCV is installed.
+    Images are read as the bytes of their files and decoded like all images of the suite, whether or not OpenCV is
+    installed.
     """
-    tfds, place = library(), Path(found.builder.data_dir)
-    feature = found.builder.info.features[found.inputs]
-    with _explained(place):
+    tfds, folder = library(), Path(dataset.builder.data_dir)
+    feature = dataset.builder.info.features[dataset.inputs]
+    with _read_errors(folder):
         if type(feature) is not tfds.features.Image:
-            return found.builder.as_data_source(split), lambda value, _row: np.asarray(value)
-        records = found.builder.as_data_source(split, decoders={found.inputs: tfds.decode.SkipDecoding()})
+            return dataset.builder.as_data_source(split), lambda value, _row: np.asarray(value)
+        records = dataset.builder.as_data_source(split, decoders={dataset.inputs: tfds.decode.SkipDecoding()})
     mode = {1: "L", 3: "RGB"}.get(feature.shape[-1])
     if mode is None or feature.np_dtype != np.uint8:
         kind = f"{feature.np_dtype} images of {feature.shape[-1]} channels"
-        raise UserError(f"'{place}' has {kind}: they have to be uint8, of 1 or 3")
-    return records, lambda content, row: _pixels(content, place / f"{split}[{row}]", mode)
+        raise UserError(f"'{folder}' has {kind}: they have to be uint8, of 1 or 3")
+    return records, lambda content, row: _pixels(content, folder / f"{split}[{row}]", mode)
 
 
 def _pixels(content: bytes, name: Path, mode: str) -> np.ndarray:
-    """[h, w, 1 or 3] uint8."""
+    """Decode an image to [h, w, 1 or 3] uint8."""
     image = decode_bytes(content, name).convert(mode)
     return np.asarray(image).reshape(image.height, image.width, -1)
 
 
 @contextmanager
-def _explained(place: Path) -> Iterator[None]:
+def _read_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # damaged files make the readers of tfds raise whatever comes
+    except Exception as error:  # on damaged files, the readers of tfds raise whatever comes
         fault = str(error) or type(error).__name__
-        raise UserError(f"cannot read '{place}': {fault}; delete this folder and prepare the data set anew") from None
+        raise UserError(f"cannot read '{folder}': {fault}; delete this folder and prepare the data set anew") from None

@@ -1,7 +1,7 @@
-"""Printed digits: the outlines of real typefaces, drawn into 8x8 counts the way UCI optdigits made its handwriting.
+"""Printed digits: outlines of real typefaces, drawn into 8x8 counts in the way UCI optdigits made its handwriting.
 
-Outlines are read in the font's own integer units and filled here, not by a font rasteriser, whose anti-aliasing and
-hinting change between versions; and the result is integers in 0..16. So the bytes are the same on every machine.
+Outlines are read in the font's own integer units and filled here. A font rasteriser is not used, because its
+anti-aliasing and hinting change between versions. The result is integers in 0..16, the same bytes on every machine.
 """
 
 import functools
@@ -26,7 +26,7 @@ FACES = (
 SIDE = 32  # pixels of the bitmap, as in optdigits
 BLOCK = 4  # pixels of the block that becomes one count
 
-# What is drawn for each image, uniformly between two values. Lengths are in pixels of the 32x32 bitmap.
+# Ranges of the uniform draws for each image. Lengths are in pixels of the 32x32 bitmap.
 RANGES = {
     "rotation": (-15.0, 15.0),  # degrees, counter-clockwise
     "shear": (-0.2, 0.2),  # sideways shift per unit of height
@@ -44,14 +44,27 @@ Style = dict[str, np.ndarray]
 
 
 class Glyph(NamedTuple):
-    """Closed contours, ink on the right: corners [p, 2] (y up, centred, height 1), and each one's successor [p]."""
+    """Closed contours with the ink on their right side.
+
+    Attributes:
+        corners: [p, 2]; y points up, the glyph is centred and of height 1.
+        following: [p] index of the corner that follows each corner.
+    """
 
     corners: np.ndarray
     following: np.ndarray
 
 
 def render(digits: np.ndarray, *names: str) -> np.ndarray:
-    """Printed `digits` [n] (0..9) as float32 [n, 8, 8, 1], multiples of 1/16 in [0, 1]; `names` name the draw."""
+    """Draw printed digits.
+
+    Args:
+        digits: [n] in 0..9.
+        names: name of the random streams; equal names give equal images.
+
+    Returns:
+        float32 [n, 8, 8, 1], multiples of 1/16 in [0, 1].
+    """
     n = len(digits)
     style = {key: low + (high - low) * random_stream(*names, key).random(n) for key, (low, high) in RANGES.items()}
     faces = random_stream(*names, "face").integers(len(FACES), size=n)
@@ -64,10 +77,10 @@ def render(digits: np.ndarray, *names: str) -> np.ndarray:
 
 
 def file_of(face: str) -> Path:
-    """The file face.ttf of matplotlib.
+    """Return the path of the typeface face.ttf of matplotlib.
 
     Raises:
-        UserError: the installed matplotlib, some distribution's perhaps, does not bring it.
+        UserError: the installed matplotlib, perhaps a distribution's, does not have it.
     """
     import matplotlib
 
@@ -79,10 +92,10 @@ def file_of(face: str) -> Path:
 
 @functools.cache
 def glyph(face: str, digit: int) -> Glyph:
-    """The outline of `digit` in the file face.ttf of matplotlib.
+    """Return the outline of a digit in the typeface face.ttf of matplotlib.
 
     Raises:
-        UserError: the installed matplotlib does not bring the file.
+        UserError: as `file_of`.
     """
     from matplotlib.ft2font import FT2Font, LoadFlags
     from matplotlib.path import Path as Outline
@@ -99,7 +112,7 @@ def glyph(face: str, digit: int) -> Glyph:
 
 
 def _flatten(start: np.ndarray, points: np.ndarray, pieces: int = 4) -> list[np.ndarray]:
-    """A line to points [1, 2], or a quadratic curve over points [2, 2], from `start`: the corners after it."""
+    """Return the corners, after `start`, of a line to points [1, 2] or of a quadratic curve with points [2, 2]."""
     if len(points) == 1:
         return [points[0]]
     ts = [piece / pieces for piece in range(1, pieces + 1)]
@@ -119,7 +132,7 @@ def _assemble(contours: list[np.ndarray]) -> Glyph:
 
 
 def _pose(shape: Glyph, style: Style) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Corners x, y [m, p] in pixels (y down) for m styles, and the successors."""
+    """Return corners x, y [m, p] in pixels (y points down) for m styles, and the index of the following corners."""
     angle = style["rotation"] * (np.pi / 180)
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     x, y = shape.corners[:, 0] * style["stretch"][:, None], shape.corners[:, 1]
@@ -134,7 +147,7 @@ def _pose(shape: Glyph, style: Style) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _embolden(x: np.ndarray, y: np.ndarray, following: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Move every edge outwards by `weight` pixels, so corners along their mitre, which is cut at twice the weight."""
+    """Move every edge outwards by `weight` pixels; corners move along their mitre, cut at twice the weight."""
     dx, dy = x[:, following] - x, y[:, following] - y
     length = np.sqrt(dx * dx + dy * dy)
     nx, ny = -dy / length, dx / length  # the normal of the edge that leaves a corner; ink is on the right
@@ -145,7 +158,7 @@ def _embolden(x: np.ndarray, y: np.ndarray, following: np.ndarray, weight: np.nd
 
 
 def _fill(x: np.ndarray, y: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """Bitmaps bool [m, 32, 32]: the pixels whose centre the contours (corners x, y [m, p]) wind around clockwise."""
+    """Return bitmaps bool [m, 32, 32] of the pixels whose centre the contours (corners x, y [m, p]) wind around."""
     m = len(x)
     x0, y0, x1, y1 = (end[:, None, :] for end in (x, y, x[:, following], y[:, following]))
     centre = np.arange(SIDE)[:, None] + 0.5
@@ -158,7 +171,7 @@ def _fill(x: np.ndarray, y: np.ndarray, following: np.ndarray) -> np.ndarray:
 
 
 def _scan(ink: np.ndarray, style: Style) -> np.ndarray:
-    """Counts [n, 8, 8] of inked pixels (0..16) in 4x4 blocks of `ink` [n, 32, 32], blurred and faded, whole again."""
+    """Count inked pixels (0..16) in 4x4 blocks of `ink` [n, 32, 32], blur, fade and round them: [n, 8, 8]."""
     cells = SIDE // BLOCK
     counts = ink.reshape(-1, cells, BLOCK, cells, BLOCK).sum(axis=(2, 4))
     around = np.pad(counts, ((0, 0), (1, 1), (1, 1)))

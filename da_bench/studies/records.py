@@ -23,7 +23,7 @@ import numpy as np
 from da_bench.core.config import StorageError, UserError
 from da_bench.core.locks import LockedError, hold_locks
 from da_bench.core.storage import publish_folder, remove_folder, storage_errors
-from da_bench.core.strict_json import no_constant, no_twins
+from da_bench.core.strict_json import reject_constant, reject_duplicate_keys
 
 PARTS = ("config", "result", "curves", "environment")
 
@@ -183,7 +183,7 @@ def _write_errors(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 def strict_json(text: str) -> Any:
     """Parse a JSON text; ValueError also for NaN, infinity and a repeated key."""
-    return json.loads(text, parse_constant=no_constant, object_pairs_hook=no_twins)
+    return json.loads(text, parse_constant=reject_constant, object_pairs_hook=reject_duplicate_keys)
 
 
 def _read_json(path: Path) -> Any:

@@ -94,7 +94,7 @@ def test_two_processes_publish_each_run_once(tmp_path):
     ("text", "says"),
     [
         ('{"a": NaN}', "NaN is not JSON"),
-        ('{"a": 1, "a": 2}', "a key stands twice"),
+        ('{"a": 1, "a": 2}', "a key occurs twice"),
         ('{"a": [1, 2', "Expecting"),
         ("", "Expecting"),
     ],

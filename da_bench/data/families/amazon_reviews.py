@@ -18,16 +18,16 @@ DOMAINS: dict[str, Counts] = {
 }
 
 
-def read(place: Path, domain: str) -> Parts:
-    """Counts [n, 5000] float32 of the train and test parts, as they are: 0, 1, 2, ...
+def read(folder: Path, domain: str) -> Parts:
+    """Read word counts [n, 5000] float32 of the train and test parts, as published: 0, 1, 2, ...
 
-    Dense, although less than 2 % of them are not 0: a domain takes at most 160 MB, and gathering a batch of dense rows
-    on the device is faster than of sparse ones.
+    The array is dense although less than 2 % of the counts are not 0: a domain takes at most 160 MB, and gathering a
+    batch of dense rows on the device is faster than of sparse rows.
 
     Raises:
-        UserError: a file that is corrupt, is not of counts with indices from 0, or not of the published number.
+        UserError: a file is corrupt, does not hold counts with indices from 0, or not the published number of reviews.
     """
-    return {part: _examples(place / _name(domain, part), count) for part, count in DOMAINS[domain].items()}
+    return {part: _examples(folder / _name(domain, part), count) for part, count in DOMAINS[domain].items()}
 
 
 def _name(domain: str, part: str) -> str:
@@ -38,9 +38,9 @@ def _examples(path: Path, count: int) -> Examples:
     inputs, labels = read_libsvm(path, FEATURES, zero_based=True)
     check_published(path, len(inputs), count)
     if (inputs < 0).any() or (inputs != np.rint(inputs)).any():
-        raise UserError(f"'{path}' has values that are no counts of words; get the unscaled, raw features")
+        raise UserError(f"'{path}' has values that are no word counts; get the unscaled, raw features")
     if not inputs[:, 0].any():  # one of the most frequent words, in half of the reviews or more
-        raise UserError(f"'{path}' has no index 0: they seem to count from 1; get the file whose indices count from 0")
+        raise UserError(f"'{path}' has no index 0, so its indices count from 1; get the file whose indices start at 0")
     return Examples(inputs, _sentiment(path, labels), CLASSES)
 
 

@@ -1,4 +1,4 @@
-"""Digits, 0 to 9, that need no files: printed and handwritten 8x8 images."""
+"""Digits 0 to 9 without any files: printed and handwritten 8x8 images."""
 
 from pathlib import Path
 
@@ -13,15 +13,18 @@ SYNTHETIC_COUNTS = {"train": 4000, "validation": 500, "test": 1000}
 REAL_COUNTS = {UNSPLIT: 1797}
 
 
-def read(_place: Path | None, domain: str) -> Parts:
-    """Grey values [n, 8, 8, 1] float32, multiples of 1/16 in [0, 1].
+def read(_folder: Path | None, domain: str) -> Parts:
+    """Return grey values [n, 8, 8, 1] float32, multiples of 1/16 in [0, 1].
 
-    "synthetic": printed digits, every class exactly equally often in every part, other draws of the same typefaces in
-    each; the same bytes at every call and on every machine; see `typefaces`. "real": the 1797 images of UCI optdigits'
-    test part, which scikit-learn ships. Its writers are not told apart in the file, so each may be in every split.
+    Args:
+        _folder: not used, no files are needed.
+        domain: "synthetic": printed digits, every class equally often in every part; the parts are different draws of
+            the same typefaces. The bytes are the same on every machine, see `typefaces`. "real": the 1797 images of the
+            test part of UCI optdigits, which scikit-learn ships. The file does not tell its writers apart, so that a
+            writer may be in every split.
 
     Raises:
-        UserError: the installed scikit-learn ships another number of them.
+        UserError: the installed scikit-learn ships another number of images.
     """
     if domain == "real":
         return {UNSPLIT: _handwritten()}

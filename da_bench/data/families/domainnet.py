@@ -6,7 +6,7 @@ from da_bench.core.config import UserError
 from da_bench.data.family import UNSPLIT, Family, Listing, Parts, register
 from da_bench.data.file_lists import listing, read_list
 
-# In the order of the lists' labels, which is alphabetical by no rule of Python's.
+# In the order of the lists' labels, which differs from Python's alphabetical order.
 NAMES = """
     aircraft_carrier airplane alarm_clock ambulance angel animal_migration ant anvil apple arm asparagus axe
     backpack banana bandage barn baseball baseball_bat basket basketball bat bathtub beach bear beard bed bee belt
@@ -67,36 +67,36 @@ TERMS = "non-commercial research; images under copyright, fair use"
 PAGE = "http://ai.bu.edu/M3SDA/ (the cleaned version: <domain>.zip and both lists)"
 
 
-def read(place: Path, domain: str) -> Parts:
-    """The official train and test parts, from place/<domain>_train.txt and place/<domain>_test.txt.
+def read(folder: Path, domain: str) -> Parts:
+    """List the official train and test parts, from folder/<domain>_train.txt and folder/<domain>_test.txt.
 
-    painting has no t-shirt in its train part.
+    The train part of painting has no t-shirt.
 
     Raises:
-        UserError: a list that is missing or damaged, or whose labels are not those of the folders that it names; listed
-            images that are missing.
+        UserError: a list is missing or damaged, or its labels differ from the folders of its images; listed images are
+            missing.
     """
-    return {part: _images(place, f"{domain}_{part}.txt", LABELS) for part in ("train", "test")}
+    return {part: _images(folder, f"{domain}_{part}.txt", LABELS) for part in ("train", "test")}
 
 
-def read_126(place: Path, domain: str) -> Parts:
-    """The images of place/labeled_source_images_<domain>.txt, MME's list of a whole domain; no official split.
+def read_126(folder: Path, domain: str) -> Parts:
+    """List the images of folder/labeled_source_images_<domain>.txt, MME's list of a domain; no official split.
 
     Papers on source-free adaptation use other lists, <domain>_list.txt of Chen et al. (AdaContrast, CVPR 2022): the
     same classes, without the images that the cleaned version of DomainNet leaves out, so up to 5 % fewer.
 
     Raises:
-        UserError: as of `read`.
+        UserError: as `read`.
     """
-    return {UNSPLIT: _images(place, f"labeled_source_images_{domain}.txt", LABELS_126)}
+    return {UNSPLIT: _images(folder, f"labeled_source_images_{domain}.txt", LABELS_126)}
 
 
-def _images(place: Path, name: str, labels: tuple[str, ...]) -> Listing:
-    names = read_list(place / name, labels)
+def _images(folder: Path, name: str, labels: tuple[str, ...]) -> Listing:
+    names = read_list(folder / name, labels)
     for file, label in names.items():
         if file.split("/")[1:2] != [label]:
-            raise UserError(f"'{place / name}' labels '{file}' as {label}: it is another list, or not DomainNet's")
-    return listing(place, names)
+            raise UserError(f"'{folder / name}' labels '{file}' as {label}: this is another list, or not DomainNet's")
+    return listing(folder, names)
 
 
 FAMILY = Family(

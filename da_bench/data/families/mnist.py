@@ -18,13 +18,13 @@ FILES = (
 )
 
 
-def read(place: Path, _domain: str = "mnist") -> Parts:
-    """Grey values [n, 28, 28, 1] uint8 of the train and test parts.
+def read(folder: Path, _domain: str = "mnist") -> Parts:
+    """Read grey values [n, 28, 28, 1] uint8 of the train and test parts.
 
     Raises:
-        UserError: a file that is corrupt, or not of the published counts.
+        UserError: a file is corrupt, or does not have the published counts.
     """
-    paths = [first_existing(place / name) for name in FILES]
+    paths = [first_existing(folder / name) for name in FILES]
     return {"train": _examples(paths[0], paths[1], 60000), "test": _examples(paths[2], paths[3], 10000)}
 
 
@@ -36,7 +36,11 @@ def _examples(image_path: Path, label_path: Path, count: int) -> Examples:
 
 
 def digits(path: Path, labels: np.ndarray) -> np.ndarray:
-    """Labels [n] as int32; UserError where one is no digit."""
+    """Return labels [n] as int32; `path` is for the message.
+
+    Raises:
+        UserError: a label is no digit.
+    """
     if not np.isin(labels, np.arange(10)).all():
         raise UserError(f"'{path}' has labels that are no digits; get a fresh copy of it")
     return labels.astype(np.int32)

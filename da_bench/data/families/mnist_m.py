@@ -1,7 +1,7 @@
 """MNIST-M: MNIST's digits blended into patches of the BSDS500 photographs, as in Ganin et al., JMLR 2016.
 
-Two forms are read, and give the same bytes: the original folder, where it is there, else the ingredients, that is, the
-MNIST files, the 200 training photographs of BSDS500, and the places where the patches of the original were cut.
+Two forms are read and give the same bytes: the original folder if it exists, else its ingredients: the MNIST files, the
+200 training photographs of BSDS500, and the positions where the patches of the original were cut.
 """
 
 import hashlib
@@ -26,16 +26,16 @@ ORIGINAL = tuple(f"mnist_m/mnist_m_{part}" for part in ("train_labels.txt", "tra
 INGREDIENTS = (OFFSETS, PHOTOS, *(f"mnist/{name}" for name in mnist.FILES))
 
 
-def read(place: Path, _domain: str = "mnist_m") -> Parts:
-    """RGB images [n, 32, 32, 3] uint8 of the train and test parts; `place` is the data root.
+def read(root: Path, _domain: str = "mnist_m") -> Parts:
+    """Read RGB images [n, 32, 32, 3] uint8 of the train and test parts; `root` is the data root.
 
     Raises:
-        UserError: a file that is missing, corrupt, or not of the published counts; ingredients of other images.
+        UserError: a file is missing or corrupt, does not have the published counts, or gives other images.
     """
-    if all((place / name).exists() for name in ORIGINAL) or not (place / OFFSETS).exists():
-        return {part: _original(place / f"mnist_m/mnist_m_{part}", count) for part, count in COUNTS.items()}
-    photos = _photos(place)
-    return {part: _blended(place, part, photos) for part in COUNTS}
+    if all((root / name).exists() for name in ORIGINAL) or not (root / OFFSETS).exists():
+        return {part: _original(root / f"mnist_m/mnist_m_{part}", count) for part, count in COUNTS.items()}
+    photos = _photos(root)
+    return {part: _blend(root, part, photos) for part in COUNTS}
 
 
 def _original(folder: Path, count: int) -> Examples:
@@ -47,17 +47,17 @@ def _original(folder: Path, count: int) -> Examples:
 
 
 def _label_lines(path: Path) -> tuple[list[str], np.ndarray]:
-    """File names, sorted, and the label of each, from lines such as "00000000.png 5"."""
+    """Return sorted file names and the label of each, from lines such as "00000000.png 5"."""
     try:
         label_of = dict(line.split() for line in path.read_text().splitlines())
         names = sorted(label_of)
         return names, np.array([int(label_of[name]) for name in names])
-    except (OSError, ValueError) as error:  # ValueError: bytes that are no text, too, are one
+    except (OSError, ValueError) as error:  # ValueError includes UnicodeDecodeError
         raise UserError(f"cannot read '{path}': {error}; get a fresh copy of it") from None
 
 
 def _decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """RGB [h, w, 3] uint8 of an image file; UserError where it is none, or not of `size`."""
+    """Decode an image file to RGB [h, w, 3] uint8; UserError if it is no image, or not of `size`."""
     from PIL import Image
 
     try:
@@ -68,49 +68,49 @@ def _decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         raise UserError(f"cannot read '{path}': {error}; get a fresh copy of it") from None
 
 
-def _photos(place: Path) -> list[np.ndarray]:
-    names = [Path(str(name)).name for name in read_arrays(place / OFFSETS, ["files"])[0].ravel()]
-    missing = [name for name in names if not (place / PHOTOS / name).is_file()]
+def _photos(root: Path) -> list[np.ndarray]:
+    names = [Path(str(name)).name for name in read_arrays(root / OFFSETS, ["files"])[0].ravel()]
+    missing = [name for name in names if not (root / PHOTOS / name).is_file()]
     if missing:
         raise UserError(
-            f"{len(missing)} photographs are missing in '{place / PHOTOS}': {', '.join(missing[:3])} ...; "
+            f"{len(missing)} photographs are missing in '{root / PHOTOS}': {', '.join(missing[:3])} ...; "
             "get the 200 training images of BSDS500"
         )
-    return [_decode(place / PHOTOS / name) for name in names]
+    return [_decode(root / PHOTOS / name) for name in names]
 
 
-def _blended(place: Path, part: str, photos: list[np.ndarray]) -> Examples:
-    offsets = _offsets(place / OFFSETS, part, photos)
-    digits, labels = _digits(place / "mnist", part, len(offsets))
+def _blend(root: Path, part: str, photos: list[np.ndarray]) -> Examples:
+    offsets = _offsets(root / OFFSETS, part, photos)
+    digits, labels = _digits(root / "mnist", part, len(offsets))
     images = _patches(photos, offsets)
     images ^= np.where(np.pad(digits, ((0, 0), (2, 2), (2, 2))) > 0, 255, 0).astype(np.uint8)[..., None]  # 255 - p
     found = hashlib.sha256(images.data).hexdigest()
     if found != SHA256[part]:
         raise UserError(
-            f"the photographs of '{place / PHOTOS}' with '{place / OFFSETS}' give another {part} part than MNIST-M's "
-            f"(sha256 {found[:16]}): get the original BSDS500 photographs, and Pillow as pypi.org has it: other "
-            "JPEG decoders differ in single grey values; or use the original folder mnist_m/"
+            f"the photographs of '{root / PHOTOS}' with '{root / OFFSETS}' give another {part} part than MNIST-M's "
+            f"(sha256 {found[:16]}): get the original BSDS500 photographs and Pillow from pypi.org (other "
+            "JPEG decoders differ in single grey values), or use the original folder mnist_m/"
         )
     return Examples(images, labels, mnist.DIGITS)
 
 
 def _offsets(path: Path, part: str, photos: list[np.ndarray]) -> np.ndarray:
-    """[n, 3] int: photograph, top and left of every patch."""
+    """Return photograph, top and left of every patch, int [n, 3]."""
     offsets = read_arrays(path, [part])[0]
     check_published(path, (offsets.shape, offsets.dtype.name), ((COUNTS[part], 3), "int16"))
     offsets = offsets.astype(int)
     highest = np.array([photo.shape[:2] for photo in photos]) - SIDE
     if not (np.isin(offsets[:, 0], np.arange(len(photos))).all() and (offsets >= 0).all()):
-        raise UserError(f"'{path}' names photographs or places that there are not; get a fresh copy of it")
+        raise UserError(f"'{path}' names photographs or positions that do not exist; get a fresh copy of it")
     if (offsets[:, 1:] > highest[offsets[:, 0]]).any():
         raise UserError(f"'{path}' has patches beyond the edges of the photographs; get the original photographs")
     return offsets
 
 
-def _digits(place: Path, part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` images [n, 28, 28] of MNIST's part, and their labels."""
+def _digits(folder: Path, part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first `count` images [count, 28, 28] of MNIST's part, and their labels."""
     first = 0 if part == "train" else 2
-    image_path, label_path = (first_existing(place / name) for name in mnist.FILES[first : first + 2])
+    image_path, label_path = (first_existing(folder / name) for name in mnist.FILES[first : first + 2])
     images, labels = read_idx(image_path), read_idx(label_path)
     check_published(image_path, images.shape, (mnist.COUNTS[part], 28, 28))
     check_published(label_path, labels.shape, (mnist.COUNTS[part],))
@@ -118,7 +118,7 @@ def _digits(place: Path, part: str, count: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _patches(photos: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
-    """[n, 32, 32, 3] uint8, gathered photograph by photograph."""
+    """Cut the patches, uint8 [n, 32, 32, 3], photograph by photograph."""
     patches = np.empty((len(offsets), SIDE, SIDE, 3), np.uint8)
     for k, photo in enumerate(photos):
         rows = np.flatnonzero(offsets[:, 0] == k)

@@ -1,4 +1,4 @@
-"""Office-31: objects of the office, from an online shop, a reflex camera and a webcam."""
+"""Office-31: office objects in photographs of an online shop, a digital SLR camera and a webcam."""
 
 from pathlib import Path
 
@@ -12,22 +12,22 @@ NAMES = """
     punchers ring_binder ruler scissors speaker stapler tape_dispenser trash_can
 """
 CLASSES = tuple(NAMES.split())
-# The ten that Caltech-256 has too.
+# The ten classes that Caltech-256 has too.
 SHARED = (
     *("back_pack", "bike", "calculator", "headphones", "keyboard"),
     *("laptop_computer", "monitor", "mouse", "mug", "projector"),
 )
-# Classes 21 to 31, where the shared ten come first and the others follow in alphabetical order.
+# Classes 21 to 31 if the ten shared classes come first and the others follow in alphabetical order.
 UNKNOWN = tuple(name for name in CLASSES if name not in SHARED)[10:]
 
 
-def read(place: Path, domain: str) -> Parts:
-    """All images of place/<domain>/images/<class>/; there is no official split.
+def read(folder: Path, domain: str) -> Parts:
+    """List all images of folder/<domain>/images/<class>/; there is no official split.
 
     Raises:
-        UserError: folders that are missing, or not of the published classes.
+        UserError: folders are missing, or are not those of the published classes.
     """
-    return {UNSPLIT: check_classes(list_classes(place / domain / "images"), CLASSES)}
+    return {UNSPLIT: check_classes(list_classes(folder / domain / "images"), CLASSES)}
 
 
 FAMILY = Family(

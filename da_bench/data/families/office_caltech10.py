@@ -12,22 +12,22 @@ NAMES = {name: {"back_pack": "backpack", "laptop_computer": "laptop"}.get(name, 
 CLASSES = tuple(sorted(NAMES.values()))
 
 
-def read(place: Path, domain: str) -> Parts:
+def read(root: Path, domain: str) -> Parts:
     """All images of one domain: Caltech's own, and of the others the ten classes of office31/ under the data root.
 
     There is no official split.
 
     Raises:
-        UserError: folders that are missing, or not of the published classes.
+        UserError: folders are missing, or are not those of the published classes.
     """
-    images = list_classes(place / folder(domain))
+    images = list_classes(root / subfolder(domain))
     if domain == "caltech10":
         return {UNSPLIT: check_classes(images, CLASSES)}
     return {UNSPLIT: _common(check_classes(images, office31.CLASSES))}
 
 
-def folder(domain: str) -> str:
-    """The folder of class folders of a domain, under the data root."""
+def subfolder(domain: str) -> str:
+    """Return the folder, under the data root, that holds the class folders of a domain."""
     return "office_caltech10/caltech10" if domain == "caltech10" else f"office31/{domain}/images"
 
 
@@ -54,7 +54,7 @@ FAMILY = Family(
     how_to_get="amazon, dslr and webcam: see office31; caltech10: its ten class folders, e.g. image_data/office of "
     "https://github.com/pykale/data (rename those that are called as in Office-31)",
     folder=".",
-    files=lambda domain: (folder(domain),),
+    files=lambda domain: (subfolder(domain),),
     images=True,
     model="convnet",
 )

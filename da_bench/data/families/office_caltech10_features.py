@@ -1,4 +1,4 @@
-"""Features of Office-Caltech10 as the shallow methods use them: SURF bags of words, and DeCAF6."""
+"""Features of Office-Caltech10 as the classical methods use them: SURF bags of words, and DeCAF6."""
 
 import functools
 from pathlib import Path
@@ -31,36 +31,38 @@ DOMAINS: dict[str, Counts] = {
 
 
 def surf_files(domain: str) -> tuple[str, ...]:
-    """Names that the SURF file of `domain` goes by."""
+    """Return the names that the SURF file of a domain may have."""
     return f"surf/{domain}.mat", f"surf/{domain}_SURF_L10.mat", f"surf/{domain.capitalize()}_SURF_L10.mat"
 
 
 def decaf_files(domain: str) -> tuple[str, ...]:
-    """Names that the DeCAF file of `domain` goes by."""
+    """Return the names that the DeCAF file of a domain may have."""
     names = {domain: None, domain.removesuffix("10"): None}
     return tuple(f"decaf/{name}{ending}.mat" for ending in ("", "_decaf") for name in names)
 
 
-def read_surf(place: Path, domain: str) -> Parts:
-    """Raw histograms [n, 800] float32 of visual words; how to scale them is the method's or the experiment's affair.
+def read_surf(folder: Path, domain: str) -> Parts:
+    """Read SURF histograms of visual words, [n, 800] float32, as published.
 
-    It is customary to make every row sum to 1, and then every column of each domain of mean 0 and variance 1.
-    Labels 1 to 10 are the classes in alphabetical order: in all four domains, each is as frequent as its photographs.
+    Scaling is left to the method or the experiment. The custom is to scale every row to sum 1 and then, within each
+    domain, every column to mean 0 and variance 1. Labels 1 to 10 are the classes in alphabetical order: in all four
+    domains, each is as frequent as its photographs.
 
     Raises:
-        UserError: a file that is corrupt, or not of the published shape and labels.
+        UserError: the file is corrupt, or does not have the published shape and labels.
     """
-    return _read(first_existing(*(place / name for name in surf_files(domain))), "fts", (DOMAINS[domain][UNSPLIT], 800))
+    path = first_existing(*(folder / name for name in surf_files(domain)))
+    return _read(path, "fts", (DOMAINS[domain][UNSPLIT], 800))
 
 
-def read_decaf(place: Path, domain: str) -> Parts:
-    """Activations [n, 4096] float32 of DeCAF's sixth layer, as they are; scaling and labels as those of `read_surf`.
+def read_decaf(folder: Path, domain: str) -> Parts:
+    """Read activations of DeCAF's sixth layer, [n, 4096] float32, as published; see `read_surf` on scaling and labels.
 
     Raises:
-        UserError: a file that is corrupt, or not of the published shape and labels.
+        UserError: the file is corrupt, or does not have the published shape and labels.
     """
     return _read(
-        first_existing(*(place / name for name in decaf_files(domain))), "feas", (DOMAINS[domain][UNSPLIT], 4096)
+        first_existing(*(folder / name for name in decaf_files(domain))), "feas", (DOMAINS[domain][UNSPLIT], 4096)
     )
 
 
@@ -69,7 +71,7 @@ def _read(path: Path, name: str, shape: tuple[int, int]) -> Parts:
     check_published(path, inputs.shape, shape)
     check_published(path, labels.shape, (shape[0], 1))
     if not np.isin(labels, np.arange(1, 11)).all():
-        raise UserError(f"'{path}' has labels that are not in 1..10; get a fresh copy of it")
+        raise UserError(f"'{path}' has labels outside of 1..10; get a fresh copy of it")
     return {UNSPLIT: Examples(as_features(path, name, inputs), labels[:, 0].astype(np.int32) - 1, CLASSES)}
 
 

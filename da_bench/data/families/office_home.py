@@ -18,18 +18,18 @@ FIRST = CLASSES[:25]
 REAL_WORLD = ("Real World", "Real_World", "RealWorld")  # as in the archive, and as others write it
 
 
-def read(place: Path, domain: str) -> Parts:
-    """All images of place/<domain>/<class>/; there is no official split.
+def read(folder: Path, domain: str) -> Parts:
+    """List all images of folder/<domain>/<class>/; there is no official split.
 
     Raises:
-        UserError: folders that are missing, or not of the published classes.
+        UserError: folders are missing, or are not those of the published classes.
     """
-    return {UNSPLIT: check_classes(list_classes(_folder(place, domain)), CLASSES)}
+    return {UNSPLIT: check_classes(list_classes(_folder(folder, domain)), CLASSES)}
 
 
-def _folder(place: Path, domain: str) -> Path:
+def _folder(folder: Path, domain: str) -> Path:
     names = REAL_WORLD if domain == "Real_World" else (domain,)
-    return next((place / name for name in names if (place / name).is_dir()), place / names[0])
+    return next((folder / name for name in names if (folder / name).is_dir()), folder / names[0])
 
 
 FAMILY = Family(

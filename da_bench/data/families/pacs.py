@@ -7,21 +7,23 @@ from da_bench.data.file_lists import check_classes
 from da_bench.data.folders import list_classes
 
 CLASSES = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
-PARENTS = (".", "kfold", "PACS", "PACS/kfold")  # where, in pacs/, archives and mirrors leave the folders of the domains
+PARENTS = (".", "kfold", "PACS", "PACS/kfold")  # folders in pacs/ in which archives and mirrors have the domains
 
 
-def read(place: Path, domain: str) -> Parts:
-    """All images of place/<domain>/<class>/, also where that lies in kfold/, PACS/ or PACS/kfold/.
+def read(folder: Path, domain: str) -> Parts:
+    """List all images of folder/<domain>/<class>/, which may also lie in kfold/, PACS/ or PACS/kfold/.
 
-    The lists *_train_kfold.txt and *_crossval_kfold.txt cut a domain in about nine to one, for generalising from three
-    domains to a fourth; *_test_kfold.txt is that fourth whole, so no part that is apart from the other two. Domain
-    adaptation goes from whole domain to whole domain, and so the lists are not read.
+    The lists *_train_kfold.txt and *_crossval_kfold.txt cut a domain at about nine to one, for generalising from three
+    domains to the fourth. *_test_kfold.txt lists that fourth domain completely, so it is not disjoint from the other
+    two. Domain adaptation uses complete domains, so the lists are not read.
 
     Raises:
-        UserError: folders that are missing, or not of the published classes.
+        UserError: folders are missing, or are not those of the published classes.
     """
-    folders = [place / above / domain for above in PARENTS]
-    return {UNSPLIT: check_classes(list_classes(next((one for one in folders if one.is_dir()), folders[0])), CLASSES)}
+    folders = [folder / parent / domain for parent in PARENTS]
+    return {
+        UNSPLIT: check_classes(list_classes(next((path for path in folders if path.is_dir()), folders[0])), CLASSES)
+    }
 
 
 FAMILY = Family(
@@ -39,7 +41,7 @@ FAMILY = Family(
     how_to_get="the authors' page https://domaingeneralization.github.io; mirrors: Transfer-Learning-Library "
     "(thuml), DomainBed (facebookresearch), Dassl.pytorch (KaiyangZhou)",
     folder="pacs",
-    files=lambda domain: ("|".join(f"{above}/{domain}" for above in PARENTS),),
+    files=lambda domain: ("|".join(f"{parent}/{domain}" for parent in PARENTS),),
     images=True,
     model="convnet",
 )

@@ -12,13 +12,13 @@ from da_bench.data.files import check_published, read_arrays
 COUNTS = {"train": 73257, "test": 26032}
 
 
-def read(place: Path, _domain: str = "svhn") -> Parts:
-    """RGB images [n, 32, 32, 3] uint8 of the train and test parts; the "extra" part is not used, as is customary.
+def read(folder: Path, _domain: str = "svhn") -> Parts:
+    """Read RGB images [n, 32, 32, 3] uint8 of the train and test parts; by custom, the "extra" part is not used.
 
     Raises:
-        UserError: a file that is corrupt, or not of the published shapes and labels.
+        UserError: a file is corrupt, or does not have the published shapes and labels.
     """
-    return {part: _examples(place / f"{part}_32x32.mat", count) for part, count in COUNTS.items()}
+    return {part: _examples(folder / f"{part}_32x32.mat", count) for part, count in COUNTS.items()}
 
 
 def _examples(path: Path, count: int) -> Examples:
@@ -26,7 +26,7 @@ def _examples(path: Path, count: int) -> Examples:
     check_published(path, (images.shape, images.dtype.name), ((32, 32, 3, count), "uint8"))
     check_published(path, labels.shape, (count, 1))
     if not np.isin(labels, np.arange(1, 11)).all():
-        raise UserError(f"'{path}' has labels that are not in 1..10; get a fresh copy of it")
+        raise UserError(f"'{path}' has labels outside of 1..10; get a fresh copy of it")
     digits = labels[:, 0].astype(np.int32) % 10  # 10 stands for the digit 0
     return Examples(np.ascontiguousarray(images.transpose(3, 0, 1, 2)), digits, DIGITS)
 

@@ -1,4 +1,4 @@
-"""Human activities in windows of a smartphone's inertial signals; every one of the 30 subjects is a domain."""
+"""Human activities in windows of a smartphone's inertial signals; each of the 30 subjects is a domain."""
 
 from pathlib import Path
 
@@ -21,15 +21,16 @@ WINDOWS = (
 DOMAINS: dict[str, Counts] = {str(subject): {UNSPLIT: count} for subject, count in enumerate(WINDOWS, start=1)}
 
 
-def read(place: Path, domain: str) -> Parts:
-    """Windows [n, 128, 9] float32 of one subject: body acceleration (g), angular velocity (rad/s), total acceleration.
+def read(folder: Path, domain: str) -> Parts:
+    """Read windows [n, 128, 9] float32 of one subject.
 
-    Each along x, y and z, as they are. Subjects are in train/ or in test/ of the original, never in both.
+    The nine signals are body acceleration (g), angular velocity (rad/s) and total acceleration (g), each along x, y and
+    z, as published. A subject is in train/ or in test/ of the original, never in both.
 
     Raises:
-        UserError: a file that is corrupt or truncated, or not of the published number of windows.
+        UserError: a file is corrupt or truncated, or does not have the published number of windows.
     """
-    paths = [place / file for file in _files(domain)]
+    paths = [folder / file for file in _files(domain)]
     subjects, labels = (_numbers(path, _lines(path)).ravel() for path in paths[:2])
     check_published(paths[1], len(labels), len(subjects))
     rows = np.flatnonzero(subjects == int(domain))
@@ -52,7 +53,7 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _numbers(path: Path, lines: list[bytes]) -> np.ndarray:
-    """[n, k] float32: the numbers of each line, as many in all."""
+    """Return the numbers of each line, float32 [n, k]; all lines have equally many."""
     try:
         numbers = np.array([line.split() for line in lines], np.float32)
     except ValueError as error:
@@ -63,7 +64,7 @@ def _numbers(path: Path, lines: list[bytes]) -> np.ndarray:
 
 
 def _signal(path: Path, rows: np.ndarray, count: int) -> np.ndarray:
-    """Windows [n, 128]: the lines `rows` of `count`."""
+    """Read the windows [n, 128] in the lines `rows` of a file of `count` lines."""
     lines = _lines(path)
     check_published(path, len(lines), count)
     windows = _numbers(path, [lines[row] for row in rows])
@@ -73,7 +74,7 @@ def _signal(path: Path, rows: np.ndarray, count: int) -> np.ndarray:
 
 def _activities(path: Path, labels: np.ndarray) -> np.ndarray:
     if not np.isin(labels, np.arange(1, 7)).all():
-        raise UserError(f"'{path}' has labels that are not in 1..6; get a fresh copy of it")
+        raise UserError(f"'{path}' has labels outside of 1..6; get a fresh copy of it")
     index = np.array([CLASSES.index(activity) for activity in ACTIVITIES], np.int32)
     return index[labels.astype(int) - 1]
 

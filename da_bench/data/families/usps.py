@@ -1,8 +1,8 @@
-"""USPS, from LIBSVM's files: split as it was published, and drawn anew from all rows, as papers of adaptation have it.
+"""USPS from LIBSVM's files: with the published split, and with a random split of all rows, as in adaptation papers.
 
 The published test rows are known to be harder than the training rows (zip.info of Hastie, Tibshirani and Friedman's The
-Elements of Statistical Learning). The file of 28 pixels that came with CoGAN, and with it the numbers of MCD, SHOT and
-pytorch-ada, has 7438 training and 1860 test rows of the same 9298.
+Elements of Statistical Learning). The file of 28 pixels that came with CoGAN, which the numbers of MCD, SHOT and
+pytorch-ada use, has 7438 training and 1860 test rows of the same 9298.
 """
 
 from collections.abc import Callable
@@ -21,21 +21,22 @@ POOLED = {"train": 7438, "test": 1860}
 FILES = ("usps.bz2", "usps.t.bz2")
 
 
-def read(place: Path, _domain: str = "usps") -> dict[str, Examples]:
-    """Grey values [n, 28, 28, 1] uint8 of the train and test parts, from 16x16.
+def read(folder: Path, _domain: str = "usps") -> dict[str, Examples]:
+    """Read grey values [n, 28, 28, 1] uint8 of the train and test parts, resized from 16x16.
 
-    The values in [-1, 1] become the nearest of 256 greys, which Pillow's bilinear filter resizes in integers, so equal
-    on every machine. Implementations differ here (other filters, zero padding, MNIST shrunk instead), and so do scores.
+    The values in [-1, 1] become the nearest of 256 grey levels, which Pillow's bilinear filter resizes in integers, so
+    that they are equal on every machine. Implementations differ here (other filters, zero padding, MNIST shrunk
+    instead), and so do their scores.
 
     Raises:
-        UserError: a file that is corrupt, or not of the published counts.
+        UserError: a file is corrupt, or does not have the published counts.
     """
-    return {part: _examples(place / name, COUNTS[part]) for part, name in zip(COUNTS, FILES, strict=True)}
+    return {part: _examples(folder / name, COUNTS[part]) for part, name in zip(COUNTS, FILES, strict=True)}
 
 
-def read_pooled(place: Path, _domain: str = "usps_pooled") -> Parts:
-    """As `read`, but as many test rows as CoGAN's file has, drawn at random from all rows, always the same."""
-    published = read(place).values()
+def read_pooled(folder: Path, _domain: str = "usps_pooled") -> Parts:
+    """Read as `read` does, with as many test rows as CoGAN's file has. They are drawn from all rows by a fixed seed."""
+    published = read(folder).values()
     inputs = np.concatenate([one.inputs for one in published])
     labels = np.concatenate([one.labels for one in published])
     rows = random_stream("usps_pooled").permutation(len(labels))
@@ -47,7 +48,7 @@ def _examples(path: Path, count: int) -> Examples:
     inputs, labels = read_libsvm(path, features=16 * 16)
     check_published(path, len(inputs), count)
     if np.abs(inputs).max() > 1:
-        raise UserError(f"'{path}' is not USPS: it has values out of [-1, 1]; get a fresh copy of it")
+        raise UserError(f"'{path}' is not USPS: it has values outside of [-1, 1]; get a fresh copy of it")
     greys = np.rint((inputs + 1) * 127.5).astype(np.uint8)
     return Examples(resize(greys.reshape(-1, 16, 16, 1), 28), digits(path, labels - 1), DIGITS)
 

@@ -15,16 +15,16 @@ PAGE = "https://github.com/VisionLearningGroup/taskcv-2017-public"
 TEST_LABELS = f"{PAGE}/blob/master/classification/data/image_list.txt"
 
 
-def read(place: Path, domain: str) -> Parts:
-    """The images that place/<domain>/image_list.txt lists, relative to its own folder; there is no official split.
+def read(folder: Path, domain: str) -> Parts:
+    """List the images of folder/<domain>/image_list.txt, relative to its own folder; there is no official split.
 
-    "train" are the synthetic images, "validation" the real ones that nearly all papers mean by the target, "test"
-    other real ones, whose labels were published after the challenge.
+    "train" are the synthetic images. "validation" are the real images that nearly all papers use as the target. "test"
+    are other real images, whose labels were published after the challenge.
 
     Raises:
-        UserError: a list that is missing, damaged or without labels; listed images that are missing.
+        UserError: a list is missing, damaged or without labels; listed images are missing.
     """
-    return {UNSPLIT: listing(place / domain, _names(place / domain / "image_list.txt", domain))}
+    return {UNSPLIT: listing(folder / domain, _names(folder / domain / "image_list.txt", domain))}
 
 
 def _names(path: Path, domain: str) -> dict[str, str]:

@@ -40,12 +40,12 @@ def test_labels_of_either_kind_are_the_same(books):
     ("content", "fault"),
     [
         ("-1 1:3 8:84 5000:1\n1 1:1 3:1\n", r"in 0\.\.4999"),  # indices from 1
-        ("-1 1:3 8:84\n1 1:1 3:1\n", "indices count from 0"),  # the same, and the last index is not among them
+        ("-1 1:3 8:84\n1 1:1 3:1\n", "indices"),  # the same, and the last index is not among them
         ("-1 0:3 -7:1\n1 0:1\n", r"in 0\.\.4999"),
         ("-1 0:nan\n1 0:1\n", "not finite"),
         ("-1 0:1e99\n1 0:1\n", "not finite"),
-        ("-1 0:0.5\n1 0:1\n", "no counts"),
-        ("-1 0:-3\n1 0:1\n", "no counts"),
+        ("-1 0:0.5\n1 0:1\n", "no word counts"),
+        ("-1 0:-3\n1 0:1\n", "no word counts"),
         ("1 0:1\n2 0:1\n", r"labels \[1\. 2\.\], not -1 and 1 or 0 and 1"),
         ("-1 0:1\n0 0:1\n", "labels"),
         ("nan 0:1\n0 0:1\n", "not finite"),

@@ -170,9 +170,9 @@ def test_missing_photographs_are_counted(tmp_path, made):
     [
         ((0, 9, 0), "beyond the edges"),
         ((1, 0, 2), "beyond the edges"),
-        ((2, 0, 0), "that there are not"),
-        ((-1, 0, 0), "that there are not"),
-        ((0, -1, 0), "that there are not"),
+        ((2, 0, 0), "that do not exist"),
+        ((-1, 0, 0), "that do not exist"),
+        ((0, -1, 0), "that do not exist"),
     ],
 )
 def test_places_that_are_none_are_refused(tmp_path, made, row, fault):
