@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from tyro.conf import OmitArgPrefixes, arg
 
+from da_bench import models, pretrained
 from da_bench.cli import devices
 from da_bench.core.config import UserError
 from da_bench.data.transforms import View
@@ -27,25 +28,24 @@ REPLACED = "progress"
 
 
 def _study_options() -> Any:
-    """Dataclass with the fields, defaults and documentation of `studies.Options`."""
+    """Make a dataclass with the fields, defaults and documentation of `studies.Options`."""
     hints = get_type_hints(Options, include_extras=True)
     fields = [field for field in dataclasses.fields(Options) if field.name != REPLACED]
     options = [(field.name, *REWRITTEN.get(field.name, (hints[field.name], field.default))) for field in fields]
-    made = dataclasses.make_dataclass("StudyOptions", options, frozen=True, kw_only=True)
-    made.__doc__ = Options.__doc__
-    return made
+    cls = dataclasses.make_dataclass("StudyOptions", options, frozen=True, kw_only=True)
+    cls.__doc__ = Options.__doc__
+    return cls
 
 
 StudyOptions: Any = _study_options()
+STUDY_DEFAULTS = StudyOptions()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudyCommand:
     """Options of the commands that make runs."""
 
-    study: OmitArgPrefixes[Annotated[Any, arg(constructor=StudyOptions)]] = dataclasses.field(
-        default_factory=StudyOptions
-    )
+    study: Annotated[Any, OmitArgPrefixes, arg(constructor=StudyOptions)] = STUDY_DEFAULTS
     rule: str = "last"
     """Selection rule that the tables declare: last, oracle, or one of `da-bench list validators`."""
     distributed: bool = False
@@ -57,7 +57,7 @@ class StudyCommand:
     """Print progress and results as JSON lines."""
 
     def options(self) -> Options:
-        """Options of the study.
+        """Build the options of the study.
 
         Raises:
             UserError: a value out of its range, or an unknown rule.
@@ -112,18 +112,16 @@ class ExperimentCommand(StudyCommand):
     """Imported weights whose features replace the images."""
 
     def experiment(self, method: Any) -> Experiment:
-        """The experiment of a method with seed 0."""
+        """Build the experiment of a method with seed 0."""
         return Experiment(task=self.task, method=method, **self.settings())
 
     def settings(self) -> dict[str, Any]:
-        """Fields of the experiment other than task, method and seed."""
+        """Return the fields of the experiment other than task, method and seed."""
         names = ("training", "labels_from", "shots", "features")
         return {**{name: getattr(self, name) for name in names}, "model": self._model(), "view": self._view()}
 
     def _model(self) -> Any:
         """The chosen network; None, the task's own, if neither --model nor --weights is given."""
-        from da_bench import models, pretrained
-
         if not self.weights:
             return None if self.model is None else models.build(self.model)
         facts = pretrained.info(self.weights)
@@ -131,8 +129,6 @@ class ExperimentCommand(StudyCommand):
 
     def _view(self) -> View | None:
         """The chosen input transform; None, that of the weights or the task, if nothing is given."""
-        from da_bench import pretrained
-
         chosen = {name: value for name in ("pixels", "augment") if (value := getattr(self, name)) is not None}
         if chosen and (name := self.weights or self.features):
             return pretrained.view(name, **chosen)
