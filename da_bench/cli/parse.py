@@ -153,7 +153,7 @@ def _message(box: str) -> str:
     paragraph = list(itertools.takewhile(lambda line: line.strip(" -"), lines))  # up to a rule or an empty line
     if title.strip() == "Required options":  # the names are indented by six, their help by more
         return "missing: " + ", ".join(line.strip() for line in paragraph if re.match(r" {6}\S", line))
-    text = " ".join(line.strip() for line in paragraph)
+    text = re.sub(r" +(?=[.,])", "", " ".join(line.strip() for line in paragraph))  # as if tyro had not wrapped it
     if wrong := re.match(r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\)\.", text):
         value, option, choices = wrong.groups()
         known = re.findall(r"'([^']*)'", choices)

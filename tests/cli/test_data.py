@@ -115,7 +115,7 @@ def test_preview_writes_a_sheet(data, root, tmp_path):
         (["check", "mine", "--manifest", "/"], "cannot write '/': it is a folder; choose another --manifest"),
         (["prepare", ""], "'' is not a valid name under the data root"),
         (["check", "."], "'.' is not a valid name under the data root"),
-        (["preview", "mine/photos-to-sketches", "--per-class", "-3"], "--per-class is from 1 to 50"),
+        (["preview", "mine/photos-to-sketches", "--per-class", "-3"], "--per-class -3"),
         (["check"], "missing: NAME"),
     ],
 )

@@ -63,7 +63,9 @@ def test_values_are_read():
         ((*GIVEN, "salad"), "unexpected argument 'salad'; see `kitchen cook --help`"),
     ],
 )
-def test_a_mistake_is_one_line(words, expected):
+@pytest.mark.parametrize("columns", ["30", "80", "200"])
+def test_a_mistake_is_one_line_at_any_width(columns, words, expected, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
     assert message(*words) == expected
 
 
