@@ -10,12 +10,14 @@ from scipy import stats
 import da_bench as da
 from da_bench.classical import LogisticRegression
 from da_bench.core.config import UserError
-from da_bench.methods import METHODS
+from da_bench.methods import METHODS, load_plugins
 from da_bench.methods.search_space import LogUniform
 from da_bench.studies.planner import group_by_program
 from da_bench.studies.search import over_trials
 from da_bench.studies.search.draws import search_space
 from tests.helpers import tiny
+
+load_plugins()
 
 
 def experiment(method, **settings):
@@ -91,7 +93,7 @@ def test_a_space_of_ones_own():
         (
             da.methods.Dann(weight=20.0),
             3,
-            r"method.weight = 20.0 of 'dann' is outside of the space that is searched, LogUniform\(low=0.001, "
+            r"method.weight = 20.0 of 'dann' is outside the space that is searched, LogUniform\(low=0.001, "
             r"high=10.0\): start inside it, or give one that contains it in @register\(search=...\) of Dann",
         ),
     ],

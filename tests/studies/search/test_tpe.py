@@ -123,7 +123,7 @@ def test_a_run_that_is_real(optuna, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"rule": "oracle"}, "the oracle cannot be what a search raises: it is the target's test accuracy"),
+        ({"rule": "oracle"}, "the oracle, which is the target"),
         ({"rule": "last"}, "the rule 'last' chooses a step and scores no setting"),
         ({"rule": "imm"}, "unknown validator 'imm'; did you mean 'im'?"),
         ({"trials": 20, "batch": 8}, "trials = 20 is no multiple of batch = 8.*give 24 trials"),
@@ -139,7 +139,7 @@ def test_a_budget_that_cannot_be(given, says, tmp_path):
     ("given", "options", "says"),
     [
         ({"rule": "dev"}, {}, "the rule 'dev' compares features: give --validators all"),
-        ({}, {"shard": (1, 2)}, "knows its runs only as it goes"),
+        ({}, {"shard": (1, 2)}, "cannot be shared out"),
     ],
 )
 def test_options_that_do_not_go_with_it(given, options, says, tmp_path):
