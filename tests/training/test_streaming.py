@@ -66,7 +66,7 @@ def assert_same(made, finished):
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
 def test_streamed_equals_resident(data, view, monkeypatch, tmp_path):
-    monkeypatch.setattr(stream, "CHUNK", SHORT)
+    monkeypatch.setattr(stream, "CHUNK_BYTES", SHORT)
     monkeypatch.setitem(prediction.CHUNK_OF_BACKEND, "cpu", 50)  # of 110 probes: two chunks and a rest
     expected = resident(one(), data, view)
     programs = stream.build(one(), MODEL, data, view)
@@ -96,7 +96,7 @@ def test_runs_of_a_group_share_one_program(data, monkeypatch, tmp_path):
 
 def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch, tmp_path):
     step = 32 * 300
-    monkeypatch.setattr(stream, "CHUNK", step)
+    monkeypatch.setattr(stream, "CHUNK_BYTES", step)
     monkeypatch.setitem(prediction.CHUNK_OF_BACKEND, "cpu", 20)
     programs = stream.build(one(), MODEL, data, None)
     before = {id(array) for array in jax.live_arrays()}
@@ -123,7 +123,7 @@ def test_no_more_than_two_chunks_are_on_the_device(data, monkeypatch, tmp_path):
     ],
 )
 def test_steps_of_a_chunk(data, monkeypatch, steps, evaluations, chunk, expected):
-    monkeypatch.setattr(stream, "CHUNK", chunk)
+    monkeypatch.setattr(stream, "CHUNK_BYTES", chunk)
     training = train.Training(steps=steps, evaluations=evaluations, batch_size=16)
     assert stream.build(one(training=training), MODEL, data, None).steps == expected
 
