@@ -39,14 +39,14 @@ def nearest_centroid(features: Array, centres: Array, present: Array) -> Array:
     return jnp.argmax(jnp.where(present[None, :], similarity, -jnp.inf), axis=1)
 
 
-def nearest_neighbours(features: Array, own_rows: Array, known: tuple[Array, Array], count: int) -> tuple[Array, Array]:
+def nearest_neighbours(queries: Array, own_rows: Array, bank: Array, filled: Array, count: int) -> tuple[Array, Array]:
     """Rows of a memory bank with the largest cosine similarity, most similar first.
 
     Args:
-        features: [n, d] queries.
-        own_rows: [n] the row of the bank that belongs to each query; it is not its own neighbour.
-        known: features [N, d] of the bank and [N] bool, whether a row has been filled; unfilled rows are no
-            neighbours.
+        queries: [n, d] features.
+        own_rows: [n] row of the bank that belongs to each query; it is not a neighbour of itself.
+        bank: [N, d] features.
+        filled: [N] bool, whether a row of the bank has been filled; other rows are no neighbours.
         count: neighbours per query, less than N.
 
     Returns:
@@ -55,9 +55,8 @@ def nearest_neighbours(features: Array, own_rows: Array, known: tuple[Array, Arr
     Raises:
         UserError: the bank has no more rows than neighbours are wanted.
     """
-    bank, filled = known
     if count >= len(filled):
         raise UserError(f"{count} neighbours of a target row need more than {count} target rows, not {len(filled)}")
     candidate = filled[None, :] & (own_rows[:, None] != jnp.arange(len(filled))[None, :])
-    similarity, rows = jax.lax.top_k(jnp.where(candidate, cosine_similarity(features, bank), -jnp.inf), count)
+    similarity, rows = jax.lax.top_k(jnp.where(candidate, cosine_similarity(queries, bank), -jnp.inf), count)
     return rows, jnp.isfinite(similarity)

@@ -67,7 +67,7 @@ class Atdoc(Method):
             rows: [b] which rows of the bank the batch holds.
         """
         features = jax.lax.stop_gradient(target.features)
-        nearest, exists = nearest_neighbours(features, rows, (bank.features, bank.seen), self.neighbours)
+        nearest, exists = nearest_neighbours(features, rows, bank.features, bank.seen, self.neighbours)
         votes = jnp.sum(exists[:, :, None] * bank.predictions[nearest], axis=1) / self.neighbours
         losses = optax.softmax_cross_entropy_with_integer_labels(target.logits, votes.argmax(axis=1))
         weights = votes.max(axis=1)

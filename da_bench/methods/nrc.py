@@ -88,10 +88,9 @@ class Nrc(MemoryBankMethod):
 
     def _sum_over_neighbours(self, bank: MemoryBank, rows: Array) -> Array:
         """[b, c] sum of the predictions of nearest and extended neighbours, weighted by their affinities."""
-        known = bank.features, bank.seen
-        nearest, exists = nearest_neighbours(bank.features[rows], rows, known, self.neighbours)
+        nearest, exists = nearest_neighbours(bank.features[rows], rows, bank.features, bank.seen, self.neighbours)
         extended, extended_exists = nearest_neighbours(
-            bank.features[nearest.ravel()], nearest.ravel(), known, self.extended
+            bank.features[nearest.ravel()], nearest.ravel(), bank.features, bank.seen, self.extended
         )
         extended, extended_exists = (x.reshape(*nearest.shape, self.extended) for x in (extended, extended_exists))
         extended_exists &= exists[:, :, None]

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from da_bench.core.config import Registry, UserError, did_you_mean, snake_case
+from da_bench.core.trees import KeyPath
 from da_bench.core.types import Array, Output, Tree
 
 MODELS: Registry[type["Network"]] = Registry("model")
@@ -176,6 +177,30 @@ def batch_norm_mask(params: Tree, stats: Tree) -> Tree:
     """Mask of the scales and biases of batch-normalisation layers: a tree like `params` of bools."""
     layers = {path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(stats.get("batch_stats", {}))}
     return jax.tree_util.tree_map_with_path(lambda path, _: path[:-1] in layers, params)
+
+
+def batch_norm_inputs(model: Network, params: Tree, stats: Tree, inputs: Array) -> dict[KeyPath, tuple[Array, float]]:
+    """Run the network in evaluation mode and record what enters its batch-normalisation layers.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        stats: its statistics.
+        inputs: [n, ...].
+
+    Returns:
+        By path of the layer: its input [..., channels] and its epsilon.
+    """
+    recorded: dict[KeyPath, tuple[Array, float]] = {}
+
+    def record(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
+        if context.method_name == "__call__" and "BatchNorm" in type(context.module).__name__:
+            recorded[context.module.path] = arguments[0], context.module.epsilon
+        return call(*arguments, **keywords)
+
+    with nn.intercept_methods(record):
+        forward(model, params, stats, inputs)
+    return recorded
 
 
 def stage_numbers(model: Network, tree: Tree) -> Tree:

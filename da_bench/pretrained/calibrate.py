@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +10,7 @@ from da_bench.core.config import UserError
 from da_bench.core.trees import KeyPath, unflatten
 from da_bench.core.types import Array, Tree
 from da_bench.data.transforms import View, evaluation_input
-from da_bench.models import forward
+from da_bench.models import batch_norm_inputs
 from da_bench.models.backbone import Backbone
 from da_bench.pretrained.convert import Arrays
 from da_bench.pretrained.example_images import BATCH_SIZE, batches
@@ -63,19 +62,11 @@ def _input_moments(
     model: Backbone, params: Tree, stats: Tree, inputs: Array, epsilons: dict[KeyPath, float]
 ) -> Moments:
     """Moments of the inputs of all batch normalisations for one batch. Their epsilons are stored in `epsilons`."""
-    import flax.linen as nn
-
     moments: Moments = {}
-
-    def record(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
-        if context.method_name == "__call__" and "BatchNorm" in type(context.module).__name__:
-            rows = arguments[0].reshape(-1, arguments[0].shape[-1])
-            moments[context.module.path] = rows.mean(axis=0), (rows**2).mean(axis=0)
-            epsilons[context.module.path] = context.module.epsilon
-        return call(*arguments, **keywords)
-
-    with nn.intercept_methods(record):
-        forward(model, params, stats, inputs)
+    for layer, (entering, epsilon) in batch_norm_inputs(model, params, stats, inputs).items():
+        rows = entering.reshape(-1, entering.shape[-1])
+        moments[layer] = rows.mean(axis=0), (rows**2).mean(axis=0)
+        epsilons[layer] = epsilon
     return moments
 
 

@@ -25,7 +25,7 @@ from da_bench.core.trees import merge_pretrained
 from da_bench.core.types import Array, Domain, Splits, Task, Tree
 from da_bench.data.lazy_arrays import Rows
 from da_bench.data.transforms import View, evaluation_input
-from da_bench.models import Network, forward
+from da_bench.models import Network, forward, initialise
 from da_bench.pretrained.networks import backbone, check_network, initial_variables
 
 CHUNK = 32  # images in one pass; activations of more images of 224 pixels do not fit into a CPU's caches
@@ -169,8 +169,8 @@ def _load_network(extractor: FeatureExtractor) -> tuple[Network, Tree, Tree]:
     network = backbone(extractor.weights)
     check_network(network, extractor.view)
     example = _example(extractor.view)
-    shapes = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), example)
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), dict(shapes))
+    params, stats = jax.eval_shape(lambda x: initialise(network, jax.random.key(0), x), example)
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), {"params": params, **stats})
     stats = merge_pretrained(zeros, initial_variables(network))
     return network, stats.pop("params"), stats
 

@@ -315,7 +315,7 @@ CASES = {
     ),
     "sampled_moment_gap": (lambda s, t: moments.sampled_moment_gap(s, t, ENTRIES), sampled, normal((N, D), (M, D))),
     "nearest_neighbours": (
-        lambda x: clusters.nearest_neighbours(x, np.arange(N), (x, jnp.asarray(FILLED)), 2),
+        lambda x: clusters.nearest_neighbours(x, np.arange(N), x, jnp.asarray(FILLED), 2),
         nearest_two,
         normal((N, D)),
     ),

@@ -180,7 +180,7 @@ def test_nrcs_loss_is_the_papers(near, extended, rng, x64):
 def test_too_few_rows_for_the_neighbours_are_refused(rng):
     features = jnp.ones((3, 2))
     with pytest.raises(UserError, match="3 neighbours of a target row need more than 3 target rows, not 3"):
-        nearest_neighbours(features, jnp.arange(3), (features, jnp.ones(3, bool)), 3)
+        nearest_neighbours(features, jnp.arange(3), features, jnp.ones(3, bool), 3)
 
 
 def initial_run(rng, method):
