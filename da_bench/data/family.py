@@ -13,6 +13,8 @@ existing file as a model: `office31.py` (images in class folders), `visda2017.py
 
    * Images in files become a `Listing` of paths and class names. They are not decoded here: `folders.list_classes`
      makes a listing of class folders, `file_lists.read_list` and `file_lists.listing` of a list file.
+     For another layout, make the `Listing` yourself; an image that does not exist is reported when it is decoded. Pass
+     the listing through `file_lists.check_classes`, because only the number of images is compared elsewhere.
    * Anything else becomes `Examples`: arrays as they were published. Scaling is the method's or the experiment's task.
 
    The helpers of `da_bench.data.files` read idx, LIBSVM, .npz and .mat files and name the file in every error. Use

@@ -4,14 +4,14 @@ import json
 import pytest
 
 from da_bench.data.family import FAMILIES
-from tests.helpers.images_on_disk import folder
+from tests.helpers.images_on_disk import write_domains
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    folder(tmp_path / "data" / "mine")
+    write_domains(tmp_path / "data" / "mine")
     return tmp_path / "data"
 
 

@@ -10,7 +10,7 @@ import pytest
 from da_bench.core.config import UserError
 from da_bench.data.check import NEAR, check, equal_groups, findings, near_pairs
 from da_bench.data.transforms import View
-from tests.helpers.images_on_disk import folder, image
+from tests.helpers.images_on_disk import image, write_domains
 
 SMALL = View(pixels=28)
 
@@ -22,7 +22,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def root(tmp_path):
-    folder(tmp_path / "data" / "mine")
+    write_domains(tmp_path / "data" / "mine")
     return tmp_path / "data"
 
 

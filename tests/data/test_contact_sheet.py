@@ -5,7 +5,7 @@ from PIL import Image
 from da_bench.core.config import UserError
 from da_bench.data.contact_sheet import GAP, LABEL, TILE, write_preview
 from da_bench.data.tasks import load
-from tests.helpers.images_on_disk import folder
+from tests.helpers.images_on_disk import write_domains
 
 
 def test_every_class_of_both_domains_is_on_the_sheet(tmp_path):
@@ -25,7 +25,7 @@ def test_every_class_of_both_domains_is_on_the_sheet(tmp_path):
 
 def test_images_of_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    folder(tmp_path / "mine", per_class=10)
+    write_domains(tmp_path / "mine", per_class=10)
     write_preview("mine/photos-to-sketches", tmp_path / "sheet.png", tmp_path)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height == 4 * (TILE + GAP)
@@ -39,16 +39,16 @@ def test_no_sheet_of_no_images_or_of_a_million(tmp_path, per_class):
 
 def test_no_wider_than_the_largest_class(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    folder(tmp_path / "mine", per_class=2)
+    write_domains(tmp_path / "mine", per_class=2)
     write_preview("mine/photos-to-sketches", tmp_path / "sheet.png", tmp_path, per_class=50)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width == LABEL + 2 * 2 * (TILE + GAP) + 4 * GAP
 
 
-def saved_table(place, inputs):
-    place.mkdir()
+def saved_table(data_folder, inputs):
+    data_folder.mkdir()
     for name in "ab":
-        np.savez(place / f"{name}.npz", inputs=inputs, labels=np.arange(40) % 2)
+        np.savez(data_folder / f"{name}.npz", inputs=inputs, labels=np.arange(40) % 2)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_tables_of_images_are(tmp_path, rng, kind):
 
 def test_names_in_other_scripts_differ(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    folder(tmp_path / "mine", classes=("\u0436\u0443\u043a", "\u043a\u043e\u0442"), per_class=10)
+    write_domains(tmp_path / "mine", classes=("\u0436\u0443\u043a", "\u043a\u043e\u0442"), per_class=10)
     write_preview("mine/photos-to-sketches", tmp_path / "sheet.png", tmp_path)
     with Image.open(tmp_path / "sheet.png") as image:
         sheet = np.asarray(image)

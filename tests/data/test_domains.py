@@ -8,14 +8,14 @@ from da_bench.data import domains
 from da_bench.data.domains import domains_of, family_of, missing, read
 from da_bench.data.family import FAMILIES
 from da_bench.data.transforms import View
-from tests.helpers.images_on_disk import folder
+from tests.helpers.images_on_disk import write_domains
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    folder(tmp_path / "data" / "mine", classes=("bee", "ant"))
+    write_domains(tmp_path / "data" / "mine", classes=("bee", "ant"))
     (tmp_path / "data" / "numbers").mkdir()
     np.savez(tmp_path / "data" / "numbers" / "a.npz", inputs=np.eye(6, dtype=np.float32), labels=[0, 1, 1, 0, 2, 2])
     (tmp_path / "data" / "zipped").mkdir()

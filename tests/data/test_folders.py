@@ -4,12 +4,12 @@ import pytest
 
 from da_bench.core.config import UserError
 from da_bench.data.folders import domains_of, family, list_classes
-from tests.helpers.corpus import classes_of, write
+from tests.helpers.corpus import write, write_classes
 
 
 @pytest.fixture
-def place(tmp_path):
-    return classes_of(tmp_path / "place", cat=1, dog=1)
+def data_folder(tmp_path):
+    return write_classes(tmp_path / "folder", cat=1, dog=1)
 
 
 def test_listing_is_sorted_by_path_whatever_the_order_on_disk(tmp_path, monkeypatch):
@@ -51,15 +51,15 @@ def shuffled(monkeypatch):
     monkeypatch.setattr(os, "scandir", Backwards)
 
 
-def test_litter_and_notes_are_passed_over(place):
-    expected = list_classes(place)
+def test_litter_and_notes_are_passed_over(data_folder):
+    expected = list_classes(data_folder)
     for litter in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", ".hidden/1.png", "__MACOSX/cat/0.png", "README"):
-        write(place / litter, b"")
-        write(place / "cat" / litter, b"")
+        write(data_folder / litter, b"")
+        write(data_folder / "cat" / litter, b"")
     for note in ("list.txt", "cat/labels.json", "dog/readme.MD", "cat/LICENSE", "dog/boxes.xml"):
-        write(place / note, b"")
-    assert list_classes(place) == expected
-    assert domains_of(place) == ("cat", "dog")
+        write(data_folder / note, b"")
+    assert list_classes(data_folder) == expected
+    assert domains_of(data_folder) == ("cat", "dog")
 
 
 @pytest.mark.parametrize(
@@ -76,60 +76,60 @@ def test_litter_and_notes_are_passed_over(place):
         ("cat/rest.7z", r"rest\.7z' is an archive: unpack it yourself"),
         ("bird/deep/.hidden.jpg", r"class folder '.*bird' holds no image: add some, or remove it"),
         ("bird/readme.txt", r"class folder '.*bird' holds no image"),
-        ("Cat/0.jpg", r"'Cat' and 'cat' of '.*place' look alike: merge or rename them"),
-        ("cat /0.jpg", r"'cat' and 'cat ' of '.*place' look alike"),
+        ("Cat/0.jpg", r"'Cat' and 'cat' of '.*folder' look alike: merge or rename them"),
+        ("cat /0.jpg", r"'cat' and 'cat ' of '.*folder' look alike"),
     ],
 )
-def test_what_is_no_class_of_images_is_named(place, name, message):
-    write(place / name, b"")
+def test_what_is_no_class_of_images_is_named(data_folder, name, message):
+    write(data_folder / name, b"")
     with pytest.raises(UserError, match=message):
-        list_classes(place)
+        list_classes(data_folder)
 
 
-def test_composed_and_decomposed_accents_look_alike(place):
-    write(place / "caf\u00e9" / "0.jpg", b"")
-    write(place / "cafe\u0301" / "0.jpg", b"")
+def test_composed_and_decomposed_accents_look_alike(data_folder):
+    write(data_folder / "caf\u00e9" / "0.jpg", b"")
+    write(data_folder / "cafe\u0301" / "0.jpg", b"")
     with pytest.raises(UserError, match="look alike"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
-def test_a_folder_of_class_folders_is_no_class(place):
-    (place / "images").mkdir()
-    (place / "cat").rename(place / "images" / "cat")
-    (place / "dog").rename(place / "images" / "dog")
+def test_a_folder_of_class_folders_is_no_class(data_folder):
+    (data_folder / "images").mkdir()
+    (data_folder / "cat").rename(data_folder / "images" / "cat")
+    (data_folder / "dog").rename(data_folder / "images" / "dog")
     with pytest.raises(UserError, match=r"the folders images, none of which has an image right in it"):
-        list_classes(place)
-    assert set(list_classes(place / "images").labels) == {"cat", "dog"}
+        list_classes(data_folder)
+    assert set(list_classes(data_folder / "images").labels) == {"cat", "dog"}
 
 
 def test_a_domain_of_published_parts_is_no_domain_of_classes(tmp_path):
     for part in ("train", "test"):
-        classes_of(tmp_path / part, cat=2, dog=1)
+        write_classes(tmp_path / part, cat=2, dog=1)
     message = "the folders test, train, none of which has an image right in it: .*<domain>/<class>/.*; move them there"
     with pytest.raises(UserError, match=message):
         list_classes(tmp_path)
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "two\nlines"])
-def test_a_name_that_is_no_text_is_refused(place, name):
-    write(place / "cat" / f"{name}.jpg", b"")
+def test_a_name_that_is_no_text_is_refused(data_folder, name):
+    write(data_folder / "cat" / f"{name}.jpg", b"")
     with pytest.raises(UserError, match=r"'(caf\\udce9|two\\nlines)\.jpg' in '.*cat' is not UTF-8, .*: rename it"):
-        list_classes(place)
-    (place / "cat" / f"{name}.jpg").unlink()
-    write(place / name / "0.jpg", b"")
+        list_classes(data_folder)
+    (data_folder / "cat" / f"{name}.jpg").unlink()
+    write(data_folder / name / "0.jpg", b"")
     with pytest.raises(UserError, match="rename it"):
-        domains_of(place)
+        domains_of(data_folder)
 
 
 @pytest.mark.parametrize(("link", "to"), [("dog/more", "../cat"), ("pet", "cat")])
-def test_a_folder_cannot_be_of_two_classes(place, link, to):
-    (place / link).symlink_to(to)
+def test_a_folder_cannot_be_of_two_classes(data_folder, link, to):
+    (data_folder / link).symlink_to(to)
     with pytest.raises(UserError, match=r"the classes 'cat' and '(dog|pet)' .* both hold the folder '.*cat': remove"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
 def test_one_class_of_one_image_is_fine(tmp_path):
-    listing = list_classes(classes_of(tmp_path, only=1))
+    listing = list_classes(write_classes(tmp_path, only=1))
     assert (listing.files, listing.labels) == (("only/0.png",), ("only",))
 
 
@@ -143,40 +143,40 @@ def test_missing_empty_and_no_folder(tmp_path, ask):
         ask(write(tmp_path / "file", b""))
 
 
-@pytest.mark.parametrize(("link", "to"), [("cat/again", ".."), ("cat/again", "../../place"), ("cat/a/b", "../../cat")])
-def test_loop_of_links_is_named(place, link, to):
-    (place / link).parent.mkdir(exist_ok=True)
-    (place / link).symlink_to(to)
+@pytest.mark.parametrize(("link", "to"), [("cat/again", ".."), ("cat/again", "../../folder"), ("cat/a/b", "../../cat")])
+def test_loop_of_links_is_named(data_folder, link, to):
+    (data_folder / link).parent.mkdir(exist_ok=True)
+    (data_folder / link).symlink_to(to)
     with pytest.raises(UserError, match=rf"the link '.*{link}' leads back to '.*'.*: remove the link"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
-def test_link_far_up_is_not_followed_through_the_whole_system(place):
-    (place / "cat" / "root").symlink_to("/")
+def test_link_far_up_is_not_followed_through_the_whole_system(data_folder):
+    (data_folder / "cat" / "root").symlink_to("/")
     with pytest.raises(UserError, match=r"cat/root' leads back to '/'"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
 @pytest.mark.parametrize("to", ["cat/0.jpg", "nowhere"])
-def test_link_that_leads_nowhere_is_named(place, to):
-    (place / "cat" / "0.jpg").symlink_to(place / to)
+def test_link_that_leads_nowhere_is_named(data_folder, to):
+    (data_folder / "cat" / "0.jpg").symlink_to(data_folder / to)
     with pytest.raises(UserError, match=r"cannot use '.*cat/0\.jpg': .*; remove it"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
-def test_pipe_is_not_waited_for(place):
-    os.mkfifo(place / "cat" / "pipe.jpg")
+def test_pipe_is_not_waited_for(data_folder):
+    os.mkfifo(data_folder / "cat" / "pipe.jpg")
     with pytest.raises(UserError, match=r"pipe\.jpg': it is no file"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
-def test_other_links_are_followed(place, tmp_path):
-    elsewhere = classes_of(tmp_path / "elsewhere", bird=2, wolf=2)
-    (place / "bird").symlink_to(elsewhere / "bird")
-    (place / "dog" / "0b.png").symlink_to(elsewhere / "bird" / "0.png")
+def test_other_links_are_followed(data_folder, tmp_path):
+    elsewhere = write_classes(tmp_path / "elsewhere", bird=2, wolf=2)
+    (data_folder / "bird").symlink_to(elsewhere / "bird")
+    (data_folder / "dog" / "0b.png").symlink_to(elsewhere / "bird" / "0.png")
     for name in ("again", "more"):
-        (place / "dog" / name).symlink_to(elsewhere / "wolf")  # twice, but in no loop
-    listing = list_classes(place)
+        (data_folder / "dog" / name).symlink_to(elsewhere / "wolf")  # twice, but in no loop
+    listing = list_classes(data_folder)
     assert listing.labels.count("bird") == 2
     assert [file for file in listing.files if file.startswith("dog")] == [
         "dog/0.png",
@@ -188,7 +188,7 @@ def test_other_links_are_followed(place, tmp_path):
     ]
 
 
-def test_folder_without_read_permission_is_named(place, monkeypatch):
+def test_folder_without_read_permission_is_named(data_folder, monkeypatch):
     scandir = os.scandir
 
     def denied(folder):  # permission bits do not hold root off
@@ -198,19 +198,19 @@ def test_folder_without_read_permission_is_named(place, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(UserError, match=r"cannot list the folder '.*dog': Permission denied; check .* you may read it"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permission bits do not hold root off")
-def test_permission_bits(place):
-    (place / "dog").chmod(0)
+def test_permission_bits(data_folder):
+    (data_folder / "dog").chmod(0)
     with pytest.raises(UserError, match=r"dog': Permission denied"):
-        list_classes(place)
+        list_classes(data_folder)
 
 
 def test_any_folder_is_a_family(tmp_path):
     for domain in ("photo", "sketch"):
-        classes_of(tmp_path / "mine" / domain, cat=2, dog=1)
+        write_classes(tmp_path / "mine" / domain, cat=2, dog=1)
     own = family("mine")
     assert (own.name, own.folder, own.images, own.domains, own.classes) == ("mine", "mine", True, {}, ())
     assert domains_of(tmp_path / own.folder) == ("photo", "sketch")

@@ -57,7 +57,7 @@ def test_file_that_is_too_long_is_not_read(tmp_path):
 @pytest.mark.parametrize("percent", [90, 50, 10, 2])
 def test_truncated_image_is_refused(tmp_path, name, percent, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as some libraries set for the whole process
-    content = corpus.saved(corpus.photo(), **corpus.FORMATS[name])
+    content = corpus.encode(corpus.photo(), **corpus.FORMATS[name])
     path = write(tmp_path / name, content)
     assert decode(path).size == (64, 48)
     write(path, content[: len(content) * percent // 100])
@@ -68,7 +68,7 @@ def test_truncated_image_is_refused(tmp_path, name, percent, monkeypatch):
 
 @pytest.mark.parametrize("name", corpus.FORMATS)
 def test_flipped_bits_are_one_message_or_an_image(tmp_path, name, rng):
-    content = corpus.saved(corpus.photo(), **corpus.FORMATS[name])
+    content = corpus.encode(corpus.photo(), **corpus.FORMATS[name])
     intact = np.asarray(decode(write(tmp_path / name, content)))
     for at in rng.integers(0, len(content), 100):
         flipped = content[:at] + bytes([content[at] ^ 1 << rng.integers(8)]) + content[at + 1 :]
@@ -94,7 +94,7 @@ def test_orientation_of_exif_is_ignored(tmp_path):
     image = corpus.photo()
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
-    decoded = decode(write(tmp_path / "turned.jpg", corpus.saved(image, format="JPEG", exif=exif)))
+    decoded = decode(write(tmp_path / "turned.jpg", corpus.encode(image, format="JPEG", exif=exif)))
     assert decoded.size == image.size
 
 
@@ -165,6 +165,6 @@ def test_difference_hash_by_hand():
 
 def test_near_duplicates_have_near_hashes_and_others_do_not(tmp_path):
     image = corpus.photo(96, 128).resize((640, 480), Image.Resampling.BICUBIC)
-    again = decode(write(tmp_path / "again.jpg", corpus.saved(image.resize((320, 240)), format="JPEG", quality=80)))
+    again = decode(write(tmp_path / "again.jpg", corpus.encode(image.resize((320, 240)), format="JPEG", quality=80)))
     assert (dhash(image) ^ dhash(again)).bit_count() <= 4
     assert (dhash(image) ^ dhash(image.rotate(180))).bit_count() > 16

@@ -94,9 +94,9 @@ def test_a_pool_holds_what_is_shared_once(array, rng):
     given = [Rows(array, np.array([5, 1, 9])), other, Rows(array, np.array([9, 2])), other]
     inputs, places = pool(given)
     assert len(inputs) == 4 + 6
-    assert [place.dtype for place in places] == [np.int32] * 4
-    for one, place in zip(given, places, strict=True):
-        np.testing.assert_array_equal(inputs[place], one[:])
+    assert [rows.dtype for rows in places] == [np.int32] * 4
+    for one, folder in zip(given, places, strict=True):
+        np.testing.assert_array_equal(inputs[folder], one[:])
 
 
 def test_a_pool_reads_nothing(array):

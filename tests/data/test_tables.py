@@ -9,17 +9,17 @@ X = np.arange(12.0).reshape(4, 3)
 Y = np.array([2, 0, 2, 1])
 
 
-def save(place, name="a", ending=".npz", **arrays):
-    place.mkdir(exist_ok=True)
+def save(data_folder, name="a", ending=".npz", **arrays):
+    data_folder.mkdir(exist_ok=True)
     if ending == ".npz":
-        np.savez(place / f"{name}.npz", **arrays)
+        np.savez(data_folder / f"{name}.npz", **arrays)
     else:
-        scipy.io.savemat(place / f"{name}.mat", arrays)
-    return place
+        scipy.io.savemat(data_folder / f"{name}.mat", arrays)
+    return data_folder
 
 
-def whole(place, name="a"):
-    parts = read(place, name)
+def whole(data_folder, name="a"):
+    parts = read(data_folder, name)
     assert set(parts) == {"all"}
     return parts["all"]
 

@@ -13,7 +13,7 @@ from da_bench.data.domains import DomainData
 from da_bench.data.family import FAMILIES, Examples
 from da_bench.data.tasks import load, names, present, spec
 from da_bench.data.transforms import View
-from tests.helpers.images_on_disk import folder, image
+from tests.helpers.images_on_disk import image, write_domains
 
 EMBEDDED = [
     name for name in names() if not any(domains.family_of(d)[0].folder for d in (spec(name).source, spec(name).target))
@@ -153,10 +153,10 @@ def test_an_unknown_family_may_be_a_folder_that_is_not_there(tmp_path):
         load("digitz/synthetic-to-real", tmp_path)
 
 
-def table(place, shift):
-    place.mkdir(parents=True, exist_ok=True)
+def table(data_folder, shift):
+    data_folder.mkdir(parents=True, exist_ok=True)
     for name in "ab":
-        np.savez(place / f"{name}.npz", inputs=np.arange(20.0).reshape(10, 2) + shift, labels=np.arange(10) % 2)
+        np.savez(data_folder / f"{name}.npz", inputs=np.arange(20.0).reshape(10, 2) + shift, labels=np.arange(10) % 2)
 
 
 def test_files_that_changed_are_read_again(tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_files_that_changed_are_read_again(tmp_path, monkeypatch):
 
 def test_images_that_changed_are_read_again(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    folder(tmp_path / "mine")
+    write_domains(tmp_path / "mine")
     first, again = (load("mine/photos-to-sketches", tmp_path, View(pixels=28)) for _ in range(2))
     assert first is again
     os.utime(tmp_path / "mine/photos/ant/0.png", ns=(0, 1))
@@ -185,7 +185,7 @@ def test_images_that_changed_are_read_again(tmp_path, monkeypatch):
 
 def test_a_family_does_not_stand_in_for_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
-    folder(tmp_path / "my_digits", ("mnist", "usps"))
+    write_domains(tmp_path / "my_digits", ("mnist", "usps"))
     task = load("my_digits/mnist-to-usps", tmp_path, View(pixels=28))
     assert task.classes == ("ant", "bee", "cow")
     assert task.target.train.inputs.shape[1:] == (32, 32, 3)

@@ -25,9 +25,9 @@ sys.modules["da_bench"] = None  # whoever imports it fails
 import tensorflow_datasets as tfds
 """
 READ = """
-name, place = sys.argv[1:]
+name, data_folder = sys.argv[1:]
 seen = {}
-for split, source in tfds.data_source(name, data_dir=place).items():
+for split, source in tfds.data_source(name, data_dir=data_folder).items():
     seen[split] = [[one["inputs"].tolist(), int(one["label"]), int(one["row"])] for one in source]
 print(json.dumps(seen))
 assert "tensorflow" not in sys.modules
@@ -83,7 +83,7 @@ def mini(monkeypatch):
     """A published family of images."""
     family = Family(
         name="mini",
-        read=lambda place, domain: {UNSPLIT: list_classes(place / domain)},
+        read=lambda data_folder, domain: {UNSPLIT: list_classes(data_folder / domain)},
         domains={"amazon": {UNSPLIT: 12}, "web-cam": {UNSPLIT: 6}},
         classes=CLASSES,
         citation="Mini, Three classes, 2001",
@@ -104,9 +104,9 @@ def sha256(path):
 
 
 def test_images_are_stored_byte_for_byte_and_read_by_tfds_alone(root, mini, tmp_path):
-    place = builders.prepare("mini/amazon", tmp_path / "tfds", root)
-    assert place == tmp_path / "tfds" / "mini" / "amazon" / "1.0.0"
-    names, rows, citation, description = run(ALONE + READ_IMAGES, place)
+    data_folder = builders.prepare("mini/amazon", tmp_path / "tfds", root)
+    assert data_folder == tmp_path / "tfds" / "mini" / "amazon" / "1.0.0"
+    names, rows, citation, description = run(ALONE + READ_IMAGES, data_folder)
     assert names == list(CLASSES)
     files = sorted((root / "mini" / "amazon").rglob("*.*"))
     assert [row[0] for row in sorted(rows)] == [file.relative_to(root / "mini" / "amazon").as_posix() for file in files]
@@ -117,7 +117,7 @@ def test_images_are_stored_byte_for_byte_and_read_by_tfds_alone(root, mini, tmp_
             assert shape == [original.height, original.width, 3]
     assert citation == mini.citation
     assert mini.how_to_get in description
-    assert (place / "LICENSE").read_text() == "research"
+    assert (data_folder / "LICENSE").read_text() == "research"
 
 
 def test_arrays_are_read_by_tfds_alone_by_the_name_of_the_family(tmp_path):
@@ -199,8 +199,8 @@ def test_what_tfds_has_itself_is_left_to_it(tmp_path):
 
 def test_images_of_ones_own_need_no_family(root, tmp_path):
     (root / "mini").rename(root / "my_own")
-    place = builders.prepare("my_own/web-cam", tmp_path / "tfds", root)
-    names, rows, *_ = run(ALONE + READ_IMAGES, place)
+    data_folder = builders.prepare("my_own/web-cam", tmp_path / "tfds", root)
+    names, rows, *_ = run(ALONE + READ_IMAGES, data_folder)
     assert (names, len(rows)) == (list(CLASSES), 6)
 
 
@@ -211,11 +211,11 @@ def test_a_folder_that_tfds_cannot_name_is_refused(root, tmp_path):
 
 
 def test_what_is_prepared_stays_and_needs_the_files_no_more(root, mini, tmp_path):
-    place = builders.prepare("mini/amazon", tmp_path / "tfds", root)
-    before = {path: (path.stat().st_mtime_ns, sha256(path)) for path in place.iterdir()}
+    data_folder = builders.prepare("mini/amazon", tmp_path / "tfds", root)
+    before = {path: (path.stat().st_mtime_ns, sha256(path)) for path in data_folder.iterdir()}
     (root / "mini").rename(root / "gone")
-    assert builders.prepare("mini/amazon", tmp_path / "tfds", root) == place
-    assert {path: (path.stat().st_mtime_ns, sha256(path)) for path in place.iterdir()} == before
+    assert builders.prepare("mini/amazon", tmp_path / "tfds", root) == data_folder
+    assert {path: (path.stat().st_mtime_ns, sha256(path)) for path in data_folder.iterdir()} == before
     assert len(builders.builder("mini/amazon", tmp_path / "tfds").as_data_source("train")) == 12
 
 
@@ -274,8 +274,8 @@ def test_a_killed_run_leaves_nothing_that_looks_complete(root, tmp_path):
     assert done.returncode == -9, done.stderr
     (left,) = (folder / "mini" / "amazon").iterdir()
     assert re.fullmatch(r"incomplete\..*_1\.0\.0", left.name)
-    place = builders.prepare("mini/amazon", folder, root)
-    assert len(tfds.builder_from_directory(str(place)).as_data_source("train")) == 12
+    data_folder = builders.prepare("mini/amazon", folder, root)
+    assert len(tfds.builder_from_directory(str(data_folder)).as_data_source("train")) == 12
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(root, mini, tmp_path):
@@ -293,9 +293,9 @@ def test_whoever_is_second_takes_what_the_first_has_written(root, mini, tmp_path
         builders.prepare("mini/amazon", folder, root)
 
     monkeypatch.setattr(builders, "_of_images", overtaken)
-    place = builders.prepare("mini/amazon", folder, root)
-    assert len(tfds.builder_from_directory(str(place)).as_data_source("train")) == 12
-    assert [path.name for path in place.parent.iterdir()] == ["1.0.0"]
+    data_folder = builders.prepare("mini/amazon", folder, root)
+    assert len(tfds.builder_from_directory(str(data_folder)).as_data_source("train")) == 12
+    assert [path.name for path in data_folder.parent.iterdir()] == ["1.0.0"]
 
 
 def test_only_results_go_to_stdout(tmp_path, capsys):
@@ -325,8 +325,8 @@ def test_real_data_sets_can_be_prepared(tmp_path, domain, count, monkeypatch):
     folder = FAMILIES[domain.split("/")[0]].folder
     if not given or not Path(given, folder).is_dir():
         pytest.skip(f"needs the real files: set DA_BENCH_DATA to a folder that has {folder}/")
-    place = builders.prepare(domain, tmp_path)
-    info = tfds.builder_from_directory(str(place)).info
+    data_folder = builders.prepare(domain, tmp_path)
+    info = tfds.builder_from_directory(str(data_folder)).info
     assert info.splits.total_num_examples == count
     monkeypatch.delenv("DA_BENCH_DATA")  # what is prepared is read without the files
     assert set(builders.builder(domain, tmp_path).as_data_source()) == set(info.splits)

@@ -17,7 +17,7 @@ F = tfds.features
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
+def data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     return tmp_path
 
@@ -37,7 +37,7 @@ def no_network(monkeypatch):
     assert asked == []
 
 
-def write(place, features, splits, name="mini", version="1.0.0", config=None):
+def write(data_folder, features, splits, name="mini", version="1.0.0", config=None):
     """A data set of tfds: `splits` are lists of examples. tfds stores them shuffled, in the order of hashed keys."""
 
     class Mini(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -57,7 +57,7 @@ def write(place, features, splits, name="mini", version="1.0.0", config=None):
 
     Mini.name = name
     Mini.BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
-    builder = Mini(data_dir=str(place), file_format="array_record")
+    builder = Mini(data_dir=str(data_folder), file_format="array_record")
     builder.download_and_prepare()
     return Path(builder.data_dir)
 
@@ -82,8 +82,8 @@ def rows(examples):
     return sorted((value.tolist(), name) for value, name in zip(examples.inputs, names, strict=True))
 
 
-def test_arrays_come_with_their_classes_sorted_by_name(place, no_network):
-    write(place, NUMBERS, {"train": numbers(7), "test": numbers(4, start=7)})
+def test_arrays_come_with_their_classes_sorted_by_name(data_folder, no_network):
+    write(data_folder, NUMBERS, {"train": numbers(7), "test": numbers(4, start=7)})
     parts = tfds_read.read(None, "mini")
     assert list(parts) == ["train", "test"]
     names = ("zebra", "ant", "cow")
@@ -94,11 +94,11 @@ def test_arrays_come_with_their_classes_sorted_by_name(place, no_network):
         assert (part.inputs.dtype, part.labels.dtype) == (np.float32, np.int32)
 
 
-def test_images_are_the_pixels_in_the_order_that_tfds_itself_reads(place, rng, monkeypatch):
+def test_images_are_the_pixels_in_the_order_that_tfds_itself_reads(data_folder, rng, monkeypatch):
     monkeypatch.setattr(tfds_read, "CHUNK", 4)  # 10 examples in three chunks
     pixels = rng.integers(0, 256, (10, 5, 6, 3), dtype=np.uint8)
     examples = [{"image": png(one), "label": "cow"} for one in pixels]
-    folder = write(place, {"image": F.Image(), "label": LABEL}, {"train": examples})
+    folder = write(data_folder, {"image": F.Image(), "label": LABEL}, {"train": examples})
     whole = tfds_read.read(None, "mini")["all"]
     assert whole.inputs.dtype == np.uint8
     by_tfds = tfds.builder_from_directory(str(folder)).as_data_source("train")
@@ -107,24 +107,24 @@ def test_images_are_the_pixels_in_the_order_that_tfds_itself_reads(place, rng, m
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey_files_have_the_channels_that_are_declared(place, rng, channels):
+def test_grey_files_have_the_channels_that_are_declared(data_folder, rng, channels):
     grey = rng.integers(0, 256, (4, 5), dtype=np.uint8)
     features = {"image": F.Image(shape=(4, 5, channels)), "label": LABEL}
-    write(place, features, {"train": [{"image": png(grey), "label": 0}]})
+    write(data_folder, features, {"train": [{"image": png(grey), "label": 0}]})
     (image,) = tfds_read.read(None, "mini")["all"].inputs
     np.testing.assert_array_equal(image, np.repeat(grey[..., None], channels, axis=2))
     assert tfds_read.family("mini").model == "lenet"
 
 
-def test_images_of_two_sizes_are_refused(place):
+def test_images_of_two_sizes_are_refused(data_folder):
     examples = [{"image": png(np.zeros((side, 8, 3), np.uint8)), "label": 0} for side in (8, 9)]
-    write(place, {"image": F.Image(), "label": LABEL}, {"train": examples})
+    write(data_folder, {"image": F.Image(), "label": LABEL}, {"train": examples})
     with pytest.raises(UserError, match=r"of one shape, not .*\(8, 8, 3\).*<folder>/<domain>/<class>"):
         tfds_read.read(None, "mini")
 
 
-def test_a_damaged_image_is_named(place):
-    write(place, {"image": F.Image(), "label": LABEL}, {"train": [{"image": b"\x89PNG no more", "label": 0}]})
+def test_a_damaged_image_is_named(data_folder):
+    write(data_folder, {"image": F.Image(), "label": LABEL}, {"train": [{"image": b"\x89PNG no more", "label": 0}]})
     with pytest.raises(UserError, match=r"mini/1.0.0/train\[0\]"):
         tfds_read.read(None, "mini")
 
@@ -139,16 +139,16 @@ def test_a_damaged_image_is_named(place):
         (["extra", "test", "train"], {"train": "train", "test": "test"}),  # SVHN
     ],
 )
-def test_splits_become_parts(place, splits, parts):
+def test_splits_become_parts(data_folder, splits, parts):
     sizes = {split: 1 + i for i, split in enumerate(splits)}
-    write(place, NUMBERS, {split: numbers(size) for split, size in sizes.items()})
+    write(data_folder, NUMBERS, {split: numbers(size) for split, size in sizes.items()})
     counts = {part: sizes[split] for part, split in parts.items()}
     assert {part: len(one.labels) for part, one in tfds_read.read(None, "mini").items()} == counts
     assert tfds_read.family("mini").domains == {"mini": counts}
 
 
-def test_splits_without_a_rule_are_refused(place):
-    write(place, NUMBERS, {"amazon": numbers(2), "webcam": numbers(2)})
+def test_splits_without_a_rule_are_refused(data_folder):
+    write(data_folder, NUMBERS, {"amazon": numbers(2), "webcam": numbers(2)})
     with pytest.raises(UserError, match=r"its splits are: amazon, webcam"):
         tfds_read.read(None, "mini")
 
@@ -165,10 +165,10 @@ VECTOR = F.Tensor(shape=(1,), dtype=np.float32)
         ({"image": F.Image(), "mask": F.Image(), "label": LABEL}, ("image", "label")),
     ],
 )
-def test_the_usual_features_are_found(place, features, keys):
+def test_the_usual_features_are_found(data_folder, features, keys):
     values = {F.Text: "x", F.ClassLabel: 0, F.Image: png(np.zeros((2, 2, 3), np.uint8)), F.Tensor: np.zeros(1, "f4")}
     example = {key: 7 if feature is np.int64 else values[type(feature)] for key, feature in features.items()}
-    folder = write(place, features, {"train": [example]})
+    folder = write(data_folder, features, {"train": [example]})
     found = tfds_read._open(folder)
     assert (found.inputs, found.label) == keys
     assert len(tfds_read.read(None, "mini")["all"].inputs) == 1
@@ -177,8 +177,8 @@ def test_the_usual_features_are_found(place, features, keys):
 @pytest.mark.parametrize(
     "name", ["mnist", "cifar10", "svhn_cropped", "kmnist", "stl10", "eurosat", "cifar10_corrupted"]
 )
-def test_the_features_of_stock_data_sets_are_found(place, name):
-    assert tfds_read._keys(place, tfds.builder(name).info.features) == ("image", "label")
+def test_the_features_of_stock_data_sets_are_found(data_folder, name):
+    assert tfds_read._keys(data_folder, tfds.builder(name).info.features) == ("image", "label")
 
 
 @pytest.mark.parametrize(
@@ -189,46 +189,46 @@ def test_the_features_of_stock_data_sets_are_found(place, name):
         ({"a": VECTOR, "y": np.int64}, r"'label', or only one ClassLabel.*a \(Tensor\), y \(Tensor\)"),
     ],
 )
-def test_other_features_are_named(place, features, told):
+def test_other_features_are_named(data_folder, features, told):
     example = {key: np.zeros(1, "f4") if feature is VECTOR else 0 for key, feature in features.items()}
-    write(place, features, {"train": [example]})
+    write(data_folder, features, {"train": [example]})
     with pytest.raises(UserError, match=told):
         tfds_read.read(None, "mini")
 
 
-def test_unlabelled_examples_are_refused(place):
-    write(place, NUMBERS, {"train": numbers(3), "test": [{"x": np.zeros(2, np.float32), "label": -1}]})
+def test_unlabelled_examples_are_refused(data_folder):
+    write(data_folder, NUMBERS, {"train": numbers(3), "test": [{"x": np.zeros(2, np.float32), "label": -1}]})
     with pytest.raises(UserError, match=r"split 'test' of .* without a label"):
         tfds_read.read(None, "mini")
 
 
-def test_values_that_are_not_finite_are_refused(place):
-    write(place, NUMBERS, {"train": [{"x": np.array([0, np.nan], np.float32), "label": 0}]})
+def test_values_that_are_not_finite_are_refused(data_folder):
+    write(data_folder, NUMBERS, {"train": [{"x": np.array([0, np.nan], np.float32), "label": 0}]})
     with pytest.raises(UserError, match="not finite"):
         tfds_read.read(None, "mini")
 
 
-def test_integers_become_float32_and_uint8_images_stay(place):
+def test_integers_become_float32_and_uint8_images_stay(data_folder):
     features = {"inputs": F.Tensor(shape=(3,), dtype=np.int16), "label": LABEL}
-    write(place, features, {"train": [{"inputs": np.array([-3, 0, 300], np.int16), "label": 0}]})
+    write(data_folder, features, {"train": [{"inputs": np.array([-3, 0, 300], np.int16), "label": 0}]})
     assert tfds_read.read(None, "mini")["all"].inputs.tolist() == [[-3.0, 0.0, 300.0]]
     features = {"inputs": F.Tensor(shape=(2, 2, 1), dtype=np.uint8, encoding="zlib"), "label": LABEL}
-    write(place, features, {"train": [{"inputs": np.full((2, 2, 1), 9, np.uint8), "label": 0}]}, name="grey")
+    write(data_folder, features, {"train": [{"inputs": np.full((2, 2, 1), 9, np.uint8), "label": 0}]}, name="grey")
     grey = tfds_read.read(None, "grey")["all"].inputs
     assert (grey.dtype, grey.shape, grey.max()) == (np.uint8, (1, 2, 2, 1), 9)
 
 
-def test_the_highest_version_that_is_complete_is_read(place):
+def test_the_highest_version_that_is_complete_is_read(data_folder):
     for version, count in (("9.0.0", 3), ("10.0.0", 4)):
-        write(place, NUMBERS, {"train": numbers(count)}, version=version)
-    (place / "mini" / "11.0.0").mkdir()
-    (place / "mini" / "incomplete.ABCDEF_12.0.0").mkdir()
+        write(data_folder, NUMBERS, {"train": numbers(count)}, version=version)
+    (data_folder / "mini" / "11.0.0").mkdir()
+    (data_folder / "mini" / "incomplete.ABCDEF_12.0.0").mkdir()
     assert len(tfds_read.read(None, "mini")["all"].labels) == 4
 
 
-def test_a_configuration_has_to_be_named(place):
+def test_a_configuration_has_to_be_named(data_folder):
     for config, count in (("amazon", 3), ("web-cam", 4)):
-        write(place, NUMBERS, {"train": numbers(count)}, name="office", config=config)
+        write(data_folder, NUMBERS, {"train": numbers(count)}, name="office", config=config)
     assert len(tfds_read.read(None, "office:web-cam")["all"].labels) == 4
     with pytest.raises(UserError, match="prepared as amazon, web-cam: write tfds/office:amazon"):
         tfds_read.read(None, "office")
@@ -236,8 +236,8 @@ def test_a_configuration_has_to_be_named(place):
         tfds_read.read(None, "office:amazn")
 
 
-def test_what_is_not_prepared_says_so_at_once_without_a_network(place, no_network):
-    write(place, NUMBERS, {"train": numbers(3)}, name="cifar100")
+def test_what_is_not_prepared_says_so_at_once_without_a_network(data_folder, no_network):
+    write(data_folder, NUMBERS, {"train": numbers(3)}, name="cifar100")
     start = time.monotonic()
     family = tfds_read.family("cifar10")
     assert (family.name, family.domains) == ("tfds", {})
@@ -249,14 +249,14 @@ def test_what_is_not_prepared_says_so_at_once_without_a_network(place, no_networ
     assert "tensorflow" not in sys.modules
 
 
-def test_no_folder_at_all_is_not_prepared(place, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(place / "nowhere"))
+def test_no_folder_at_all_is_not_prepared(data_folder, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_folder / "nowhere"))
     with pytest.raises(UserError, match=r"'mnist' is not prepared in .*nowhere/mnist'; to prepare it.*TFDS_DATA_DIR"):
         tfds_read.read(None, "mnist")
 
 
-def test_a_family_says_what_the_data_set_says(place):
-    write(place, NUMBERS, {"train": numbers(3)})
+def test_a_family_says_what_the_data_set_says(data_folder):
+    write(data_folder, NUMBERS, {"train": numbers(3)})
     family = tfds_read.family("mini")
     assert (family.citation, family.terms, family.model) == ("Mini 2001", "free", "bottleneck")
     assert family.classes == ("ant", "cow", "zebra")
@@ -268,8 +268,8 @@ def test_names_that_tfds_cannot_have_are_refused(name):
         tfds_read.family(name)
 
 
-def test_tfrecord_is_refused_with_the_way_out(place):
-    folder = write(place, NUMBERS, {"train": numbers(3)}, name="office", config="amazon")
+def test_tfrecord_is_refused_with_the_way_out(data_folder):
+    folder = write(data_folder, NUMBERS, {"train": numbers(3)}, name="office", config="amazon")
     info = folder / "dataset_info.json"  # as TensorFlow's tfds writes it, which cannot be run here
     info.write_text(json.dumps(json.loads(info.read_text()) | {"fileFormat": "tfrecord"}))
     told = r"stored as tfrecord.*tfds.builder\('office/amazon', file_format='array_record', data_dir=FOLDER\)"
@@ -292,15 +292,15 @@ def damage(folder, what):
 
 
 @pytest.mark.parametrize("what", ["truncated", "missing", "flipped", "dataset_info.json", "features.json"])
-def test_damaged_files_are_refused(place, what, rng):
+def test_damaged_files_are_refused(data_folder, what, rng):
     noise = [{"x": rng.normal(size=2).astype(np.float32), "label": 0} for _ in range(500)]
-    damage(write(place, NUMBERS, {"train": noise}), what)
+    damage(write(data_folder, NUMBERS, {"train": noise}), what)
     with pytest.raises(UserError, match=r"cannot read '.*mini/1.0.0'.*prepare the data set anew"):
         tfds_read.read(None, "mini")
 
 
-def test_without_tensorflow_datasets_the_remedy_is_named(place, monkeypatch):
-    write(place, NUMBERS, {"train": numbers(3)})
+def test_without_tensorflow_datasets_the_remedy_is_named(data_folder, monkeypatch):
+    write(data_folder, NUMBERS, {"train": numbers(3)})
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r'pip install "da-bench\[tfds\]"'):
         tfds_read.read(None, "mini")

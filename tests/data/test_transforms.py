@@ -97,13 +97,13 @@ def test_two_taps_by_hand():
     """Two pixels stretched to four: the outer samples lie beyond the first and the last centre, and repeat them."""
     places, weights = taps(jnp.asarray(3), jnp.asarray(2), 4, 4)
     dense = np.zeros((4, 6))
-    for place, weight in zip(places, weights, strict=True):
-        dense[np.arange(4), place] += weight
+    for folder, weight in zip(places, weights, strict=True):
+        dense[np.arange(4), folder] += weight
     np.testing.assert_allclose(dense[:, 3:5], [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
 
 
 def test_boxes_are_drawn_as_torchvision_draws_them():
-    """Shares and ratios within their ranges, up to whole pixels; every place fits; an independent sampler's moments."""
+    """Shares and ratios within their ranges, up to whole pixels; every box fits; moments of another sampler."""
     where = boxes(View(), 10_000, 256)
     top, left, height, width = where.T
     assert (where >= 0).all()

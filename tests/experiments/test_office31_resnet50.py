@@ -128,7 +128,7 @@ def test_all_methods_on_features_use_the_same_training_and_seeds(small_resnet):
 def test_a_reproduction_in_miniature(small_resnet, tmp_path, monkeypatch):
     """From published weights and a folder of images to a card, with the functions of the experiment."""
     monkeypatch.setenv("PRECISION", "bfloat16")
-    images_on_disk.folder(tmp_path / "mini", ("amazon", "webcam"), per_class=15, side=40)
+    images_on_disk.write_domains(tmp_path / "mini", ("amazon", "webcam"), per_class=15, side=40)
     module = load_experiments("office31_resnet50")
     runs = module["experiments"](f"{TASK}@transductive", ("source_only", "dann"), epoch_steps=1, view=SMALL)
     first_seed = [run for run in runs if run.seed == 0]

@@ -1,4 +1,4 @@
-"""Images whose pixels are known by hand, and all that can be wrong with images; as bytes."""
+"""Image files, as bytes, whose pixels are known by hand, and files with everything that can be wrong with them."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ def chunk(name, content):
 
 
 def png(size, bits, colour, rows, *more):
-    """A PNG after its specification; rows: the bytes of each row, left unfiltered; more: chunks before the pixels."""
+    """Encode a PNG by its specification; `rows`: unfiltered bytes of each row; `more`: chunks before the pixels."""
     header = struct.pack(">IIBBBBB", *size, bits, colour, 0, 0, 0)
     packer = zlib.compressobj(9)
     pixels = b"".join([*(packer.compress(b"\0" + row) for row in rows), packer.flush()])
@@ -24,18 +24,18 @@ def png(size, bits, colour, rows, *more):
 
 
 def checkerboard():
-    """Red and green above, blue and white below."""
+    """Encode four pixels: red and green above, blue and white below."""
     return png((2, 2), 8, COLOUR, [bytes(RED + GREEN), bytes(BLUE + WHITE)])
 
 
 def bomb(side):
-    """A black image of one bit a pixel."""
+    """Encode a black image with one bit per pixel."""
     row = bytes((side + 7) // 8)
     return png((side, side), 1, GREY, (row for _ in range(side)))
 
 
-def saved(images, **options):
-    """Pillow's file of an image, or of the frames of one."""
+def encode(images, **options):
+    """Encode an image, or a list of frames, with Pillow."""
     first, *others = images if isinstance(images, list) else [images]
     file = io.BytesIO()
     first.save(file, **options, **({"save_all": True, "append_images": others} if others else {}))
@@ -47,7 +47,7 @@ def flat(mode, colour, size=(8, 8)):
 
 
 def photo(height=48, width=64, seed=0):
-    """A smooth image with some noise, so that every format has something to encode."""
+    """Return a smooth image with some noise, so that every format has something to encode."""
     y, x = np.mgrid[:height, :width]
     smooth = np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (height + width)], -1)
     return Image.fromarray((smooth // 2 + np.random.default_rng(seed).integers(0, 64, smooth.shape)).astype(np.uint8))
@@ -65,7 +65,7 @@ FLAT = {
     "grey_16_bits.png": (png((1, 1), 16, GREY, [struct.pack(">H", 77 * 257)]), (77, 77, 77)),
     "grey_16_bits_white.png": (png((1, 1), 16, GREY, [b"\xff\xff"]), WHITE),
     "grey_16_bits_rounded.png": (png((1, 1), 16, GREY, [struct.pack(">H", 77 * 257 + 129)]), (78, 78, 78)),
-    "grey_16_bits.tif": (saved(Image.fromarray(np.full((1, 1), 77 * 257, np.uint16)), format="TIFF"), (77, 77, 77)),
+    "grey_16_bits.tif": (encode(Image.fromarray(np.full((1, 1), 77 * 257, np.uint16)), format="TIFF"), (77, 77, 77)),
     "rgb_16_bits.png": (png((1, 1), 16, COLOUR, [struct.pack(">HHH", 257, 514, 771)]), (1, 2, 3)),
     "grey_seen_half.png": (png((1, 1), 8, GREY_ALPHA, [bytes((0, 51))]), (204, 204, 204)),  # 255 (1 - 51/255)
     "rgba_seen_half.png": (png((1, 1), 8, COLOUR_ALPHA, [bytes((255, 0, 0, 51))]), (255, 204, 204)),
@@ -84,15 +84,15 @@ FLAT = {
         png((1, 1), 8, COLOUR, [bytes(RED)], chunk(b"tRNS", struct.pack(">HHH", *RED))),
         WHITE,
     ),
-    "cmyk.tif": (saved(flat("CMYK", (255, 0, 0, 0)), format="TIFF"), (0, 255, 255)),
-    "cmyk_half_black.tif": (saved(flat("CMYK", (0, 0, 0, 51)), format="TIFF"), (204, 204, 204)),
-    "cmyk.jpg": (saved(flat("CMYK", (255, 0, 0, 0)), format="JPEG", quality=100, subsampling=0), (0, 255, 255)),
-    "grey.jpg": (saved(flat("L", 77), format="JPEG"), (77, 77, 77)),
-    "one_frame.gif": (saved(flat("RGB", RED), format="GIF"), RED),
-    "lossless.webp": (saved(flat("RGB", (1, 2, 3)), format="WEBP", lossless=True), (1, 2, 3)),
-    "rgb.bmp": (saved(flat("RGB", (1, 2, 3)), format="BMP"), (1, 2, 3)),
-    "broken_exif.jpg": (saved(flat("L", 77), format="JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01"), (77, 77, 77)),
-    "stereo.jpg": (saved([flat("L", 77), flat("L", 0)], format="MPO"), (77, 77, 77)),
+    "cmyk.tif": (encode(flat("CMYK", (255, 0, 0, 0)), format="TIFF"), (0, 255, 255)),
+    "cmyk_half_black.tif": (encode(flat("CMYK", (0, 0, 0, 51)), format="TIFF"), (204, 204, 204)),
+    "cmyk.jpg": (encode(flat("CMYK", (255, 0, 0, 0)), format="JPEG", quality=100, subsampling=0), (0, 255, 255)),
+    "grey.jpg": (encode(flat("L", 77), format="JPEG"), (77, 77, 77)),
+    "one_frame.gif": (encode(flat("RGB", RED), format="GIF"), RED),
+    "lossless.webp": (encode(flat("RGB", (1, 2, 3)), format="WEBP", lossless=True), (1, 2, 3)),
+    "rgb.bmp": (encode(flat("RGB", (1, 2, 3)), format="BMP"), (1, 2, 3)),
+    "broken_exif.jpg": (encode(flat("L", 77), format="JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01"), (77, 77, 77)),
+    "stereo.jpg": (encode([flat("L", 77), flat("L", 0)], format="MPO"), (77, 77, 77)),
 }
 
 # file name: (content, what the message says)
@@ -101,12 +101,12 @@ BAD = {
     "text.jpg": (b"Not Found\n", "no image of a known format"),
     "vector.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image of a known format"),
     "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "no image of a known format"),
-    "animated.gif": (saved(FRAMES, format="GIF"), r"animated.*\(2 frames\)"),
-    "animated.png": (saved(FRAMES, format="PNG"), r"animated.*\(2 frames\)"),
-    "animated.webp": (saved(FRAMES, format="WEBP"), r"animated.*\(2 frames\)"),
-    "pages.tif": (saved(FRAMES, format="TIFF"), r"several pages \(2 frames\)"),
+    "animated.gif": (encode(FRAMES, format="GIF"), r"animated.*\(2 frames\)"),
+    "animated.png": (encode(FRAMES, format="PNG"), r"animated.*\(2 frames\)"),
+    "animated.webp": (encode(FRAMES, format="WEBP"), r"animated.*\(2 frames\)"),
+    "pages.tif": (encode(FRAMES, format="TIFF"), r"several pages \(2 frames\)"),
     "thin.png": (png((65_501, 1), 1, GREY, [bytes(8188)]), "a side of more than 65,500"),
-    "float.tif": (saved(flat("F", 0.5), format="TIFF"), "of kind 'F', without a known range"),
+    "float.tif": (encode(flat("F", 0.5), format="TIFF"), "of kind 'F', without a known range"),
     "grey_16_bits_one_not_seen.png": (png((1, 1), 16, GREY, [b"\0\1"], chunk(b"tRNS", b"\0\1")), "of kind 'I;16'"),
     "flipped_checksum.png": (checkerboard()[:-14] + b"?" + checkerboard()[-13:], "truncated or damaged"),
 }
@@ -129,9 +129,9 @@ def write(path, content):
     return path
 
 
-def classes_of(place, **counts):
-    """place/<class>/<i>.png: `count` different small images of each class."""
+def write_classes(folder, **counts):
+    """folder/<class>/<i>.png: `count` different small images of each class."""
     for name, count in counts.items():
         for i in range(count):
-            write(place / name / f"{i}.png", saved(photo(12, 10, seed=len(name) * 100 + i), format="PNG"))
-    return place
+            write(folder / name / f"{i}.png", encode(photo(12, 10, seed=len(name) * 100 + i), format="PNG"))
+    return folder

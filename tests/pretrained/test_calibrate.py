@@ -13,7 +13,7 @@ from da_bench.data.transforms import evaluation_input
 from da_bench.models import forward
 from da_bench.pretrained.example_images import find_images
 from tests.helpers import published
-from tests.helpers.images_on_disk import folder
+from tests.helpers.images_on_disk import write_domains
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -22,7 +22,7 @@ REQUEST = weights.ImportRequest("small_net", preprocessing="inception")
 
 def import_twice(tmp_path):
     (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
-    images = folder(tmp_path / "images", per_class=6)
+    images = write_domains(tmp_path / "images", per_class=6)
     plain = weights.import_file(tmp_path / "some.pth", REQUEST)
     return plain, weights.import_file(tmp_path / "some.pth", REQUEST._replace(statistics_from=images))
 
@@ -61,7 +61,7 @@ def test_training_mode_starts_from_nearly_the_same_function(tmp_path):
 
 def test_too_few_images_are_refused(tmp_path):
     (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
-    images = folder(tmp_path / "images", domains=("one",), per_class=2)
+    images = write_domains(tmp_path / "images", domains=("one",), per_class=2)
     with pytest.raises(UserError, match="6 images are too few"):
         weights.import_file(tmp_path / "some.pth", REQUEST._replace(statistics_from=images))
     assert weights.imported_names() == []

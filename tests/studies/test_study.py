@@ -26,7 +26,7 @@ from da_bench.studies.records import Records
 from da_bench.training import in_memory as resident
 from da_bench.training import streaming as stream
 from tests.helpers import tiny
-from tests.helpers.images_on_disk import folder
+from tests.helpers.images_on_disk import write_domains
 
 
 @pytest.fixture
@@ -438,7 +438,7 @@ def own_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])
 def test_a_folder_of_images_that_no_family_knows(protocol, own_files):
-    folder(own_files.data_root / "zoo")
+    write_domains(own_files.data_root / "zoo")
     ending = "" if protocol == "inductive" else f"@{protocol}"
     record = made(f"zoo/photos-to-sketches{ending}", own_files, view=View(pixels=8))
     assert record.result["protocol"] == protocol
@@ -457,9 +457,9 @@ def test_tables_of_features(own_files, rng):
 
 
 def test_a_record_of_other_data_is_not_reused(own_files, tmp_path):
-    folder(own_files.data_root / "zoo")
+    write_domains(own_files.data_root / "zoo")
     made("zoo/photos-to-sketches", own_files, view=View(pixels=8))
-    folder(tmp_path / "other" / "zoo", side=20)
+    write_domains(tmp_path / "other" / "zoo", side=20)
     other = dataclasses.replace(own_files, data_root=tmp_path / "other")
     with pytest.raises(UserError, match=r"'zoo/photos-to-sketches' is not the data that 1 of its records"):
         made("zoo/photos-to-sketches", other, view=View(pixels=8))

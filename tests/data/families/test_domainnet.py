@@ -19,24 +19,24 @@ REAL_126 = [
 ]
 
 
-def miniature(place, lists):
+def miniature(data_folder, lists):
     """The list files, and the images that they name, in folders of classes beside them."""
-    place.mkdir(exist_ok=True)
+    data_folder.mkdir(exist_ok=True)
     for name, lines in lists.items():
-        (place / name).write_text("\n".join(lines) + "\n")
+        (data_folder / name).write_text("\n".join(lines) + "\n")
         for line in lines:
-            path = place / line.rsplit(maxsplit=1)[0]
+            path = data_folder / line.rsplit(maxsplit=1)[0]
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (5, 4)).save(path)
-    return place
+    return data_folder
 
 
-def official(place):
-    return miniature(place, {f"real_{part}.txt": lines for part, lines in REAL.items()})
+def official(data_folder):
+    return miniature(data_folder, {f"real_{part}.txt": lines for part, lines in REAL.items()})
 
 
-def of_mme(place):
-    return miniature(place, {"labeled_source_images_real.txt": REAL_126})
+def of_mme(data_folder):
+    return miniature(data_folder, {"labeled_source_images_real.txt": REAL_126})
 
 
 def test_the_declarations():

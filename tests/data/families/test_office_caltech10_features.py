@@ -21,9 +21,9 @@ def published(kind, domain="dslr"):
     return {name: inputs.astype(float), "labels": np.arange(count)[:, None] % 10 + 1.0}
 
 
-def write(place, name, arrays):
-    (place / name).parent.mkdir(parents=True, exist_ok=True)
-    scipy.io.savemat(place / name, arrays)
+def write(data_folder, name, arrays):
+    (data_folder / name).parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(data_folder / name, arrays)
 
 
 @pytest.mark.parametrize("kind", FORMS)
@@ -33,10 +33,10 @@ def test_a_file_of_the_published_shape_is_read_under_every_name(tmp_path, kind, 
     files, name, width = FORMS[kind]
     arrays = published(kind, domain)
     for file in files(domain)[-1:] if domain != "dslr" else files(domain):
-        place = tmp_path / file.replace("/", "_")
-        write(place, file, arrays)
-        assert None not in locate_files(place, "", family.files(domain)).values()
-        examples = family.read(place, domain)["all"]
+        data_folder = tmp_path / file.replace("/", "_")
+        write(data_folder, file, arrays)
+        assert None not in locate_files(data_folder, "", family.files(domain)).values()
+        examples = family.read(data_folder, domain)["all"]
         assert examples.inputs.dtype == np.float32
         np.testing.assert_array_equal(examples.inputs, arrays[name])
         assert examples.inputs.shape == (DOMAINS[domain]["all"], width)
@@ -94,8 +94,8 @@ def root(*folders):
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_published_surf_is_of_raw_counts(domain):
-    place = root("office_caltech10/surf") / "office_caltech10"
-    examples = FAMILIES["office_caltech10_surf"].read(place, domain)["all"]
+    data_folder = root("office_caltech10/surf") / "office_caltech10"
+    examples = FAMILIES["office_caltech10_surf"].read(data_folder, domain)["all"]
     assert examples.inputs.shape == (DOMAINS[domain]["all"], 800)
     np.testing.assert_array_equal(examples.inputs, np.rint(examples.inputs))
     assert examples.inputs.min() == 0

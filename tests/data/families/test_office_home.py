@@ -7,11 +7,11 @@ from da_bench.core.config import UserError
 from da_bench.data.families.office_home import FAMILY, REAL_WORLD
 
 
-def miniature(place):
+def miniature(data_folder):
     """The class folders of one domain, as in the archive."""
     for number, name in enumerate(FAMILY.classes):
-        (place / name).mkdir(parents=True)
-        Image.new("RGB", (5, 4)).save(place / name / f"{number:05}.jpg")
+        (data_folder / name).mkdir(parents=True)
+        Image.new("RGB", (5, 4)).save(data_folder / name / f"{number:05}.jpg")
 
 
 def test_the_declaration():

@@ -7,14 +7,14 @@ from da_bench.core.config import UserError
 from da_bench.data.families.pacs import FAMILY
 
 
-def miniature(place):
+def miniature(data_folder):
     """All domains: images of one domain are .jpg, of another .png, and the lists lie beside, labels from 1."""
     for domain in FAMILY.domains:
         suffix = "png" if domain == "sketch" else "jpg"
         for name in FAMILY.classes:
-            (place / domain / name).mkdir(parents=True)
-            Image.new("RGB", (5, 4)).save(place / domain / name / f"pic_001.{suffix}")
-        (place / f"{domain}_test_kfold.txt").write_text(f"{domain}/dog/pic_001.{suffix} 1\n")
+            (data_folder / domain / name).mkdir(parents=True)
+            Image.new("RGB", (5, 4)).save(data_folder / domain / name / f"pic_001.{suffix}")
+        (data_folder / f"{domain}_test_kfold.txt").write_text(f"{domain}/dog/pic_001.{suffix} 1\n")
 
 
 def test_the_declaration():

@@ -15,7 +15,7 @@ def value(part, signal, window, step):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def data_folder(tmp_path, monkeypatch):
     """The original layout: a line a window, of 128 numbers as wide as in the original."""
     monkeypatch.setattr(uci_har, "DOMAINS", {"1": {"all": 3}, "2": {"all": 2}, "3": {"all": 1}})
     for part, subjects in SUBJECTS.items():
@@ -30,8 +30,8 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("subject", "part", "rows"), [("1", "train", (0, 2, 3)), ("2", "test", (0, 1))])
-def test_a_miniature_is_read(place, subject, part, rows):
-    windows = read(place, subject)["all"]
+def test_a_miniature_is_read(data_folder, subject, part, rows):
+    windows = read(data_folder, subject)["all"]
     assert (windows.inputs.shape, windows.inputs.dtype) == ((len(rows), 128, 9), np.float32)
     expected = [[[value(part, signal, i, t) for signal in SIGNALS] for t in range(128)] for i in rows]
     np.testing.assert_allclose(windows.inputs, expected, rtol=1e-6)
@@ -78,14 +78,14 @@ def first_number(to):
         ("y_train.txt", lambda _: "", "holds 0, but 4"),
     ],
 )
-def test_other_content_is_refused(place, file, edit, fault):
-    change(place / "train" / file, edit)
-    with pytest.raises(UserError, match=rf"{place}/train/.*{fault}"):
-        read(place, "1")
+def test_other_content_is_refused(data_folder, file, edit, fault):
+    change(data_folder / "train" / file, edit)
+    with pytest.raises(UserError, match=rf"{data_folder}/train/.*{fault}"):
+        read(data_folder, "1")
 
 
-def test_a_missing_file_is_named(place):
-    (place / "test" / "Inertial Signals" / "body_gyro_y_test.txt").unlink()
+def test_a_missing_file_is_named(data_folder):
+    (data_folder / "test" / "Inertial Signals" / "body_gyro_y_test.txt").unlink()
     with pytest.raises(UserError, match=r"body_gyro_y_test\.txt'.*get a fresh copy"):
-        read(place, "2")
-    assert len(read(place, "3")["all"].labels) == 1  # of the other part
+        read(data_folder, "2")
+    assert len(read(data_folder, "3")["all"].labels) == 1  # of the other part

@@ -27,14 +27,14 @@ def test_usps_is_the_published_one():
 
 
 def test_pooled_every_row_is_there_once_and_the_test_part_is_of_both_published_ones():
-    place = root() / "usps"
-    (train, test), published = read_pooled(place).values(), list(read(place).values())
+    data_folder = root() / "usps"
+    (train, test), published = read_pooled(data_folder).values(), list(read(data_folder).values())
     assert (len(train.labels), len(test.labels)) == (7438, 1860)  # CoGAN's usps_28x28.pkl
     rows = [_rows(*parts) for parts in (published, (train, test), published[:1], (test,))]
     assert sorted(rows[0]) == sorted(rows[1])
     hard = 1 - len(set(rows[3]) & set(rows[2])) / len(rows[3])
     assert hard == pytest.approx(2007 / 9298, abs=0.03)
-    np.testing.assert_array_equal(test.inputs, read_pooled(place)["test"].inputs)
+    np.testing.assert_array_equal(test.inputs, read_pooled(data_folder)["test"].inputs)
 
 
 def _rows(*parts):
@@ -42,7 +42,7 @@ def _rows(*parts):
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"), [("7 1:1.5", r"out of \[-1, 1\]"), ("11 1:1", "no digits"), ("1.5 1:1", "no digits")]
+    ("line", "fault"), [("7 1:1.5", r"outside of \[-1, 1\]"), ("11 1:1", "no digits"), ("1.5 1:1", "no digits")]
 )
 def test_usps_with_garbled_values_is_refused(tmp_path, line, fault):
     path = tmp_path / "usps"

@@ -11,14 +11,14 @@ LINES = {
 }
 
 
-def miniature(place, domain):
+def miniature(data_folder, domain):
     """One domain as unpacked: its list, in an order of its own, and the images."""
     for line in LINES[domain]:
-        path = place / domain / line.split()[0]
+        path = data_folder / domain / line.split()[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (5, 4)).save(path)
-    (place / domain / "image_list.txt").write_text("".join(f"{line}\n" for line in LINES[domain]))
-    return place
+    (data_folder / domain / "image_list.txt").write_text("".join(f"{line}\n" for line in LINES[domain]))
+    return data_folder
 
 
 def test_the_declaration():
