@@ -1,1 +1,1 @@
-"""From records to tables, plots, statistics and reproduction cards."""
+"""Reports made from records: tables, plots, statistics, reproduction cards and the ranking of backbones."""
