@@ -7,7 +7,20 @@ from da_bench.core.types import Array, Tree
 from da_bench.models.layers import Dense
 
 
-class Head(nn.Module):
+class _FeatureNetwork(nn.Module):
+    """Network over features whose parameters are kept by its caller."""
+
+    def init_params(self, key: Array, features: Array) -> Tree:
+        """Draw initial parameters for features shaped like `features` [n, d]."""
+        return self.init(jnp.asarray(key), jnp.asarray(features))["params"]
+
+    def logits(self, params: Tree, features: Array) -> Array:
+        """Logits of features [n, d] with the given parameters."""
+        logits: Array = self.apply({"params": params}, features)  # type: ignore[assignment]
+        return logits
+
+
+class Head(_FeatureNetwork):
     """Classifier beside the network's own: features [n, d] -> logits [n, classes].
 
     Attributes:
@@ -25,17 +38,8 @@ class Head(nn.Module):
             features = nn.relu(Dense(width)(features))
         return Dense(self.classes)(features)
 
-    def init_params(self, key: Array, features: Array) -> Tree:
-        """Draw initial parameters for features shaped like `features` [n, d]."""
-        return self.init(jnp.asarray(key), jnp.asarray(features))["params"]
 
-    def logits(self, params: Tree, features: Array) -> Array:
-        """Logits [n, classes] of features [n, d] with the given parameters."""
-        logits: Array = self.apply({"params": params}, features)  # type: ignore[assignment]
-        return logits
-
-
-class Discriminator(nn.Module):
+class Discriminator(_FeatureNetwork):
     """Domain classifier: features [n, d] -> logits [n] of "comes from the source".
 
     Attributes:
@@ -53,12 +57,3 @@ class Discriminator(nn.Module):
             features = nn.relu(Dense(width)(features))
         last = Dense(1, kernel_init=nn.initializers.zeros) if self.zero_init else Dense(1)
         return last(features)[:, 0]
-
-    def init_params(self, key: Array, features: Array) -> Tree:
-        """Draw initial parameters for features shaped like `features` [n, d]."""
-        return self.init(jnp.asarray(key), jnp.asarray(features))["params"]
-
-    def logits(self, params: Tree, features: Array) -> Array:
-        """Logits [n] of features [n, d] with the given parameters."""
-        logits: Array = self.apply({"params": params}, features)  # type: ignore[assignment]
-        return logits
