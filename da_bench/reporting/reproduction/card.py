@@ -108,7 +108,7 @@ def reproduction_verdict(accuracies: Sequence[float], printed: float, runs: int 
     """Say "reproduced", see `is_reproduced`, or by how many points the measured mean is off the printed number.
 
     Args:
-        accuracies: measured accuracies in [0, 1], one a seed.
+        accuracies: measured accuracies in [0, 1], one per seed.
         printed: printed accuracy in [0, 1].
         runs: number of runs that the printed accuracy is the mean of.
     """

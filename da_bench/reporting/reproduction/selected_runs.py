@@ -26,7 +26,7 @@ def group_by_cell(records: Iterable[Record]) -> dict[CellKey, list[Record]]:
 
 
 def select_runs(records: Sequence[Record], rule: str) -> dict[int, Record]:
-    """Pick one run a seed: the setting whose checkpoint the rule scores highest.
+    """Pick one run per seed: the setting whose checkpoint the rule scores highest.
 
     Of equal scores the first wins. Runs without a result are left out.
 

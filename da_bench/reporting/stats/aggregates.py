@@ -205,7 +205,7 @@ def _enough_runs(scores: Scores) -> bool:
 
 
 def _resample(scores: Scores, seed: int, fewer: int = 0) -> list[np.ndarray]:
-    """Draw n - fewer of each pair's n scores with replacement: [RESAMPLES, n - fewer] a pair."""
+    """Draw n - fewer of each pair's n scores with replacement: [RESAMPLES, n - fewer] per pair."""
     rng = np.random.default_rng(seed)  # fixed, so that a table has the same bytes every time
     return [rng.choice(np.asarray(pair, np.float64), (RESAMPLES, len(pair) - fewer)) for pair in scores]
 

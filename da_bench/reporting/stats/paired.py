@@ -34,7 +34,7 @@ def paired_t_test(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarr
     seeds that happen to differ by the same five images into certainty.
 
     Args:
-        a: values [n], one a seed.
+        a: values [n], one per seed.
         b: values [n] at the same seeds.
 
     Returns:

@@ -166,7 +166,7 @@ def seconds_to_compile(row: Row) -> float | None:
 
 
 def steps_per_second(row: Row) -> float | None:
-    """Training steps of one run a second; None for a classical method, or if no time is recorded."""
+    """Training steps of one run per second; None for a classical method, or if no time is recorded."""
     seconds, training = seconds_per_run(row), row.first.config["training"]
     return training["steps"] / seconds if training and seconds else None
 

@@ -13,7 +13,7 @@ from da_bench.studies.records import Record
 
 
 def class_tables(records: Sequence[Record], rule: str = "last") -> list[Table]:
-    """One table a task: macro and per-class target accuracy under a selection rule. Classes are shown by index.
+    """One table per task: macro and per-class target accuracy under a selection rule. Classes are shown by index.
 
     Raises:
         UserError: as `result_tables`.

@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def cost_tables(records: Sequence[Record]) -> list[Table]:
-    """One table a task, with the rows of its result table.
+    """One table per task, with the rows of its result table.
 
     Raises:
         UserError: no records, or two results of one setting and seed.
@@ -54,7 +54,7 @@ def _cost_table(task: str, records: Sequence[Record]) -> Table:
 
 
 def inputs_per_second(row: Row) -> float | None:
-    """Labelled rows that one run trains on a second; None if unknown, or if a step takes all rows."""
+    """Labelled rows that one run trains on per second; None if unknown, or if a step takes all rows."""
     steps, training = cells.steps_per_second(row), row.first.config["training"]
     batch_size = training["batch_size"] if training else None
     return steps * batch_size if steps and batch_size else None

@@ -103,7 +103,7 @@ def is_reproduced(accuracies: Sequence[float], printed: float, runs: int = 1) ->
     without randomness, if both are equal as printed.
 
     Args:
-        accuracies: measured accuracies in [0, 1], one a seed.
+        accuracies: measured accuracies in [0, 1], one per seed.
         printed: printed accuracy in [0, 1].
         runs: number of runs that the printed accuracy is the mean of.
     """

@@ -53,7 +53,7 @@ DIVERGED_NOTE = "† Runs that diverged. They count with chance accuracy."
 
 
 def result_tables(records: Sequence[Record], rule: str = "last", others: Sequence[str] = DEFAULT_RULES) -> list[Table]:
-    """One table a task, in order of first appearance.
+    """One table per task, in order of first appearance.
 
     Source only comes first, upper bounds last. A gain is the difference from the source-only row with the same model
     and training, seed by seed. Rows that differ in more than the method are not compared.

@@ -31,7 +31,7 @@ class Search:
 
     Args:
         name: name of the method.
-        rows: one row a setting; the default setting, if known, comes first.
+        rows: one row per setting; the default setting, if known, comes first.
         fields: settings that differ among the rows.
         fixed: settings that all rows share; source only must have the same model and training to be compared.
         default: row of the default setting; None if it is not among the rows.

@@ -63,7 +63,7 @@ class RuleQuality(NamedTuple):
 
 
 def validator_tables(records: Sequence[Record], by_method: bool = False) -> list[Table]:
-    """One table a task over checkpoints, and one over settings if several were run.
+    """One table per task over checkpoints, and one over settings if several were run.
 
     Args:
         records: records of one or several tasks.
