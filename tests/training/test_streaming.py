@@ -71,7 +71,7 @@ def test_streamed_equals_resident(data, view, monkeypatch, tmp_path):
     expected = resident(one(), data, view)
     programs = stream.build(one(), MODEL, data, view)
     assert programs.steps == 4
-    assert set(programs.look) == {50, 10}
+    assert set(programs.evaluate) == {50, 10}
     for workers in (0, 1, 2):
         assert_same(streamed(one(), programs, data, workers, tmp_path), expected)
 
