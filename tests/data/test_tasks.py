@@ -209,7 +209,7 @@ def whole(names, rows_each=4, width=2):
 
 def united(ending, source, target):
     task = spec(f"table/mine/a-to-b{ending}")
-    return tasks._unite(task, whole(source), whole(target))
+    return tasks._unite_classes(task, whole(source), whole(target))
 
 
 def names_by_row(one, classes):
@@ -241,7 +241,7 @@ def test_a_class_without_an_example_is_a_class_that_is_missing():
     task, full = spec("table/mine/a-to-b"), whole(["ant", "cow"])
     empty = dataclasses.replace(full, examples=full.examples._replace(labels=np.zeros(8, np.int32)))
     with pytest.raises(UserError, match="only 'table/mine/a' has cow"):
-        tasks._unite(task, full, empty)
+        tasks._unite_classes(task, full, empty)
 
 
 def test_shared_leaves_the_rest_out():

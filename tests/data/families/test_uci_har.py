@@ -72,9 +72,9 @@ def first_number(to):
         ("subject_train.txt", lambda _: "1\n3\n1\n3\n", "subject 1' holds 2, but 3 is published"),
         ("subject_train.txt", lambda _: "1\n1\n1\n", "holds 4, but 3"),
         ("subject_train.txt", lambda _: "one\n", "get a fresh copy"),
-        ("y_train.txt", lambda _: "0\n1\n1\n1\n", r"not in 1\.\.6"),
-        ("y_train.txt", lambda _: "1\n1\n7\n1\n", r"not in 1\.\.6"),
-        ("y_train.txt", lambda _: "1\n1\n1.5\n1\n", r"not in 1\.\.6"),
+        ("y_train.txt", lambda _: "0\n1\n1\n1\n", r"1\.\.6"),
+        ("y_train.txt", lambda _: "1\n1\n7\n1\n", r"1\.\.6"),
+        ("y_train.txt", lambda _: "1\n1\n1.5\n1\n", r"1\.\.6"),
         ("y_train.txt", lambda _: "", "holds 0, but 4"),
     ],
 )
