@@ -58,7 +58,7 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known name, or known names, at most `MAX_NAMES`."""
     known = sorted(known)
-    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
         return f"; did you mean '{near[0]}'?"
     if len(known) > MAX_NAMES:
         return f"; there are {len(known)}, such as {', '.join(known[:: len(known) // 5][:5])}"

@@ -118,6 +118,7 @@ def test_a_later_field_is_checked_and_a_leaf_like_any_other():
 def test_the_nearest_name_or_all_names_are_offered():
     assert did_you_mean("dan", ["dann", "coral"]) == "; did you mean 'dann'?"
     assert did_you_mean("xyz", ["dann", "coral"]) == "; there are: coral, dann"
+    assert "did you mean" not in did_you_mean("huber_mean", ["dann", "subspace_alignment"])
 
 
 def test_a_registry_refuses_unknown_and_duplicate_names():
