@@ -139,7 +139,7 @@ def _pair(name: str, stem: str) -> tuple[str, str]:
     splits = [("-to-".join(words[:i]), "-to-".join(words[i:])) for i in range(1, len(words))]
     readings = [(_full(source), _full(_target(source.rpartition("/")[0], target))) for source, target in splits]
     if not readings:
-        raise UserError(f"unknown task '{name}'{did_you_mean(name, names())}")
+        raise UserError(_domain_for_task(stem) or f"unknown task '{name}'{did_you_mean(name, names())}")
     for source, target in readings[:-1]:
         try:
             family_of(source), family_of(target)
@@ -156,6 +156,16 @@ def _pair(name: str, stem: str) -> tuple[str, str]:
     if source == target:
         raise UserError(f"task '{name}' adapts a domain to itself; give two")
     return source, target
+
+
+def _domain_for_task(stem: str) -> str:
+    """Return the message for a name that is that of a registered domain; "" for any other name."""
+    if not any(stem in family.domain_names() for family in FAMILIES.values()):
+        return ""
+    family = stem.partition("/")[0]
+    starts = (f"{stem}-to-", f"{family}/", f"{family}-to-")
+    example = next(task for start in starts for task in names() if task.startswith(start))
+    return f"'{stem}' is a domain; a task is a pair, such as '{example}'"
 
 
 def _full(domain: str) -> str:

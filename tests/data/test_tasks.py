@@ -88,6 +88,9 @@ def test_a_task_has_one_name(name, known):
     ("name", "message"),
     [
         ("moons/53", r"unknown task 'moons/53'; did you mean 'moons/35'\?"),
+        ("usps", "'usps' is a domain; a task is a pair, such as 'usps-to-mnist'"),
+        ("moons/0", "'moons/0' is a domain; a task is a pair, such as 'moons/35'"),
+        ("office31/amazon", "'office31/amazon' is a domain; a task is a pair, such as 'office31/amazon-to-dslr'"),
         ("mnist-to-uspss", r"did you mean 'mnist-to-usps'\?"),
         ("digits/real-to-synthetik", r"did you mean 'digits/real-to-synthetic'\?"),
         ("moons/35@transduktive", r"no such ending 'transduktive'; did you mean 'transductive'\?"),
