@@ -2,10 +2,11 @@
 
 How to add a family
 ===================
-A family is one file in `da_bench/data/families/`; every file there is imported. No other file needs a change: the
-tasks, the command line, the checks and the documentation find the family through the registry. Take the nearest
-existing file as a model: `office31.py` (images in class folders), `visda2017.py` (images in a list file), `usps.py`
-(arrays), `moons.py` (generated).
+A family is one file in `da_bench/data/families/`; every file there is imported. The tasks, the command line and the
+checks find the family through the registry; no other code needs a change. The table in docs/methods.md is edited by
+hand, and a test holds it complete. Take the nearest existing file as a model: `office31.py` (images in class folders),
+`visda2017.py` (images in a list file), `usps.py` (arrays), `moons.py` (generated). There is no entry point for
+families of other packages.
 
 1. Write `read(folder, domain)`. It gets the family's folder under the data root and the name of a domain. It returns
    the domain's parts as they were published: `{"train": ..., "test": ...}`, with a "validation" part if there is one,
@@ -41,6 +42,10 @@ existing file as a model: `office31.py` (images in class folders), `visda2017.py
 
    The tasks `office31/amazon-to-dslr` and so on exist from now on. Tasks between different families are not listed
    but can be named: `mnist-to-usps`. A family with one domain gives the domain its own name: `mnist`.
+
+   A generated family leaves out `folder`, `files` and `how_to_get` ("embedded" by default), and its `read` ignores the
+   folder. Its randomness comes from `random_stream(family, domain)`, so that the data are equal on every machine. The
+   citation is free text: without a paper, say where the data come from.
 
 3. Test it: `tests/data/families/test_NAME.py` writes a small copy of the published layout into a temporary folder and
    reads it. If you have the data, `da-bench data check NAME` compares all counts with the published ones, and

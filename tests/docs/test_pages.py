@@ -20,6 +20,7 @@ from da_bench.cli.parse import Words, read
 from da_bench.cli.weights import COMMANDS as WEIGHTS
 from da_bench.core.types import Output
 from da_bench.data import tasks
+from da_bench.data.family import FAMILIES
 from da_bench.evaluation.validators import VALIDATORS
 from da_bench.methods import METHODS, Method, load_plugins
 from da_bench.models import MODELS
@@ -165,10 +166,10 @@ def test_the_table_of_the_readme_is_that_of_the_committed_snapshot():
     assert len(lines) > 8
 
 
-def test_every_method_and_network_is_on_its_page():
+def test_every_method_network_and_family_is_on_its_page():
     page = (ROOT / "docs" / "methods.md").read_text()
     load_plugins()
-    assert all(f"`{name}`" in page for name in (*METHODS, *MODELS))
+    assert all(f"`{name}`" in page for name in (*METHODS, *MODELS, *FAMILIES))
 
 
 def test_counts_in_the_readme_are_those_of_the_registries():
