@@ -155,7 +155,11 @@ class Trainer(NamedTuple):
         return self._update(state, gradients, mask)._replace(step=state.step + 1, stats=stats)
 
     def inner_update(self, state: TrainState, gradients: Tree, mask: Tree | None = None) -> TrainState:
-        """A further update within one step, as `apply_gradients`: it counts neither as a step nor in the schedule."""
+        """A further update within one step, as `apply_gradients`: it counts neither as a step nor in the schedule.
+
+        It is a whole update of the optimizer. With a gradient of zero, momentum and weight decay still move every
+        parameter that `mask` selects, so a method with a second update differs from source-only training at weight 0.
+        """
         updated = self._update(state, gradients, mask)
         return updated._replace(opt_state=_with_schedules(updated.opt_state, state.opt_state))
 
