@@ -61,6 +61,13 @@ class Adversarial(Penalty):
         return domain_cross_entropy(*logits)
 
 
+@caught_by("has_no_field_named_like_an_option")
+class OwnSeeds(Moments):
+    """`da-bench run` cannot have two options `--seeds`."""
+
+    seeds: NonNegative = 1.0
+
+
 @caught_by("lowers_what_it_says")
 class NotReversed(Adversarial):
     """The encoder helps the domain classifier: the reversal has the wrong sign."""

@@ -8,8 +8,14 @@ from typing import Any
 
 from da_bench.core.config import UserError, as_dict, float_fields
 from da_bench.methods import METHODS
+from da_bench.studies.experiment import Experiment
+from da_bench.studies.options import Options
 from da_bench.testing.base import CheckFailed, check, require
 from da_bench.testing.method_under_test import MethodUnderTest
+
+PARTS: tuple[Any, ...] = (Options, Experiment)
+RUN_OPTIONS = {field.name for part in PARTS for field in dataclasses.fields(part)}  # of `da-bench run`, and these:
+RUN_OPTIONS |= {"seeds", "weights", "pixels", "augment", "rule", "distributed", "study", "quiet", "json"}
 
 
 @check("any")
@@ -39,6 +45,14 @@ def _require_refusal(under_test: MethodUnderTest, field: str, value: Any) -> Non
         require(field in str(error), f"the error for {field} = {value} does not name the field: {error}")
     else:
         raise CheckFailed(f"{field} = {value} is accepted; annotate it, for example as NonNegative")
+
+
+@check("any")
+def has_no_field_named_like_an_option(under_test: MethodUnderTest) -> None:
+    """No field has the name of an option of `da-bench run`, on which the fields of the method are options too."""
+    fields = [field.name for field in dataclasses.fields(under_test.cls)]  # type: ignore[arg-type]
+    taken = [name for name in fields if name in RUN_OPTIONS]
+    require(not taken, f"`da-bench run` has options of the same names; rename the fields {', '.join(taken)}")
 
 
 @check("any")
