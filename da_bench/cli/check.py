@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 from tyro.conf import Positional
 
-from da_bench.cli.parse import Words, read
+from da_bench.cli.parse import Words, read, take_method
 from da_bench.core.config import UserError
 from da_bench.core.user_files import run_file
 from da_bench.methods import METHODS, load_plugins
@@ -34,7 +34,7 @@ class Check:
     methods: Positional[tuple[str, ...]] = ()
     """Files that register methods, or names of registered methods; default: all registered methods."""
     only: tuple[str, ...] = ()
-    """Only these checks."""
+    """Only these checks, by the names that the command prints."""
     json: bool = False
     """Print a line of JSON a check."""
 
@@ -48,16 +48,18 @@ class Check:
         load_plugins()
         failures = [name for cls in _classes(self.methods) for name in self._failures(cls)]
         if failures:
-            raise CheckError(f"{len(failures)} checks fail: {', '.join(failures)}")
+            fail = "check fails" if len(failures) == 1 else "checks fail"
+            raise CheckError(f"{len(failures)} {fail}: {', '.join(failures)}")
 
     def _failures(self, cls: Any) -> list[str]:
         """Print the outcome of each check of one method; return METHOD/CHECK of those that fail."""
         from da_bench.testing import format_result, results
 
         failures = []
+        outcomes = results(cls, self.only)  # raises for unknown checks, before anything is printed
         if not self.json:
             print(f"{cls.name}:")
-        for result in results(cls, self.only):
+        for result in outcomes:
             facts = {"method": cls.name, **result._asdict()}
             print(json.dumps(facts) if self.json else f"  {format_result(result)}", flush=True)
             if not result.ok:
@@ -69,9 +71,10 @@ def _classes(methods: tuple[str, ...]) -> list[Any]:
     """The methods of the given files and names; all registered methods if nothing is given."""
     if not methods:
         return list(METHODS.values())
-    return [
-        cls for name in methods for cls in (_registered_by(Path(name)) if name.endswith(".py") else [METHODS[name]])
-    ]
+    classes = []
+    for name in methods:
+        classes += _registered_by(Path(name)) if name.endswith(".py") else [take_method(name, "da-bench check")]
+    return classes
 
 
 def _registered_by(path: Path) -> list[Any]:

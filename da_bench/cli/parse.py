@@ -11,6 +11,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import tyro
@@ -66,6 +67,29 @@ def take(commands: Mapping[str, Any], words: Words) -> tuple[str, Words]:
     if name not in commands:
         raise UserError(f"unknown command '{words.program} {name}'{did_you_mean(name, commands)}")
     return name, Words(f"{words.program} {name}", words.rest[1:])
+
+
+def take_method(name: str, program: str) -> Any:
+    """Return the class of a registered method.
+
+    Args:
+        name: name of the method.
+        program: the words before it, such as "da-bench run".
+
+    Raises:
+        UserError: unknown name. If it is that of a file in the working folder, the message says how to name the file.
+    """
+    from da_bench.core.config import UserError
+    from da_bench.methods import METHODS
+
+    if name not in METHODS and Path(f"{name}.py").is_file():
+        raise UserError(f"unknown method '{name}'; for the file write `{program} {name}.py`")
+    return METHODS[name]
+
+
+def count(number: int, singular: str) -> str:
+    """Write a number with its noun: "1 record", "7 records"."""
+    return f"{number} {singular}" + ("" if number == 1 else "s")
 
 
 def run_group(commands: Mapping[str, Callable[..., Any]], words: Words, description: str) -> None:
@@ -172,4 +196,5 @@ def _unknown(word: str, command: Any, words: Words) -> str:
         tyro.cli(command, **_arguments(command, Words(words.program, ["--help"])))
     options = set(re.findall(r"--([a-z][\w.-]*)", printed.getvalue()))
     near = difflib.get_close_matches(word.partition("=")[0].lstrip("-"), options, n=1)
-    return f"unknown option '{word}'" + "".join(f"; did you mean '--{option}'?" for option in near)
+    hint = getattr(command, "OPTIONS_HINT", "")  # of a command whose options are fewer than one may expect
+    return f"unknown option '{word}'{hint}" + "".join(f"; did you mean '--{option}'?" for option in near)

@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from da_bench.cli import devices
 from da_bench.cli.options import ExperimentCommand, StudyCommand, StudyOptions
-from da_bench.cli.parse import Words, read
+from da_bench.cli.parse import Words, count, read, take_method
 from da_bench.core.config import UserError
 from da_bench.core.distributed import is_primary
 from da_bench.methods import METHODS, load_plugins
@@ -36,6 +36,7 @@ class RunFile(StudyCommand):
     EXAMPLES: ClassVar[str] = """  $ da-bench run experiments/quickstart.py
   $ da-bench run experiments/office31.py --data-root ~/data --shard 2/8
   $ da-bench run results/runs/0123456789abcdef/config.json --results again"""
+    OPTIONS_HINT: ClassVar[str] = ": a .py file takes its settings from its EXPERIMENTS"
 
     def run(self, path: Path) -> None:
         """Make the missing runs of a file, then print and write the tables."""
@@ -79,7 +80,7 @@ def main(words: Words) -> None:
         _print_help(words.program)
         return
     what = words.rest[0]
-    words = Words(f"{words.program} {what}", words.rest[1:])
+    program, words = words.program, Words(f"{words.program} {what}", words.rest[1:])
     if what.startswith("-"):
         raise UserError(f"name a method or a file before '{what}': da-bench run METHOD --task TASK")
     if what.endswith(FILES):
@@ -88,7 +89,7 @@ def main(words: Words) -> None:
     isolate = not {"--isolate", "ray", "--executor=ray"}.isdisjoint(words.rest)
     devices.set_up(isolate, "--distributed" in words.rest)  # before plug-ins are imported, which may use JAX
     load_plugins()
-    read(method_command(METHODS[what]), words).run()
+    read(method_command(take_method(what, program)), words).run()
 
 
 def _print_help(program: str) -> None:
@@ -137,4 +138,4 @@ def show(results: Results, command: StudyCommand, written: Sequence[Path] = ()) 
     results.table(command.rule)
     if written:
         print("\nwritten:", *written, sep="\n  ")
-    print(f"\n{len(results.records)} records in {command.study.results / 'runs'}")
+    print(f"\n{count(len(results.records), 'record')} in {command.study.results / 'runs'}")

@@ -1,14 +1,17 @@
 """`da-bench run`: a file, a record's config, one method."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from da_bench.cli.parse import Words, read
-from da_bench.cli.run import method_command
+from da_bench.cli.options import StudyOptions
+from da_bench.cli.parse import Words, count, read
+from da_bench.cli.run import RunMethod, method_command
 from da_bench.core.config import Positive, UserError, config_dataclass
 from da_bench.methods import METHODS
+from da_bench.testing.checks.interface import RUN_OPTIONS
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -24,6 +27,33 @@ def test_a_field_that_is_called_like_an_option_is_refused():
 
     with pytest.raises(UserError, match=r"Crowded.shard: `da-bench run` has an option of this name; rename the field"):
         method_command(Crowded)
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 records"), (1, "1 record"), (2, "2 records")])
+def test_numbers_agree_with_their_nouns(number, text):
+    assert count(number, "record") == text
+
+
+def test_the_checks_know_all_options():
+    parts = (RunMethod, StudyOptions)
+    assert {field.name for part in parts for field in dataclasses.fields(part)} <= RUN_OPTIONS
+
+
+def test_an_option_of_a_method_is_none_of_a_file(command, tmp_path):
+    (tmp_path / "huber_mean.py").write_text("x = 1")
+    code, _, err = command("run", "huber_mean.py", "--weight", "0.3")
+    assert code == 2
+    assert "unknown option '--weight'" in err
+    assert "EXPERIMENTS" in err
+
+
+@pytest.mark.parametrize("name", ["run", "check"])
+def test_a_file_that_is_named_like_a_method(name, command, tmp_path):
+    (tmp_path / "huber_mean.py").write_text("x = 1")
+    code, _, err = command(name, "huber_mean")
+    assert code == 2
+    assert "unknown method 'huber_mean'" in err
+    assert f"`da-bench {name} huber_mean.py`" in err
 
 
 def test_a_file_without_experiments(command, tmp_path):

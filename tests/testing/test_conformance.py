@@ -98,6 +98,27 @@ def test_failures_are_one_error_that_names_them(capsys):
     assert capsys.readouterr().out.startswith("ok    takes_a_step\nFAIL  order_within_a_batch_does_not_matter: ")
 
 
+def test_a_failure_at_weight_zero_points_to_a_second_update():
+    name = next(name for name, (_, check) in PLANTED.items() if check == "weight_zero_is_source_only")
+    result = run_check(CHECKS["weight_zero_is_source_only"], MethodUnderTest(PLANTED[name][0]))
+    assert "inner_update" in result.reason
+
+
+def test_an_unknown_check_is_refused_before_anything_is_printed(capsys, monkeypatch):
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    assert main(["check", "coral", "--only", "takes_a_stop"]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "takes_a_stop" in err
+
+
+def test_one_failure_is_one_check(tmp_path, capsys, registry, monkeypatch):
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    (tmp_path / "mine.py").write_text(FILE.format(sign="+1").replace("References: arXiv:1412.3474.", ""))
+    assert main(["check", str(tmp_path / "mine.py"), "--only", "documents_its_paper_and_fields"]) == 1
+    assert "1 check fails" in capsys.readouterr().err
+
+
 def test_an_unknown_check_is_refused():
     with pytest.raises(UserError, match="no check 'takes_a_stop'"):
         check_method(da.methods.Coral, ["takes_a_stop"])
