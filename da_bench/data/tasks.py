@@ -69,8 +69,8 @@ def spec(name: str) -> TaskSpec:
             nearest one); or it is a second spelling of a task's name. One name, so that a run has one record.
     """
     stem, classes, protocol = _suffixes(name)
-    source, target = _pair(name, ALIASES.get(stem, stem))
-    if name != (known := _spelled(source, target, classes, protocol)):
+    source, target = _domain_names(name, ALIASES.get(stem, stem))
+    if name != (known := _task_name(source, target, classes, protocol)):
         raise UserError(f"task '{name}' is called '{known}'")
     family, _ = family_of(source)
     return TaskSpec(
@@ -93,7 +93,7 @@ def between(source: str, target: str) -> str:
     """
     for domain in (source, target):
         family_of(domain)
-    return _spelled(_full(source), _full(target), "same", "inductive")
+    return _task_name(_full_domain_name(source), _full_domain_name(target), "same", "inductive")
 
 
 def _suffixes(name: str) -> tuple[str, Classes, Protocol]:
@@ -105,23 +105,22 @@ def _suffixes(name: str) -> tuple[str, Classes, Protocol]:
     return stem, classes or "same", protocol or "inductive"  # type: ignore[return-value]
 
 
-def _spelled(source: str, target: str, classes: Classes, protocol: Protocol) -> str:
-    stem = f"{source}-to-{_short(source.rpartition('/')[0], target)}"
+def _task_name(source: str, target: str, classes: Classes, protocol: Protocol) -> str:
+    stem = f"{source}-to-{_written_target(source.rpartition('/')[0], target)}"
     classes_end = "" if classes == "same" else f"+{classes}"
     protocol_end = "" if protocol == "inductive" else f"@{protocol}"
     return ALIASED.get(stem, stem) + classes_end + protocol_end
 
 
-def _short(family: str, target: str) -> str:
-    """Return how a target is written after a source of `family`, so that `_target` reads it as `target`."""
+def _written_target(family: str, target: str) -> str:
+    """Return how a target is written after a source of `family`, so that `_full_target_name` reads it as `target`."""
     own = target.removeprefix(f"{family}/") if family else target
-    written = own if "/" not in own and _target(family, own) == target else target
-    return (
-        written if _target(family, written) == target else f"{target}/{target}"
-    )  # "usps" after a folder of the user's
+    written = own if "/" not in own and _full_target_name(family, own) == target else target
+    # "usps/usps" after the user's own folder, where "usps" would mean a folder in it
+    return written if _full_target_name(family, written) == target else f"{target}/{target}"
 
 
-def _target(family: str, written: str) -> str:
+def _full_target_name(family: str, written: str) -> str:
     """Return the full name of a target as written after a source of `family`; without a slash, it is of that family.
 
     After a registered family or tfds, the name of another family means that family. After the user's own folder, it is
@@ -133,11 +132,14 @@ def _target(family: str, written: str) -> str:
     return written if elsewhere else f"{family}/{written}"
 
 
-def _pair(name: str, stem: str) -> tuple[str, str]:
+def _domain_names(name: str, stem: str) -> tuple[str, str]:
     """Return both domains' full names; if "-to-" can be read in several ways, the first that names known domains."""
     words = stem.split("-to-")
     splits = [("-to-".join(words[:i]), "-to-".join(words[i:])) for i in range(1, len(words))]
-    readings = [(_full(source), _full(_target(source.rpartition("/")[0], target))) for source, target in splits]
+    readings = [
+        (_full_domain_name(source), _full_domain_name(_full_target_name(source.rpartition("/")[0], target)))
+        for source, target in splits
+    ]
     if not readings:
         raise UserError(_domain_for_task(stem) or f"unknown task '{name}'{did_you_mean(name, names())}")
     for source, target in readings[:-1]:
@@ -168,7 +170,7 @@ def _domain_for_task(stem: str) -> str:
     return f"'{stem}' is a domain; a task is a pair, such as '{example}'"
 
 
-def _full(domain: str) -> str:
+def _full_domain_name(domain: str) -> str:
     """Return the full name of a domain: "usps" for "usps/usps"."""
     family, _, own = domain.rpartition("/")
     return own if own in FAMILIES and family == own else domain

@@ -28,8 +28,9 @@ from da_bench.pretrained.files import damaged
 
 FORMAT = 1
 METADATA_KEY = "da_bench"  # under which a file holds its `WeightsInfo` as JSON
-PARITY_LENGTH = 8  # numbers of a parity vector
-TOLERANCE = 1e-3  # of a parity vector, relative to its largest number
+# A parity vector holds the first outputs of the network for a fixed input. It is stored to compare later outputs with.
+PARITY_LENGTH = 8  # numbers in a parity vector
+TOLERANCE = 1e-3  # largest difference of two parity vectors, relative to the largest number
 REMEDY = "free some space or grant permission to write there, or set DA_BENCH_WEIGHTS to another folder"
 
 
@@ -47,7 +48,7 @@ class WeightsInfo(NamedTuple):
         citation: paper of the network.
         terms: license.
         digest: sha256 over arrays, arch, fields, classes and view.
-        parity: the first `PARITY_LENGTH` "features" and "logits" for the input `Backbone.probe_input`.
+        parity: parity vectors: the first `PARITY_LENGTH` "features" and "logits" for the input `Backbone.probe_input`.
     """
 
     arch: str
@@ -73,13 +74,13 @@ def imported_names() -> list[str]:
     return sorted(path.stem for path in folder().glob("[!.]*.safetensors"))
 
 
-def save(name: str, info: WeightsInfo, arrays: Mapping[KeyPath, np.ndarray]) -> None:
+def save(name: str, facts: WeightsInfo, arrays: Mapping[KeyPath, np.ndarray]) -> None:
     """Write imported weights.
 
     Raises:
         StorageError: the folder cannot be written to.
     """
-    text = json.dumps({"format": FORMAT, **info._asdict(), "view": as_dict(info.view)}, sort_keys=True)
+    text = json.dumps({"format": FORMAT, **facts._asdict(), "view": as_dict(facts.view)}, sort_keys=True)
     by_name = {"/".join(path): array for path, array in arrays.items()}
     safetensors_file.write(folder() / f"{name}.safetensors", by_name, {METADATA_KEY: text}, REMEDY)
 
@@ -162,9 +163,9 @@ def _relative_difference(expected: np.ndarray, values: np.ndarray) -> float:
     return float(np.max(np.abs(expected - values), initial=0.0) / np.max(np.abs(expected), initial=1e-9))
 
 
-def digest(info: WeightsInfo, arrays: Mapping[KeyPath, np.ndarray]) -> str:
+def digest(facts: WeightsInfo, arrays: Mapping[KeyPath, np.ndarray]) -> str:
     """Sha256 over the arrays and everything that determines their use; the same on every machine."""
-    use = [info.arch, info.fields, info.classes, as_dict(info.view)]
+    use = [facts.arch, facts.fields, facts.classes, as_dict(facts.view)]
     sha256 = hashlib.sha256(json.dumps(use, sort_keys=True).encode())
     for path, array in sorted(arrays.items()):
         sha256.update(f"{'/'.join(path)} {array.dtype.str} {array.shape}".encode())

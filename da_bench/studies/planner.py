@@ -92,20 +92,20 @@ def group_by_program(experiments: Iterable[Experiment]) -> list[list[Experiment]
     """
     groups: dict[Any, list[Experiment]] = {}
     for experiment in experiments:
-        data = (
+        data_key = (
             experiment.task,
             experiment.labels_from,
             experiment.shots,
             experiment.view,
             experiment.features,
-            experiment.msda,
+            experiment.msda,  # the source domains of multi-source adaptation
         )
         if isinstance(experiment.method, Method):
             structure = jax.tree.structure((experiment.method, experiment.training))
             program: Any = (experiment.network, structure)
         else:
             program = experiment.id
-        groups.setdefault((data, program), []).append(experiment)
+        groups.setdefault((data_key, program), []).append(experiment)
     return list(groups.values())
 
 

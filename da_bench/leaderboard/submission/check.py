@@ -10,7 +10,7 @@ from da_bench.core.strict_json import StrictError
 from da_bench.core.types import Task
 from da_bench.data import tasks
 from da_bench.data.transforms import View
-from da_bench.leaderboard.submission.findings import Finding, Verdict, verdict_of
+from da_bench.leaderboard.submission.findings import Finding, SubmissionVerdict, verdict_of
 from da_bench.leaderboard.submission.reader import PredictedRun, Submission, read_submission
 from da_bench.leaderboard.submission.recompute import recompute
 from da_bench.leaderboard.submission.rerun import rerun
@@ -46,7 +46,7 @@ class Report(NamedTuple):
     audited: tuple[str, ...] = ()
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SubmissionVerdict:
         """The verdict that follows from the findings."""
         return verdict_of(self.findings)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 Level = Literal["refused", "flagged", "noted"]
-Verdict = Literal["refused", "flagged", "accepted"]
+SubmissionVerdict = Literal["refused", "flagged", "accepted"]
 
 
 class Finding(NamedTuple):
@@ -23,7 +23,7 @@ class Finding(NamedTuple):
     what: str
 
 
-def verdict_of(findings: Iterable[Finding]) -> Verdict:
+def verdict_of(findings: Iterable[Finding]) -> SubmissionVerdict:
     """The more serious of the levels "refused" and "flagged"; "accepted" if there is neither."""
     levels = {finding.level for finding in findings}
     return "refused" if "refused" in levels else "flagged" if "flagged" in levels else "accepted"

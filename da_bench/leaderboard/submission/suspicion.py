@@ -95,8 +95,11 @@ def _copied_share(run: PredictedRun, other: PredictedRun, largest: float, uncert
     """The share of predictions that `run` has copied from `other`, as text; None if it is a run of its own."""
     if run.digest == other.digest:
         return "all"
-    predictions, others = run.predictions["target_test"], other.predictions["target_test"]
-    changed = predictions != others if predictions.shape == others.shape else (run.last != other.last)[None]
+    predictions, other_predictions = run.predictions["target_test"], other.predictions["target_test"]
+    if predictions.shape == other_predictions.shape:
+        changed = predictions != other_predictions
+    else:
+        changed = (run.last != other.last)[None]
     if changed.mean() >= largest or not changed.any():
         return None
     same_seed = run.record.config["seed"] == other.record.config["seed"]
@@ -131,7 +134,7 @@ def too_good(runs: Iterable[PredictedRun], others: Iterable[PredictedRun], rule:
     others = list(others)
     for group in by_setting(runs).values():
         task = group[0].record.config["task"]
-        bounds = [_accuracy(run, rule) for run in others if _is_bound(run) and run.record.config["task"] == task]
+        bounds = [_accuracy(run, rule) for run in others if _is_upper_bound(run) and run.record.config["task"] == task]
         if not bounds:
             yield Finding("noted", "too good", task, "no upper bound is known to compare with")
             continue
@@ -143,7 +146,7 @@ def too_good(runs: Iterable[PredictedRun], others: Iterable[PredictedRun], rule:
 
 def perfect(runs: Iterable[PredictedRun], others: Iterable[PredictedRun], rule: str) -> Iterator[Finding]:
     """Runs without an error on tasks where training on target labels makes some."""
-    solved = {run.record.config["task"] for run in others if _is_bound(run) and _accuracy(run, rule) == 1}
+    solved = {run.record.config["task"] for run in others if _is_upper_bound(run) and _accuracy(run, rule) == 1}
     for run in runs:
         task = run.record.config["task"]
         if _accuracy(run, rule) == 1 and task not in solved:
@@ -156,7 +159,7 @@ def unrelated_errors(
     """Runs better than source only whose errors do not lie where other methods err, as with perturbed labels."""
     for run in runs:
         task = run.record.config["task"]
-        rivals = [other for other in others if _are_rivals(run, other) and not _is_bound(other)]
+        rivals = [other for other in others if _are_rivals(run, other) and not _is_upper_bound(other)]
         source_only = [other for other in rivals if not other.record.result["adapts"]]
         if task not in labels or not source_only:
             continue
@@ -183,7 +186,8 @@ def excess(difficulty: np.ndarray, selected: np.ndarray) -> float:
     return float((every[selected].mean() - difficulty.mean()) / np.sqrt(variance)) if variance > 0 else np.inf
 
 
-def _is_bound(run: PredictedRun) -> bool:
+def _is_upper_bound(run: PredictedRun) -> bool:
+    """Whether a run was trained on target labels."""
     return bool(run.record.config["labels_from"] == "target")
 
 

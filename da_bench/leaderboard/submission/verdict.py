@@ -12,7 +12,7 @@ from da_bench.core.config import UserError
 from da_bench.core.strict_json import strict_json
 from da_bench.leaderboard.submission import schema
 from da_bench.leaderboard.submission.check import Report
-from da_bench.leaderboard.submission.findings import Verdict
+from da_bench.leaderboard.submission.findings import SubmissionVerdict
 
 UNREADABLE = "0" * 64  # in the place of the digest of a submission that cannot be read
 
@@ -32,7 +32,7 @@ class VerdictFile(TypedDict):
 
     schema: Literal[1]
     submission: schema.Sha256
-    verdict: Verdict
+    verdict: SubmissionVerdict
     rerun: list[schema.Sha256]
     audited: list[schema.ShortText]
     findings: list[list[schema.ShortText]]

@@ -67,7 +67,7 @@ def column_marks(rows: Sequence[Row], rule: str) -> list[Mark]:
         elif mean == means[best]:
             marks.append("best")
         else:
-            marks.append("near" if _not_significant(by_seed, scores[best]) else "")
+            marks.append("tied" if _not_significant(by_seed, scores[best]) else "")
     return marks
 
 

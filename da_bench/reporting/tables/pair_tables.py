@@ -157,7 +157,7 @@ def _average_column(tasks: list[str], methods: list[MethodOverPairs], rule: str)
     best = max(complete, key=lambda i: accuracy[i].mean(), default=None)
     marks: dict[int, Mark] = {}
     if best is not None:
-        marks = dict.fromkeys(_not_significant(accuracy, complete, best), "near")
+        marks = dict.fromkeys(_not_significant(accuracy, complete, best), "tied")
         marks[best] = "best"
     column = []
     for i, values in enumerate(accuracy):

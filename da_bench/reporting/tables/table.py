@@ -20,13 +20,13 @@ from da_bench.reporting.tables.escape import escape_csv, escape_latex, escape_ma
 from da_bench.reporting.tables.text import single_line
 
 Raw = float | int | str | None
-Mark = Literal["", "best", "near", "oracle", "other"]
+Mark = Literal["", "best", "tied", "oracle", "other"]
 
-STYLES = {"best": "bold", "near": "underline", "oracle": "dim italic", "other": "dim italic"}
+STYLES = {"best": "bold", "tied": "underline", "oracle": "dim italic", "other": "dim italic"}
 # Plain text has no bold: the marks are part of the cell.
-PLAIN = {"best": "**{}**", "near": "_{}_"}
-MARKDOWN = {"best": "**{}**", "near": "<u>{}</u>", "oracle": "*{}*", "other": "*{}*"}
-LATEX = {"best": r"\textbf{{{}}}", "near": r"\underline{{{}}}", "oracle": r"\textit{{{}}}", "other": r"\textit{{{}}}"}
+PLAIN = {"best": "**{}**", "tied": "_{}_"}
+MARKDOWN = {"best": "**{}**", "tied": "<u>{}</u>", "oracle": "*{}*", "other": "*{}*"}
+LATEX = {"best": r"\textbf{{{}}}", "tied": r"\underline{{{}}}", "oracle": r"\textit{{{}}}", "other": r"\textit{{{}}}"}
 
 MAX_COLUMN_WIDTH = 40  # characters in a terminal; longer text, such as why a method was skipped, is folded
 
@@ -53,7 +53,7 @@ class Cell:
     Args:
         text: what is shown.
         raw: one value for each part of the column.
-        mark: "best"; "near", not significantly different from the best; "oracle"; "other", a number from another
+        mark: "best"; "tied", not significantly different from the best; "oracle"; "other", a number from another
             experiment; or "".
     """
 
@@ -79,7 +79,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def rich(self) -> "Page":
-        """For `rich.print`: best in bold, near underlined, in as many blocks as the terminal needs."""
+        """For `rich.print`: best in bold, tied underlined, in as many blocks as the terminal needs."""
         return Page(self)
 
     def text(self, width: int = 1000) -> str:

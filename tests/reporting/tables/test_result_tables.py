@@ -179,7 +179,7 @@ def test_marks_of_best_near_oracle_and_bound():
         *fake.runs([0.9, 0.9, 0.9], method="source_only", labels_from="target"),
     ]
     (table,) = result_tables(records)
-    assert [row[3].mark for row in table.rows] == ["", "best", "near", ""]
+    assert [row[3].mark for row in table.rows] == ["", "best", "tied", ""]
     assert {row[6].mark for row in table.rows} == {"oracle"}
     assert "**71.0 ± 2.5**" in table.markdown()
     assert re.search(r"<u>70\.3 ± .*?</u>", table.markdown())
