@@ -142,7 +142,7 @@ def program(name: str, method: str, steps: int, seeds: int, placement: Placement
     """A compiled function without arguments that makes `steps` steps of all seeds; called once already."""
     workload = WORKLOADS[name]
     settings = training(workload, steps)
-    runs = [train.Run(jax.random.key(seed), BENCHMARK_METHODS[method], settings) for seed in range(seeds)]
+    runs = [train.RunSettings(jax.random.key(seed), BENCHMARK_METHODS[method], settings) for seed in range(seeds)]
     where = Devices(tuple(jax.devices()[:seeds]), 1 if placement == "map" else None)
     engine = InMemory(runs, network(workload), data(workload), None, where)
     carry = engine.start()

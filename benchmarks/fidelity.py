@@ -158,7 +158,7 @@ def one_step(variant: Variant) -> tuple[float, list[np.ndarray]]:
     """(added loss, update of the network) of one step of gradient descent at rate 1 on the fixed batch."""
     training = da.Training(steps=2 * STEP, evaluations=1, learning_rate=1.0, momentum=0.0, decay_rate=0.0)
     method, key = variant.value, jax.random.key(0)
-    trainer = train.make_trainer(train.Run(key, method, training), NETWORK.clone(classes=10))
+    trainer = train.make_trainer(train.RunSettings(key, method, training), NETWORK.clone(classes=10))
     data, batch = digits()
     initial = compiled(lambda key: train.init_state(key, method, trainer, batch.source[:2], len(data.target)))(key)
     trained = trained_default(variant.method)

@@ -5,7 +5,6 @@ import abc
 import jax
 import optax
 
-from da_bench.core.config import UserError
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.methods.base import Method
 from da_bench.methods.trainer import Metrics, Trainer
@@ -93,11 +92,3 @@ def smoothed_cross_entropy(output: Output, labels: Array, smoothing: Array | flo
     hard = optax.softmax_cross_entropy_with_integer_labels(output.logits, labels).mean()
     uniform = -jax.nn.log_softmax(output.logits).mean()
     return (1 - smoothing) * hard + smoothing * uniform
-
-
-def require_batch_norm(method: str, stats: Tree) -> None:
-    """Raise a UserError if the network has no batch normalisation, which its empty statistics show."""
-    if not jax.tree.leaves(stats):
-        raise UserError(
-            f"{method} adapts batch normalisation, and this network has none; choose a model with it, or another method"
-        )

@@ -3,9 +3,8 @@
 import jax
 
 from da_bench.core.types import Array, Batch, TrainState, Tree, named_key
-from da_bench.methods._two_phase import require_batch_norm
 from da_bench.methods.base import Method, register
-from da_bench.methods.trainer import Metrics, Trainer
+from da_bench.methods.trainer import Metrics, Trainer, require_batch_norm
 
 
 @register(

@@ -5,9 +5,9 @@ import jax
 from da_bench.core.config import Fraction, NonNegative, field
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.losses.entropy import conditional_entropy
-from da_bench.methods._two_phase import TwoPhaseMethod, require_batch_norm
+from da_bench.methods._two_phase import TwoPhaseMethod
 from da_bench.methods.base import register
-from da_bench.methods.trainer import Metrics, Trainer
+from da_bench.methods.trainer import Metrics, Trainer, require_batch_norm
 
 
 @register(

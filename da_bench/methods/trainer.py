@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from da_bench.core.config import UserError
 from da_bench.core.types import Array, Batch, Output, TrainState, Tree, named_key
 from da_bench.models import Network, Precision, batch_norm_mask, forward, head_mask
 
@@ -190,3 +191,11 @@ def _with_schedules(opt_state: Tree, other: Tree) -> Tree:
         return isinstance(leaf, optax.ScaleByScheduleState)
 
     return jax.tree.map(lambda own, its: its if is_schedule(own) else own, opt_state, other, is_leaf=is_schedule)
+
+
+def require_batch_norm(method: str, stats: Tree) -> None:
+    """Raise a UserError if the network has no batch normalisation, which its empty statistics show."""
+    if not jax.tree.leaves(stats):
+        raise UserError(
+            f"{method} adapts batch normalisation, and this network has none; choose a model with it, or another method"
+        )

@@ -16,7 +16,7 @@ from da_bench.methods.base import Classifier
 from da_bench.studies.context import StudyContext
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.prepare import PreparedGroup
-from da_bench.training import Run, streaming
+from da_bench.training import RunSettings, streaming
 from da_bench.training.in_memory import Devices, InMemory
 from da_bench.training.loop import GroupOutput, Session, fit
 
@@ -92,10 +92,10 @@ def _runs_at_once(group: PreparedGroup) -> int | None:
     return 1 if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) >= WIDE else None
 
 
-def run_of(experiment: Experiment) -> Run:
+def run_of(experiment: Experiment) -> RunSettings:
     """Return what a compiled program is told of one run."""
     assert isinstance(experiment.method, Method)
-    return Run(jax.random.key(experiment.seed), experiment.method, experiment.training)
+    return RunSettings(jax.random.key(experiment.seed), experiment.method, experiment.training)
 
 
 def session_of(group: PreparedGroup, context: StudyContext) -> Session:

@@ -11,7 +11,7 @@ from da_bench.core.distributed import is_distributed
 from da_bench.core.types import Task
 from da_bench.data.tasks import present, spec
 from da_bench.methods import Method
-from da_bench.methods._two_phase import require_batch_norm
+from da_bench.methods.trainer import require_batch_norm
 from da_bench.studies.data import load_task
 from da_bench.studies.experiment import Experiment
 from da_bench.studies.options import Options
@@ -84,7 +84,7 @@ def check_group(group: PreparedGroup, options: Options) -> None:
         return
     batch_size = group.example.training.batch_size
     _check_devices(batch_size, options)
-    lengths = {"labelled training": len(group.data.source), "target training": len(group.data.target)}
+    lengths = {"labelled training": len(group.data.source_rows), "target training": len(group.data.target_rows)}
     for split, rows in lengths.items():
         if (batch_size or 0) > rows:
             raise UserError(

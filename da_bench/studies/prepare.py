@@ -99,7 +99,7 @@ class PreparedGroup:
 
     def on_task(self, task: Task) -> "PreparedGroup":
         """Return the group on other data of the same kind, as a reverse learner needs."""
-        return dataclasses.replace(self, task=task, **_views_of_task(self.example, task))
+        return dataclasses.replace(self, task=task, **_fields_of_task(self.example, task))
 
 
 def prepare(experiments: Sequence[Experiment], task: Task, options: Options) -> PreparedGroup:
@@ -114,21 +114,21 @@ def prepare(experiments: Sequence[Experiment], task: Task, options: Options) -> 
         UserError: a class of the target has fewer rows than `Experiment.shots`, or inputs differ in type or shape.
     """
     example = experiments[0]
-    views = _views_of_task(example, task)
-    data, keep_features = views["data"], options.validators == "all"
+    fields = _fields_of_task(example, task)
+    data, keep_features = fields["data"], options.validators == "all"
     return PreparedGroup(
         experiments=tuple(experiments),
         task=task,
-        **views,
+        **fields,
         model=example.network.clone(classes=len(task.classes)),
-        kept_features=np.concatenate(feature_probe_indices(views["probes"])) if keep_features else np.empty(0, int),
+        kept_features=np.concatenate(feature_probe_indices(fields["probes"])) if keep_features else np.empty(0, int),
         streamed=data is not None and data.inputs.nbytes > options.resident_gib * 2**30,
         reverse=options.reverses(example.method.name) and example.labels_from == "source",
         skip_reason=example.method.skip(task.without_target_labels()),
     )
 
 
-def _views_of_task(experiment: Experiment, task: Task) -> dict[str, Any]:
+def _fields_of_task(experiment: Experiment, task: Task) -> dict[str, Any]:
     """What the runs of an experiment's group use of a task: fields of `PreparedGroup`."""
     labelled = labelled_splits(experiment, task)
     probes = make_probes(labelled, task, experiment.labels_from == "target")

@@ -2,6 +2,9 @@
 
 plan (`planner`) -> prepare (`preflight`, `prepare`) -> fit (`fit`, `reverse_validation`) -> score (`score`) -> publish
 (`records`) -> `Results`. The executors run the middle part: in this process, in one process a run, or on a cluster.
+
+Within fit: `fit.train_together` -> `InMemory`, which compiles -> `loop.fit` -> `InMemory.advance`, which launches ->
+`step.advance_run` -> `Method.step`.
 """
 
 import contextlib

@@ -19,8 +19,7 @@ from da_bench.training.config import Training
 from da_bench.training.mesh import make_mesh, over_runs, stack_runs
 from da_bench.training.prediction import PredictRequest, predict
 from da_bench.training.sampling import Data, Draw, draw_order, take_batch
-from da_bench.training.step import Carry, Run, initial_carry, make_train_step, make_trainer
-from da_bench.training.step import advance as advance_run
+from da_bench.training.step import Carry, RunSettings, advance_run, initial_carry, make_train_step, make_trainer
 
 LAUNCH_SECONDS = 2.0  # time of a launch: a request to stop waits no longer, and the cost of starting it is negligible
 
@@ -44,16 +43,16 @@ class Programs(NamedTuple):
 
     Attributes:
         start: (runs, data) to their first carries and all their draws.
-        advance: (runs, carries, draws, data, first step, step after the last) to carries.
+        launch: (runs, carries, draws, data, first step, step after the last) to carries.
         evaluate: (runs, carries, data) to outputs for the probes.
     """
 
     start: Any
-    advance: Any
+    launch: Any
     evaluate: Any
 
 
-def build(runs: Run, model: Network, data: Data, transform: View | None, devices: Devices) -> Programs:
+def build(runs: RunSettings, model: Network, data: Data, transform: View | None, devices: Devices) -> Programs:
     """Compile the programs of a group, or return those of an equal group, as the batches of a search are.
 
     Programs of user code are always compiled, as the code of a notebook may have changed since.
@@ -80,10 +79,10 @@ def _compile(
     (runs, data), step = structure.unflatten(leaves), make_train_step(model, transform)
 
     def start(key: Array, method: Method, training: Training, overrides: Tree, data: Data) -> tuple[Carry, Draw]:
-        run = Run(key, method, training)
+        run = RunSettings(key, method, training)
         return initial_carry(run, step, model, data._replace(**overrides), transform), draw_order(key, training, data)
 
-    def advance(run: Run, carry: Carry, draws: Draw, data: Data, start: Array, until: Array) -> Carry:
+    def launch(run: RunSettings, carry: Carry, draws: Draw, data: Data, start: Array, until: Array) -> Carry:
         data = data._replace(**run.overrides)
 
         def body(i: Array, carry: Carry) -> Carry:
@@ -92,12 +91,12 @@ def _compile(
 
         return jax.lax.fori_loop(start, until, body, carry)
 
-    def evaluate(run: Run, carry: Carry, data: Data) -> Output:
+    def evaluate(run: RunSettings, carry: Carry, data: Data) -> Output:
         request = PredictRequest(data.inputs, data.probes, data.of_target)
         variables = run.method.inference_variables(carry.state)
         return predict(make_trainer(run, model), variables, request, transform)
 
-    mapped = [over_runs(function, *devices) for function in (start, advance, evaluate)]
+    mapped = [over_runs(function, *devices) for function in (start, launch, evaluate)]
     replicated, split = shardings(devices)
     carries, draws = jax.tree.map(lambda leaf: _shape_of(leaf, split), jax.eval_shape(mapped[0], runs, (data,)))
     count = jax.ShapeDtypeStruct((), np.int32, sharding=replicated)
@@ -128,7 +127,7 @@ class InMemory:
     """
 
     def __init__(
-        self, runs: Sequence[Run], model: Network, data: Data, transform: View | None, devices: Devices
+        self, runs: Sequence[RunSettings], model: Network, data: Data, transform: View | None, devices: Devices
     ) -> None:
         self.count, self.probes = len(runs), len(data.probes)
         self.places = len(devices.devices) // devices.per_run
@@ -158,7 +157,7 @@ class InMemory:
         while step < until:
             end, launched = min(until, step + self.stride), time.monotonic()
             shared = self.data, *put((np.int32(step), np.int32(end)), self.replicated)
-            carry = jax.block_until_ready(self.programs.advance((self.runs, carry, self._draws), shared))
+            carry = jax.block_until_ready(self.programs.launch((self.runs, carry, self._draws), shared))
             seconds_per_step = (time.monotonic() - launched) / (end - step)
             step = end
             if not is_distributed():  # the processes' clocks differ, and their launches must not

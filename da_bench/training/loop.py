@@ -129,7 +129,7 @@ class Session:
 
 
 @dataclasses.dataclass
-class TrainerState:
+class GroupState:
     """How far the training of a group is; all of it is in a checkpoint.
 
     Attributes:
@@ -163,61 +163,61 @@ def fit(engine: Engine, training: Training, session: Session) -> GroupOutput:
         Stopped: on request, after saving.
         StorageError: a checkpoint cannot be saved.
     """
-    state = _resume(engine, training, session)
-    if state.step < training.steps:
+    group = _resume(engine, training, session)
+    if group.step < training.steps:
         # XLA calls LAPACK from its own threads; when LAPACK uses threads too, the singular values of BSP and BNM take
         # up to 250 times as long on a busy machine
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
-            _train(state, engine, training, session)
-        state.carry = fetch(state.carry)  # once, for a checkpoint and for the digests
+            _train(group, engine, training, session)
+        group.carry = fetch(group.carry)  # once, for a checkpoint and for the digests
         # if this process is killed between publishing two runs, the other one must not be computed alone, as it would
-        # be rounded otherwise; and a state that was kept still has work to do
+        # be rounded otherwise; and a group that was kept still has work to do
         if engine.count > 1 or session.checkpoint_score:
-            _save(state, engine, session)
-    assert state.features is not None
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *state.evaluations)
+            _save(group, engine, session)
+    assert group.features is not None
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *group.evaluations)
     return GroupOutput(
         metrics=stacked.metrics,
         logits=stacked.logits,
-        features=state.features,
+        features=group.features,
         kept_features=np.empty(0) if stacked.kept_features is None else stacked.kept_features,
-        states=digests(state.carry)[: engine.count],
-        seconds=state.seconds,
-        best=state.best,
+        states=digests(group.carry)[: engine.count],
+        seconds=group.seconds,
+        best=group.best,
     )
 
 
-def _train(state: TrainerState, engine: Engine, training: Training, session: Session) -> None:
+def _train(group: GroupState, engine: Engine, training: Training, session: Session) -> None:
     """Compute the remaining steps; evaluate, report and save on the way."""
     every = training.steps // training.evaluations
-    while state.step < training.steps:
-        until = (state.step // every + 1) * every
+    while group.step < training.steps:
+        until = (group.step // every + 1) * every
         start = time.monotonic()
-        for carry, step in engine.advance(state.carry, state.step, until):
-            state.carry, state.step = carry, step
-            state.seconds += time.monotonic() - start
-            _report(state, every, session.progress)
-            if state.step < until:
-                _save_if_due(state, engine, session)
+        for carry, step in engine.advance(group.carry, group.step, until):
+            group.carry, group.step = carry, step
+            group.seconds += time.monotonic() - start
+            _report(group, every, session.progress)
+            if group.step < until:
+                _save_if_due(group, engine, session)
             start = time.monotonic()
-        features = _evaluate(state, engine, every, session)
+        features = _evaluate(group, engine, every, session)
         if until < training.steps:
-            _save_if_due(state, engine, session)
-    state.features = features
+            _save_if_due(group, engine, session)
+    group.features = features
 
 
-def _evaluate(state: TrainerState, engine: Engine, every: int, session: Session) -> np.ndarray:
+def _evaluate(group: GroupState, engine: Engine, every: int, session: Session) -> np.ndarray:
     """Evaluate the probes and return their features [runs, p, d]."""
     start = time.monotonic()
     sums, output = jax.tree.map(
-        lambda leaf: leaf[: engine.count], fetch((state.carry.sums, engine.evaluate(state.carry)))
+        lambda leaf: leaf[: engine.count], fetch((group.carry.sums, engine.evaluate(group.carry)))
     )
     features: np.ndarray = output.features
     kept_features = features[:, session.kept_features] if session.kept_features.size else None
-    state.evaluations.append(Evaluation(mean_metrics(sums, every), output.logits, kept_features))
+    group.evaluations.append(Evaluation(mean_metrics(sums, every), output.logits, kept_features))
     if session.checkpoint_score:
-        state.best = _update_best(state.best, session.checkpoint_score(output.logits), state.carry.state)
-    state.seconds += time.monotonic() - start
+        group.best = _update_best(group.best, session.checkpoint_score(output.logits), group.carry.state)
+    group.seconds += time.monotonic() - start
     return features
 
 
@@ -238,27 +238,27 @@ def _strip_optimizer(state: TrainState) -> TrainState:
     return state._replace(opt_state=None, key=None)  # type: ignore[arg-type]
 
 
-def _report(state: TrainerState, every: int, progress: ProgressReporter) -> None:
+def _report(group: GroupState, every: int, progress: ProgressReporter) -> None:
     metrics = {}
     if broadcast(progress.should_report()):  # metrics are fetched from the devices only when they are shown
-        steps = (state.step - 1) % every + 1
-        metrics = {name: float(total.mean()) / steps for name, total in fetch(state.carry.sums).items()}
-    progress.update(state.step, metrics)
+        steps = (group.step - 1) % every + 1
+        metrics = {name: float(total.mean()) / steps for name, total in fetch(group.carry.sums).items()}
+    progress.update(group.step, metrics)
 
 
-def _save_if_due(state: TrainerState, engine: Engine, session: Session) -> None:
+def _save_if_due(group: GroupState, engine: Engine, session: Session) -> None:
     """Save a checkpoint if enough time has passed, or on a request to stop, which is then raised."""
     stop, now = broadcast(session.request.signal is not None), time.monotonic()
     if not stop and not broadcast(now - session.last_save >= session.checkpoint_seconds):
         return
-    _save(state, engine, session)
+    _save(group, engine, session)
     session.last_save = now
     if stop:
         raise Stopped(session.request.signal or signal.SIGTERM)  # perhaps only the primary process got the signal
 
 
 class _Arrays(NamedTuple):
-    """The arrays of a `TrainerState`, [runs, ...]."""
+    """The arrays of a `GroupState`, [runs, ...]."""
 
     carry: Carry
     evaluations: list[Evaluation]
@@ -266,19 +266,19 @@ class _Arrays(NamedTuple):
     best: Best | None
 
 
-def _save(state: TrainerState, engine: Engine, session: Session) -> None:
-    arrays = fetch(_Arrays(state.carry, state.evaluations, state.features, state.best))  # by all processes
+def _save(group: GroupState, engine: Engine, session: Session) -> None:
+    arrays = fetch(_Arrays(group.carry, group.evaluations, group.features, group.best))  # by all processes
     if is_primary():
         leaves = {name: leaf[: engine.count] for name, leaf in _named_leaves(arrays).items()}
-        session.checkpoints.save(Checkpoint(state.step, state.seconds, leaves, state.commit))
+        session.checkpoints.save(Checkpoint(group.step, group.seconds, leaves, group.commit))
 
 
-def _resume(engine: Engine, training: Training, session: Session) -> TrainerState:
+def _resume(engine: Engine, training: Training, session: Session) -> GroupState:
     """The state of the last usable checkpoint, else the state before the first step."""
     carry = engine.start()
     checkpoint = session.checkpoints.latest(session.progress.note)
     if checkpoint is None:
-        return TrainerState(0, 0.0, session.commit, carry, [])
+        return GroupState(0, 0.0, session.commit, carry, [])
     try:
         arrays = _restore_arrays(checkpoint, carry, training, session)
         if any(evaluation.logits.shape[1] != engine.probes for evaluation in arrays.evaluations):
@@ -286,11 +286,11 @@ def _resume(engine: Engine, training: Training, session: Session) -> TrainerStat
         carry = engine.restore(arrays.carry, checkpoint.step)
     except ValueError as error:
         session.progress.note(f"a checkpoint of other code or options is skipped ({error}); the runs start anew")
-        return TrainerState(0, 0.0, session.commit, carry, [])
+        return GroupState(0, 0.0, session.commit, carry, [])
     other = f"; started with commit {checkpoint.commit or 'unknown'}" if checkpoint.commit != session.commit else ""
     session.progress.note(f"resuming from step {checkpoint.step}{other}")
     rest = arrays.evaluations, arrays.features, arrays.best
-    return TrainerState(checkpoint.step, checkpoint.seconds, checkpoint.commit, carry, *rest)
+    return GroupState(checkpoint.step, checkpoint.seconds, checkpoint.commit, carry, *rest)
 
 
 def _restore_arrays(checkpoint: Checkpoint, carry: Carry, training: Training, session: Session) -> _Arrays:

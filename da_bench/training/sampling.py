@@ -17,9 +17,9 @@ class Data(NamedTuple):
 
     Attributes:
         inputs: stored inputs [N, ...]; an array, or `Joined` for data that are streamed.
-        source: rows of the labelled source in `inputs`, int32 [n].
+        source_rows: rows of the labelled source in `inputs`, int32 [n].
         labels: of the source, int32 [n].
-        target: rows of the target's training inputs, int32 [m].
+        target_rows: rows of the target's training inputs, int32 [m].
         probes: rows to predict at every evaluation, int32 [p].
         of_target: whether each probe comes from the target, bool [p].
         pretrained: arrays that the network starts from, {"params": ..., "batch_stats": ...} with any part of its own;
@@ -27,9 +27,9 @@ class Data(NamedTuple):
     """
 
     inputs: Any
-    source: Array
+    source_rows: Array
     labels: Array
-    target: Array
+    target_rows: Array
     probes: Array
     of_target: Array
     pretrained: Tree = {}  # noqa: RUF012 - the default of a tuple, which nobody changes
@@ -58,19 +58,19 @@ class Draw(NamedTuple):
 
     Attributes:
         step: its number, int32.
-        source: rows [b] of the source, counted from 0.
-        target: rows [b'] of the target, counted from 0.
+        source_rows: [b] of the source, counted from 0.
+        target_rows: [b'] of the target, counted from 0.
     """
 
     step: Array
-    source: Array
-    target: Array
+    source_rows: Array
+    target_rows: Array
 
 
 def draw_order(key: Array, training: Training, data: Data) -> Draw:
     """Return every draw of a run, in order: leaves [steps, ...]."""
-    source = draw_rows(named_key(key, "source order"), len(data.source), training)
-    target = draw_rows(named_key(key, "target order"), len(data.target), training)
+    source = draw_rows(named_key(key, "source order"), len(data.source_rows), training)
+    target = draw_rows(named_key(key, "target order"), len(data.target_rows), training)
     return Draw(jnp.arange(training.steps, dtype=jnp.int32), source, target)
 
 
@@ -91,13 +91,15 @@ def draw_rows(key: Array, n: int, training: Training) -> Array:
 
 def take_batch(data: Data, draw: Draw) -> Batch:
     """Return the rows of a draw as they are stored."""
-    inputs, rows = data.inputs, draw.target
-    return Batch(inputs[data.source[draw.source]], data.labels[draw.source], inputs[data.target[rows]], rows)
+    inputs, rows = data.inputs, draw.target_rows
+    return Batch(
+        inputs[data.source_rows[draw.source_rows]], data.labels[draw.source_rows], inputs[data.target_rows[rows]], rows
+    )
 
 
 def batch_shapes(training: Training, data: Data) -> tuple[Draw, Batch]:
     """Return shapes and types of one draw and of the batch that it takes."""
-    source, target = (training.batch_size or len(rows) for rows in (data.source, data.target))
+    source, target = (training.batch_size or len(rows) for rows in (data.source_rows, data.target_rows))
 
     def like(shape: tuple[int, ...], dtype: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)
@@ -106,4 +108,4 @@ def batch_shapes(training: Training, data: Data) -> tuple[Draw, Batch]:
         like((rows, *data.inputs.shape[1:]), data.inputs.dtype) for rows in (source, target)
     )
     draw = Draw(like((), jnp.int32), like((source,), jnp.int32), like((target,), jnp.int32))
-    return draw, Batch(source_inputs, like((source,), data.labels.dtype), target_inputs, draw.target)
+    return draw, Batch(source_inputs, like((source,), data.labels.dtype), target_inputs, draw.target_rows)

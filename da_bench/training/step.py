@@ -20,7 +20,7 @@ from da_bench.training.prediction import PredictRequest, predict
 from da_bench.training.sampling import Data, Draw, batch_shapes, draw_order, take_batch
 
 
-class Run(NamedTuple):
+class RunSettings(NamedTuple):
     """What the runs of one compiled program differ in.
 
     Attributes:
@@ -64,7 +64,7 @@ class TrainedRun(NamedTuple):
     features: Array
 
 
-Step = Callable[[Run, TrainState, Draw, Batch], tuple[TrainState, dict[str, Array]]]
+Step = Callable[[RunSettings, TrainState, Draw, Batch], tuple[TrainState, dict[str, Array]]]
 
 
 def train_run(
@@ -72,7 +72,7 @@ def train_run(
 ) -> TrainedRun:
     """Train a network in one piece: a pure function, to be jitted, vmapped and mapped over devices.
 
-    `loop.fit` computes the same launch by launch, with checkpoints.
+    Studies use `loop.fit`, which computes the same launch by launch and with checkpoints; checks of methods use this.
 
     Args:
         key: random key of the run.
@@ -82,11 +82,11 @@ def train_run(
         data: all that the run may see.
         transform: how stored inputs become the network's; None leaves them as they are.
     """
-    run, step = Run(key, method, training), make_train_step(model, transform)
+    run, step = RunSettings(key, method, training), make_train_step(model, transform)
     every = training.steps // training.evaluations
 
     def next_step(carry: Carry, draw: Draw) -> tuple[Carry, None]:
-        return advance(run, step, carry, draw, take_batch(data, draw)), None
+        return advance_run(run, step, carry, draw, take_batch(data, draw)), None
 
     def train_and_evaluate(carry: tuple[Carry, Array], draws: Draw) -> tuple[Any, Any]:
         after, _ = jax.lax.scan(next_step, carry[0], draws)
@@ -113,22 +113,22 @@ def make_train_step(model: Network, transform: View | None) -> Step:
     It is a function of its own so that it is traced once.
     """
 
-    def step(run: Run, state: TrainState, draw: Draw, stored: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def step(run: RunSettings, state: TrainState, draw: Draw, stored: Batch) -> tuple[TrainState, dict[str, Array]]:
         with jax.default_matmul_precision("highest"):  # of alignment terms: differences of close covariances
             return run.method.step(make_trainer(run, model), state, augment_batch(run.key, transform, draw, stored))
 
     return jax.jit(step, inline=True)
 
 
-def initial_carry(run: Run, step: Step, model: Network, data: Data, transform: View | None) -> Carry:
+def initial_carry(run: RunSettings, step: Step, model: Network, data: Data, transform: View | None) -> Carry:
     """Return what the first step of a run is given. Only two inputs of the data are read."""
     example = example_inputs(data, transform)
-    state = init_state(run.key, run.method, make_trainer(run, model), example, len(data.target), data.pretrained)
+    state = init_state(run.key, run.method, make_trainer(run, model), example, len(data.target_rows), data.pretrained)
     _, metrics = jax.eval_shape(step, run, state, *batch_shapes(run.training, data))
     return Carry(state, jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics))
 
 
-def advance(run: Run, step: Step, carry: Carry, draw: Draw, stored: Batch) -> Carry:
+def advance_run(run: RunSettings, step: Step, carry: Carry, draw: Draw, stored: Batch) -> Carry:
     """Compute the next step of a run. The sums of the metrics restart after an evaluation."""
     state, metrics = step(run, carry.state, draw, stored)
     first = draw.step % (run.training.steps // run.training.evaluations) == 0
@@ -141,14 +141,16 @@ def mean_metrics(sums: dict[str, Array], steps: int) -> dict[str, Array]:
     return {name: total / steps for name, total in sums.items()}
 
 
-def make_trainer(run: Run, model: Network) -> Trainer:
+def make_trainer(run: RunSettings, model: Network) -> Trainer:
     """Return what every step of a run is given besides its state."""
     training = run.training
     optimizer = training.make_optimizer(frozen=getattr(model, "frozen", False), restart_at=run.method.restart_at)
     return Trainer(model, optimizer, training.steps, training.precision, training.batch_norm)
 
 
-def make_predictor(run: Run, model: Network, transform: View | None) -> Callable[[tuple[Tree, Tree], Array], Array]:
+def make_predictor(
+    run: RunSettings, model: Network, transform: View | None
+) -> Callable[[tuple[Tree, Tree], Array], Array]:
     """Return a compiled function of (parameters, statistics) and target inputs [n, ...] to logits [n, c].
 
     Args:
@@ -168,7 +170,7 @@ def make_predictor(run: Run, model: Network, transform: View | None) -> Callable
 
 def example_inputs(data: Data, transform: View | None) -> Array:
     """Return two inputs as the network takes them, for their shape: [2, ...]."""
-    return evaluation_input(transform, data.inputs[data.source[:2]])
+    return evaluation_input(transform, data.inputs[data.source_rows[:2]])
 
 
 def init_state(
@@ -190,6 +192,7 @@ def init_state(
     shapes = output_shapes(trainer.model, params, stats, example)
     output: Output = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     params, stats = _default_precision((params, trainer.init_stats(stats)))
+    # the stream is called "memory" for historical reasons: another name would change every run
     spec = MethodSpec(output, targets, params, named_key(key, "memory"))
     own = _default_precision(method.init(named_key(key, "method"), spec))
     trainable = {"model": params, "method": own.params}
@@ -218,5 +221,5 @@ def augment_batch(key: Array, transform: View | None, draw: Draw, stored: Batch)
     def augment(name: str, rows: Array, inputs: Array) -> Array:
         return training_input(transform, jax.random.fold_in(named_key(key, name), draw.step), rows, inputs)
 
-    source = augment("source view", draw.source, stored.source)
-    return shard_batch(stored._replace(source=source, target=augment("target view", draw.target, stored.target)))
+    source = augment("source view", draw.source_rows, stored.source)
+    return shard_batch(stored._replace(source=source, target=augment("target view", draw.target_rows, stored.target)))

@@ -20,8 +20,7 @@ from da_bench.models import Network
 from da_bench.training.config import Training
 from da_bench.training.prediction import PredictRequest, evaluation_chunk, predict
 from da_bench.training.sampling import Data, Draw, draw_order, take_batch
-from da_bench.training.step import Carry, Run, initial_carry, make_train_step, make_trainer
-from da_bench.training.step import advance as advance_run
+from da_bench.training.step import Carry, RunSettings, advance_run, initial_carry, make_train_step, make_trainer
 
 CHUNK_BYTES = 2**26  # of stored inputs read at a time, unless one step needs more; a device holds two chunks
 
@@ -32,19 +31,19 @@ class Programs(NamedTuple):
     Attributes:
         draw_order: run to all its draws.
         start: (run, pretrained arrays) to its first carry.
-        advance: (run, carry, (draws, stored batches) of `steps` steps) to the carry after them.
+        launch: (run, carry, (draws, stored batches) of `steps` steps) to the carry after them.
         evaluate: by the length of a chunk of probes, (carry, inputs, whether each is the target's) to outputs.
         steps: of one chunk.
     """
 
-    draw_order: Callable[[Run], Draw]
-    start: Callable[[Run, Tree], Carry]
-    advance: Callable[[Run, Carry, tuple[Draw, Batch]], Carry]
+    draw_order: Callable[[RunSettings], Draw]
+    start: Callable[[RunSettings, Tree], Carry]
+    launch: Callable[[RunSettings, Carry, tuple[Draw, Batch]], Carry]
     evaluate: dict[int, Callable[[Carry, Array, Array], Output]]
     steps: int
 
 
-def build(run: Run, model: Network, data: Data, transform: View | None) -> Programs:
+def build(run: RunSettings, model: Network, data: Data, transform: View | None) -> Programs:
     """Compile the programs of a run, and of all that differ only in their keys and float hyper-parameters.
 
     Args:
@@ -55,10 +54,10 @@ def build(run: Run, model: Network, data: Data, transform: View | None) -> Progr
     """
     run, steps, step = as_arrays(run), _steps_a_chunk(run.training, data), make_train_step(model, transform)
 
-    def start(run: Run, pretrained: Tree) -> Carry:
+    def start(run: RunSettings, pretrained: Tree) -> Carry:
         return _add_axis(initial_carry(run, step, model, data._replace(pretrained=pretrained), transform))
 
-    def advance(run: Run, carry: Carry, chunk: tuple[Draw, Batch]) -> Carry:
+    def launch(run: RunSettings, carry: Carry, chunk: tuple[Draw, Batch]) -> Carry:
         def next_step(carry: Carry, drawn: tuple[Draw, Batch]) -> tuple[Carry, None]:
             return advance_run(run, step, carry, *drawn), None
 
@@ -79,13 +78,13 @@ def build(run: Run, model: Network, data: Data, transform: View | None) -> Progr
     return Programs(
         draw_order=ordered,
         start=jax.jit(start).lower(run, data.pretrained).compile(),
-        advance=jax.jit(advance).lower(run, carry, chunk).compile(),
+        launch=jax.jit(launch).lower(run, carry, chunk).compile(),
         evaluate={length: compile_evaluation(length) for length in lengths},
         steps=steps,
     )
 
 
-def as_arrays(run: Run) -> Run:
+def as_arrays(run: RunSettings) -> RunSettings:
     """Convert the float hyper-parameters of a run to JAX arrays."""
     return jax.tree.map(jnp.asarray, run)
 
@@ -101,7 +100,7 @@ def _drop_axis(tree: Tree) -> Tree:
 def _steps_a_chunk(training: Training, data: Data) -> int:
     """The most steps that fit into a chunk and divide those between two evaluations: one shape, so one program."""
     every = training.steps // training.evaluations
-    rows = sum(training.batch_size or len(domain) for domain in (data.source, data.target))
+    rows = sum(training.batch_size or len(domain) for domain in (data.source_rows, data.target_rows))
     bytes_per_input = data.inputs.nbytes // len(data.inputs)
     most = max(1, CHUNK_BYTES // (rows * bytes_per_input))
     return max(steps for steps in range(1, every + 1) if every % steps == 0 and steps <= most)
@@ -135,7 +134,7 @@ class Streamed:
 
     count = 1
 
-    def __init__(self, run: Run, programs: Programs, data: Data, workers: int) -> None:
+    def __init__(self, run: RunSettings, programs: Programs, data: Data, workers: int) -> None:
         self.run, self.programs, self.data, self.workers = as_arrays(run), programs, data, workers
         self.probes = len(data.probes)
         self.draws = jax.tree.map(np.asarray, programs.draw_order(self.run))
@@ -166,7 +165,7 @@ class Streamed:
         for i, chunk in enumerate(_read_ahead(read, (until - step) // steps, self.workers)):
             on_device = jax.device_put(chunk)  # copied while the chunk before is computed with
             jax.block_until_ready(carry)  # so that no more than two are on the device
-            carry = self.programs.advance(self.run, carry, on_device)
+            carry = self.programs.launch(self.run, carry, on_device)
             yield carry, step + (i + 1) * steps
 
     def evaluate(self, carry: Carry) -> Output:

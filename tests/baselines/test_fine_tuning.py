@@ -10,7 +10,7 @@ from da_bench.baselines import StagedFineTuning
 import da_bench as da
 from da_bench.core.types import Batch, TrainState
 from da_bench.models import forward, initialise, last_stage, stage_numbers
-from da_bench.training import Run, make_trainer, scale_trunk_updates
+from da_bench.training import RunSettings, make_trainer, scale_trunk_updates
 from tests.helpers import published
 
 MODEL = published.SmallNet(classes=3, bottleneck=4)
@@ -21,7 +21,7 @@ BATCH = Batch(INPUTS, jnp.arange(6) % 3, INPUTS, jnp.arange(6))
 
 def trainer_and_state(step, training=TRAINING, model=MODEL):
     params, stats = initialise(model, jax.random.key(0), INPUTS)
-    trainer = make_trainer(Run(jax.random.key(0), da.methods.SourceOnly(), training), model)
+    trainer = make_trainer(RunSettings(jax.random.key(0), da.methods.SourceOnly(), training), model)
     all_params = {"model": params, "method": {}}
     opt_state = trainer.optimizer.init(all_params)
     return trainer, TrainState(jnp.asarray(step), all_params, stats, {}, {}, opt_state, jax.random.key(2))

@@ -66,7 +66,7 @@ def test_a_restarted_optimizer_keeps_only_its_step_count(optimizer, x64):
     method = Nrc(restart=True, pretrain=0.5)  # from the seventh step
     source, target = jax.random.normal(jax.random.key(0), (2, 6, 2))
     batch = Batch(source, jnp.arange(6) % 3, target, jnp.arange(6))
-    trainer = train.make_trainer(train.Run(jax.random.key(0), method, settings), model)
+    trainer = train.make_trainer(train.RunSettings(jax.random.key(0), method, settings), model)
     initial = train.init_state(jax.random.key(0), method, trainer, batch.source, 6)
     step = jax.jit(lambda state: method.step(trainer, state, batch)[0])
     for number in (5, 6, 7):

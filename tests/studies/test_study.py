@@ -104,7 +104,7 @@ def test_equal_programs_are_made_once_a_process(tiny_data, options, monkeypatch)
     resident._compile_cached.cache_clear()
     for first, widths in ((0, (4,)), (2, (4,)), (4, (5,))):
         da.study([dataclasses.replace(one, seed=first + one.seed) for one in experiments(widths=widths)], options)
-    assert made == ["start", "advance", "evaluate"] * 2
+    assert made == ["start", "launch", "evaluate"] * 2
 
 
 def test_a_method_of_ones_own_may_have_changed_since(tiny_data, options, monkeypatch):

@@ -140,7 +140,11 @@ def test_the_data_of_a_run_are_held_once(rng):
     every, some = Rows(array, np.arange(10)), Rows(array, np.array([7, 1]))
     data = train.gather_data(Domain(some, np.array([0, 1])), every, [every, some])
     assert len(data.inputs) == 10
-    for rows, meant in ((data.source, some), (data.target, every), (data.probes, np.concatenate([array, some[:]]))):
+    for rows, meant in (
+        (data.source_rows, some),
+        (data.target_rows, every),
+        (data.probes, np.concatenate([array, some[:]])),
+    ):
         np.testing.assert_array_equal(data.inputs[rows], meant[:])
 
 

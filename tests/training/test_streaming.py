@@ -42,7 +42,7 @@ def data(tmp_path, rng):
 
 
 def one(seed=3, weight=1.0, training=TRAINING):
-    return train.Run(jax.random.key(seed), Dann(weight=weight, widths=(4,)), training)
+    return train.RunSettings(jax.random.key(seed), Dann(weight=weight, widths=(4,)), training)
 
 
 def resident(run, data, view):
