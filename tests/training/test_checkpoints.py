@@ -220,7 +220,7 @@ def test_a_draft_that_a_killed_process_left_is_no_checkpoint(store, told):
 def test_a_manifest_of_another_step_is_refused(store):
     store.save(saved(3))
     place = (store.own / "000000003").rename(store.own / "000000004")
-    with pytest.raises(ValueError, match=f"format {checkpoints.FORMAT + 1}"):
+    with pytest.raises(ValueError, match="MANIFEST is of another"):
         verify(place)
 
 
