@@ -113,9 +113,9 @@ def _inputs_like(data: Data, *shape: int) -> Any:
 def _chunk_like(draws: Draw, data: Data, steps: int) -> Tree:
     """Shapes and types of the draws of a chunk and of the batches that they select."""
     chunk = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[1:]), leaf.dtype), draws)
-    labels: Any = jax.ShapeDtypeStruct(chunk.source.shape, data.labels.dtype)
-    source, target = (_inputs_like(data, *rows.shape) for rows in (chunk.source, chunk.target))
-    return chunk, Batch(source, labels, target, chunk.target)
+    labels: Any = jax.ShapeDtypeStruct(chunk.source_rows.shape, data.labels.dtype)
+    source, target = (_inputs_like(data, *rows.shape) for rows in (chunk.source_rows, chunk.target_rows))
+    return chunk, Batch(source, labels, target, chunk.target_rows)
 
 
 def _probe_chunks(data: Data, most: int) -> list[np.ndarray]:

@@ -258,5 +258,5 @@ def test_any_damage_to_any_file_is_detected(store, rng):
         path.write_bytes(content)
     assert count >= 50
     (place / "arrays" / "extra").write_bytes(b"1")
-    with pytest.raises(ValueError, match="extra is not as it was written"):
+    with pytest.raises(ValueError, match="extra differs from what was written"):
         verify(place)
