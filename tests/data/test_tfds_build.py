@@ -206,7 +206,7 @@ def test_images_of_ones_own_need_no_family(root, tmp_path):
 
 def test_a_folder_that_tfds_cannot_name_is_refused(root, tmp_path):
     (root / "mini").rename(root / "my own")
-    with pytest.raises(UserError, match="'my own'.*rename its folder"):
+    with pytest.raises(UserError, match=r"'my own'.*rename its folder"):
         builders.prepare("my own/amazon", tmp_path / "tfds", root)
 
 
