@@ -1,4 +1,4 @@
-"""A study's archive holds what its tables are made of, and they can be made again from it."""
+"""A study's archive holds all records of the study, so its tables can be written again from it."""
 
 import gzip
 import json
@@ -16,24 +16,24 @@ from tests.helpers import fake
 
 @pytest.mark.artefacts
 @pytest.mark.parametrize("folder", remake_tables.studies(), ids=lambda folder: folder.name)
-def test_committed_tables_and_cards_equal_those_made_from_their_records(folder, monkeypatch):
+def test_committed_tables_and_cards_equal_those_written_from_their_records(folder, monkeypatch):
     monkeypatch.chdir(remake_tables.RESULTS.parent)
     pages = remake_tables.remade_pages(folder)
     assert pages
     assert {path.name: text for path, text in pages.items()} == {path.name: path.read_text() for path in pages}
 
 
-def test_tables_of_an_archive_are_those_of_its_records(tmp_path):
+def test_tables_of_an_archive_equal_those_of_its_records(tmp_path):
     records = fake.suite() + fake.sweep(seeds=3)
     (tmp_path / NAME).write_bytes(pack(records, "im"))
     archive = unpack(tmp_path / NAME)
     assert archive.rule == "im"
     assert records_in(tmp_path) == archive.records
-    written = [write_tables(of, tmp_path / name, "im") for of, name in ((records, "a"), (archive.records, "b"))]
+    written = [write_tables(runs, tmp_path / name, "im") for runs, name in ((records, "a"), (archive.records, "b"))]
     assert [a.read_bytes() == b.read_bytes() for a, b in zip(*written, strict=True)] == [True] * 4
 
 
-def test_an_archive_keeps_all_but_the_last_digits_of_curves(tmp_path):
+def test_an_archive_rounds_curves_and_keeps_everything_else(tmp_path):
     (record,) = fake.runs([1 / 3])
     record.curves["metrics"]["loss"][0] = None
     (tmp_path / NAME).write_bytes(pack([record], "last"))
@@ -45,14 +45,14 @@ def test_an_archive_keeps_all_but_the_last_digits_of_curves(tmp_path):
     assert result.curves["step"] == record.curves["step"]
 
 
-def test_equal_records_give_equal_bytes_and_packing_again_changes_nothing(tmp_path):
+def test_packing_is_deterministic_and_survives_a_round_trip(tmp_path):
     first = pack(fake.suite(), "last")
     assert first == pack(fake.suite(), "last")
     (tmp_path / NAME).write_bytes(first)
     assert pack(*unpack(tmp_path / NAME)) == first
 
 
-def test_a_thousand_runs_are_small():
+def test_the_archive_of_a_thousand_runs_is_smaller_than_two_mib():
     records = fake.suite(tasks=[f"pair/{i}" for i in range(31)], seeds=5)
     assert len(records) > 1000
     assert len(pack(records, "last")) < 2 * 2**20 * len(records) / 1000
@@ -60,19 +60,19 @@ def test_a_thousand_runs_are_small():
 
 def test_without_an_archive_the_published_runs_are_read(tmp_path):
     (record,) = fake.runs([0.5])
-    named = type(record)("0123456789abcdef", record.config, record.result, record.curves, record.environment)
-    Records(tmp_path).publish(named, {})
-    assert records_in(tmp_path) == [named]
+    identified = type(record)("0123456789abcdef", record.config, record.result, record.curves, record.environment)
+    Records(tmp_path).publish(identified, {})
+    assert records_in(tmp_path) == [identified]
 
 
-def test_an_archive_of_the_first_version_is_read(tmp_path):
+def test_an_archive_of_the_first_version_can_be_read(tmp_path):
     packed = pack(fake.runs([0.5, 0.6]), "last")
     (tmp_path / "records.jsonl.gz").write_bytes(gzip.compress(lzma.decompress(packed)))
     assert pack(records_in(tmp_path), "last") == packed
 
 
-WHOLE = pack(fake.runs([0.5, 0.6]), "last")
-TEXT = lzma.decompress(WHOLE)
+ARCHIVE = pack(fake.runs([0.5, 0.6]), "last")
+CONTENT = lzma.decompress(ARCHIVE)
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ TEXT = lzma.decompress(WHOLE)
     [
         b"",
         b"no archive",
-        WHOLE[:-20],
-        WHOLE[:40] + b"\0" + WHOLE[41:],
-        lzma.compress(TEXT.splitlines(keepends=True)[0]),
-        lzma.compress(TEXT.replace(b'"schema":1', b'"schema":9', 1)),
-        lzma.compress(TEXT.replace(b"0.5", b"NaN", 1)),
+        ARCHIVE[:-20],
+        ARCHIVE[:40] + b"\0" + ARCHIVE[41:],
+        lzma.compress(CONTENT.splitlines(keepends=True)[0]),
+        lzma.compress(CONTENT.replace(b'"schema":1', b'"schema":9', 1)),
+        lzma.compress(CONTENT.replace(b"0.5", b"NaN", 1)),
         lzma.compress(json.dumps([1, 2]).encode()),
     ],
 )
-def test_damage_is_one_message(damaged, tmp_path):
+def test_a_damaged_archive_gives_one_error_with_its_name(damaged, tmp_path):
     (tmp_path / NAME).write_bytes(damaged)
     with pytest.raises(UserError, match=NAME):
         records_in(tmp_path)

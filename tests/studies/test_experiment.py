@@ -1,3 +1,5 @@
+"""Experiments: ids, configs and files of experiments."""
+
 import dataclasses
 import json
 
@@ -15,12 +17,12 @@ from da_bench.training import Training
 load_plugins()
 
 
-def toy(**changed):
-    given = {"task": "moons/35", "method": da.methods.Dann(weight=0.5, widths=(3,)), "training": Training(steps=20)}
-    return Experiment(**given | changed)
+def toy(**changes):
+    defaults = {"task": "moons/35", "method": da.methods.Dann(weight=0.5, widths=(3,)), "training": Training(steps=20)}
+    return Experiment(**defaults | changes)
 
 
-def test_the_id_is_for_ever():
+def test_the_id_never_changes():
     """Computed once from the config's canonical JSON; it may change only with SCHEMA, or with a default."""
     assert toy().id == "a3b01be3f23ae135"
 
@@ -40,56 +42,56 @@ def test_the_id_is_for_ever():
     ],
     ids=str,
 )
-def test_whatever_differs_differs_in_its_id(other):
+def test_different_experiments_have_different_ids(other):
     assert toy(**other).id != toy().id
 
 
-def images(**changed):
-    return toy(task="office31/amazon-to-webcam", **changed)
+def images(**changes):
+    return toy(task="office31/amazon-to-webcam", **changes)
 
 
-def test_images_are_seen_by_a_view():
+def test_tasks_of_images_have_a_view():
     assert images().view == View()
     assert images(view=View()).id == images().id
     assert images(view=View(pixels=64)).id != images().id
-    again = from_config(json.loads(json.dumps(images(view=View(pixels=64)).config())))
-    assert again.view == View(pixels=64)
-    assert again.id == images(view=View(pixels=64)).id
+    restored = from_config(json.loads(json.dumps(images(view=View(pixels=64)).config())))
+    assert restored.view == View(pixels=64)
+    assert restored.id == images(view=View(pixels=64)).id
     assert toy().view is None
 
 
-def test_a_view_of_what_is_no_image_is_refused():
-    with pytest.raises(UserError, match="the inputs of 'moons/35' are not images on disk"):
+def test_a_view_is_refused_where_the_inputs_are_not_images():
+    with pytest.raises(UserError, match="moons/35"):
         toy(view=View())
 
 
-def test_defaults_written_out_are_the_same_run():
+def test_explicit_defaults_give_the_same_id():
     assert toy(model=Mlp(), labels_from="source", seed=0).id == toy().id
     assert toy(method=da.methods.Dann(weight=0.5, widths=[3], schedule="ramp")).id == toy().id
 
 
-def test_a_list_in_a_network_is_its_tuple():
+def test_a_list_in_a_network_becomes_a_tuple():
     assert toy(model=Mlp(hidden=[3])).network == toy(model=Mlp(hidden=(3,))).network
     assert hash(toy(model=Mlp(hidden=[3])).network)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_config_makes_the_experiment_again(name):
+def test_an_experiment_survives_a_round_trip_through_its_config(name):
     deep = issubclass(METHODS[name], Method)
-    one = Experiment(task="moons/35", method=METHODS[name](), model=Mlp(hidden=(4, 5)) if deep else None, seed=3)
-    again = from_config(json.loads(json.dumps(one.config())))
-    assert again.config() == one.config()
-    assert again.id == one.id
+    experiment = Experiment(task="moons/35", method=METHODS[name](), model=Mlp(hidden=(4, 5)) if deep else None, seed=3)
+    restored = from_config(json.loads(json.dumps(experiment.config())))
+    assert restored.config() == experiment.config()
+    assert restored.id == experiment.id
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_network_survives_a_config(name):
-    one = toy(model=MODELS[name]())
-    assert from_config(json.loads(json.dumps(one.config()))).network == MODELS[name]()
+def test_every_network_survives_a_round_trip_through_a_config(name):
+    experiment = toy(model=MODELS[name]())
+    assert from_config(json.loads(json.dumps(experiment.config()))).network == MODELS[name]()
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"task": "moons/36"}, "unknown task 'moons/36'; did you mean 'moons/35'"),
         ({"schema": 99}, "schema 99"),
@@ -111,39 +113,39 @@ def test_every_network_survives_a_config(name):
     ],
     ids=str,
 )
-def test_a_wrong_config_is_refused_by_name(change, says):
-    with pytest.raises(UserError) as caught:
+def test_an_error_in_a_config_names_the_field(change, message):
+    with pytest.raises(UserError) as error:
         from_config(toy().config() | change)
-    assert says in str(caught.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("missing", ["task", "method", "model", "training", "labels_from", "seed"])
-def test_an_incomplete_config_says_what_is_missing(missing):
+def test_an_incomplete_config_names_the_missing_field(missing):
     config = {name: value for name, value in toy().config().items() if name != missing}
     with pytest.raises(UserError, match=f"no field '{missing}'"):
         from_config(config)
 
 
-def test_seeds_are_paired_across_methods():
+def test_all_methods_run_with_the_same_seeds():
     runs = da.over_seeds([toy(), toy(method=da.methods.Coral())], 3)
     assert [run.seed for run in runs] == [0, 1, 2, 0, 1, 2]
 
 
-def test_a_wrong_type_is_refused():
+def test_a_field_of_a_wrong_type_is_refused():
     with pytest.raises(UserError, match=r"Experiment\.method"):
         toy(method="dann")
     with pytest.raises(UserError, match=r"Experiment\.model"):
         toy(model="mlp")
 
 
-def test_experiments_are_values():
+def test_experiments_are_equal_by_value_and_frozen():
     assert toy() == toy()
     with pytest.raises(dataclasses.FrozenInstanceError):
         toy().seed = 2
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "says"),
+    ("name", "text", "message"),
     [
         ("empty.py", "", "must define EXPERIMENTS"),
         ("text.py", "EXPERIMENTS = 'dann'", "must define EXPERIMENTS"),
@@ -155,12 +157,12 @@ def test_experiments_are_values():
         ("list.json", "[]", "is not the config of a run"),
     ],
 )
-def test_a_file_that_holds_no_experiments_is_refused_by_name(tmp_path, name, text, says):
+def test_a_file_without_experiments_is_named_in_the_error(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=rf"{name}.*{says}"):
+    with pytest.raises(UserError, match=rf"{name}.*{message}"):
         from_file(tmp_path / name)
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"no such file: .*gone\.py"):
+def test_a_missing_file_is_named_in_the_error(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.py"):
         from_file(tmp_path / "gone.py")

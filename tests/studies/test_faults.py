@@ -1,6 +1,6 @@
-"""What the suite promises of kills, full disks, damaged files and simultaneous starts, tried (see faults.py).
+"""Runs survive kills, full disks, damaged files and simultaneous starts (see tests/helpers/faults.py).
 
-A short form is one of the normal tests; `make faults` runs the long one and writes results/benchmarks/faults.md.
+A short form is part of the normal tests. `make faults` runs the long form and writes results/benchmarks/faults.md.
 """
 
 import json
@@ -26,36 +26,36 @@ LONG = {"kills": 200, "starts": 100, "full": 50}
 DAMAGED = 1000
 
 
-def tried(counts, folder, *which):
-    """What came of so many faults of each kind, in a process that has no threads."""
-    asked = (f"{what}={count}" for what, count in counts.items())
-    command = [sys.executable, "-m", "tests.helpers.faults", str(folder), *which, *asked]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def inject(counts, folder, *options):
+    """Inject that many faults of each kind, in a process without threads, and return the counts of outcomes."""
+    arguments = (f"{kind}={count}" for kind, count in counts.items())
+    command = [sys.executable, "-m", "tests.helpers.faults", str(folder), *options, *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
-def check(what, count, found):
-    assert {name: found[name] for name in NEVER if found.get(name)} == {}
-    if what == "starts":
-        assert found["one winner"] == found["records"] == found["rounds"] == count
-        assert set(found) <= {"rounds", "one winner", "records", "left over", "crashed", "made", *LOSERS}
+def check(kind, count, outcomes):
+    assert {name: outcomes[name] for name in NEVER if outcomes.get(name)} == {}
+    if kind == "starts":
+        assert outcomes["one winner"] == outcomes["records"] == outcomes["rounds"] == count
+        assert set(outcomes) <= {"rounds", "one winner", "records", "left over", "crashed", "made", *LOSERS}
     else:
-        assert found[{"kills": "kills", "full": "points"}[what]] >= count
+        assert outcomes[{"kills": "kills", "full": "points"}[kind]] >= count
 
 
 LOSERS = ("left to another", "found on record")
 
 
 @pytest.fixture(scope="module")
-def few(tmp_path_factory):
-    """One process for all kinds: they are held against the same undisturbed runs."""
-    return tried(SHORT, tmp_path_factory.mktemp("few"))
+def short_outcomes(tmp_path_factory):
+    """Outcomes of all kinds from one process, which compares them with the same undisturbed runs."""
+    return inject(SHORT, tmp_path_factory.mktemp("few"))
 
 
-@pytest.mark.parametrize(("what", "count"), SHORT.items(), ids=SHORT)
-def test_a_few(what, count, few):
-    check(what, count, few[what])
+@pytest.mark.parametrize(("kind", "count"), SHORT.items(), ids=SHORT)
+def test_runs_survive_a_few_faults(kind, count, short_outcomes):
+    check(kind, count, short_outcomes[kind])
 
 
 def state(step):
@@ -64,26 +64,26 @@ def state(step):
     return Checkpoint(step, 1.5, {name: generator.normal(size=shape) for name, shape in shapes.items()}, "commit")
 
 
-def damaged(count, folder):
-    """One bit flipped or an end cut off, anywhere in the newer of two checkpoints: what comes back each time."""
+def count_damage(count, folder):
+    """Flip a bit or cut off the end of a file of the newer checkpoint; count what `latest` returns."""
     store, generator = Checkpoints(folder, IDS, "data"), np.random.default_rng(0)
     for step in (1, 2):
         store.save(state(step))
     files = sorted(path for path in (store.own / "000000002").rglob("*") if path.is_file())
-    found = {"damaged": 0, "bits flipped": 0, "cut off": 0, "said and older one used": 0, "wrong": 0}
+    outcomes = {"damaged": 0, "bits flipped": 0, "cut off": 0, "said and older one used": 0, "wrong": 0}
     for number in range(count):
         path = files[number % len(files)]
         content, cut = path.read_bytes(), generator.random() < 0.3
         path.write_bytes(shorter(content, generator) if cut else flipped(content, generator))
-        said = []
-        back = store.latest(said.append)
+        messages = []
+        restored = store.latest(messages.append)
         path.write_bytes(content)
-        right = back.step == 1 and len(said) == 1 and same(back, state(1))
-        found["damaged"] += 1
-        found["cut off" if cut else "bits flipped"] += 1
-        found["said and older one used" if right else "wrong"] += 1
+        is_correct = restored.step == 1 and len(messages) == 1 and same(restored, state(1))
+        outcomes["damaged"] += 1
+        outcomes["cut off" if cut else "bits flipped"] += 1
+        outcomes["said and older one used" if is_correct else "wrong"] += 1
     assert same(store.latest(print), state(2))
-    return found
+    return outcomes
 
 
 def flipped(content, generator):
@@ -95,32 +95,32 @@ def shorter(content, generator):
     return content[: int(generator.integers(len(content)))]
 
 
-def same(one, other):
-    return one.arrays.keys() == other.arrays.keys() and all(
-        np.array_equal(leaf, other.arrays[name]) for name, leaf in one.arrays.items()
+def same(first, second):
+    return first.arrays.keys() == second.arrays.keys() and all(
+        np.array_equal(leaf, second.arrays[name]) for name, leaf in first.arrays.items()
     )
 
 
 def test_damaged_checkpoints_are_never_used(tmp_path):
-    found = damaged(40, tmp_path)
-    assert (found["said and older one used"], found["wrong"]) == (40, 0)
+    outcomes = count_damage(40, tmp_path)
+    assert (outcomes["said and older one used"], outcomes["wrong"]) == (40, 0)
 
 
 @pytest.mark.slow
-def test_many(tmp_path):
-    """And the report of it, whatever it says."""
+def test_runs_survive_many_faults(tmp_path):
+    """The report is written before the outcomes are checked."""
     counts, seconds = {}, {}
-    for what, count in LONG.items():
-        begun = time.monotonic()
-        counts[what] = tried({what: count}, tmp_path, "all")[what]
-        seconds[what] = time.monotonic() - begun
+    for kind, count in LONG.items():
+        start = time.monotonic()
+        counts[kind] = inject({kind: count}, tmp_path, "all")[kind]
+        seconds[kind] = time.monotonic() - start
         write(counts, seconds)
-    begun = time.monotonic()
-    counts["damage"] = damaged(DAMAGED, tmp_path / "damage")
-    seconds["damage"] = time.monotonic() - begun
+    start = time.monotonic()
+    counts["damage"] = count_damage(DAMAGED, tmp_path / "damage")
+    seconds["damage"] = time.monotonic() - start
     write(counts, seconds)
-    for what, count in LONG.items():
-        check(what, count, counts[what])
+    for kind, count in LONG.items():
+        check(kind, count, counts[kind])
     assert (counts["damage"]["said and older one used"], counts["damage"]["wrong"]) == (DAMAGED, 0)
 
 
@@ -133,18 +133,22 @@ TITLES = {
 
 
 def write(counts, seconds):
-    """The table, printed and in results/benchmarks/faults.md."""
-    made = environment("", 0)
-    commit = f"{made['commit'] or 'unknown'}{' with changes' if made['dirty'] else ''}"
-    lines = ["# Faults, made on purpose", "", f"`make faults`, commit {commit}, {made['platform']}, {made['device']}."]
+    """Write the table to results/benchmarks/faults.md and print it."""
+    facts = environment("", 0)
+    commit = f"{facts['commit'] or 'unknown'}{' with changes' if facts['dirty'] else ''}"
+    lines = [
+        "# Faults, made on purpose",
+        "",
+        f"`make faults`, commit {commit}, {facts['platform']}, {facts['device']}.",
+    ]
     lines += [
         "",
         "Every method that needs no batch normalisation; `0` where nothing else is said is what is promised.",
         "",
     ]
-    for what, found in counts.items():
-        lines += [f"## {TITLES[what]} ({seconds[what]:.0f} s)", "", "| | count |", "|---|---|"]
-        lines += [*(f"| {name} | {value} |" for name, value in found.items()), ""]
+    for kind, outcomes in counts.items():
+        lines += [f"## {TITLES[kind]} ({seconds[kind]:.0f} s)", "", "| | count |", "|---|---|"]
+        lines += [*(f"| {name} | {value} |" for name, value in outcomes.items()), ""]
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print("\n".join(lines))

@@ -1,4 +1,4 @@
-"""The path of a run from the command to its record: short, and everything on it is resolved once."""
+"""A run passes through few functions from the command to its record, and resolves its data, network and id once."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,11 @@ from da_bench.training.in_memory import InMemory
 from tests.helpers import tiny
 
 PACKAGE = str(Path(da.__file__).parent)
-BRIEF = ("--seeds", "2", "--quiet", "--training.steps", "4", "--training.evaluations", "2")
+SHORT_RUN = ("--seeds", "2", "--quiet", "--training.steps", "4", "--training.evaluations", "2")
 
 
-def test_few_frames_lie_between_the_command_and_the_compiled_program(tmp_path, monkeypatch):
-    """`InMemory.advance` launches the program; what calls it, up to `main`, is read in an afternoon."""
+def test_the_call_stack_from_the_command_to_the_program_is_short(tmp_path, monkeypatch):
+    """`InMemory.advance` launches the compiled program. The stack from `main` to it stays short."""
     stacks, advance = [], InMemory.advance
 
     def traced(self, carry, step, until):
@@ -30,8 +30,8 @@ def test_few_frames_lie_between_the_command_and_the_compiled_program(tmp_path, m
         yield from advance(self, carry, step, until)
 
     monkeypatch.setattr(InMemory, "advance", traced)
-    monkeypatch.setattr("da_bench.cli.devices.set_up", lambda *_: None)  # other tests have used JAX by now
-    assert cli.main(["run", "source_only", "--task", "moons/35", *BRIEF, "--results", str(tmp_path)]) == 0
+    monkeypatch.setattr("da_bench.cli.devices.set_up", lambda *_: None)  # other tests have already used JAX
+    assert cli.main(["run", "source_only", "--task", "moons/35", *SHORT_RUN, "--results", str(tmp_path)]) == 0
     assert len(stacks) == 2  # of both seeds together, one for each evaluation
     assert max(map(len, stacks)) <= 13, stacks[0]
     assert stacks[0][-1] == "main"
@@ -39,7 +39,7 @@ def test_few_frames_lie_between_the_command_and_the_compiled_program(tmp_path, m
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Counts of what is to happen once."""
+    """Counts of calls that should happen once."""
     counts = dict.fromkeys(("load", "build", "canonical_json"), 0)
 
     def count(owner, name, function):
@@ -56,7 +56,7 @@ def calls(monkeypatch):
 
 
 def test_data_network_and_id_are_resolved_once(calls, tmp_path):
-    """Once for the task, and once for each of two seeds."""
+    """The data are loaded once; the network and the id are resolved once per seed."""
     options = da.Options(results=tmp_path, progress="none")
     results = da.run(da.methods.SourceOnly(), "moons/35", 2, options, training=tiny.TRAINING)
     assert [record.result["status"] for record in results.records] == ["ok", "ok"]
@@ -70,7 +70,7 @@ def test_methods_on_one_task_share_its_data(calls, tmp_path):
     assert calls["load"] == 1
 
 
-def test_a_config_that_a_caller_changes_leaves_the_experiment_as_it_is():
+def test_changing_a_config_does_not_change_its_experiment():
     experiment = da.Experiment(task="moons/35", method=da.methods.Dann(weight=0.5))
     first = experiment.config()
     first["method"]["weight"] = 7.0

@@ -1,4 +1,4 @@
-"""What a study computes: the runs that are missing, grouped by compiled program."""
+"""The plan of a study: the missing runs, grouped by compiled program."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def seeds_of(group):
     return [experiment.seed for experiment in group]
 
 
-def test_seeds_and_float_hyper_parameters_are_one_program():
+def test_seeds_and_float_hyper_parameters_share_a_program():
     weights = [experiment for weight in (0.1, 1.0) for experiment in experiments(Dann(weight=weight, widths=(4,)))]
     other = experiments(Dann(widths=(5,)))
     bound = experiments(Dann(widths=(4,)), labels_from="target")
@@ -44,7 +44,7 @@ def test_a_classical_run_is_a_group_of_its_own():
     assert [len(group) for group in group_by_program(experiments(Svm(scaling="none")))] == [1, 1]
 
 
-def test_what_is_on_record_is_not_planned_again(records):
+def test_runs_on_record_are_not_planned_again(records):
     runs = experiments(SourceOnly(), 3)
     publish(records, runs[1])
     plan = plan_study(runs, records, da.Options())
@@ -56,12 +56,12 @@ def test_what_is_on_record_is_not_planned_again(records):
 
 
 @pytest.mark.parametrize(("retry", "missing"), [(False, [1]), (True, [0, 1])])
-def test_failed_runs_are_planned_again_when_asked_to(retry, missing, records):
+def test_failed_runs_are_planned_again_with_retry(retry, missing, records):
     runs = experiments(SourceOnly())
     publish(records, runs[0], "failed")
     (group,) = plan_study(runs, records, da.Options(retry=retry)).groups
     assert seeds_of(group.missing) == missing
-    assert len(group.existing) == 1  # whose data are checked in both cases
+    assert len(group.existing) == 1  # its data are checked in both cases
 
 
 def test_equal_experiments_are_computed_once(records):
@@ -70,12 +70,12 @@ def test_equal_experiments_are_computed_once(records):
     assert len(group.missing) == 1
 
 
-def test_nothing_to_run_is_refused(records):
+def test_an_empty_study_is_refused(records):
     with pytest.raises(UserError, match="no experiments"):
         plan_study([], records, da.Options())
 
 
-def test_without_any_record_another_process_has_them_all(records):
+def test_collecting_without_any_record_says_that_another_process_computes(records):
     with pytest.raises(LockedError, match="another process"):
         plan_study(experiments(SourceOnly()), records, da.Options()).collect(records)
 

@@ -1,4 +1,4 @@
-"""Everything that the runs of a group need is resolved from their experiments and one task."""
+"""Preparing a group: everything that its runs share, from their experiments and one task."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def experiment(method=SourceOnly(), **settings):  # noqa: B008 - a frozen value
     return da.Experiment(task="moons/35", method=method, model=tiny.MODEL, training=tiny.TRAINING, **settings)
 
 
-def test_a_group_holds_what_its_runs_share():
+def test_a_group_holds_everything_that_its_runs_share():
     runs = da.over_seeds([experiment()], 3)
     group = prepare(runs, TASK, da.Options())
     assert group.ids == [run.id for run in runs]
@@ -36,20 +36,20 @@ def test_a_classical_method_has_no_training_data():
 
 
 @pytest.mark.parametrize("reverse", [True, ("source_only",)])
-def test_only_runs_without_target_labels_are_reversed(reverse):
+def test_runs_with_target_labels_have_no_reverse_validation(reverse):
     options = da.Options(reverse=reverse)
     assert prepare([experiment()], TASK, options).reverse
     assert not prepare([experiment(labels_from="target")], TASK, options).reverse
 
 
-def test_features_are_kept_where_all_validators_need_them():
+def test_features_are_kept_for_all_validators():
     group = prepare([experiment()], TASK, da.Options(validators="all"))
     rows = np.concatenate([np.asarray(probe.inputs) for probe in group.probes.values()])
     kept = np.concatenate([TASK.source.train.inputs, TASK.source.validation.inputs, TASK.target.validation.inputs])
     np.testing.assert_array_equal(rows[group.kept_features], kept)
 
 
-def test_another_task_takes_the_place_of_the_data_and_of_nothing_else():
+def test_on_task_replaces_only_the_data():
     group, other = prepare([experiment()], TASK, da.Options()), tiny.task(shift=3.0)
     moved = group.on_task(other)
     assert moved.task is other
@@ -57,7 +57,7 @@ def test_another_task_takes_the_place_of_the_data_and_of_nothing_else():
     assert (moved.experiments, moved.model) == (group.experiments, group.model)
 
 
-def test_a_study_prepares_its_missing_groups_alone(tmp_path, monkeypatch):
+def test_a_study_prepares_only_its_missing_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("da_bench.studies.data.load", lambda name, root=None, view=None: tiny.task(name))
     options = da.Options(results=tmp_path, progress="none")
     da.study([experiment()], options)

@@ -1,4 +1,4 @@
-"""A checkpoint comes back bit for bit or not at all; what is damaged is said, and the one before it is used."""
+"""Checkpoints are restored bit for bit or refused; after damage, the previous one is used and a message printed."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from da_bench.training.checkpoints import MANIFEST, Checkpoint, Checkpoints, rem
 IDS, DATA = ["aa", "bb", "cc"], "fingerprint"
 
 
-def saved(step, runs=3):
+def checkpoint(step, runs=3):
     generator = np.random.default_rng(step)
     leaves = {
         "carry/0": generator.normal(size=(runs, 4, 3)).astype(np.float32),
@@ -25,10 +25,12 @@ def saved(step, runs=3):
     return Checkpoint(step, step / 3, leaves, "c0ffee")
 
 
-def same(one, other):
-    """Bit for bit, types and shapes too."""
-    kinds = [{k: (v.dtype, v.shape, v.tobytes()) for k, v in each.arrays.items()} for each in (one, other)]
-    return (one[:2], one.commit) == (other[:2], other.commit) and kinds[0] == kinds[1]
+def equal(first, second):
+    """Whether two checkpoints are equal bit for bit, including types and shapes."""
+    contents = [
+        {k: (v.dtype, v.shape, v.tobytes()) for k, v in checkpoint.arrays.items()} for checkpoint in (first, second)
+    ]
+    return (first[:2], first.commit) == (second[:2], second.commit) and contents[0] == contents[1]
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def told():
+def messages():
     return []
 
 
@@ -49,138 +51,140 @@ def steps(store):
     return sorted(path.name for path in store.own.iterdir())
 
 
-def test_what_is_saved_comes_back(store, told):
-    assert store.latest(told.append) is None
-    store.save(saved(7))
-    assert same(store.latest(told.append), saved(7))
-    assert told == []
+def test_a_saved_checkpoint_can_be_restored(store, messages):
+    assert store.latest(messages.append) is None
+    store.save(checkpoint(7))
+    assert equal(store.latest(messages.append), checkpoint(7))
+    assert messages == []
 
 
 @pytest.mark.parametrize("kind", ["float64", "bfloat16", "bool", "int32"])
-def test_every_type_of_array_comes_back(kind, store, told):
+def test_arrays_of_every_type_can_be_restored(kind, store, messages):
     leaves = {"carry/0": np.arange(6).reshape(3, 2).astype(kind), "carry/1": np.zeros((3, 0, 2), kind)}
     store.save(Checkpoint(1, 0.5, leaves, None))
-    assert same(store.latest(told.append), Checkpoint(1, 0.5, leaves, None))
+    assert equal(store.latest(messages.append), Checkpoint(1, 0.5, leaves, None))
 
 
-def test_the_last_two_are_kept_and_nothing_else(store):
+def test_only_the_last_two_checkpoints_are_kept(store):
     for step in (3, 5, 900, 1001):
-        store.save(saved(step))
+        store.save(checkpoint(step))
     assert steps(store) == ["000000900", "000001001"]
 
 
-def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(store, told):
-    store.save(saved(3))
-    store.save(saved(5))
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(store, messages):
+    store.save(checkpoint(3))
+    store.save(checkpoint(5))
     (store.own / "000000005" / MANIFEST).write_bytes(b"")
-    assert same(store.latest(told.append), saved(3))
-    (line,) = told
+    assert equal(store.latest(messages.append), checkpoint(3))
+    (line,) = messages
     assert "000000005' is damaged or of another version (MANIFEST differs from what was written)" in line
     (store.own / "000000003" / MANIFEST).unlink()
-    assert store.latest(told.append) is None
-    assert len(told) == 3
+    assert store.latest(messages.append) is None
+    assert len(messages) == 3
 
 
-def test_one_that_is_made_anew_takes_the_place_of_a_damaged_one(store, told):
+def test_saving_again_replaces_a_damaged_checkpoint(store, messages):
     for step in (3, 5):
-        store.save(saved(step))
+        store.save(checkpoint(step))
     (store.own / "000000005" / MANIFEST).write_bytes(b"")
-    store.save(saved(5))
-    assert same(store.latest(told.append), saved(5))
-    assert told == []
+    store.save(checkpoint(5))
+    assert equal(store.latest(messages.append), checkpoint(5))
+    assert messages == []
 
 
 @pytest.mark.parametrize("first", [1, 4])
-def test_runs_that_start_anew_are_not_held_up_by_what_they_cannot_use(first, store, told):
-    """Checkpoints ahead of the one that is saved are damaged or of other code: they go, not the new one."""
+def test_saving_removes_later_checkpoints_that_cannot_be_used(first, store, messages):
+    """Checkpoints of later steps than the saved one are damaged or of other code, so they are removed."""
     for step in (3, 5):
-        store.save(saved(step))
-    store.save(saved(first))
-    assert same(store.latest(told.append), saved(first))
+        store.save(checkpoint(step))
+    store.save(checkpoint(first))
+    assert equal(store.latest(messages.append), checkpoint(first))
     assert "000000005" not in steps(store)
 
 
 @pytest.mark.parametrize("ids", [["cc"], ["cc", "aa"], ["bb", "cc", "aa"]])
-def test_some_of_a_group_are_served_by_the_checkpoint_of_all(ids, store, told):
-    store.save(saved(5))
-    found = Checkpoints(store.folder, ids, DATA).latest(told.append)
-    rows = [IDS.index(one) for one in ids]
-    assert same(found, Checkpoint(5, 5 / 3, {name: leaf[rows] for name, leaf in saved(5).arrays.items()}, "c0ffee"))
+def test_a_part_of_a_group_is_restored_from_the_checkpoint_of_the_group(ids, store, messages):
+    store.save(checkpoint(5))
+    restored = Checkpoints(store.folder, ids, DATA).latest(messages.append)
+    rows = [IDS.index(run_id) for run_id in ids]
+    assert equal(
+        restored, Checkpoint(5, 5 / 3, {name: leaf[rows] for name, leaf in checkpoint(5).arrays.items()}, "c0ffee")
+    )
 
 
-def test_runs_of_another_group_are_not_served(store, told):
-    store.save(saved(5))
-    assert Checkpoints(store.folder, ["cc", "dd"], DATA).latest(told.append) is None
-    assert told == []
+def test_runs_of_another_group_are_not_restored(store, messages):
+    store.save(checkpoint(5))
+    assert Checkpoints(store.folder, ["cc", "dd"], DATA).latest(messages.append) is None
+    assert messages == []
 
 
 @pytest.mark.parametrize("ids", [IDS, ["bb"]], ids=["all", "some"])
-def test_one_of_other_data_is_not_used_and_that_is_said(ids, store, told):
-    store.save(saved(5))
-    assert Checkpoints(store.folder, ids, "other").latest(told.append) is None
-    (line,) = told
+def test_a_checkpoint_of_other_data_is_reported_and_not_used(ids, store, messages):
+    store.save(checkpoint(5))
+    assert Checkpoints(store.folder, ids, "other").latest(messages.append) is None
+    (line,) = messages
     assert "000000005' is of other data" in line
 
 
-def test_one_of_these_data_is_used_behind_one_of_other_data(store, told):
-    store.save(saved(3))
-    Checkpoints(store.folder, IDS, "other").save(saved(5))
-    assert same(store.latest(told.append), saved(3))
-    assert len(told) == 1
+def test_an_older_checkpoint_of_the_same_data_is_used_before_one_of_other_data(store, messages):
+    store.save(checkpoint(3))
+    Checkpoints(store.folder, IDS, "other").save(checkpoint(5))
+    assert equal(store.latest(messages.append), checkpoint(3))
+    assert len(messages) == 1
 
 
-def test_the_manifest_says_what_the_runs_were_begun_with(store):
-    store.save(saved(5))
+def test_the_manifest_names_the_commit_and_data_of_the_first_session(store):
+    store.save(checkpoint(5))
     manifest = verify(store.own / "000000005")
     assert (manifest["commit"], manifest["data"]) == ("c0ffee", DATA)
 
 
-def test_what_its_owner_is_removing_is_no_damage(store, told, monkeypatch):
-    store.save(saved(5))
+def test_a_checkpoint_that_its_owner_removes_meanwhile_is_not_damaged(store, messages, monkeypatch):
+    store.save(checkpoint(5))
     digests = checkpoints._digests
 
-    def late(place):
-        shutil.rmtree(place)
-        return digests(place)
+    def remove_first(folder):
+        shutil.rmtree(folder)
+        return digests(folder)
 
-    monkeypatch.setattr(checkpoints, "_digests", late)
-    assert Checkpoints(store.folder, ["aa"], DATA).latest(told.append) is None
-    assert told == []
+    monkeypatch.setattr(checkpoints, "_digests", remove_first)
+    assert Checkpoints(store.folder, ["aa"], DATA).latest(messages.append) is None
+    assert messages == []
 
 
-def test_cleared_nothing_is_left(store, tmp_path):
+def test_clear_leaves_no_file(store, tmp_path):
     other = Checkpoints(tmp_path, ["dd"], DATA)
-    store.save(saved(5))
-    other.save(saved(5, 1))
+    store.save(checkpoint(5))
+    other.save(checkpoint(5, 1))
     store.clear()
     assert list(tmp_path.iterdir()) == [other.own]
     other.clear()
     assert not tmp_path.exists()
-    other.clear()  # twice is no fault
+    other.clear()  # a second time is no error
 
 
-def test_killed_while_removing_the_rest_goes_with_the_next_tidying(store, tmp_path, told, monkeypatch):
-    store.save(saved(5))
+def test_remove_published_completes_a_removal_that_was_killed(store, tmp_path, messages, monkeypatch):
+    store.save(checkpoint(5))
     monkeypatch.setattr(checkpoints.shutil, "rmtree", lambda *_, **__: None)
     store.clear()
     assert tmp_path.exists()
     monkeypatch.undo()
-    assert store.latest(told.append) is None
-    assert told == []
+    assert store.latest(messages.append) is None
+    assert messages == []
     remove_published(tmp_path, lambda _: False)
     assert not tmp_path.exists()
 
 
-def test_tidy_removes_those_whose_runs_are_all_on_record(store, tmp_path):
+def test_remove_published_removes_checkpoints_whose_runs_are_all_on_record(store, tmp_path):
     other = Checkpoints(tmp_path, ["dd"], DATA)
-    store.save(saved(5))
-    other.save(saved(5, 1))
+    store.save(checkpoint(5))
+    other.save(checkpoint(5, 1))
     remove_published(tmp_path, {"aa", "bb", "dd"}.__contains__)
     assert store.own.is_dir()
     assert not other.own.exists()
     (store.own / "000000005" / MANIFEST).write_bytes(b"")
     remove_published(tmp_path, lambda _: True)
-    assert store.own.is_dir()  # nobody knows whose it is
+    assert store.own.is_dir()  # its runs are unknown
     remove_published(tmp_path / "nowhere", lambda _: True)
 
 
@@ -188,44 +192,44 @@ def refuse(*_, **__):
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("place", ["_require_space", "_write_arrays", "_write_manifest", "publish_folder"])
-def test_a_full_disk_is_one_message_and_costs_nothing(place, store, told, monkeypatch):
-    store.save(saved(3))
+@pytest.mark.parametrize("function", ["_require_space", "_write_arrays", "_write_manifest", "publish_folder"])
+def test_a_full_disk_gives_one_error_and_loses_no_checkpoint(function, store, messages, monkeypatch):
+    store.save(checkpoint(3))
     before = {path: path.read_bytes() for path in files(store)}
-    monkeypatch.setattr(checkpoints, place, refuse)
-    with pytest.raises(StorageError, match=r"cannot save a checkpoint .*No space left.*the same command"):
-        store.save(saved(5))
+    monkeypatch.setattr(checkpoints, function, refuse)
+    with pytest.raises(StorageError, match=r"checkpoint .*No space left"):
+        store.save(checkpoint(5))
     monkeypatch.undo()
-    there = {path: path.read_bytes() for path in files(store)}
-    assert before.items() <= there.items()
+    after = {path: path.read_bytes() for path in files(store)}
+    assert before.items() <= after.items()
     assert not (store.own / ".draft").exists()
-    assert store.latest(told.append).step in (3, 5)
-    assert told == []
+    assert store.latest(messages.append).step in (3, 5)
+    assert messages == []
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot save a checkpoint"):
-        Checkpoints(tmp_path / "file", IDS, DATA).save(saved(3))
+    with pytest.raises(StorageError, match="checkpoint"):
+        Checkpoints(tmp_path / "file", IDS, DATA).save(checkpoint(3))
 
 
-def test_a_draft_that_a_killed_process_left_is_no_checkpoint(store, told):
-    store.save(saved(3))
+def test_the_draft_of_a_killed_process_is_not_a_checkpoint(store, messages):
+    store.save(checkpoint(3))
     (store.own / "000000003").rename(store.own / ".draft")
-    assert store.latest(told.append) is None
-    store.save(saved(5))
+    assert store.latest(messages.append) is None
+    store.save(checkpoint(5))
     assert steps(store) == ["000000005"]
 
 
 def test_a_manifest_of_another_step_is_refused(store):
-    store.save(saved(3))
-    place = (store.own / "000000003").rename(store.own / "000000004")
+    store.save(checkpoint(3))
+    folder = (store.own / "000000003").rename(store.own / "000000004")
     with pytest.raises(ValueError, match="MANIFEST is of another"):
-        verify(place)
+        verify(folder)
 
 
 def test_a_manifest_of_another_format_is_refused(store):
-    store.save(saved(3))
+    store.save(checkpoint(3))
     path = store.own / "000000003" / MANIFEST
     body = json.dumps({**json.loads(path.read_bytes().partition(b"\n")[2]), "format": checkpoints.FORMAT + 1}).encode()
     path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
@@ -234,7 +238,7 @@ def test_a_manifest_of_another_format_is_refused(store):
 
 
 def damages(content, generator):
-    """Two flipped bits, one byte more, one byte less, nothing at all."""
+    """Copies with a byte more, two flipped bits, a byte less, and no content."""
     yield content + b"\0"
     for _ in range(2 if content else 0):
         at, bit = generator.integers(len(content)), generator.integers(8)
@@ -243,20 +247,20 @@ def damages(content, generator):
 
 
 def test_any_damage_to_any_file_is_detected(store, rng):
-    store.save(saved(5))
-    place, count = store.own / "000000005", 0
+    store.save(checkpoint(5))
+    folder, count = store.own / "000000005", 0
     for path in files(store):
         content = path.read_bytes()
         for damaged in damages(content, rng):
             path.write_bytes(damaged)
             with pytest.raises(ValueError, match="differs from what was written"):
-                verify(place)
+                verify(folder)
             count += 1
         path.unlink()
         with pytest.raises((ValueError, FileNotFoundError)):
-            verify(place)
+            verify(folder)
         path.write_bytes(content)
     assert count >= 50
-    (place / "arrays" / "extra").write_bytes(b"1")
+    (folder / "arrays" / "extra").write_bytes(b"1")
     with pytest.raises(ValueError, match="extra differs from what was written"):
-        verify(place)
+        verify(folder)
