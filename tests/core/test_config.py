@@ -1,3 +1,5 @@
+"""Config dataclasses: checked fields, leaves and structure, and the JSON that makes ids."""
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -19,7 +21,7 @@ from da_bench.training import Training
 
 
 @pytest.mark.parametrize(
-    ("build", "says"),
+    ("build", "message"),
     [
         (lambda: Dann(weigth=1), "Dann has no field 'weigth'; did you mean 'weight'?"),
         (lambda: Dann(weight=-1), "Dann.weight = -1: input should be greater than or equal to 0"),
@@ -36,10 +38,10 @@ from da_bench.training import Training
         (lambda: Training(steps=2.5), "Training.steps = 2.5"),
     ],
 )
-def test_wrong_values_are_refused_in_one_message(build, says):
+def test_a_wrong_value_is_refused_in_one_line(build, message):
     with pytest.raises(UserError) as caught:
         build()
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -60,7 +62,7 @@ def test_a_stack_of_methods_can_be_vmapped():
     assert jax.vmap(lambda method: 2 * method.weight)(stacked).tolist() == [2.0, 4.0, 6.0]
 
 
-def test_an_integer_for_a_float_field_is_equal():
+def test_an_integer_in_a_float_field_becomes_a_float():
     assert Dann(weight=1) == Dann(weight=1.0)
     assert as_dict(Dann(weight=1)) == as_dict(Dann(weight=1.0))
     assert isinstance(as_dict(Dann(weight=1))["weight"], float)
@@ -100,7 +102,7 @@ class Grandchild(Child):
     ],
 )
 def test_a_later_field_is_in_the_config_only_where_it_differs_from_its_default(value, config):
-    """A subclass with a later field of its own keeps the marks of its parent, so old ids stay."""
+    """A subclass with a later field keeps the marks of its parent, so old ids do not change."""
     assert as_dict(value) == config
 
 
@@ -115,7 +117,7 @@ def test_a_later_field_is_checked_and_a_leaf_like_any_other():
     assert float_fields(Child) == ["rate", "decay"]
 
 
-def test_the_nearest_name_or_all_names_are_offered():
+def test_did_you_mean_suggests_the_nearest_name_or_lists_all():
     assert did_you_mean("dan", ["dann", "coral"]) == "; did you mean 'dann'?"
     assert did_you_mean("xyz", ["dann", "coral"]) == "; there are: coral, dann"
     assert "did you mean" not in did_you_mean("huber_mean", ["dann", "subspace_alignment"])
@@ -124,7 +126,7 @@ def test_the_nearest_name_or_all_names_are_offered():
 def test_a_registry_refuses_unknown_and_duplicate_names():
     things = Registry("thing")
     things.add("one", 1)
-    things.add("one", 1)  # the same again, as a module imported twice would
+    things.add("one", 1)  # the same again, as when a module is imported twice
     with pytest.raises(UserError, match="unknown thing 'onne'; did you mean 'one'"):
         things["onne"]
     with pytest.raises(UserError, match="thing 'one' is registered twice"):
@@ -132,7 +134,7 @@ def test_a_registry_refuses_unknown_and_duplicate_names():
     assert list(things) == ["one"]
 
 
-def test_the_message_of_a_class_s_own_check_is_kept():
+def test_the_message_of_a_check_in_post_init_is_kept():
     @config_dataclass
     class Pair:
         low: float = 0.0

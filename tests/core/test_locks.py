@@ -1,4 +1,4 @@
-"""A lock has one holder, ends with it however it ends, and leaves no file."""
+"""A lock has one holder, is released when its process ends for any reason, and leaves no file."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ with hold_locks([Path(sys.argv[1])]):
     print("held", flush=True)
     sys.stdin.read()
 """
-# takes and gives up the lock as often as it can, and counts within it in a file, read and written in two steps
+# takes and releases the lock repeatedly; while it holds the lock it increments a number in a file, in two steps
 COUNTER = """
 import sys
 from pathlib import Path
@@ -53,19 +53,19 @@ def holder(path):
         process.kill()
 
 
-def test_the_second_process_says_which_holds_it(path, holder):
+def test_the_error_names_the_process_that_holds_the_lock(path, holder):
     with pytest.raises(LockedError, match=rf"process {holder.pid} holds .*\.lock") as caught, hold_locks([path]):
         pass
     assert caught.value.code == 75
 
 
-def test_it_ends_with_its_holder_and_leaves_no_file(path, holder):
+def test_a_lock_is_released_when_its_holder_ends(path, holder):
     holder.stdin.close()
     assert holder.wait() == 0
     assert not path.exists()
 
 
-def test_it_is_free_when_its_holder_is_killed(path, holder):
+def test_a_lock_is_released_when_its_holder_is_killed(path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert path.exists()
@@ -74,38 +74,38 @@ def test_it_is_free_when_its_holder_is_killed(path, holder):
     assert not path.exists()
 
 
-def test_all_or_none(path, holder, tmp_path):
-    free = tmp_path / ".a"  # sorted before the one that is held
+def test_several_locks_are_taken_together_or_not_at_all(path, holder, tmp_path):
+    free = tmp_path / ".a"  # sorted before the lock of the other process
     with pytest.raises(LockedError), hold_locks([path, free]):
         pass
     assert not free.exists()
 
 
-def test_an_error_within_gives_it_up(path):
+def test_an_error_in_the_block_releases_the_lock(path):
     with pytest.raises(ZeroDivisionError), hold_locks([path]):
         raise ZeroDivisionError
     assert not path.exists()
 
 
-def test_a_file_that_goes_between_opening_and_locking_is_opened_anew(path, monkeypatch):
-    """Its holder removed it: a lock on what has no name any more would be a second lock."""
+def test_a_file_removed_between_opening_and_locking_is_opened_again(path, monkeypatch):
+    """The previous holder removed it. A lock on a file without a name would not exclude anybody."""
     flock, calls = locks.fcntl.flock, []
 
-    def late(handle, how):
+    def remove_first(handle, operation):
         calls.append(handle)
         if len(calls) == 1:
             path.unlink()
-        flock(handle, how)
+        flock(handle, operation)
 
-    monkeypatch.setattr(locks.fcntl, "flock", late)
+    monkeypatch.setattr(locks.fcntl, "flock", remove_first)
     with hold_locks([path]):
         assert len(calls) == 2
         assert path.read_text() == str(os.getpid())
     assert not path.exists()
 
 
-def test_two_holders_never_meet(path, tmp_path):
-    """Three processes count to 50 each; a count read by two at once would be lost."""
+def test_two_processes_never_hold_a_lock_at_once(path, tmp_path):
+    """Three processes increment a number 50 times each; two at once would lose an increment."""
     number = tmp_path / "number"
     number.write_text("0")
     counters = [python(COUNTER, path, number) for _ in range(3)]
@@ -115,7 +115,7 @@ def test_two_holders_never_meet(path, tmp_path):
 
 
 @pytest.mark.parametrize("call", ["open", "write", "truncate"])
-def test_where_it_cannot_be_written_one_message_says_so(call, path, monkeypatch):
+def test_a_lock_that_cannot_be_written_is_an_error(call, path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -124,7 +124,7 @@ def test_where_it_cannot_be_written_one_message_says_so(call, path, monkeypatch)
         pass
     monkeypatch.undo()
     assert not path.exists()
-    with hold_locks([path]):  # and it is free
+    with hold_locks([path]):  # it is free again
         assert path.exists()
 
 
@@ -134,7 +134,7 @@ def test_a_process_can_wait_for_the_lock(path, holder):
 
     def on_wait(process):
         waited.append(process)
-        holder.stdin.close()  # which ends the holder
+        holder.stdin.close()  # this ends the holder
 
     with hold_locks([path], on_wait=on_wait):
         assert path.read_text() == str(os.getpid())

@@ -1,4 +1,4 @@
-"""Progress counts what is made, on lines that a program can read, and says nothing where nothing is wanted."""
+"""Progress counts finished runs, prints lines that a program can parse, and is silent in the mode "none"."""
 
 import json
 
@@ -10,7 +10,7 @@ from da_bench.core.progress import MODE, ProgressReporter
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that goes on by hand."""
+    """A clock that only the test advances."""
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return lambda seconds: now.__setitem__(0, now[0] + seconds)
@@ -23,7 +23,7 @@ def mode(request):
     MODE.reset(before)
 
 
-def shown(mode, runs=3, steps=300):
+def make_reporter(mode, runs=3, steps=300):
     before = MODE.set(mode)
     try:
         return ProgressReporter(runs, steps)
@@ -31,22 +31,22 @@ def shown(mode, runs=3, steps=300):
         MODE.reset(before)
 
 
-def made(sweep, clock):
-    """Two groups of a sweep: two runs of 100 steps, then one that fails."""
-    with sweep:
-        sweep.start_group("first", 2)
+def report_two_groups(reporter, clock):
+    """Report two groups: two runs of 100 steps, then one that fails."""
+    with reporter:
+        reporter.start_group("first", 2)
         for step in (20, 60, 100):
             clock(20)
-            sweep.update(step, {"loss": 1 / step})
-        sweep.finish_runs(2)
-        sweep.start_group("second", 1)
+            reporter.update(step, {"loss": 1 / step})
+        reporter.finish_runs(2)
+        reporter.start_group("second", 1)
         clock(20)
-        sweep.update(50, {})
-        sweep.finish_runs(1, 1)
+        reporter.update(50, {})
+        reporter.finish_runs(1, 1)
 
 
-def test_plain_lines_elsewhere_than_on_a_terminal(clock, capsys):
-    made(shown("line"), clock)
+def test_plain_lines_are_printed_without_a_terminal(clock, capsys):
+    report_two_groups(make_reporter("line"), clock)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
@@ -60,7 +60,7 @@ def test_plain_lines_elsewhere_than_on_a_terminal(clock, capsys):
 
 
 def test_json_lines_parse_and_count(clock, capsys):
-    made(shown("json"), clock)
+    report_two_groups(make_reporter("json"), clock)
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
     assert err == ""
@@ -79,21 +79,21 @@ def test_json_lines_parse_and_count(clock, capsys):
 
 
 def test_none_is_silent(clock, capsys):
-    made(shown("none"), clock)
+    report_two_groups(make_reporter("none"), clock)
     assert capsys.readouterr() == ("", "")
 
 
-def test_no_two_reports_too_soon_after_another(clock, capsys):
-    sweep = shown("line")
-    sweep.start_group("first", 1)
+def test_reports_are_at_least_ten_seconds_apart(clock, capsys):
+    reporter = make_reporter("line")
+    reporter.start_group("first", 1)
     for step in range(1, 100):
         clock(1)
-        assert sweep.should_report() == (step % 10 == 0)
-        sweep.update(step, {})
+        assert reporter.should_report() == (step % 10 == 0)
+        reporter.update(step, {})
     assert len(capsys.readouterr().err.splitlines()) == 9
 
 
-def test_a_note_is_said_in_every_mode(mode, capsys):
+def test_a_note_is_printed_in_every_mode(mode, capsys):
     text = 'a checkpoint is damaged: "x" [bold]'
     ProgressReporter(1, 1).note(text)
     out, err = capsys.readouterr()
@@ -103,54 +103,54 @@ def test_a_note_is_said_in_every_mode(mode, capsys):
         assert (out, err) == ("", text + "\n")
 
 
-def test_on_a_terminal_one_line_lives(clock, capsys, monkeypatch):
+def test_a_terminal_shows_one_updated_line(clock, capsys, monkeypatch):
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
-    sweep = shown("line")
-    assert sweep.mode == "line"
-    made(sweep, clock)
+    reporter = make_reporter("line")
+    assert reporter.mode == "line"
+    report_two_groups(reporter, clock)
     assert capsys.readouterr().out == ""
 
 
-def test_steps_of_an_earlier_session_are_no_pace_and_are_not_left(clock):
-    sweep = shown("none", runs=1, steps=100)
-    sweep.start_group("first", 1)
+def test_steps_of_an_earlier_session_do_not_count_in_the_rate(clock):
+    reporter = make_reporter("none", runs=1, steps=100)
+    reporter.start_group("first", 1)
     clock(1)
-    sweep.update(90, {})
-    assert sweep.as_dict()["steps_per_second"] == 0
+    reporter.update(90, {})
+    assert reporter.as_dict()["steps_per_second"] == 0
     clock(1)
-    sweep.update(95, {})
-    assert str(sweep).endswith("5 steps/s · about 0:02 left")
+    reporter.update(95, {})
+    assert str(reporter).endswith("5 steps/s · about 0:02 left")
 
 
-def test_runs_one_after_another_never_go_backwards(clock):
-    """As streamed ones: each begins at step 0."""
-    sweep = shown("none")
+def test_the_rate_is_never_negative_between_runs(clock):
+    """Streamed runs start at step 0, one after another."""
+    reporter = make_reporter("none")
     for _ in range(2):
-        sweep.start_group("streamed", 1)
+        reporter.start_group("streamed", 1)
         for step in (10, 100):
             clock(1)
-            sweep.update(step, {})
-            assert sweep.rate >= 0
-    assert sweep._steps_done == 200
+            reporter.update(step, {})
+            assert reporter.rate >= 0
+    assert reporter._steps_done == 200
 
 
-def test_what_a_process_says_of_the_run_is_passed_on(clock, capsys):
-    """The sweep of the process that makes the run, heard by the one that waits for it, and what a method prints."""
-    with shown("json", runs=1, steps=100) as there, shown("none", runs=2, steps=200) as here:
-        there.start_group("alone", 1), here.start_group("alone", 1)
+def test_progress_of_another_process_is_relayed(clock, capsys):
+    """The reporter of the process that waits relays lines of the reporter of the process that computes."""
+    with make_reporter("json", runs=1, steps=100) as computing, make_reporter("none", runs=2, steps=200) as waiting:
+        computing.start_group("alone", 1), waiting.start_group("alone", 1)
         for step in (40, 80):
             clock(20)
-            there.update(step, {"loss": 1 / step})
-        there.note("slow")
-        said = capsys.readouterr().out.splitlines()
-        for line in said:
-            here.relay(line)
-    assert (here.as_dict()["step"], here.as_dict()["metrics"]) == (80, "loss 0.0125")
-    assert (here.done, here.running) == (0, 1)  # that it is on record, the record says
+            computing.update(step, {"loss": 1 / step})
+        computing.note("slow")
+        lines = capsys.readouterr().out.splitlines()
+        for line in lines:
+            waiting.relay(line)
+    assert (waiting.as_dict()["step"], waiting.as_dict()["metrics"]) == (80, "loss 0.0125")
+    assert (waiting.done, waiting.running) == (0, 1)  # only a record makes a run done
     assert "slow" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("line", ["of a method", '{"event": "progress", "step": "x"}', "[1]", ""])
 def test_any_other_line_is_a_note(line, capsys):
-    shown("none").relay(line)
+    make_reporter("none").relay(line)
     assert line in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The first signal is a request, the second one stops; outside, signals are what they were."""
+"""The first signal requests a stop, the second stops at once; afterwards, the old handlers are restored."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from da_bench.core.shutdown import SIGNALS, Stopped, StopRequest, stop_on_signal
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_signal_only_asks(number):
+def test_the_first_signal_only_requests_a_stop(number):
     with stop_on_signal() as request:
         request.raise_if_requested()
         os.kill(os.getpid(), number)
@@ -18,7 +18,7 @@ def test_the_first_signal_only_asks(number):
         with pytest.raises(Stopped) as caught:
             request.raise_if_requested()
     assert caught.value.signal == number
-    assert isinstance(caught.value, KeyboardInterrupt)  # so that nobody's `except Exception` swallows it
+    assert isinstance(caught.value, KeyboardInterrupt)  # so that no `except Exception` swallows it
 
 
 @pytest.mark.parametrize("second", SIGNALS)
@@ -30,27 +30,27 @@ def test_the_second_signal_stops_at_once(second):
     assert caught.value.signal == second
 
 
-def test_signals_are_afterwards_what_they_were():
+def test_the_old_handlers_are_restored():
     before = [signal.getsignal(number) for number in SIGNALS]
     with pytest.raises(ZeroDivisionError), stop_on_signal():
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-def test_another_thread_hears_none_and_does_no_harm():
-    found, before = [], [signal.getsignal(number) for number in SIGNALS]
+def test_other_threads_get_no_request_and_change_no_handler():
+    results, before = [], [signal.getsignal(number) for number in SIGNALS]
 
     def listen():
         with stop_on_signal() as request:
-            found.append((request, [signal.getsignal(number) for number in SIGNALS]))
+            results.append((request, [signal.getsignal(number) for number in SIGNALS]))
 
     thread = threading.Thread(target=listen)
     thread.start()
     thread.join()
-    ((request, within),) = found
+    ((request, handlers),) = results
     assert request.signal is None
-    assert within == before
+    assert handlers == before
 
 
-def test_nobody_asked():
+def test_without_a_signal_nothing_is_raised():
     StopRequest().raise_if_requested()

@@ -1,4 +1,4 @@
-"""Strict JSON beside two independent parsers, and archives that lie."""
+"""Strict JSON compared with two other parsers, and archives with false headers."""
 
 import io
 import json
@@ -28,18 +28,18 @@ BAD = [
 
 
 @pytest.mark.parametrize("text", GOOD)
-def test_json_is_read_as_two_other_parsers_read_it(text):
+def test_valid_json_is_read_as_by_two_other_parsers(text):
     assert strict_json(text, "it") == json.loads(text) == pydantic_core.from_json(text, allow_inf_nan=False)
 
 
 @pytest.mark.parametrize("text", BAD, ids=range(len(BAD)))
-def test_what_parsers_disagree_on_is_refused(text):
+def test_json_that_parsers_disagree_on_is_refused(text):
     with pytest.raises(StrictError, match=r"^it: .*; write it"):
         strict_json(text, "it")
 
 
-def test_a_string_without_end_takes_no_longer_than_its_letters():
-    """A pattern that starts again at every quote would take minutes for these."""
+def test_an_unterminated_string_is_refused_in_linear_time():
+    """A pattern that restarts at every quote would take minutes."""
     start = time.process_time()
     for text in (b'"' + b'\\"' * 500_000, b'"\\' * 500_000, b'["' * 300_000):
         with pytest.raises(StrictError):
@@ -73,7 +73,7 @@ TOKENS = [
 
 
 def mutant(text, generator):
-    """One to four bytes or tokens put in, taken out, changed or doubled."""
+    """Insert, delete, change or repeat bytes or tokens, one to four times."""
     text = bytearray(text)
     for _ in range(generator.integers(1, 5)):
         at = int(generator.integers(0, len(text) + 1))
@@ -92,7 +92,7 @@ def mutant(text, generator):
 
 
 def fuzz_json(count, seed):
-    """How many mutants were accepted; each accepted one is JSON to another parser, with the same value."""
+    """Count the accepted mutants. Another parser must read the same value from each of them."""
     generator, accepted = np.random.default_rng(seed), 0
     for _ in range(count):
         text = mutant(SEED_TEXT, generator)
@@ -102,20 +102,20 @@ def fuzz_json(count, seed):
             continue
         accepted += 1
         assert pydantic_core.from_json(text, allow_inf_nan=False) == value, text
-        every = json.loads(text, object_pairs_hook=lambda pairs: ("object", pairs))
-        assert all(len({key for key, _ in pairs}) == len(pairs) for pairs in pairs_of(every)), text
+        with_pairs = json.loads(text, object_pairs_hook=lambda pairs: ("object", pairs))
+        assert all(len({key for key, _ in pairs}) == len(pairs) for pairs in pairs_of(with_pairs)), text
         assert depth_of(value) <= 20
         value_text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         assert value_text.encode()
     return accepted
 
 
-def test_two_thousand_mutants_of_a_text():
-    assert 50 < fuzz_json(2000, 0) < 1500  # both ways are taken
+def test_two_thousand_mutated_texts():
+    assert 50 < fuzz_json(2000, 0) < 1500  # some are accepted, some refused
 
 
 @pytest.mark.slow
-def test_eighty_thousand_mutants_of_a_text():
+def test_eighty_thousand_mutated_texts():
     assert fuzz_json(80_000, 1) > 1000
 
 
@@ -127,7 +127,7 @@ def zipped(members, **options):
     return file
 
 
-def test_members_are_read_as_they_were_written():
+def test_members_of_an_archive_can_be_read():
     archive = Archive(zipped([("a", b"x" * 900), ("b", b"")]), "it", LIMITS)
     assert archive.names == ["a", "b"]
     assert archive.read("a") == b"x" * 900
@@ -135,7 +135,7 @@ def test_members_are_read_as_they_were_written():
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
-    ("members", "options", "says"),
+    ("members", "options", "message"),
     [
         ([(str(i), b"") for i in range(4)], {}, "more than 3 files"),
         ([("a", b"1"), ("a", b"2")], {}, "twice"),
@@ -145,28 +145,28 @@ def test_members_are_read_as_they_were_written():
         ([("a", b"x")], {"compression": zipfile.ZIP_LZMA}, "another method"),
     ],
 )
-def test_archives_beyond_limits_are_refused_before_anything_is_unpacked(members, options, says):
-    with pytest.raises(StrictError, match=says):
+def test_an_archive_beyond_the_limits_is_refused_before_unpacking(members, options, message):
+    with pytest.raises(StrictError, match=message):
         Archive(zipped(members, **options), "it", LIMITS)
 
 
-def test_a_member_that_lies_about_its_length_is_refused():
-    """The directory says 10 bytes of a member that unpacks to 900: no more than those are ever read."""
-    whole = zipped([("a", b"x" * 900)]).getvalue()
-    for at in (whole.index(b"PK\x03\x04") + 22, whole.index(b"PK\x01\x02") + 24):
-        whole = whole[:at] + struct.pack("<I", 10) + whole[at + 4 :]
+def test_a_member_with_a_false_length_is_refused():
+    """The directory says 10 bytes for a member that unpacks to 900; no more than 10 are read."""
+    content = zipped([("a", b"x" * 900)]).getvalue()
+    for at in (content.index(b"PK\x03\x04") + 22, content.index(b"PK\x01\x02") + 24):
+        content = content[:at] + struct.pack("<I", 10) + content[at + 4 :]
     with pytest.raises(StrictError):
-        Archive(io.BytesIO(whole), "it", LIMITS).read("a")
+        Archive(io.BytesIO(content), "it", LIMITS).read("a")
 
 
 def test_an_encrypted_member_is_refused():
-    whole = bytearray(zipped([("a", b"x")]).getvalue())
-    whole[whole.index(b"PK\x01\x02") + 8] |= 1
+    content = bytearray(zipped([("a", b"x")]).getvalue())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(StrictError, match="encrypted"):
-        Archive(io.BytesIO(whole), "it", LIMITS)
+        Archive(io.BytesIO(content), "it", LIMITS)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\x05\x06" + b"\xff" * 18, b"no archive at all"])
-def test_what_is_no_archive_is_refused(content):
+def test_a_file_that_is_not_an_archive_is_refused(content):
     with pytest.raises(StrictError, match="no zip archive"):
         Archive(io.BytesIO(content), "it", LIMITS)

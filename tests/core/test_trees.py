@@ -1,3 +1,5 @@
+"""Trees: merging pretrained arrays, flattening and unflattening."""
+
 import pytest
 
 from da_bench.core.trees import flatten, merge_pretrained, unflatten
@@ -5,7 +7,7 @@ from da_bench.core.trees import flatten, merge_pretrained, unflatten
 VARIABLES = {"params": {"a": {"k": 1, "b": 2}, "h": 3}, "batch_stats": {"a": 4}}
 
 
-def test_merge_replaces_the_leaves_that_are_given():
+def test_merge_replaces_the_given_leaves():
     assert merge_pretrained(VARIABLES, {"params": {"a": {"k": 7}}}) == {
         "params": {"a": {"k": 7, "b": 2}, "h": 3},
         "batch_stats": {"a": 4},
@@ -13,7 +15,7 @@ def test_merge_replaces_the_leaves_that_are_given():
     assert merge_pretrained(VARIABLES, {}) == VARIABLES
 
 
-def test_merge_refuses_a_name_that_the_variables_do_not_have():
+def test_merge_refuses_an_unknown_name():
     with pytest.raises(KeyError, match="elsewhere"):
         merge_pretrained(VARIABLES, {"params": {"elsewhere": {"k": 7}}})
 

@@ -1,4 +1,4 @@
-"""Many runs as one program are the runs one by one, whatever the devices."""
+"""Many runs in one program equal the same runs one by one, on any number of devices."""
 
 import dataclasses
 import functools
@@ -44,7 +44,7 @@ def logits(seed, weight):
     return jax.jit(one_run)(*arguments(seed, weight), data()).logits
 
 
-# all at once on eight devices is held against pmap below
+# all runs at once on eight devices are compared with pmap below
 @pytest.mark.parametrize(("devices", "at_once"), [(1, None), (1, 2), (8, 1), (8, 2)])
 def test_runs_together_equal_runs_one_by_one(devices, at_once, x64):
     runs = train.stack_runs([arguments(*point) for point in GRID], devices)
@@ -57,10 +57,10 @@ def test_runs_together_equal_runs_one_by_one(devices, at_once, x64):
 
 def test_equals_pmap_of_vmap_on_eight_devices(x64):
     runs = train.stack_runs([arguments(*point) for point in GRID], 8)
-    ours = train.over_runs(one_run)(runs, (data(),)).logits
-    folded = jax.tree.map(lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), runs)
-    theirs = jax.pmap(jax.vmap(one_run, in_axes=(0, 0, 0, None)), in_axes=(0, 0, 0, None))(*folded, data()).logits
-    np.testing.assert_allclose(ours, theirs.reshape(ours.shape), atol=1e-12)
+    together = train.over_runs(one_run)(runs, (data(),)).logits
+    by_device = jax.tree.map(lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), runs)
+    expected = jax.pmap(jax.vmap(one_run, in_axes=(0, 0, 0, None)), in_axes=(0, 0, 0, None))(*by_device, data()).logits
+    np.testing.assert_allclose(together, expected.reshape(together.shape), atol=1e-12)
 
 
 def test_a_grid_of_weights_and_seeds_is_traced_once():
@@ -78,24 +78,24 @@ def test_a_grid_of_weights_and_seeds_is_traced_once():
     assert len(traces) == 1
 
 
-def test_weight_is_a_leaf_that_changes_the_result():
+def test_the_weight_is_a_leaf_and_changes_the_result():
     assert not np.allclose(logits(0, 0.0), logits(0, 3.0))
 
 
-def test_learning_rate_is_a_leaf_too():
+def test_the_learning_rate_is_a_leaf_too():
     slow, fast = (dataclasses.replace(tiny.TRAINING, learning_rate=rate) for rate in (0.01, 0.1))
-    runs = train.stack_runs([(jax.random.key(0), SourceOnly(), one) for one in (slow, fast)], 1)
+    runs = train.stack_runs([(jax.random.key(0), SourceOnly(), training) for training in (slow, fast)], 1)
     both = train.over_runs(one_run, jax.devices()[:1])(runs, (data(),)).logits
     assert not np.allclose(both[0], both[1])
 
 
-def test_same_seed_same_bits_other_seed_other_bits():
+def test_equal_seeds_give_equal_bits_and_other_seeds_do_not():
     assert np.array_equal(logits(0, 1.0), logits(0, 1.0))
     assert not np.array_equal(logits(0, 1.0), logits(1, 1.0))
 
 
-def test_no_run_touches_the_host():
-    """What is compiled holds no callback, infeed or outfeed, so that a run is one launch."""
+def test_a_run_never_calls_the_host():
+    """The program has no callback, infeed or outfeed, so a run is one launch."""
     text = jax.jit(one_run).lower(*arguments(0, 1.0), data()).as_text()
     assert not any(word in text for word in ("callback", "infeed", "outfeed", "send", "recv"))
 
@@ -108,7 +108,7 @@ def test_runs_share_nothing_across_devices():
 
 @functools.cache
 def normed(name, devices):
-    """One run of a method in double precision, by as many devices: what it leaves, and its program."""
+    """One run of a method in double precision on that many devices: its result and the text of its program."""
     model = tiny.NORMED.clone(classes=3)
     runs = train.stack_runs([(jax.random.key(0), METHODS[name](), tiny.TRAINING)], 1)
     mapped = train.over_runs(
@@ -120,87 +120,87 @@ def normed(name, devices):
 
 @pytest.mark.parametrize("per_run", [2, pytest.param(8, marks=pytest.mark.conformance)])
 @pytest.mark.parametrize("name", tiny.one_of_each_kind(DEEP))
-def test_one_run_over_several_devices_is_the_run_on_one(name, per_run, x64):
-    (alone, _), (spread, text) = normed(name, 1), normed(name, per_run)
-    assert "all-reduce" in text  # else its rows were not spread
+def test_a_run_on_several_devices_equals_the_run_on_one(name, per_run, x64):
+    (alone, _), (distributed, text) = normed(name, 1), normed(name, per_run)
+    assert "all-reduce" in text  # otherwise its rows are not distributed
     assert alone.state.stats  # of the batch normalisation
-    for ours, theirs in zip(jax.tree.leaves(spread), jax.tree.leaves(alone), strict=True):
-        if jax.numpy.issubdtype(theirs.dtype, jax.numpy.floating):
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+    for actual, expected in zip(jax.tree.leaves(distributed), jax.tree.leaves(alone), strict=True):
+        if jax.numpy.issubdtype(expected.dtype, jax.numpy.floating):
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
 
 
-def test_stack_pads_with_the_last_run():
+def test_stack_runs_pads_with_the_last_run():
     padded = train.stack_runs([{"a": jnp.asarray(i)} for i in range(5)], 4)
     assert padded["a"].tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
 
 
-def test_the_data_of_a_run_are_held_once(rng):
-    """Shared rows of a transductive task, and of every split what it was."""
+def test_the_data_of_a_run_are_stored_once(rng):
+    """A transductive task shares rows; every split still has its own rows."""
     array = rng.normal(size=(10, 2)).astype(np.float32)
-    every, some = Rows(array, np.arange(10)), Rows(array, np.array([7, 1]))
-    data = train.gather_data(Domain(some, np.array([0, 1])), every, [every, some])
+    all_rows, two_rows = Rows(array, np.arange(10)), Rows(array, np.array([7, 1]))
+    data = train.gather_data(Domain(two_rows, np.array([0, 1])), all_rows, [all_rows, two_rows])
     assert len(data.inputs) == 10
-    for rows, meant in (
-        (data.source_rows, some),
-        (data.target_rows, every),
-        (data.probes, np.concatenate([array, some[:]])),
+    for rows, expected in (
+        (data.source_rows, two_rows),
+        (data.target_rows, all_rows),
+        (data.probes, np.concatenate([array, two_rows[:]])),
     ):
-        np.testing.assert_array_equal(data.inputs[rows], meant[:])
+        np.testing.assert_array_equal(data.inputs[rows], expected[:])
 
 
-def test_a_step_sees_rows_augmented_by_step_and_row_alone(rng):
-    """Equal (key, step, row): equal images, in whatever place; another step or domain: another crop."""
-    grey, view = np.repeat(rng.integers(0, 256, (1, 12, 12, 3)).astype(np.uint8), 4, axis=0), View(pixels=8)
-    stored = Batch(grey, np.zeros(4, int), grey, np.arange(4))
+def test_augmentation_depends_only_on_step_row_and_domain(rng):
+    """Equal (key, step, row) give equal images at any position; another step or domain gives another crop."""
+    images, view = np.repeat(rng.integers(0, 256, (1, 12, 12, 3)).astype(np.uint8), 4, axis=0), View(pixels=8)
+    stored = Batch(images, np.zeros(4, int), images, np.arange(4))
 
-    def seen(step, source, target):
+    def augmented(step, source, target):
         draw = train.Draw(jnp.asarray(step), jnp.asarray(source), jnp.asarray(target))
         batch = train.augment_batch(jax.random.key(0), view, draw, stored)
         return np.asarray(batch.source), np.asarray(batch.target)
 
-    first = seen(5, [0, 1, 2, 3], [0, 1, 2, 3])
-    moved = seen(5, [3, 2, 1, 0], [9, 2, 8, 0])
+    first = augmented(5, [0, 1, 2, 3], [0, 1, 2, 3])
+    moved = augmented(5, [3, 2, 1, 0], [9, 2, 8, 0])
     np.testing.assert_allclose(moved[0][::-1], first[0], atol=1e-5)
     np.testing.assert_allclose(moved[1][[3, 1]], first[1][[0, 2]], atol=1e-5)
     assert not np.allclose(first[0], first[1])
-    assert not np.allclose(seen(6, [0, 1, 2, 3], [0, 1, 2, 3])[0], first[0])
+    assert not np.allclose(augmented(6, [0, 1, 2, 3], [0, 1, 2, 3])[0], first[0])
 
 
-def test_grey_levels_train_like_their_values(rng):
-    """uint8 is divided by 255 in the step: as if it had been before."""
+def test_uint8_images_train_like_floats(rng):
+    """The step divides uint8 by 255, with the same result as dividing before."""
     source, target = (rng.integers(0, 256, (30, 6)).astype(np.uint8) for _ in range(2))
     labels = (np.arange(30) % 3).astype(np.int32)
-    made = [
+    results = [
         jax.jit(one_run)(
             *arguments(0, 1.0),
             on_device(train.gather_data(Domain(scale(source), labels), scale(target), [scale(target)])),
         )
-        for scale in (lambda grey: grey, lambda grey: grey.astype(np.float32) / 255)
+        for scale in (lambda values: values, lambda values: values.astype(np.float32) / 255)
     ]
-    np.testing.assert_allclose(made[0].logits, made[1].logits, atol=1e-5)
+    np.testing.assert_allclose(results[0].logits, results[1].logits, atol=1e-5)
 
 
 @pytest.mark.parametrize(("rows", "chunk"), [(7, 3), (7, 7), (7, 100)])
-def test_a_prediction_does_not_depend_on_its_chunk(rows, chunk, monkeypatch, rng):
+def test_a_prediction_does_not_depend_on_the_size_of_a_chunk(rows, chunk, monkeypatch, rng):
     model = tiny.MODEL.clone(classes=3)
     inputs = jnp.asarray(rng.normal(size=(9, 2)), jnp.float32)
     trainer = Trainer(model, tiny.TRAINING.make_optimizer(), 1)
     state = train.init_state(jax.random.key(0), SourceOnly(), trainer, inputs[:2], 1)
-    wanted = jnp.arange(rows)[::-1]
-    plain = model.apply({"params": state.params["model"]}, inputs[wanted], train=False)
+    selected = jnp.arange(rows)[::-1]
+    expected = model.apply({"params": state.params["model"]}, inputs[selected], train=False)
     monkeypatch.setitem(prediction.CHUNK_OF_BACKEND, "cpu", chunk)
-    asked = train.PredictRequest(inputs, wanted, jnp.ones(rows, bool))
-    found = train.predict(trainer, (state.params["model"], state.stats), asked)
-    np.testing.assert_allclose(found.logits, plain.logits, atol=1e-6)
+    request = train.PredictRequest(inputs, selected, jnp.ones(rows, bool))
+    output = train.predict(trainer, (state.params["model"], state.stats), request)
+    np.testing.assert_allclose(output.logits, expected.logits, atol=1e-6)
 
 
-def test_large_images_are_predicted_a_few_at_a_time():
+def test_large_images_are_predicted_in_small_chunks():
     images = np.broadcast_to(np.uint8(0), (2000, 256, 256, 3))
     assert train.evaluation_chunk(images, View()) == 2**22 // (3 * 224**2) == 27
     assert train.evaluation_chunk(np.zeros((5, 28, 28, 1))) == 32
 
 
-def test_an_epoch_holds_every_row_once():
+def test_an_epoch_contains_every_row_once():
     training = train.Training(steps=12, evaluations=3, batch_size=5)
     rows = train.draw_rows(jax.random.key(0), 15, training).reshape(-1, 15)
     assert all(sorted(epoch.tolist()) == list(range(15)) for epoch in rows)
@@ -214,13 +214,13 @@ def test_an_incomplete_batch_is_dropped():
     assert len(set(epoch)) == 10
 
 
-def test_whole_domain_batches_are_in_order():
+def test_batches_of_the_whole_domain_are_in_order():
     rows = train.draw_rows(jax.random.key(0), 7, train.Training(steps=2, evaluations=1, batch_size=None))
     assert rows.tolist() == [list(range(7))] * 2
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
-def test_optimizers_equal_the_textbook(optimizer, x64):
+def test_optimizers_equal_their_textbook_formulas(optimizer, x64):
     """Two steps on f(w) = w^2 / 2, whose gradient is w, with weight decay, in plain Python."""
     training = train.Training(
         steps=10, optimizer=optimizer, learning_rate=0.1, momentum=0.5, weight_decay=0.01, decay_rate=10.0
@@ -248,7 +248,7 @@ def _textbook(optimizer):
     return w
 
 
-def test_rate_is_the_papers_annealing(x64):
+def test_the_learning_rate_is_annealed_as_in_the_paper(x64):
     """mu_0 / (1 + 10 p)^0.75: at p = 0.5 that is 0.01 / 6^0.75 = 0.00260847..."""
     optimiser = train.Training(steps=2, evaluations=1, momentum=0.0).make_optimizer()
     state = optimiser.init(jnp.asarray(0.0))
@@ -258,8 +258,8 @@ def test_rate_is_the_papers_annealing(x64):
 
 
 @pytest.mark.parametrize(("gamma", "step", "factor"), [(0.001, 1000, 2**-0.75), (0.0003, 20000, 7**-0.75)])
-def test_a_rate_by_steps_is_gamma_times_the_steps(gamma, step, factor, x64):
-    """TLlib's 0.01 (1 + gamma i)^-0.75, which the length of the run does not enter."""
+def test_a_decay_rate_per_step_is_gamma_times_the_steps(gamma, step, factor, x64):
+    """TLlib's schedule 0.01 (1 + gamma i)^-0.75 does not depend on the length of the run."""
     for steps in (20000, 50000):
         training = train.Training(steps=steps, momentum=0.0, decay_rate=gamma * steps)
         optimiser = training.make_optimizer()
@@ -269,7 +269,7 @@ def test_a_rate_by_steps_is_gamma_times_the_steps(gamma, step, factor, x64):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "says"),
+    ("field", "value", "message"),
     [
         ("steps", 0, "Training.steps = 0"),
         ("learning_rate", float("nan"), "Training.learning_rate = nan"),
@@ -280,45 +280,45 @@ def test_a_rate_by_steps_is_gamma_times_the_steps(gamma, step, factor, x64):
         ("bath_size", 7, "did you mean 'batch_size'"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(field, value, says):
-    with pytest.raises(UserError, match=says):
+def test_invalid_settings_are_named(field, value, message):
+    with pytest.raises(UserError, match=message):
         train.Training(**{field: value})
 
 
-def test_statistics_of_each_domain_go_through_a_whole_run():
+def test_domain_specific_statistics_work_in_a_whole_run():
     training = dataclasses.replace(tiny.TRAINING, batch_norm="domain_specific")
     arguments = jax.random.key(0), SourceOnly(), training, tiny.NORMED.clone(classes=3), data()
-    found = jax.jit(train.train_run, static_argnums=3)(*arguments)
-    assert found.state.stats.keys() == {"source", "target"}
-    assert np.isfinite(found.logits).all()
+    result = jax.jit(train.train_run, static_argnums=3)(*arguments)
+    assert result.state.stats.keys() == {"source", "target"}
+    assert np.isfinite(result.logits).all()
 
 
-def test_methods_that_need_nothing_of_their_own_train_alike():
-    """A zero-weight penalty is source only, to the last bit that fusion leaves."""
+def test_a_penalty_of_weight_zero_trains_like_source_only():
+    """The results agree up to differences in rounding, which depends on how XLA fuses operations."""
     run = jax.jit(one_run)
     plain = run(jax.random.key(0), SourceOnly(), tiny.TRAINING, data()).logits
     coral = run(jax.random.key(0), Coral(weight=0.0), tiny.TRAINING, data()).logits
     np.testing.assert_allclose(plain, coral, atol=1e-6)
 
 
-def precise(precision):
+def arguments_with(precision):
     training = dataclasses.replace(tiny.TRAINING, precision=precision)
     return jax.random.key(0), Dann(widths=(4,)), training
 
 
-def test_half_precision_is_of_the_network_alone():
-    lowered = {p: jax.jit(one_run).lower(*precise(p), data()).as_text() for p in ("float32", "bfloat16")}
+def test_half_precision_affects_only_the_network():
+    lowered = {p: jax.jit(one_run).lower(*arguments_with(p), data()).as_text() for p in ("float32", "bfloat16")}
     assert "bf16" not in lowered["float32"]
     assert "bf16" in lowered["bfloat16"]
     products = [line for line in lowered["float32"].splitlines() if "dot_general" in line]
     assert products
     assert all("precision = [HIGHEST, HIGHEST]" in line for line in products)
-    # the discriminator is the method's own: in full beside a network in half precision
+    # the discriminator belongs to the method and keeps full precision
     assert any("HIGHEST" in line for line in lowered["bfloat16"].splitlines() if "dot_general" in line)
 
 
-def test_half_precision_keeps_parameters_and_outputs_in_single():
-    full, half = (jax.jit(one_run)(*precise(p), data()) for p in ("float32", "bfloat16"))
+def test_half_precision_keeps_parameters_and_outputs_in_float32():
+    full, half = (jax.jit(one_run)(*arguments_with(p), data()) for p in ("float32", "bfloat16"))
     assert {leaf.dtype for leaf in jax.tree.leaves(half.state.params)} == {jnp.float32.dtype}
     assert half.logits.dtype == half.features.dtype == jnp.float32
     assert not np.array_equal(full.logits, half.logits)
