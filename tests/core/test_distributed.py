@@ -99,6 +99,6 @@ def test_distributed_excludes_other_executors_on_the_command_line(runs, executor
 def test_distributed_excludes_other_executors_in_python(executor, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "is_distributed", lambda: True)
     options = da.Options(results=tmp_path / "results", progress="none", **executor)
-    with pytest.raises(da.UserError, match=r"--executor ray|--isolate"):
+    with pytest.raises(da.UserError, match=r"Options\.isolate.*Options\.executor"):
         da.run(da.methods.SourceOnly(), "moons/35", 1, options)
     assert not options.results.exists()

@@ -1,4 +1,4 @@
-"""Image files, as bytes, whose pixels are known by hand, and files with everything that can be wrong with them."""
+"""Image files as bytes: some with known pixels, and one for each way in which a file can be wrong."""
 
 import io
 import struct
@@ -95,7 +95,7 @@ FLAT = {
     "stereo.jpg": (encode([flat("L", 77), flat("L", 0)], format="MPO"), (77, 77, 77)),
 }
 
-# file name: (content, what the message says)
+# file name: (content, part of the message)
 BAD = {
     "empty.jpg": (b"", "it is empty"),
     "text.jpg": (b"Not Found\n", "no image of a known format"),

@@ -1,9 +1,9 @@
-"""Faults, made on purpose: processes that are killed, disks that are full, files that are damaged, starts at once.
+"""Fault injection: killed processes, full disks, and processes that start the same run at once.
 
-A driver imports everything once and never computes, so that it has no threads and may fork: each victim is a fork of
-it that runs `da-bench run METHOD` in earnest. `python tests/faults.py FOLDER kills=200 full=50 starts=100` tries some
-or all of these and prints what came of each as one line of JSON; test_faults.py starts it, in a short form always and
-in a long one, of all methods (`all` after the folder), on request.
+The driver imports everything once and computes nothing, so it has no threads and may fork. Each victim is a fork that
+runs the command `da-bench run METHOD`. `python -m tests.helpers.faults FOLDER kills=200 full=50 starts=100` injects
+some or all kinds of faults and prints the counts of outcomes as one line of JSON. With `all` after the folder, it
+tests all methods instead of a few. tests/studies/test_faults.py starts it.
 """
 
 import collections
@@ -40,8 +40,7 @@ from da_bench.core.locks import LockedError
 from da_bench.methods import METHODS, load_plugins
 from da_bench.studies import fit
 from da_bench.studies.records import Records
-from da_bench.training import in_memory as resident
-from da_bench.training import loop as engine
+from da_bench.training import in_memory, loop
 
 IMPORTED = (matplotlib.figure, orbax.checkpoint, scipy.optimize, sklearn.linear_model, sklearn.svm, tyro)
 TASK, SEEDS, AT_ONCE = "moons/35", 2, 4
@@ -52,8 +51,13 @@ INJECTED = ("write", "fsync", "rename", "mkdir", "open", "truncate")
 
 @dataclasses.dataclass
 class Fault:
-    """What befalls a process: a kill before its n-th event, or so long after its first launch; no room for the n-th
-    call, or for files beyond so many bytes.
+    """A fault of a process.
+
+    Attributes:
+        event: SIGKILL before the event of this number.
+        after: SIGKILL so many seconds after the first launch.
+        call: the system call of this number fails, as the disk is full.
+        size: the largest possible size of a file in bytes.
     """
 
     event: int | None = None
@@ -64,48 +68,56 @@ class Fault:
 
 @dataclasses.dataclass
 class Victim:
-    """A process under a fault: its id, its end of a pipe on which it says that it is computing, what it said."""
+    """A process with a fault.
+
+    Attributes:
+        pid: its process id.
+        launched: descriptor of a pipe that can be read as soon as the process computes.
+        output: file with its output and its counts of events and calls.
+        fault: its fault.
+        kill_at: time of the kill, if it is known.
+    """
 
     pid: int
     launched: int
-    said: Path
+    output: Path
     fault: Fault
     kill_at: float = float("inf")
 
 
-TRIED = ["source_only", "dann", "mean_teacher", "logistic_regression"]  # one of every kind
+METHOD_NAMES = ["source_only", "dann", "mean_teacher", "logistic_regression"]  # one of every kind
 
 
 def start(method: str, results: Path, fault: Fault) -> Victim:
-    """Fork a process that makes the runs of a method."""
+    """Fork a process that computes the runs of a method."""
     reading, writing = os.pipe()
-    said = results.parent / f"{results.name}.said"
+    output = results.parent / f"{results.name}.json"
     if pid := os.fork():
         os.close(writing)
         os.set_blocking(reading, False)
-        return Victim(pid, reading, said, fault)
-    os._exit(suffer(method, results, fault, writing))  # nothing of the driver is run twice
+        return Victim(pid, reading, output, fault)
+    os._exit(run_victim(method, results, fault, writing))  # no code of the driver runs in the fork
 
 
-def suffer(method: str, results: Path, fault: Fault, launched: int) -> int:
-    """In the forked process: the exit code of the command."""
-    said, code = io.StringIO(), 70
-    resident.LAUNCH_SECONDS = 0.0  # a launch is one step, so that there is much to save
+def run_victim(method: str, results: Path, fault: Fault, launched: int) -> int:
+    """Run the command in the forked process and return its exit code."""
+    output, code = io.StringIO(), 70
+    in_memory.LAUNCH_SECONDS = 0.0  # a launch is one step, so that there are many checkpoints
 
-    def fit_and_tell(*arguments):
+    def fit_and_report(*arguments):
         os.write(launched, b"1")
-        return engine.fit(*arguments)
+        return loop.fit(*arguments)
 
-    fit.fit = fit_and_tell
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+    fit.fit = fit_and_report
+    with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
         try:
-            befall(results, fault)
+            install_fault(results, fault)
             code = cli.main(command(method, results))
         except BaseException as error:
             print(f"uncaught: {type(error).__name__}: {error}", file=sys.stderr)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     STOP.append(1)
-    (results.parent / f"{results.name}.said").write_text(json.dumps([said.getvalue(), COUNTED]))
+    (results.parent / f"{results.name}.json").write_text(json.dumps([output.getvalue(), COUNTED]))
     return code
 
 
@@ -119,8 +131,8 @@ COUNTED = {"events": 0, "calls": 0}
 STOP: list[int] = []
 
 
-def befall(results: Path, fault: Fault) -> None:
-    """Prepare the fault of this process."""
+def install_fault(results: Path, fault: Fault) -> None:
+    """Install the fault in this process, and count events and calls."""
     folder = str(results)
 
     def event(name, arguments):
@@ -131,30 +143,30 @@ def befall(results: Path, fault: Fault) -> None:
 
     sys.addaudithook(event)
     for name in INJECTED:
-        setattr(os, name, refusing(getattr(os, name), folder, fault.call))
+        setattr(os, name, failing(getattr(os, name), folder, fault.call))
     if fault.size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault.size, resource.RLIM_INFINITY))
 
 
-def refusing(call, folder: str, number: int | None):
-    """A system call that finds no room when it is the n-th of all that are about something in the folder."""
+def failing(call, folder: str, number: int | None):
+    """Make a system call fail for a full disk if it is the call of that number on files in the folder."""
 
-    def called(*arguments, **options):
+    def wrapper(*arguments, **options):
         if not STOP and folder in path_of(arguments[0]):
             COUNTED["calls"] += 1
             if COUNTED["calls"] == number:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return call(*arguments, **options)
 
-    return called
+    return wrapper
 
 
-def path_of(thing) -> str:
-    return os.readlink(f"/proc/self/fd/{thing}") if isinstance(thing, int) else str(thing)
+def path_of(file) -> str:
+    return os.readlink(f"/proc/self/fd/{file}") if isinstance(file, int) else str(file)
 
 
 def run_all(jobs) -> None:
-    """Jobs are generators that yield (method, results, fault) and are sent (exit code, what it said, counts)."""
+    """Run jobs: generators that yield (method, results, fault) and are sent (exit code, output, counts)."""
     waiting, running = iter(jobs), {}
     while True:
         while len(running) < AT_ONCE and (job := next(waiting, None)) is not None:
@@ -162,94 +174,98 @@ def run_all(jobs) -> None:
         if not running:
             return
         for pid in list(running):
-            look_after(pid, running)
+            watch(pid, running)
         time.sleep(0.002)
 
 
-def step(job, ended, running) -> None:
+def step(job, outcome, running) -> None:
     try:
-        victim = start(*(job.send(ended)))
+        victim = start(*(job.send(outcome)))
     except StopIteration:
         return
     running[victim.pid] = victim, job
 
 
-def look_after(pid: int, running) -> None:
+def watch(pid: int, running) -> None:
     victim, job = running[pid]
-    if victim.fault.after is not None and victim.kill_at == float("inf") and heard(victim.launched):
+    if victim.fault.after is not None and victim.kill_at == float("inf") and has_launched(victim.launched):
         victim.kill_at = time.monotonic() + victim.fault.after
     if time.monotonic() >= victim.kill_at:
-        os.kill(pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
-    done, status = os.waitpid(pid, os.WNOHANG)
-    if done:
+        os.kill(pid, signal.SIGKILL)  # not yet waited for, so the id is still in use
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if ended:
         os.close(victim.launched)
         del running[pid]
         code = os.waitstatus_to_exitcode(status)
-        said = json.loads(victim.said.read_text()) if code >= 0 else ["", {}]
-        step(job, (code, *said), running)
+        output = json.loads(victim.output.read_text()) if code >= 0 else ["", {}]
+        step(job, (code, *output), running)
 
 
-def heard(pipe: int) -> bool:
+def has_launched(pipe: int) -> bool:
     try:
         return bool(os.read(pipe, 1))
     except BlockingIOError:
         return False
 
 
-def left(results: Path) -> dict[str, object]:
-    """What the runs of a folder are, to the last bit; and whatever else lies in it."""
-    found: dict[str, object] = {}
+def read_results(results: Path) -> dict[str, object]:
+    """Return the complete content of the records in a results folder, and the names of its other files."""
+    records: dict[str, object] = {}
     for record in Records(results).all():
         with np.load(results / "runs" / record.id / "predictions.npz") as arrays:
             predicted = {name: arrays[name].tobytes().hex() for name in arrays.files}
         result = {name: value for name, value in record.result.items() if name not in ("seconds", "peak_bytes")}
-        found[record.id] = (result, record.curves, predicted)
+        records[record.id] = (result, record.curves, predicted)
     names = [path.name for path in (results / "runs").iterdir() if path.name.startswith(".")]
-    return {"runs": found, "hidden": names, "others": [one.name for one in results.iterdir() if one.name != "runs"]}
+    return {
+        "runs": records,
+        "hidden": names,
+        "others": [path.name for path in results.iterdir() if path.name != "runs"],
+    }
 
 
-WHOLE: dict[str, dict[str, object]] = {}
+EXPECTED: dict[str, dict[str, object]] = {}
 COUNTS: dict[str, dict[str, int]] = {}
 
 
 def undisturbed(folder: Path, methods: list[str]) -> None:
-    """Of each method what its runs leave, in WHOLE, and how many events and calls they take, in COUNTS."""
+    """Run each method without faults: its results go to EXPECTED, its numbers of events and calls to COUNTS."""
 
     def job(name):
-        code, said, counted = yield name, folder / f"whole-{name}", Fault()
-        assert code == 0, said
-        WHOLE[name], COUNTS[name] = left(folder / f"whole-{name}"), counted
+        code, output, counted = yield name, folder / f"undisturbed-{name}", Fault()
+        assert code == 0, output
+        EXPECTED[name], COUNTS[name] = read_results(folder / f"undisturbed-{name}"), counted
 
-    run_all(job(name) for name in methods if name not in WHOLE)
+    run_all(job(name) for name in methods if name not in EXPECTED)
 
 
 def kills(count: int, folder: Path) -> dict[str, object]:
-    """SIGKILLs at random moments, of processes that are then started again, until `count` of them have hit."""
-    methods = list(TRIED)
+    """Kill processes at random moments and start them again, until `count` kills have hit."""
+    methods = list(METHOD_NAMES)
     undisturbed(folder, methods)
     generator, tally = np.random.default_rng(0), collections.Counter()
 
     def job(number):
         name, results = methods[number % len(methods)], folder / f"kill-{number}"
         for attempt in itertools.count():
-            fault = moment(generator, COUNTS[name]["events"]) if attempt < 8 and tally["kills"] < count else Fault()
-            code, said, _ = yield name, results, fault
+            fault = draw_kill(generator, COUNTS[name]["events"]) if attempt < 8 and tally["kills"] < count else Fault()
+            code, output, _ = yield name, results, fault
             tally["kills"] += code == -signal.SIGKILL
             tally["at an event" if fault.event else "at a time"] += code == -signal.SIGKILL
             tally["while publishing or after"] += code == -signal.SIGKILL and published(results)
             tally["unexpected"] += code not in (0, -signal.SIGKILL)
             if code != -signal.SIGKILL:
                 break
-        compare(name, results, said)
+        compare(name, results, output)
 
-    def compare(name, results, said):
-        found = left(results)
+    def compare(name, results, output):
+        contents = read_results(results)
         tally["sequences"] += 1
-        tally["resumed"] += "resuming from step" in said
-        tally["lost"] += len(WHOLE[name]["runs"].keys() - found["runs"].keys())
-        tally["twice"] += len(found["runs"].keys() - WHOLE[name]["runs"].keys())
-        tally["different"] += found["runs"] != WHOLE[name]["runs"]
-        tally["left over"] += len(found["hidden"]) + len(found["others"])
+        tally["resumed"] += "resuming from step" in output
+        tally["lost"] += len(EXPECTED[name]["runs"].keys() - contents["runs"].keys())
+        tally["twice"] += len(contents["runs"].keys() - EXPECTED[name]["runs"].keys())
+        tally["different"] += contents["runs"] != EXPECTED[name]["runs"]
+        tally["left over"] += len(contents["hidden"]) + len(contents["others"])
         shutil.rmtree(results)
 
     run_all(itertools.takewhile(lambda _: tally["kills"] < count, map(job, itertools.count())))
@@ -260,16 +276,16 @@ def published(results: Path) -> bool:
     return any(not path.name.startswith(".") for path in (results / "runs").glob("*"))
 
 
-def moment(generator, events: int) -> Fault:
-    """Half of them right before a file is touched, half at any time within what a run takes after compiling."""
+def draw_kill(generator, events: int) -> Fault:
+    """Draw a kill: half of them just before an access to a file, half at any time of the run after compiling."""
     if generator.random() < 0.5:
         return Fault(event=int(generator.integers(1, events + 1)))
     return Fault(after=float(generator.uniform(0, 1.5)))
 
 
 def full(count: int, folder: Path) -> dict[str, object]:
-    """No room, half of the times for files beyond some size, half for the n-th call; then the same command again."""
-    methods = [name for name in TRIED if issubclass(METHODS[name], da.methods.Method)]
+    """Fill the disk, half of the times by a limit on file sizes, half by a failing call; then repeat the command."""
+    methods = [name for name in METHOD_NAMES if issubclass(METHODS[name], da.methods.Method)]
     undisturbed(folder, methods)
     tally = collections.Counter()
 
@@ -277,87 +293,87 @@ def full(count: int, folder: Path) -> dict[str, object]:
         name, results = methods[number % len(methods)], folder / f"full-{number}"
         share = (number // 2 + 0.5) / (count / 2)
         size, call = int(300_000**share) - 1, 1 + int(share * COUNTS[name]["calls"])
-        code, said, _ = yield name, results, Fault(size=size) if number % 2 else Fault(call=call)
+        code, output, _ = yield name, results, Fault(size=size) if number % 2 else Fault(call=call)
         tally["points"] += 1
         tally["hit"] += code != 0
         tally["exit 74"] += code == 74
-        lines = [line for line in said.splitlines() if line.startswith("da-bench:")]
-        clear = code == 0 or (code == 74 and len(lines) == 1 and "Traceback" not in said)
+        lines = [line for line in output.splitlines() if line.startswith("da-bench:")]
+        clear = code == 0 or (code == 74 and len(lines) == 1 and "Traceback" not in output)
         tally["unclear"] += not clear
         if not clear:
-            print(f"{name} {'size' if number % 2 else 'call'} {size} {call}: {code} {said}", file=sys.stderr)
-        tally["half-written"] += half_written(results, WHOLE[name]["runs"])
-        code, said, _ = yield name, results, Fault()
-        found = left(results) if code == 0 else None
+            print(f"{name} {'size' if number % 2 else 'call'} {size} {call}: {code} {output}", file=sys.stderr)
+        tally["half-written"] += count_half_written(results, EXPECTED[name]["runs"])
+        code, output, _ = yield name, results, Fault()
+        contents = read_results(results) if code == 0 else None
         tally["not completed"] += code != 0
-        tally["different"] += found != WHOLE[name]
+        tally["different"] += contents != EXPECTED[name]
         shutil.rmtree(results)
 
     run_all(map(job, range(count)))
     return dict(tally)
 
 
-def half_written(results: Path, whole) -> int:
-    """Records that are there and are not what they should be."""
+def count_half_written(results: Path, expected) -> int:
+    """Number of existing records that differ from the expected ones."""
     if not (results / "runs").is_dir():
         return 0
-    return sum(whole.get(name) != one for name, one in left(results)["runs"].items())
+    return sum(expected.get(name) != record for name, record in read_results(results)["runs"].items())
 
 
 def starts(rounds: int, folder: Path) -> dict[str, object]:
-    """Eight processes, each started once, that all make the same run at once, one run after another."""
+    """Let eight processes compute the same runs at the same time, one run after another."""
     barrier, outcomes = multiprocessing.Barrier(8), multiprocessing.SimpleQueue()
     workers = []
     for _ in range(8):
         if pid := os.fork():
             workers.append(pid)
         else:
-            os._exit(contend(rounds, folder, barrier, outcomes))
-    found = [outcomes.get() for _ in range(8 * rounds)]
+            os._exit(compete(rounds, folder, barrier, outcomes))
+    results = [outcomes.get() for _ in range(8 * rounds)]
     crashed = sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0 for pid in workers)
-    winners = collections.Counter(number for number, outcome in found if outcome == "made")
-    tally = collections.Counter(outcome.split(":")[0] for _, outcome in found)
-    inside = left(folder / "starts")
+    winners = collections.Counter(number for number, outcome in results if outcome == "made")
+    tally = collections.Counter(outcome.split(":")[0] for _, outcome in results)
+    contents = read_results(folder / "starts")
     one_each = sum(winners[number] == 1 for number in range(rounds))
     return {
         "rounds": rounds,
         "one winner": one_each,
-        "records": len(inside["runs"]),
-        "left over": len(inside["hidden"]) + len(inside["others"]),
+        "records": len(contents["runs"]),
+        "left over": len(contents["hidden"]) + len(contents["others"]),
         "crashed": crashed,
         **tally,
     }
 
 
-def contend(rounds: int, folder: Path, barrier, outcomes) -> int:
-    """In one of the eight: of each run, whether this process made it, found it or left it to another."""
+def compete(rounds: int, folder: Path, barrier, outcomes) -> int:
+    """In one of the eight processes: report for each run whether it computed it, found it or left it to another."""
     published, publish = [], Records.publish
 
-    def noted(self, record, predictions):
-        done = publish(self, record, predictions)
-        published.append(done)
-        return done
+    def record_publish(self, record, predictions):
+        is_new = publish(self, record, predictions)
+        published.append(is_new)
+        return is_new
 
-    Records.publish = noted
+    Records.publish = record_publish
     options = da.Options(results=folder / "starts", progress="none", checkpoint_seconds=0)
     for number in range(rounds):
         published.clear()
         barrier.wait()
         with contextlib.redirect_stderr(io.StringIO()):
-            outcome = attempt(contended(number), options)
+            outcome = attempt(experiment_of_round(number), options)
         outcomes.put((number, "made" if any(published) else outcome))
     return 0
 
 
-def contended(number: int) -> da.Experiment:
-    methods = [METHODS[name] for name in TRIED]
+def experiment_of_round(number: int) -> da.Experiment:
+    methods = [METHODS[name] for name in METHOD_NAMES]
     training = da.Training(steps=4, evaluations=2, batch_size=16)
     return da.Experiment(task=TASK, method=methods[number % len(methods)](), training=training, seed=number)
 
 
-def attempt(one: da.Experiment, options: da.Options) -> str:
+def attempt(experiment: da.Experiment, options: da.Options) -> str:
     try:
-        da.study([one], options)
+        da.study([experiment], options)
     except LockedError:
         return "left to another"
     except BaseException as error:
@@ -366,17 +382,17 @@ def attempt(one: da.Experiment, options: da.Options) -> str:
 
 
 def main() -> None:
-    folder, asked = Path(sys.argv[1]).absolute(), [one.split("=") for one in sys.argv[2:] if "=" in one]
+    folder, counts = Path(sys.argv[1]).absolute(), [argument.split("=") for argument in sys.argv[2:] if "=" in argument]
     load_plugins()
-    if "all" in sys.argv:  # but for those that this task's network, without batch normalisation, is not for
-        TRIED[:] = [name for name, cls in METHODS.items() if not cls.metadata.needs_batch_norm]
+    if "all" in sys.argv:  # except those that need batch normalisation, which this task's network lacks
+        METHOD_NAMES[:] = [name for name, cls in METHODS.items() if not cls.metadata.needs_batch_norm]
     jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[2] / ".cache" / "faults"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    found = {}
-    for what, count in asked:
-        (folder / what).mkdir(parents=True, exist_ok=True)
-        found[what] = {"kills": kills, "full": full, "starts": starts}[what](int(count), folder / what)
-    print(json.dumps(found))
+    outcomes = {}
+    for kind, count in counts:
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        outcomes[kind] = {"kills": kills, "full": full, "starts": starts}[kind](int(count), folder / kind)
+    print(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

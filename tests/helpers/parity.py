@@ -1,4 +1,4 @@
-"""Other libraries' networks with seeded random weights, and ours with the same weights.
+"""Networks of other libraries with seeded random weights, and the networks of da_bench with the same weights.
 
 Outputs in evaluation are compared in float32, the precision in which networks are used. Training steps are compared in
 float64: in float32, rounding dominates the gradients through dozens of batch normalisations of a few images, and a
@@ -30,7 +30,7 @@ def import_torchvision():
 
 
 def variables(model, convention, state):
-    """(params, stats) of our network from a file's tensors.
+    """(params, stats) of a da_bench network from a file's tensors.
 
     Every tensor must be used, in the network's IGNORED, or a counter.
     """

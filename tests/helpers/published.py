@@ -142,9 +142,7 @@ def zipped(pickled, storages, compression=zipfile.ZIP_STORED):
     contents = {"data.pkl": pickled, **{f"data/{key}": content for key, content in storages.items()}, "version": "3"}
     with zipfile.ZipFile(file, "w") as archive:
         for path, content in contents.items():  # ZipInfo has a fixed date, so the bytes are reproducible
-            archive.writestr(
-                zipfile.ZipInfo(f"archive/{path}"), content, compression
-            )  # ZipInfo has a fixed date, so the bytes are reproducible
+            archive.writestr(zipfile.ZipInfo(f"archive/{path}"), content, compression)
     return file.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Run our networks with the arrays of other libraries' networks, and compare arrays."""
+"""Run networks of da_bench with arrays of other libraries' networks, and compare the results."""
 
 import jax
 import jax.numpy as jnp

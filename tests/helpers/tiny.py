@@ -20,7 +20,7 @@ from da_bench.training import Training
 
 
 class Normed(Network):
-    """With statistics of the batch, which are of the whole batch wherever its rows are."""
+    """A network with batch normalisation, whose statistics are those of the whole batch on any number of devices."""
 
     def setup(self):
         self.hidden = nn.Dense(6)
@@ -55,12 +55,12 @@ def splits(seed, shift):
 
 
 def one_of_each_kind(names):
-    """Parameters: methods of every kind are tested each time, the others of `names` by `make conformance`."""
+    """Test parameters: one method of each kind always, the other `names` only in `make conformance`."""
     return [name if name in KINDS else pytest.param(name, marks=pytest.mark.conformance) for name in names]
 
 
-# each as one program, which is compiled sooner than its operations one by one
-initialise, forward = (jax.jit(one, static_argnums=0) for one in (models.initialise, models.forward))
+# compiled as one program each, which is faster than compiling every operation
+initialise, forward = (jax.jit(function, static_argnums=0) for function in (models.initialise, models.forward))
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -83,20 +83,20 @@ def test_boundaries_are_those_of_the_run(results, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("plot", "run_id", "named"),
+    ("plot", "run_id", "message"),
     [
-        (inspect.confusion, "zzz", "0 runs .* begin with 'zzz'"),
+        (inspect.confusion, "zzz", "0 runs .*'zzz'"),
         (inspect.confusion, "../..", "0 runs"),
         (inspect.confusion, "", "0 runs"),
         (inspect.features, "classical", "logistic_regression"),
         (inspect.boundaries, "classical", "logistic_regression"),
     ],
 )
-def test_what_cannot_be_plotted_is_one_message(results, plot, run_id, named, monkeypatch):
+def test_an_invalid_run_is_named_in_the_error(results, plot, run_id, message, monkeypatch):
     monkeypatch.setattr(inspect, "require_package", lambda embedding: None)
     if run_id == "classical":
         run_id = record_of(results, "logistic_regression").id
-    with pytest.raises(UserError, match=named):
+    with pytest.raises(UserError, match=message):
         plot(results, run_id)
 
 

@@ -100,6 +100,6 @@ def test_boundaries_show_a_panel_a_network():
     figure = plot_boundaries(record_with_classes(), planes, is_reproduced=True)
     assert [axes.get_title(loc="left") for axes in figure.axes] == list(planes)
     (boundary,) = [
-        path for one in figure.axes[0].collections[1].get_paths() for path in one.to_polygons(closed_only=False)
+        polygon for path in figure.axes[0].collections[1].get_paths() for polygon in path.to_polygons(closed_only=False)
     ]
     assert np.unique(boundary[:, 0]).tolist() == [0.25]  # halfway between the grid's 0 and 0.5

@@ -49,13 +49,13 @@ def coverage(pairs, seeds, studies):
     means, spread = noise.uniform(0.4, 0.9, pairs), noise.uniform(0.005, 0.03, pairs)
     middle = iqm(noise.normal(means[:, None], spread[:, None], (pairs, 20_000)))
     better = float(np.mean(stats.norm.cdf(0.01 / (np.sqrt(2) * spread))))
-    held = []
+    covered = []
     for _ in range(studies):
         values = noise.normal(means[:, None] + 0.01, spread[:, None], (pairs, seeds))
         baseline = noise.normal(means[:, None], spread[:, None], (pairs, seeds))
         intervals = iqm_interval(baseline), probability_of_improvement_interval(values, baseline)
-        held.append([low <= true <= high for (low, high), true in zip(intervals, (middle, better), strict=True)])
-    return np.mean(held, axis=0)
+        covered.append([low <= true <= high for (low, high), true in zip(intervals, (middle, better), strict=True)])
+    return np.mean(covered, axis=0)
 
 
 def test_bootstrap_intervals_cover(monkeypatch):

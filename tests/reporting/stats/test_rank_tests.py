@@ -82,8 +82,8 @@ def test_interval_contains_zero_if_and_only_if_p_is_above_5_percent():
 def test_interval_of_the_median_has_its_exact_coverage():
     # n = 8: P(W <= 3) = 5 / 256, so 1 - 10 / 256 = .961
     samples = np.random.default_rng(11).standard_t(3, (3000, 8)) + 0.7
-    held = [result.low <= 0.7 <= result.high for result in map(signed_rank, samples)]
-    assert np.mean(held) == pytest.approx(1 - 10 / 256, abs=0.012)
+    covered = [result.low <= 0.7 <= result.high for result in map(signed_rank, samples)]
+    assert np.mean(covered) == pytest.approx(1 - 10 / 256, abs=0.012)
 
 
 @pytest.mark.parametrize("values", [[], [0.1, float("nan")], [[0.1, 0.2]]])

@@ -33,9 +33,9 @@ def test_memory_is_the_peak_of_any_run():
 
 
 def test_unknown_costs_are_marked_as_missing():
-    whole = run(training={"batch_size": None})
-    shallow = run(method="svm")
-    shallow.config["training"] = shallow.config["model"] = None
-    rows = {row["method"].text: row for row in costs([whole, shallow])}
+    whole_domain = run(training={"batch_size": None})
+    classical = run(method="svm")
+    classical.config["training"] = classical.config["model"] = None
+    rows = {row["method"].text: row for row in costs([whole_domain, classical])}
     assert rows["dann"]["inputs"].text == rows["svm"]["steps"].text == "n/a"
     assert rows["dann"]["steps"].raw == (100.0,)

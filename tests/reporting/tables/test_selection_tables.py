@@ -27,8 +27,8 @@ def study(chosen=0.05, best=0.10, pairs=PAIRS):
 
 
 def cell(table, row, key):
-    place = [column.key for column in table.columns].index(key)
-    return table.rows[row][place]
+    index = [column.key for column in table.columns].index(key)
+    return table.rows[row][index]
 
 
 def test_half_of_a_gain_remains():
@@ -96,13 +96,13 @@ def test_the_interval_over_pairs_equals_welchs(rng):
 
 
 def test_the_interval_of_a_ratio_has_its_coverage(rng):
-    held = []
+    covered = []
     for _ in range(2000):
         below = [rng.normal(mean, 0.05, 5) for mean in (1.0, 0.5, 0.3)]
         above = [0.8 * values + rng.normal(0, 0.05, 5) for values in below]
         _, low, high = ratio_interval(above, below)
-        held.append(low <= 0.8 <= high)
-    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+        covered.append(low <= 0.8 <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
 
 def test_the_interval_of_a_ratio_may_be_unbounded():
