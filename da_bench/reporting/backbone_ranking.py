@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from da_bench import pretrained as weights
+from da_bench import pretrained
 from da_bench.core.config import UserError, did_you_mean
 from da_bench.data.tasks import load
 from da_bench.evaluation import transferability
@@ -68,7 +68,7 @@ def rank_backbones(task: str, backbones: Sequence[str], by: str = "logme", data_
         raise UserError(f"unknown score '{by}'{did_you_mean(by, known)}")
     if len(backbones) < 2:
         raise UserError(f"a ranking needs at least two backbones; got {len(backbones)}")
-    views = {name: weights.view(name, augment="none") for name in backbones}
+    views = {name: pretrained.view(name, augment="none") for name in backbones}
     scores = {name: _score_features(task, FeatureExtractor(name, view), data_root) for name, view in views.items()}
     columns = (
         Column("weights", "Weights"),

@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from da_bench import pretrained as weights
+from da_bench import pretrained
 from da_bench.core.config import UserError
 from da_bench.pretrained import torch_file
 from da_bench.pretrained.convert import published_network
@@ -33,11 +33,11 @@ def torch_network(monkeypatch, tmp_path):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_both_file_formats_give_the_logits_of_torch(zipped, torch_network, tmp_path):
     torch.save(torch_network.state_dict(), tmp_path / "some.pth", _use_new_zipfile_serialization=zipped)
-    name = weights.import_file(tmp_path / "some.pth", weights.ImportRequest("mobilenet_v2"))
+    name = pretrained.import_file(tmp_path / "some.pth", pretrained.ImportRequest("mobilenet_v2"))
     images = published_network("mobilenet_v2", "torchvision", 1000).probe_input().transpose(0, 3, 1, 2)
     with torch.no_grad():
         logits = torch_network(torch.from_numpy(np.ascontiguousarray(images)))[0, :8].numpy()
-    np.testing.assert_allclose(weights.info(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())
+    np.testing.assert_allclose(pretrained.info(name).parity["logits"], logits, atol=1e-4 * np.abs(logits).max())
 
 
 @pytest.mark.parametrize("zipped", [True, False])

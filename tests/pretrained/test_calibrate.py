@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from da_bench import pretrained as weights
+from da_bench import pretrained
 from da_bench.core.config import UserError
 from da_bench.core.trees import unflatten
 from da_bench.data.images import decode, resize
@@ -17,22 +17,22 @@ from tests.helpers.images_on_disk import write_domains
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-REQUEST = weights.ImportRequest("small_net", preprocessing="inception")
+REQUEST = pretrained.ImportRequest("small_net", preprocessing="inception")
 
 
 def import_twice(tmp_path):
     (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
     images = write_domains(tmp_path / "images", per_class=6)
-    plain = weights.import_file(tmp_path / "some.pth", REQUEST)
-    return plain, weights.import_file(tmp_path / "some.pth", REQUEST._replace(statistics_from=images))
+    plain = pretrained.import_file(tmp_path / "some.pth", REQUEST)
+    return plain, pretrained.import_file(tmp_path / "some.pth", REQUEST._replace(statistics_from=images))
 
 
 def test_outputs_stay_and_statistics_are_those_of_the_inputs(tmp_path):
     plain, calibrated = import_twice(tmp_path)
     assert plain != calibrated
-    before, after = (weights.info(name).parity for name in (plain, calibrated))
+    before, after = (pretrained.info(name).parity for name in (plain, calibrated))
     np.testing.assert_allclose(after["logits"], before["logits"], rtol=1e-4)
-    view, arrays = weights.view(calibrated), weights.load(calibrated)[1]
+    view, arrays = pretrained.view(calibrated), pretrained.load(calibrated)[1]
     chosen = find_images(tmp_path / "images")
     files = [chosen[i] for i in np.linspace(0, len(chosen) - 1, 32).astype(int)]  # two batches of the 36 images
     pixels = np.stack([resize(decode(file), view.stored_side, view.resize) for file in files])
@@ -47,7 +47,7 @@ def test_training_mode_starts_from_nearly_the_same_function(tmp_path):
     """Features in training mode, with batch statistics, against those in evaluation mode."""
     differences = []
     for name in import_twice(tmp_path):
-        tree, view = unflatten(weights.load(name)[1]), weights.view(name)
+        tree, view = unflatten(pretrained.load(name)[1]), pretrained.view(name)
         params, stats = tree.pop("params"), tree
         model = published.SmallNet(classes=1000, bottleneck=None)
         pixels = np.stack([resize(decode(f), view.stored_side, view.resize) for f in find_images(tmp_path / "images")])
@@ -63,5 +63,5 @@ def test_too_few_images_are_refused(tmp_path):
     (tmp_path / "some.pth").write_bytes(published.torch_zip(published.arrays()))
     images = write_domains(tmp_path / "images", domains=("one",), per_class=2)
     with pytest.raises(UserError, match="6 images are too few"):
-        weights.import_file(tmp_path / "some.pth", REQUEST._replace(statistics_from=images))
-    assert weights.imported_names() == []
+        pretrained.import_file(tmp_path / "some.pth", REQUEST._replace(statistics_from=images))
+    assert pretrained.imported_names() == []

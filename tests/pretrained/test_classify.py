@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from da_bench import pretrained as weights
+from da_bench import pretrained
 from da_bench.core.config import UserError
 from da_bench.pretrained.classify import classify, read_labels
 from da_bench.pretrained.example_images import find_images
@@ -35,8 +35,8 @@ SHARED = {
 
 def import_arrays(tmp_path, arrays):
     (tmp_path / "some.pth").write_bytes(published.torch_zip(arrays))
-    request = weights.ImportRequest("small_net", preprocessing="inception", classes=arrays["fc.bias"].size)
-    return weights.import_file(tmp_path / "some.pth", request)
+    request = pretrained.ImportRequest("small_net", preprocessing="inception", classes=arrays["fc.bias"].size)
+    return pretrained.import_file(tmp_path / "some.pth", request)
 
 
 def import_brightness_network(tmp_path):
@@ -69,13 +69,15 @@ def test_labels_must_match_the_classes(tmp_path):
     with pytest.raises(UserError, match="cannot read the labels"):
         read_labels(tmp_path / "none")
     with pytest.raises(UserError, match="no images"):
-        find_images(weights.folder())
+        find_images(pretrained.folder())
 
 
 def test_weights_without_classifier_are_refused(tmp_path):
     arrays = {name: array for name, array in published.arrays().items() if not name.startswith("fc")}
     (tmp_path / "some.pth").write_bytes(published.torch_zip(arrays))
-    name = weights.import_file(tmp_path / "some.pth", weights.ImportRequest("small_net", preprocessing="imagenet"))
+    name = pretrained.import_file(
+        tmp_path / "some.pth", pretrained.ImportRequest("small_net", preprocessing="imagenet")
+    )
     with pytest.raises(UserError, match="no classifier"):
         next(classify(name, []))
 
@@ -98,10 +100,10 @@ def test_the_real_mobilenet_v2_classifies_office_31(data):
     It cannot detect the order of channels: 87 with blue first, since most of these objects are grey.
     """
     with jax.enable_x64(False):
-        name = weights.import_file(
-            data / "weights/tf2_mobilenet_v2_1.0_224_ptq.tflite", weights.ImportRequest("mobilenet_v2")
+        name = pretrained.import_file(
+            data / "weights/tf2_mobilenet_v2_1.0_224_ptq.tflite", pretrained.ImportRequest("mobilenet_v2")
         )
-        assert weights.info(name).classes == 1001
+        assert pretrained.info(name).classes == 1001
         labels = read_labels(data / "weights/imagenet_labels.txt")
         files = [f for arrays in SHARED for f in find_images(data / "office31/amazon/images" / arrays)[:10]]
         right = [label.split(",")[0] in SHARED[f.parent.name] for f, label, _ in classify(name, files, labels)]

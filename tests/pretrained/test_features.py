@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import da_bench as da
-from da_bench import models
-from da_bench import pretrained as weights
+from da_bench import models, pretrained
 from da_bench.core.config import UserError
 from da_bench.core.storage import cache_folder
 from da_bench.core.types import Domain, Splits, Task
@@ -50,15 +49,15 @@ def extractor(monkeypatch, tmp_path):
     monkeypatch.setattr(study_data, "load", task)
     path = tmp_path / "some.pth"
     path.write_bytes(published.torch_zip(published.arrays()))
-    name = weights.import_file(path, weights.ImportRequest("small_net", preprocessing="imagenet"))
+    name = pretrained.import_file(path, pretrained.ImportRequest("small_net", preprocessing="imagenet"))
     features.stored_features.cache_clear()
-    return features.FeatureExtractor(name, weights.view(name, pixels=8, stored=9, augment="none"))
+    return features.FeatureExtractor(name, pretrained.view(name, pixels=8, stored=9, augment="none"))
 
 
 def test_features_equal_the_networks_own(extractor):
     before, after = task(), features.extract_features(task(), extractor)
-    network = weights.backbone(extractor.weights)
-    variables = weights.initial_variables(network)
+    network = pretrained.backbone(extractor.weights)
+    variables = pretrained.initial_variables(network)
     head = {"kernel": jnp.zeros((4, 1)), "bias": jnp.zeros(1)}
     params, stats = {**variables["params"], "head": head}, {"batch_stats": variables["batch_stats"]}
     for side in ("source", "target"):
@@ -76,7 +75,7 @@ def test_features_are_computed_once(extractor, monkeypatch):
     again = features.extract_features(task(), extractor)
     np.testing.assert_array_equal(np.asarray(first.target.test.inputs), np.asarray(again.target.test.inputs))
     assert first.fingerprint == again.fingerprint != task().fingerprint
-    other = extractor._replace(view=weights.view(extractor.weights, pixels=7, stored=9, augment="none"))
+    other = extractor._replace(view=pretrained.view(extractor.weights, pixels=7, stored=9, augment="none"))
     with pytest.raises(TypeError):  # another view needs new features
         features.extract_features(task(), other)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import da_bench as da
-from da_bench import pretrained as weights
+from da_bench import pretrained
 from da_bench import training as train
 from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits, Task
@@ -18,7 +18,7 @@ from da_bench.methods import SourceOnly
 from da_bench.studies import data as study_data
 from da_bench.studies import fit
 from da_bench.studies.experiment_files import from_config
-from da_bench.training import streaming as stream
+from da_bench.training import streaming
 from tests.helpers import published, tiny
 
 pytestmark = pytest.mark.usefixtures("registered")
@@ -40,7 +40,7 @@ def small_images(name=TASK, root=None, view=None):
 def name(tmp_path):
     path = tmp_path / "some.pth"
     path.write_bytes(published.torch_zip(published.arrays()))
-    return weights.import_file(path, weights.ImportRequest("small_net", preprocessing="imagenet"))
+    return pretrained.import_file(path, pretrained.ImportRequest("small_net", preprocessing="imagenet"))
 
 
 def make_experiment(name, **settings):
@@ -76,17 +76,19 @@ def test_the_head_is_drawn_as_without_weights(name):
         method=SourceOnly(),
         model=published.SmallNet(bottleneck=4),
         training=TRAINING,
-        view=weights.view(name),
+        view=pretrained.view(name),
     )
     assert tiny.prepared(scratch, small_images()).starting_data().pretrained == {}
-    plain, pretrained = (initial_state(experiment).params["model"] for experiment in (scratch, make_experiment(name)))
-    np.testing.assert_array_equal(plain["head"]["kernel"], pretrained["head"]["kernel"])
-    assert not np.array_equal(plain["trunk"]["conv"]["kernel"], pretrained["trunk"]["conv"]["kernel"])
+    from_scratch, from_weights = (
+        initial_state(experiment).params["model"] for experiment in (scratch, make_experiment(name))
+    )
+    np.testing.assert_array_equal(from_scratch["head"]["kernel"], from_weights["head"]["kernel"])
+    assert not np.array_equal(from_scratch["trunk"]["conv"]["kernel"], from_weights["trunk"]["conv"]["kernel"])
 
 
 def test_the_default_view_is_that_of_the_weights_and_part_of_the_id(name):
     experiment = make_experiment(name)
-    assert experiment.view == weights.view(name)
+    assert experiment.view == pretrained.view(name)
     assert experiment.id != make_experiment(name, view=da.View(pixels=8)).id  # the weights' view has resize "centre"
     again = from_config(json.loads(json.dumps(experiment.config())))
     assert again.id == experiment.id
@@ -111,8 +113,8 @@ def test_streamed_runs_start_equally_and_programs_do_not_contain_the_weights(nam
     experiment, task = make_experiment(name), small_images()
     group = tiny.prepared(experiment, task)
     data = group.starting_data()
-    run = stream.as_arrays(fit.run_of(experiment))
-    programs = stream.build(run, group.model, data, experiment.view)
+    run = streaming.as_arrays(fit.run_of(experiment))
+    programs = streaming.build(run, group.model, data, experiment.view)
     streamed = programs.start(run, data.pretrained).state
     for in_memory, from_stream in zip(
         jax.tree.leaves(initial_state(experiment).params), jax.tree.leaves(streamed.params), strict=True
@@ -123,7 +125,7 @@ def test_streamed_runs_start_equally_and_programs_do_not_contain_the_weights(nam
 
 
 def test_a_run_is_recorded_with_its_weights(name, options):
-    view = weights.view(name, augment="none")  # compiles faster
+    view = pretrained.view(name, augment="none")  # compiles faster
     (record,) = da.study([make_experiment(name, view=view)], options).records
     assert record.result["status"] == "ok"
     assert record.config["model"]["weights"] == name

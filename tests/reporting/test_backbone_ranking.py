@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from da_bench import pretrained as weights
+from da_bench import pretrained
 from da_bench.core.config import UserError
 from da_bench.core.types import Domain, Splits, Task
 from da_bench.data.transforms import View
@@ -33,7 +33,7 @@ def task(noise, shift, target_labels=None):
 def features(monkeypatch):
     """By weights: how noisy features are, and how far apart the domains."""
     tasks = {"good-a": task(0.5, 0.5), "noisy-b": task(4.0, 0.5), "moved-c": task(0.5, 20.0)}
-    monkeypatch.setattr(weights, "view", lambda name, **_: View(pixels=8, augment="none"))
+    monkeypatch.setattr(pretrained, "view", lambda name, **_: View(pixels=8, augment="none"))
     monkeypatch.setattr(backbone_ranking, "load", lambda name, root, view: None)
     monkeypatch.setattr(backbone_ranking, "extract_features", lambda _, trunk: tasks[trunk.weights])
     return tasks
