@@ -26,17 +26,19 @@ def root(tmp_path):
     return tmp_path / "data"
 
 
-def test_a_sound_folder(root):
+def test_valid_folder_has_no_findings(root):
     report = check("mine", root, SMALL)
-    assert [one.name for one in report.domains] == ["mine/photos", "mine/sketches"]
-    assert all(one.counts == {"all": 18} and one.classes == {"ant": 6, "bee": 6, "cow": 6} for one in report.domains)
+    assert [domain.name for domain in report.domains] == ["mine/photos", "mine/sketches"]
+    assert all(
+        domain.counts == {"all": 18} and domain.classes == {"ant": 6, "bee": 6, "cow": 6} for domain in report.domains
+    )
     assert not report.faults
     assert not report.exact
     assert findings(report)[0].startswith("0 exact duplicates in 0 groups")
 
 
-def test_planted_copies_are_found(root):
-    """Exact copies by the bytes of the file; resized and recompressed ones by the difference hash."""
+def test_exact_and_near_duplicates_are_found(root):
+    """Exact copies share their bytes; resized and recompressed copies have similar difference hashes."""
     mine = root / "mine"
     shutil.copy(mine / "photos/ant/0.png", mine / "photos/ant/copy.png")
     shutil.copy(mine / "photos/ant/0.png", mine / "sketches/bee/copy.png")
@@ -49,7 +51,7 @@ def test_planted_copies_are_found(root):
     assert "1 of them across domains" in near
 
 
-def test_a_class_that_a_domain_lacks_and_a_class_of_one(root):
+def test_missing_and_single_example_classes_are_reported(root):
     shutil.rmtree(root / "mine/photos/bee")
     for i in range(1, 6):
         (root / f"mine/sketches/cow/{i}.png").unlink()
@@ -60,7 +62,7 @@ def test_a_class_that_a_domain_lacks_and_a_class_of_one(root):
     assert "'mine/sketches' has only one example of cow" in lines
 
 
-def test_every_bad_image_is_named_and_the_other_domain_still_read(root):
+def test_bad_images_are_named_and_the_other_domain_is_checked(root):
     for name in ("ant/0.png", "cow/5.png"):
         (root / "mine/photos" / name).write_bytes(b"no image")
     report = check("mine", root, SMALL)
@@ -70,7 +72,7 @@ def test_every_bad_image_is_named_and_the_other_domain_still_read(root):
     assert report.domains[1].counts == {"all": 18}
 
 
-def test_manifest_is_what_sha256sum_reads(root, tmp_path):
+def test_manifest_is_readable_by_sha256sum(root, tmp_path):
     manifest = tmp_path / "SHA256SUMS"
     manifest.write_text(check("mine", root, SMALL).manifest())
     command = ["sha256sum", "--check", "--quiet", "--strict", manifest]
@@ -78,13 +80,13 @@ def test_manifest_is_what_sha256sum_reads(root, tmp_path):
     assert len(manifest.read_text().splitlines()) == 36
 
 
-def test_domains_that_are_not_there_are_no_fault(root):
+def test_absent_domains_are_not_faults(root):
     (root / "office31/amazon/images/bike").mkdir(parents=True)
     image(0).save(root / "office31/amazon/images/bike/frame_0001.jpg")
     report = check("office31", root, SMALL)
     assert report.absent == ["office31/dslr", "office31/webcam"]
     assert findings(report)[0] == "not present: office31/dslr, office31/webcam"
-    assert "back_pack" in report.faults[0]  # among the classes that the copy lacks
+    assert "back_pack" in report.faults[0]  # one of the missing classes
 
 
 @pytest.mark.parametrize(
@@ -95,20 +97,20 @@ def test_domains_that_are_not_there_are_no_fault(root):
         ("table/gone", "holds no feature tables"),
     ],
 )
-def test_what_is_not_there_is_refused(root, name, message):
+def test_missing_family_is_refused(root, name, message):
     with pytest.raises(UserError, match=message):
         check(name, root)
 
 
-def test_arrays_are_checked_too():
+def test_embedded_arrays_are_checked():
     report = check("moons")
-    assert [one.counts for one in report.domains] == [{"train": 300, "validation": 200, "test": 1000}] * 4
+    assert [domain.counts for domain in report.domains] == [{"train": 300, "validation": 200, "test": 1000}] * 4
     assert report.domains[0].classes == {"lower": 750, "upper": 750}
     assert not report.faults
     assert not report.exact
 
 
-def test_copies_across_parts_are_counted(tmp_path):
+def test_duplicates_across_parts_are_counted(tmp_path):
     (tmp_path / "mine").mkdir()
     train, test = np.eye(8), np.eye(8)[:2] * [[1], [2]]
     parts = {"inputs_train": train, "labels_train": np.arange(8) % 2, "inputs_test": test, "labels_test": [0, 1]}
@@ -118,7 +120,7 @@ def test_copies_across_parts_are_counted(tmp_path):
     assert "1 groups, 0 of them across domains, 1 across parts of one, such as" in findings(report)[0]
 
 
-def test_groups_and_pairs_by_hand(rng):
+def test_equal_groups_and_near_pairs_on_known_hashes(rng):
     assert [group.tolist() for group in equal_groups(np.array(["b", "a", "b", "c", "c", "b"]))] == [[0, 2, 5], [3, 4]]
     hashes = rng.integers(1, 2**63, 5000, np.uint64)
     hashes[4321] = hashes[17] ^ np.uint64(0b1111)
@@ -134,13 +136,13 @@ def test_groups_and_pairs_by_hand(rng):
     assert sorted(near_pairs(few)) == expected
 
 
-def test_office31_is_the_published_one_with_its_known_duplicates():
-    """71 exact duplicates in 49 groups, none across classes or domains: counted by others on the original archive."""
-    given = os.environ.get("DA_BENCH_DATA")
-    if not given or not Path(given, "office31").is_dir():
+def test_office31_has_its_published_counts_and_duplicates():
+    """Others counted 71 exact duplicates in 49 groups on the original archive, none across classes or domains."""
+    data_root = os.environ.get("DA_BENCH_DATA")
+    if not data_root or not Path(data_root, "office31").is_dir():
         pytest.skip("needs the real office31 files: set DA_BENCH_DATA to a folder that has office31/")
-    report = check("office31", Path(given), SMALL)
+    report = check("office31", Path(data_root), SMALL)
     assert not report.faults
-    assert [one.counts["all"] for one in report.domains] == [2817, 498, 795]
+    assert [domain.counts["all"] for domain in report.domains] == [2817, 498, 795]
     assert (sum(map(len, report.exact)) - len(report.exact), len(report.exact)) == (71, 49)
     assert all(len({Path(name).parent for name in group}) == 1 for group in report.exact)

@@ -24,7 +24,7 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_says_what_it_is(name):
+def test_family_declaration_is_complete(name):
     family = FAMILIES[name]
     assert family.name == name
     assert family.citation
@@ -34,45 +34,47 @@ def test_every_family_says_what_it_is(name):
     assert all(family.files(domain) for domain in family.domains) == bool(family.folder)
     for source, target in family.pairs:
         assert {source, target} <= set(family.domains)
-    for ours, theirs in family.subsets.values():
-        assert set(ours) | set(theirs) <= set(family.classes)
+    for source_classes, target_classes in family.subsets.values():
+        assert set(source_classes) | set(target_classes) <= set(family.classes)
     assert all(family_of(domain)[0] is family for domain in family.domain_names())
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.folder])
-def test_embedded_families_have_what_they_publish(name):
+def test_embedded_domains_have_the_published_counts(name):
     for domain in FAMILIES[name].domain_names():
-        whole = read(domain)
+        domain_data = read(domain)
         assert missing(domain) == []
-        assert {part: len(rows) for part, rows in whole.parts.items()} == FAMILIES[name].domains[domain.split("/")[1]]
-        assert sorted(np.concatenate(list(whole.parts.values()))) == list(range(len(whole.examples.labels)))
+        assert {part: len(rows) for part, rows in domain_data.parts.items()} == FAMILIES[name].domains[
+            domain.split("/")[1]
+        ]
+        assert sorted(np.concatenate(list(domain_data.parts.values()))) == list(range(len(domain_data.examples.labels)))
 
 
-def test_a_folder_of_images_needs_no_code(root):
+def test_image_folder_is_read_as_a_domain(root):
     assert domains_of("mine", root) == ["mine/photos", "mine/sketches"]
-    whole = read("mine/photos", root, View(pixels=28))
-    assert whole.examples.inputs.shape == (12, 32, 32, 3)
-    assert whole.examples.classes == ("ant", "bee")
-    assert np.bincount(whole.examples.labels).tolist() == [6, 6]
-    assert list(whole.parts) == ["all"]
+    domain_data = read("mine/photos", root, View(pixels=28))
+    assert domain_data.examples.inputs.shape == (12, 32, 32, 3)
+    assert domain_data.examples.classes == ("ant", "bee")
+    assert np.bincount(domain_data.examples.labels).tolist() == [6, 6]
+    assert list(domain_data.parts) == ["all"]
 
 
-def test_a_table_needs_no_code(root):
+def test_table_is_read_as_a_domain(root):
     assert domains_of("table/numbers", root) == ["table/numbers/a"]
-    whole = read("table/numbers/a", root)
-    np.testing.assert_array_equal(whole.examples.inputs, np.eye(6))
-    assert whole.examples.classes == ("0", "1", "2")
+    domain_data = read("table/numbers/a", root)
+    np.testing.assert_array_equal(domain_data.examples.inputs, np.eye(6))
+    assert domain_data.examples.classes == ("0", "1", "2")
 
 
-def test_read_once_and_read_only(root):
-    first, again = (read("table/numbers/a", root) for _ in range(2))
-    assert first is again
-    for array in first.examples[:2]:
+def test_domains_are_read_once_and_are_read_only(root):
+    domain_data, second_read = (read("table/numbers/a", root) for _ in range(2))
+    assert domain_data is second_read
+    for array in domain_data.examples[:2]:
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
 
 
-def test_a_damaged_pack_is_not_trained_on(root, tmp_path):
+def test_damaged_image_cache_is_refused(root, tmp_path):
     read("mine/photos", root, View(pixels=28))
     images = next((tmp_path / "cache" / "packs").glob("mine-photos-*/images.npy"))
     content = bytearray(images.read_bytes())
@@ -83,9 +85,9 @@ def test_a_damaged_pack_is_not_trained_on(root, tmp_path):
         read("mine/photos", root, View(pixels=28))
 
 
-def test_another_count_than_published_is_refused(monkeypatch):
-    small = dataclasses.replace(FAMILIES["digits"], domains={"real": {"all": 7}})
-    monkeypatch.setitem(FAMILIES._entries, "digits", small)
+def test_count_other_than_published_is_refused(monkeypatch):
+    wrong_count = dataclasses.replace(FAMILIES["digits"], domains={"real": {"all": 7}})
+    monkeypatch.setitem(FAMILIES._entries, "digits", wrong_count)
     domains._read.cache_clear()
     with pytest.raises(UserError, match=r"'digits/real' has {'all': 1797} examples, but {'all': 7} are published"):
         read("digits/real")
@@ -109,7 +111,7 @@ def test_another_count_than_published_is_refused(monkeypatch):
         ("tfds/gone", "'gone' is not prepared in"),
     ],
 )
-def test_what_is_not_there_is_named_with_its_remedy(domain, message, root, monkeypatch):
+def test_missing_domain_is_named_with_a_remedy(domain, message, root, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
     with pytest.raises(UserError, match=message):
         read(domain, root)
@@ -118,23 +120,23 @@ def test_what_is_not_there_is_named_with_its_remedy(domain, message, root, monke
 @pytest.mark.parametrize(
     "name", ["../data/mine/photos", "mine/../mine/photos", "mine//photos", "/mine/photos", "mine/", ".mine/photos"]
 )
-def test_a_domain_has_one_name(root, name):
-    for ask in (family_of, lambda name: domains_of(name, root)):
+def test_unnormalised_paths_are_refused_as_names(root, name):
+    for function in (family_of, lambda name: domains_of(name, root)):
         with pytest.raises(UserError, match="is not a valid name under the data root: write FOLDER or FOLDER/DOMAIN"):
-            ask(name)
+            function(name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".cache", "table/", "table/.."])
-def test_the_data_root_is_no_folder_of_itself(root, name):
+def test_names_that_are_no_folder_of_the_data_root_are_refused(root, name):
     with pytest.raises(UserError, match="is not a valid name under the data root"):
         domains_of(name, root)
 
 
-def test_a_folder_of_tables_says_so(root):
+def test_table_folder_without_prefix_is_pointed_out(root):
     with pytest.raises(UserError, match=r"holds no folders.*.*'table/numbers'"):
         domains_of("numbers", root)
 
 
-def test_without_a_data_root_it_says_which_files_are_needed(root):
+def test_missing_data_root_lists_the_required_files(root):
     with pytest.raises(UserError, match=r"'usps' needs usps.bz2, usps.t.bz2 in the folder 'usps' .*DA_BENCH_DATA"):
         read("usps")

@@ -4,7 +4,7 @@ from da_bench.core.config import UserError
 from da_bench.data.family import Listing
 from da_bench.data.file_lists import check_classes, listing, read_list
 
-CLASSES = ("truck", "ant", "Bee")  # in an order of its own, as the lists of data sets have it
+CLASSES = ("truck", "ant", "Bee")  # labels index this order, which is not alphabetical
 
 
 def write(folder, content):
@@ -14,7 +14,7 @@ def write(folder, content):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_list_by_hand(tmp_path, end):
+def test_read_list_maps_paths_to_class_names(tmp_path, end):
     lines = ["b/2.jpg 2", "", "./a/1.jpg 0", "Real World/my cat.jpg\t1", "  ", "..hidden/..3.jpg 01", ""]
     assert read_list(write(tmp_path, end.join(lines)), CLASSES) == {
         "b/2.jpg": "Bee",
@@ -31,7 +31,7 @@ def test_a_list_by_hand(tmp_path, end):
         ("my cat.jpg", r"its label 'cat\.jpg' is no whole number"),
         ("a.jpg 1.0", "its label '1.0' is no whole number"),
         ("a.jpg -1", "its label '-1' is no whole number"),
-        ("a.jpg \u0661", "is no whole number"),  # a digit, but not of ours
+        ("a.jpg \u0661", "is no whole number"),  # a digit, but not an ASCII one
         ("a.jpg 3", r"its label 3 is not in 0\.\.2"),
         ("/etc/a.jpg 1", "leads out of the folder"),
         ("../a.jpg 1", "leads out of the folder"),
@@ -41,26 +41,26 @@ def test_a_list_by_hand(tmp_path, end):
         (".//ok.jpg 2", "an earlier line has"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, line, fault):
+def test_bad_line_is_reported_with_its_number(tmp_path, line, fault):
     path = write(tmp_path, f"ok.jpg 1\n\n{line}\n")
     with pytest.raises(UserError, match=rf"image_list\.txt', line 3 .*{fault}.*get a fresh copy"):
         read_list(path, CLASSES)
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
-def test_an_empty_list_is_refused(tmp_path, content):
+def test_empty_list_is_refused(tmp_path, content):
     with pytest.raises(UserError, match=r"image_list\.txt' lists no images"):
         read_list(write(tmp_path, content), CLASSES)
 
 
-def test_what_is_no_text_is_refused(tmp_path):
+def test_unreadable_list_is_refused(tmp_path):
     (tmp_path / "image_list.txt").write_bytes(b"\xff\xd8\xff\xe0")
     for path in (tmp_path / "image_list.txt", tmp_path / "nowhere.txt", tmp_path):
         with pytest.raises(UserError, match=rf"cannot read the list '{path}'"):
             read_list(path, CLASSES)
 
 
-def test_a_listing_is_sorted_by_path_whatever_the_list_has(tmp_path):
+def test_listing_is_sorted_by_path(tmp_path):
     names = {"b/2.jpg": "Bee", "B.jpg": "ant", "b/10.jpg": "truck"}
     (tmp_path / "b").mkdir()
     for file in names:
@@ -69,7 +69,7 @@ def test_a_listing_is_sorted_by_path_whatever_the_list_has(tmp_path):
     assert listing(tmp_path, names) == listing(tmp_path, dict(reversed(names.items()))) == expected
 
 
-def test_all_missing_images_in_one_message(tmp_path):
+def test_missing_images_are_reported_together(tmp_path):
     (tmp_path / "2.jpg").touch()
     (tmp_path / "4.jpg").mkdir()
     with pytest.raises(
@@ -78,7 +78,7 @@ def test_all_missing_images_in_one_message(tmp_path):
         listing(tmp_path, dict.fromkeys(("5.jpg", "4.jpg", "3.jpg", "2.jpg", "1.jpg"), "ant"))
 
 
-def test_published_classes_and_no_others(tmp_path):
+def test_check_classes_accepts_only_the_published_classes(tmp_path):
     images = Listing(tmp_path, ("a", "b", "c"), ("ant", "Bee", "ant"))
     assert check_classes(images, ("Bee", "ant")) is images
     with pytest.raises(UserError, match=r"not the published ones: missing: truck$"):

@@ -23,8 +23,8 @@ from da_bench.data.files import (
 IDX = bytes.fromhex("00000803 00000002 00000002 00000003") + bytes(range(12))
 
 
-def gzipped(content):
-    """Without the time of day: the names of tests must be the same in every worker that collects them."""
+def gzip_bytes(content):
+    """Compress without a time stamp, so that every test worker collects the same test ids."""
     return gzip.compress(content, mtime=0)
 
 
@@ -33,49 +33,49 @@ def write(path, content):
     return path
 
 
-@pytest.mark.parametrize("content", [IDX, gzipped(IDX)], ids=["plain", "gzip"])
-def test_idx_by_hand(tmp_path, content):
+@pytest.mark.parametrize("content", [IDX, gzip_bytes(IDX)], ids=["plain", "gzip"])
+def test_idx_images_are_read(tmp_path, content):
     array = read_idx(write(tmp_path / "images", content))
     assert array.dtype == np.uint8
     np.testing.assert_array_equal(array, np.arange(12).reshape(2, 2, 3))
 
 
-def test_idx_of_labels(tmp_path):
+def test_idx_labels_are_read(tmp_path):
     labels = read_idx(write(tmp_path / "labels", bytes.fromhex("00000801 00000004 05000401")))
     np.testing.assert_array_equal(labels, [5, 0, 4, 1])
 
 
-def flipped(content, at):
+def flip_byte(content, at):
     return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        gzipped(IDX)[:-9],
-        gzipped(IDX)[:-1],
-        flipped(gzipped(IDX), -7),  # in the checksum
-        flipped(gzipped(IDX), 14),  # in the compressed bytes
-        gzipped(IDX) + b"more",
-        gzipped(IDX[:-1]),
+        gzip_bytes(IDX)[:-9],
+        gzip_bytes(IDX)[:-1],
+        flip_byte(gzip_bytes(IDX), -7),  # in the checksum
+        flip_byte(gzip_bytes(IDX), 14),  # in the compressed bytes
+        gzip_bytes(IDX) + b"more",
+        gzip_bytes(IDX[:-1]),
         IDX[:-1],
         IDX + b"\0",
         IDX[:10],
-        flipped(IDX, 2),  # another type
-        flipped(IDX, 0),
-        flipped(IDX, 4),  # more images than any disk holds
+        flip_byte(IDX, 2),  # another type
+        flip_byte(IDX, 0),
+        flip_byte(IDX, 4),  # more images than any disk holds
         b"\0\0\x08\0",  # no dimension
         b"\0\0",
         b"",
         b"<html>not found</html>",
     ],
 )
-def test_no_idx_file_is_refused_by_name(tmp_path, content):
+def test_invalid_idx_file_is_refused(tmp_path, content):
     with pytest.raises(UserError, match=r"train-images.*get a fresh copy"):
         read_idx(write(tmp_path / "train-images", content))
 
 
-def test_idx_that_is_not_there(tmp_path):
+def test_missing_idx_file_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         read_idx(tmp_path / "nowhere")
 
@@ -83,9 +83,9 @@ def test_idx_that_is_not_there(tmp_path):
 LIBSVM = b"7 1:-1 3:0.5\n10 2:1e-1\n"
 
 
-@pytest.mark.parametrize(("name", "pack"), [("a", bytes), ("a.bz2", bz2.compress), ("a.gz", gzip.compress)])
-def test_libsvm_by_hand(tmp_path, name, pack):
-    inputs, labels = read_libsvm(write(tmp_path / name, pack(LIBSVM)), features=4)
+@pytest.mark.parametrize(("name", "compress"), [("a", bytes), ("a.bz2", bz2.compress), ("a.gz", gzip.compress)])
+def test_libsvm_is_read_plain_and_compressed(tmp_path, name, compress):
+    inputs, labels = read_libsvm(write(tmp_path / name, compress(LIBSVM)), features=4)
     assert inputs.dtype == np.float32
     np.testing.assert_array_equal(inputs, np.float32([[-1, 0, 0.5, 0], [0, 0.1, 0, 0]]))
     np.testing.assert_array_equal(labels, [7, 10])
@@ -95,10 +95,10 @@ def test_libsvm_by_hand(tmp_path, name, pack):
     ("name", "content"),
     [
         ("usps.bz2", bz2.compress(LIBSVM)[:-5]),
-        ("usps.bz2", flipped(bz2.compress(LIBSVM), 12)),
+        ("usps.bz2", flip_byte(bz2.compress(LIBSVM), 12)),
         ("usps.bz2", LIBSVM),
-        ("usps.gz", gzipped(LIBSVM)[:-5]),
-        ("usps.gz", flipped(gzipped(LIBSVM), -7)),
+        ("usps.gz", gzip_bytes(LIBSVM)[:-5]),
+        ("usps.gz", flip_byte(gzip_bytes(LIBSVM), -7)),
         ("usps", b"7 1:-1 5:0.5\n"),  # four features only
         ("usps", b"7 0:-1\n"),  # indices count from 1
         ("usps", b"7 -3:1\n"),
@@ -113,12 +113,12 @@ def test_libsvm_by_hand(tmp_path, name, pack):
         ("usps", b""),
     ],
 )
-def test_no_libsvm_file_is_refused_by_name(tmp_path, name, content):
+def test_invalid_libsvm_file_is_refused(tmp_path, name, content):
     with pytest.raises(UserError, match=rf"{name}'.*get a fresh copy"):
         read_libsvm(write(tmp_path / name, content), features=4)
 
 
-def test_libsvm_that_counts_from_zero(tmp_path):
+def test_zero_based_libsvm_indices(tmp_path):
     inputs, labels = read_libsvm(write(tmp_path / "a", b"-1 0:2 3:1\n"), features=4, zero_based=True)
     np.testing.assert_array_equal(inputs, np.float32([[2, 0, 0, 1]]))
     assert labels.tolist() == [-1]
@@ -128,12 +128,12 @@ def test_libsvm_that_counts_from_zero(tmp_path):
         read_libsvm(write(tmp_path / "a", b"-1 0:2 3:1\n"), features=4)
 
 
-def test_libsvm_that_is_not_there(tmp_path):
+def test_missing_libsvm_file_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         read_libsvm(tmp_path / "nowhere.bz2", features=4)
 
 
-def test_data_root_is_the_argument_else_the_environment(tmp_path, monkeypatch):
+def test_data_root_argument_overrides_the_environment(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     monkeypatch.setenv("DA_BENCH_DATA", str(tmp_path))
     assert data_root() == tmp_path
@@ -141,7 +141,7 @@ def test_data_root_is_the_argument_else_the_environment(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("value", [None, "", "/no/such/folder"])
-def test_no_data_root_says_how_to_set_it(monkeypatch, value):
+def test_missing_data_root_names_the_ways_to_set_it(monkeypatch, value):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     if value is not None:
         monkeypatch.setenv("DA_BENCH_DATA", value)
@@ -149,13 +149,13 @@ def test_no_data_root_says_how_to_set_it(monkeypatch, value):
         data_root()
 
 
-def test_find_takes_gunzipped_files_too(tmp_path):
+def test_find_files_accepts_gunzipped_files(tmp_path):
     (tmp_path / "mnist").mkdir()
     packed, plain = write(tmp_path / "mnist" / "a.gz", b""), write(tmp_path / "mnist" / "b", b"")
     assert find_files(tmp_path, "mnist", ("a.gz", "b.gz"), "its site") == [packed, plain]
 
 
-def test_find_names_all_that_is_missing_at_once(tmp_path):
+def test_find_files_names_all_missing_files(tmp_path):
     (tmp_path / "mnist").mkdir()
     write(tmp_path / "mnist" / "b.gz", b"")
     with pytest.raises(UserError) as caught:
@@ -166,24 +166,24 @@ def test_find_names_all_that_is_missing_at_once(tmp_path):
     assert "--data-root" in message
 
 
-def test_find_without_a_root_lists_the_files(monkeypatch):
+def test_find_files_without_a_root_lists_the_files(monkeypatch):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     with pytest.raises(UserError, match=r"a\.gz, b\.gz.*its site.*DA_BENCH_DATA.*--data-root"):
         find_files(None, "mnist", ("a.gz", "b.gz"), "its site")
 
 
-def test_find_in_the_root_itself(tmp_path):
+def test_find_files_directly_in_the_root(tmp_path):
     (tmp_path / "b").mkdir()
     assert find_files(tmp_path, ".", ("b",), "its site") == [tmp_path / "b"]
     with pytest.raises(UserError, match=rf"missing in '{tmp_path}': a \(to"):
         find_files(tmp_path, ".", ("a", "b"), "its site")
 
 
-def test_one_of_two_names_is_enough(tmp_path):
+def test_alternative_file_names_are_tried_in_order(tmp_path):
     (tmp_path / "f" / "sub").mkdir(parents=True)
     names = ("x.mat|y.mat", "none.gz|sub", "neither|nor")
-    found = locate_files(tmp_path, "f", names)
-    assert found == {names[0]: None, names[1]: tmp_path / "f" / "sub", names[2]: None}
+    located = locate_files(tmp_path, "f", names)
+    assert located == {names[0]: None, names[1]: tmp_path / "f" / "sub", names[2]: None}
     new, old = write(tmp_path / "f" / "y.mat", b""), tmp_path / "f" / "x.mat"
     assert locate_files(tmp_path, "f", names)[names[0]] == new
     assert locate_files(tmp_path, "f", names)[names[0]] != write(old, b"")
@@ -192,13 +192,13 @@ def test_one_of_two_names_is_enough(tmp_path):
         find_files(tmp_path, "f", names, "its site")
 
 
-def test_either_gives_the_first_name_where_nothing_is_there(tmp_path):
+def test_first_existing_defaults_to_the_first_path(tmp_path):
     assert first_existing(tmp_path / "a.gz", tmp_path / "b.gz") == tmp_path / "a.gz"
     plain = write(tmp_path / "b", b"")
     assert first_existing(tmp_path / "a.gz", tmp_path / "b.gz") == plain
 
 
-def test_expect_says_both():
+def test_check_published_names_both_values():
     check_published("a", (3, 2), (3, 2))
     with pytest.raises(UserError, match=r"'a' holds 3, but 4 is published; get a fresh copy"):
         check_published("a", 3, 4)
@@ -211,7 +211,7 @@ def npz(save=np.savez, **arrays):
 
 
 def npy(header, values=b"", version=b"\x01\x00"):
-    """An .npz of one array "X" whose .npy header is given."""
+    """Build an .npz with one array "X" from its .npy header."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("X.npy", b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header + values)
@@ -219,26 +219,26 @@ def npy(header, values=b"", version=b"\x01\x00"):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_arrays_of_npz(tmp_path, rng, save):
+def test_npz_arrays_are_read(tmp_path, rng, save):
     x = rng.normal(size=(3, 2))
     path = write(tmp_path / "a.npz", npz(save, X=x, bytes=np.array([b"ab", b"c"]), flags=np.array([True, False])))
     assert array_names(path) == ("X", "bytes", "flags")
-    names, flags, again = read_arrays(path, ["bytes", "flags", "X"])
-    np.testing.assert_array_equal(again, x)
+    names, flags, array = read_arrays(path, ["bytes", "flags", "X"])
+    np.testing.assert_array_equal(array, x)
     assert names.tolist() == ["ab", "c"]
     assert flags.tolist() == [True, False]
 
 
 HEADER = b"{'descr': '%s', 'fortran_order': False, 'shape': %s, }\n"
-WHOLE_NPZ = npz(X=np.arange(100.0))
+VALID_NPZ = npz(X=np.arange(100.0))
 
 
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (WHOLE_NPZ[:-1], "get a fresh copy"),
-        (WHOLE_NPZ[: len(WHOLE_NPZ) // 2], "get a fresh copy"),
-        (flipped(WHOLE_NPZ, 400), "CRC.*get a fresh copy"),
+        (VALID_NPZ[:-1], "get a fresh copy"),
+        (VALID_NPZ[: len(VALID_NPZ) // 2], "get a fresh copy"),
+        (flip_byte(VALID_NPZ, 400), "CRC.*get a fresh copy"),
         (b"", "get a fresh copy"),
         (b"<html>not found</html>", "get a fresh copy"),
         (npz(Y=np.zeros(2), Z=np.zeros(2)), "has no array X; it has: Y, Z"),
@@ -256,19 +256,19 @@ WHOLE_NPZ = npz(X=np.arange(100.0))
         (npy(HEADER % (b"<f8", b"(0,)"), version=b"\x07\x00"), "get a fresh copy"),
     ],
 )
-def test_no_npz_file_is_refused_by_name(tmp_path, content, fault):
+def test_invalid_npz_file_is_refused(tmp_path, content, fault):
     path = write(tmp_path / "bad.npz", content)
     with pytest.raises(UserError, match=rf"bad\.npz'.*{fault}"):
         read_arrays(path, ["X"])
 
 
-def test_arrays_beyond_memory_are_refused(tmp_path, monkeypatch):
+def test_arrays_over_the_size_limit_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("da_bench.data.files.MAX_BYTES", 100)
     with pytest.raises(UserError, match="declares 800 bytes, more than"):
-        read_arrays(write(tmp_path / "big.npz", WHOLE_NPZ), ["X"])
+        read_arrays(write(tmp_path / "big.npz", VALID_NPZ), ["X"])
 
 
-def test_arrays_that_are_not_there(tmp_path):
+def test_missing_array_file_is_named(tmp_path):
     for name in ("nowhere.npz", "nowhere.mat"):
         with pytest.raises(UserError, match=rf"{name}'.*No such file"):
             read_arrays(tmp_path / name, ["X"])

@@ -12,7 +12,7 @@ def data_folder(tmp_path):
     return write_classes(tmp_path / "folder", cat=1, dog=1)
 
 
-def test_listing_is_sorted_by_path_whatever_the_order_on_disk(tmp_path, monkeypatch):
+def test_listing_is_sorted_by_path_not_by_order_on_disk(tmp_path, monkeypatch):
     names = [
         "dog/10.JPG",
         "dog/2.jpeg",
@@ -29,18 +29,18 @@ def test_listing_is_sorted_by_path_whatever_the_order_on_disk(tmp_path, monkeypa
     assert listing.folder == tmp_path
     assert listing.files == tuple(sorted(names))
     assert listing.labels == ("Zebra", "cat 2", "cat", "cat", "cat", "cat", "dog", "dog")
-    shuffled(monkeypatch)
+    reverse_scandir(monkeypatch)
     assert list_classes(tmp_path) == listing
 
 
-def shuffled(monkeypatch):
-    """The system lists folders backwards."""
+def reverse_scandir(monkeypatch):
+    """Make os.scandir list folders in reverse order."""
     scandir = os.scandir
 
     class Backwards:
         def __init__(self, folder):
-            with scandir(folder) as found:
-                self.entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+            with scandir(folder) as entries:
+                self.entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
 
         def __enter__(self):
             return iter(self.entries)
@@ -51,7 +51,7 @@ def shuffled(monkeypatch):
     monkeypatch.setattr(os, "scandir", Backwards)
 
 
-def test_litter_and_notes_are_passed_over(data_folder):
+def test_system_files_and_notes_are_ignored(data_folder):
     expected = list_classes(data_folder)
     for litter in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", ".hidden/1.png", "__MACOSX/cat/0.png", "README"):
         write(data_folder / litter, b"")
@@ -65,7 +65,7 @@ def test_litter_and_notes_are_passed_over(data_folder):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("stray.jpg", r"stray\.jpg' lies beside the class folders: move it"),
+        ("stray.jpg", r"stray\.jpg'"),
         ("cat/film.mp4", r"cat/film\.mp4' is no image of a supported format .*convert it, or move it away"),
         ("cat/photo.heic", r"photo\.heic' is no image"),
         ("cat/deep/photo", r"deep/photo' is no image"),
@@ -80,7 +80,7 @@ def test_litter_and_notes_are_passed_over(data_folder):
         ("cat /0.jpg", r"'cat' and 'cat ' of '.*folder' look alike"),
     ],
 )
-def test_what_is_no_class_of_images_is_named(data_folder, name, message):
+def test_unusable_entry_is_named(data_folder, name, message):
     write(data_folder / name, b"")
     with pytest.raises(UserError, match=message):
         list_classes(data_folder)
@@ -93,25 +93,25 @@ def test_composed_and_decomposed_accents_look_alike(data_folder):
         list_classes(data_folder)
 
 
-def test_a_folder_of_class_folders_is_no_class(data_folder):
+def test_class_folders_one_level_too_deep_are_refused(data_folder):
     (data_folder / "images").mkdir()
     (data_folder / "cat").rename(data_folder / "images" / "cat")
     (data_folder / "dog").rename(data_folder / "images" / "dog")
-    with pytest.raises(UserError, match=r"the folders images, none of which has an image right in it"):
+    with pytest.raises(UserError, match=r"the folders images,"):
         list_classes(data_folder)
     assert set(list_classes(data_folder / "images").labels) == {"cat", "dog"}
 
 
-def test_a_domain_of_published_parts_is_no_domain_of_classes(tmp_path):
+def test_train_and_test_folders_are_not_taken_for_classes(tmp_path):
     for part in ("train", "test"):
         write_classes(tmp_path / part, cat=2, dog=1)
-    message = "the folders test, train, none of which has an image right in it: .*<domain>/<class>/.*; move them there"
+    message = "the folders test, train,.*<domain>/<class>/"
     with pytest.raises(UserError, match=message):
         list_classes(tmp_path)
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "two\nlines"])
-def test_a_name_that_is_no_text_is_refused(data_folder, name):
+def test_undecodable_name_is_refused(data_folder, name):
     write(data_folder / "cat" / f"{name}.jpg", b"")
     with pytest.raises(UserError, match=r"'(caf\\udce9|two\\nlines)\.jpg' in '.*cat' is not UTF-8, .*: rename it"):
         list_classes(data_folder)
@@ -122,49 +122,49 @@ def test_a_name_that_is_no_text_is_refused(data_folder, name):
 
 
 @pytest.mark.parametrize(("link", "to"), [("dog/more", "../cat"), ("pet", "cat")])
-def test_a_folder_cannot_be_of_two_classes(data_folder, link, to):
+def test_folder_linked_into_two_classes_is_refused(data_folder, link, to):
     (data_folder / link).symlink_to(to)
     with pytest.raises(UserError, match=r"the classes 'cat' and '(dog|pet)' .* both hold the folder '.*cat': remove"):
         list_classes(data_folder)
 
 
-def test_one_class_of_one_image_is_fine(tmp_path):
+def test_single_image_is_accepted(tmp_path):
     listing = list_classes(write_classes(tmp_path, only=1))
     assert (listing.files, listing.labels) == (("only/0.png",), ("only",))
 
 
-@pytest.mark.parametrize("ask", [list_classes, domains_of])
-def test_missing_empty_and_no_folder(tmp_path, ask):
+@pytest.mark.parametrize("function", [list_classes, domains_of])
+def test_missing_folder_empty_folder_and_file_are_refused(tmp_path, function):
     with pytest.raises(UserError, match=r"nowhere': No such file or directory; check"):
-        ask(tmp_path / "nowhere")
+        function(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"holds no folders: .*one folder of images for each class"):
-        ask(tmp_path)
+        function(tmp_path)
     with pytest.raises(UserError, match=r"file': Not a directory"):
-        ask(write(tmp_path / "file", b""))
+        function(write(tmp_path / "file", b""))
 
 
 @pytest.mark.parametrize(("link", "to"), [("cat/again", ".."), ("cat/again", "../../folder"), ("cat/a/b", "../../cat")])
-def test_loop_of_links_is_named(data_folder, link, to):
+def test_link_loop_is_refused(data_folder, link, to):
     (data_folder / link).parent.mkdir(exist_ok=True)
     (data_folder / link).symlink_to(to)
     with pytest.raises(UserError, match=rf"the link '.*{link}' leads back to '.*'.*: remove the link"):
         list_classes(data_folder)
 
 
-def test_link_far_up_is_not_followed_through_the_whole_system(data_folder):
+def test_link_to_the_root_of_the_file_system_is_refused(data_folder):
     (data_folder / "cat" / "root").symlink_to("/")
     with pytest.raises(UserError, match=r"cat/root' leads back to '/'"):
         list_classes(data_folder)
 
 
 @pytest.mark.parametrize("to", ["cat/0.jpg", "nowhere"])
-def test_link_that_leads_nowhere_is_named(data_folder, to):
+def test_broken_link_is_named(data_folder, to):
     (data_folder / "cat" / "0.jpg").symlink_to(data_folder / to)
     with pytest.raises(UserError, match=r"cannot use '.*cat/0\.jpg': .*; remove it"):
         list_classes(data_folder)
 
 
-def test_pipe_is_not_waited_for(data_folder):
+def test_named_pipe_is_refused_without_blocking(data_folder):
     os.mkfifo(data_folder / "cat" / "pipe.jpg")
     with pytest.raises(UserError, match=r"pipe\.jpg': it is no file"):
         list_classes(data_folder)
@@ -191,7 +191,7 @@ def test_other_links_are_followed(data_folder, tmp_path):
 def test_folder_without_read_permission_is_named(data_folder, monkeypatch):
     scandir = os.scandir
 
-    def denied(folder):  # permission bits do not hold root off
+    def denied(folder):  # root may read everything, so permission bits cannot be used
         if str(folder).endswith("dog"):
             raise PermissionError(13, "Permission denied", str(folder))
         return scandir(folder)
@@ -201,20 +201,20 @@ def test_folder_without_read_permission_is_named(data_folder, monkeypatch):
         list_classes(data_folder)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permission bits do not hold root off")
+@pytest.mark.skipif(os.geteuid() == 0, reason="permission bits do not apply to root")
 def test_permission_bits(data_folder):
     (data_folder / "dog").chmod(0)
     with pytest.raises(UserError, match=r"dog': Permission denied"):
         list_classes(data_folder)
 
 
-def test_any_folder_is_a_family(tmp_path):
+def test_image_folder_is_a_family(tmp_path):
     for domain in ("photo", "sketch"):
         write_classes(tmp_path / "mine" / domain, cat=2, dog=1)
-    own = family("mine")
-    assert (own.name, own.folder, own.images, own.domains, own.classes) == ("mine", "mine", True, {}, ())
-    assert domains_of(tmp_path / own.folder) == ("photo", "sketch")
-    assert own.files("sketch") == ("sketch",)
-    parts = own.read(tmp_path / own.folder, "sketch")
+    mine = family("mine")
+    assert (mine.name, mine.folder, mine.images, mine.domains, mine.classes) == ("mine", "mine", True, {}, ())
+    assert domains_of(tmp_path / mine.folder) == ("photo", "sketch")
+    assert mine.files("sketch") == ("sketch",)
+    parts = mine.read(tmp_path / mine.folder, "sketch")
     assert parts == {"all": list_classes(tmp_path / "mine" / "sketch")}
     assert parts["all"].labels == ("cat", "cat", "dog")

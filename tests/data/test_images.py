@@ -11,7 +11,7 @@ from tests.helpers.corpus import BLUE, GREEN, RED, WHITE, write
 
 
 @pytest.mark.parametrize("name", corpus.FLAT)
-def test_the_one_colour_of_an_image(tmp_path, name):
+def test_single_colour_images_are_decoded(tmp_path, name):
     content, colour = corpus.FLAT[name]
     image = decode(write(tmp_path / name, content))
     assert image.mode == "RGB"
@@ -20,13 +20,13 @@ def test_the_one_colour_of_an_image(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", corpus.BAD)
-def test_bad_image_is_one_message(tmp_path, name):
+def test_bad_image_is_refused_in_one_message(tmp_path, name):
     content, fault = corpus.BAD[name]
     with pytest.raises(UserError, match=rf"cannot use the image '.*{name}': .*{fault}.*; .+"):
         decode(write(tmp_path / name, content))
 
 
-def test_bad_files_differ_from_good_ones_only_by_their_fault():
+def test_corpus_image_with_a_bad_checksum_differs_in_one_byte():
     board = corpus.checkerboard()
     assert sum(a != b for a, b in zip(board, corpus.BAD["flipped_checksum.png"][0], strict=True)) == 1
 
@@ -40,15 +40,15 @@ def test_gigantic_image_is_refused_from_its_header(tmp_path, side, monkeypatch):
         decode(path)
 
 
-def test_limit_holds_even_where_pillow_has_lost_its_own(tmp_path, monkeypatch):
+def test_pixel_limit_does_not_depend_on_that_of_pillow(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(UserError, match="89,478,485"):
         decode(write(tmp_path / "bomb.png", corpus.bomb(9_500)))
 
 
-def test_file_that_is_too_long_is_not_read(tmp_path):
+def test_oversized_file_is_refused_unread(tmp_path):
     with (tmp_path / "long.bmp").open("wb") as file:
-        file.truncate(2**40)  # a hole: it takes no space
+        file.truncate(2**40)  # a sparse file, which takes no space
     with pytest.raises(UserError, match=r"long\.bmp': it holds more than 715,827,880 bytes"):
         decode(tmp_path / "long.bmp")
 
@@ -56,7 +56,7 @@ def test_file_that_is_too_long_is_not_read(tmp_path):
 @pytest.mark.parametrize("name", corpus.FORMATS)
 @pytest.mark.parametrize("percent", [90, 50, 10, 2])
 def test_truncated_image_is_refused(tmp_path, name, percent, monkeypatch):
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as some libraries set for the whole process
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # some libraries set this for the entire process
     content = corpus.encode(corpus.photo(), **corpus.FORMATS[name])
     path = write(tmp_path / name, content)
     assert decode(path).size == (64, 48)
@@ -67,7 +67,7 @@ def test_truncated_image_is_refused(tmp_path, name, percent, monkeypatch):
 
 
 @pytest.mark.parametrize("name", corpus.FORMATS)
-def test_flipped_bits_are_one_message_or_an_image(tmp_path, name, rng):
+def test_flipped_bits_give_an_error_or_an_image(tmp_path, name, rng):
     content = corpus.encode(corpus.photo(), **corpus.FORMATS[name])
     intact = np.asarray(decode(write(tmp_path / name, content)))
     for at in rng.integers(0, len(content), 100):
@@ -79,7 +79,7 @@ def test_flipped_bits_are_one_message_or_an_image(tmp_path, name, rng):
             assert name in str(error)  # noqa: PT017
             continue
         assert image.mode == "RGB"
-        if name.endswith(".png"):  # whose checksums find every one, but in the length and name of the last, empty chunk
+        if name.endswith(".png"):  # checksums detect all but flips in the last, empty chunk
             np.testing.assert_array_equal(image, intact)
 
 
@@ -90,7 +90,7 @@ def test_missing_and_unreadable_files(tmp_path):
         decode(tmp_path)
 
 
-def test_orientation_of_exif_is_ignored(tmp_path):
+def test_exif_orientation_is_ignored(tmp_path):
     image = corpus.photo()
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
@@ -98,7 +98,7 @@ def test_orientation_of_exif_is_ignored(tmp_path):
     assert decoded.size == image.size
 
 
-def test_warnings_are_as_they_were(tmp_path):
+def test_warning_filters_are_restored(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         decode(write(tmp_path / "broken_exif.jpg", corpus.FLAT["broken_exif.jpg"][0]))
@@ -114,32 +114,34 @@ def board(tmp_path):
     return decode(write(tmp_path / "board.png", corpus.checkerboard()))
 
 
-def test_checkerboard_is_read_row_by_row(board):
+def test_pixels_are_in_row_major_order(board):
     np.testing.assert_array_equal(board, [[RED, GREEN], [BLUE, WHITE]])
 
 
 @pytest.mark.parametrize("how", ["squash", "centre"])
-def test_resized_checkerboard_by_hand(board, how):
+def test_resized_checkerboard_has_known_values(board, how):
     assert resize(board, 2, how).dtype == np.uint8
     np.testing.assert_array_equal(resize(board, 2, how), [[RED, GREEN], [BLUE, WHITE]])
-    np.testing.assert_array_equal(resize(board, 1, how), [[[128, 128, 128]]])  # two of four are bright in each channel
-    # Twice as large, pixel centres lie at -1/4, 1/4, 3/4, 5/4 of the way from the first to the second: 1, 3/4, 1/4, 0
-    # of the first.
+    np.testing.assert_array_equal(
+        resize(board, 1, how), [[[128, 128, 128]]]
+    )  # in each channel two of four pixels are bright
+    # At twice the size, pixel centres are at -1/4, 1/4, 3/4, 5/4 of the way from the first pixel to the second, which
+    # gives weights 1, 3/4, 1/4, 0 of the first.
     np.testing.assert_array_equal(resize(board, 4, how)[0, :, 0], [255, 191, 64, 0])
     np.testing.assert_array_equal(resize(board, 4, how)[:, 0, 2], [0, 64, 191, 255])
 
 
 def stripes():
-    """4 x 2 pixels: a red column, two green ones, a blue one."""
+    """Return 4 x 2 pixels: one red, two green and one blue column."""
     return Image.fromarray(np.uint8([[RED, GREEN, GREEN, BLUE]] * 2))
 
 
-def test_squash_shows_all_and_centre_the_middle():
+def test_squash_keeps_the_sides_and_centre_crops_them():
     np.testing.assert_array_equal(resize(stripes(), 2, "centre"), [[GREEN, GREEN]] * 2)
     np.testing.assert_array_equal(resize(stripes().rotate(90, expand=True), 2, "centre"), [[GREEN, GREEN]] * 2)
     squashed = resize(stripes(), 2, "squash")
-    assert squashed[0, 0, 0] > 0  # of the red
-    assert squashed[0, 1, 2] > 0  # of the blue
+    assert squashed[0, 0, 0] > 0  # some of the red column
+    assert squashed[0, 1, 2] > 0  # some of the blue column
 
 
 @pytest.mark.parametrize("how", ["squash", "centre"])
@@ -148,22 +150,22 @@ def test_flat_images_stay_flat(size, how):
     np.testing.assert_array_equal(resize(Image.new("RGB", size, (1, 2, 3)), 5, how), np.full((5, 5, 3), (1, 2, 3)))
 
 
-def test_centre_is_a_crop_where_nothing_is_resized():
+def test_centre_is_a_plain_crop_at_equal_size():
     image = corpus.photo(height=48, width=64)
     np.testing.assert_array_equal(resize(image, 48, "centre"), np.asarray(image)[:, 8:56])
 
 
-def test_difference_hash_by_hand():
+def test_difference_hash_of_known_images():
     rising = np.repeat(np.uint8([[0, 20, 40, 60, 80, 100, 120, 140, 160]]), 8, axis=0)
     assert dhash(Image.fromarray(rising)) == 2**64 - 1
     assert dhash(Image.fromarray(rising[:, ::-1])) == 0
     rising[1:] = 0  # eight rises, in the first row only: the highest byte
     assert dhash(Image.fromarray(rising)) == 0xFF << 56
-    rising[0, 1:] = 20  # the first of them
+    rising[0, 1:] = 20  # only the first of the eight
     assert dhash(Image.fromarray(rising)) == 1 << 63
 
 
-def test_near_duplicates_have_near_hashes_and_others_do_not(tmp_path):
+def test_only_near_duplicates_have_similar_hashes(tmp_path):
     image = corpus.photo(96, 128).resize((640, 480), Image.Resampling.BICUBIC)
     again = decode(write(tmp_path / "again.jpg", corpus.encode(image.resize((320, 240)), format="JPEG", quality=80)))
     assert (dhash(image) ^ dhash(again)).bit_count() <= 4

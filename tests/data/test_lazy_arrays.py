@@ -1,4 +1,4 @@
-"""Rows that are not read stand for the array that they would be."""
+"""Lazy arrays behave like the arrays that they represent and read only the requested rows."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +9,7 @@ from da_bench.data.lazy_arrays import Joined, Mixed, Rows, first, pool
 
 
 class Counted:
-    """An array that counts the rows read of it."""
+    """An array that counts the rows read from it."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, 0
@@ -18,9 +18,9 @@ class Counted:
         return len(self.array)
 
     def __getitem__(self, key):
-        found = self.array[key]
-        self.read += len(found)
-        return found
+        values = self.array[key]
+        self.read += len(values)
+        return values
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def array(rng):
 
 @pytest.fixture(params=["rows", "joined"])
 def lazy(request, array):
-    """(what is lazy, the array that it stands for)."""
+    """Return a lazy array and the array that it represents."""
     index = np.array([4, 19, 0, 7, 7, 3])
     if request.param == "rows":
         return Rows(array, index), array[index]
@@ -39,46 +39,46 @@ def lazy(request, array):
     )
 
 
-def test_it_is_described_like_the_array(lazy):
-    rows, real = lazy
+def test_lazy_array_has_the_attributes_of_the_array(lazy):
+    rows, expected = lazy
     for name in ("shape", "dtype", "ndim", "nbytes"):
-        assert getattr(rows, name) == getattr(real, name)
-    assert len(rows) == len(real)
+        assert getattr(rows, name) == getattr(expected, name)
+    assert len(rows) == len(expected)
 
 
 @pytest.mark.parametrize(
     "key", [slice(None), slice(2, 5), slice(-2, None), slice(0, 0), np.array([5, 0, 0]), np.array([[1, 2], [5, 3]]), 3]
 )
-def test_it_is_read_like_the_array(lazy, key):
-    rows, real = lazy
+def test_indexing_equals_that_of_the_array(lazy, key):
+    rows, expected = lazy
     assert isinstance(rows[key], np.ndarray)
-    np.testing.assert_array_equal(rows[key], real[key])
+    np.testing.assert_array_equal(rows[key], expected[key])
 
 
-def test_it_becomes_the_array(lazy):
-    rows, real = lazy
-    for made in (
+def test_conversion_gives_the_array(lazy):
+    rows, expected = lazy
+    for converted in (
         np.asarray(rows),
         np.array(rows),
         jnp.asarray(rows),
         np.concatenate([rows]),
         np.array(rows, copy=True),
     ):
-        np.testing.assert_array_equal(made, real)
-        assert made.dtype == np.uint8
+        np.testing.assert_array_equal(converted, expected)
+        assert converted.dtype == np.uint8
     assert np.asarray(rows, np.float64).dtype == np.float64
     with pytest.raises(ValueError, match="without a copy"):
         np.array(rows, copy=False)
 
 
-def test_beyond_the_end_is_an_error(lazy):
-    rows, real = lazy
-    for key in (len(real), np.array([0, 99])):
+def test_index_out_of_range_is_refused(lazy):
+    rows, expected = lazy
+    for key in (len(expected), np.array([0, 99])):
         with pytest.raises(IndexError):
             rows[key]
 
 
-def test_a_mapped_file_is_read_where_it_is_asked_for(tmp_path, array):
+def test_only_requested_rows_are_read(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     read = Rows(mapped, np.array([3, 1]))[:]
@@ -89,45 +89,47 @@ def test_a_mapped_file_is_read_where_it_is_asked_for(tmp_path, array):
     assert counted.read == 2
 
 
-def test_a_pool_holds_what_is_shared_once(array, rng):
+def test_pool_stores_shared_rows_once(array, rng):
     other = rng.integers(0, 256, (6, 3, 2)).astype(np.uint8)
-    given = [Rows(array, np.array([5, 1, 9])), other, Rows(array, np.array([9, 2])), other]
-    inputs, places = pool(given)
+    arrays = [Rows(array, np.array([5, 1, 9])), other, Rows(array, np.array([9, 2])), other]
+    inputs, row_numbers = pool(arrays)
     assert len(inputs) == 4 + 6
-    assert [rows.dtype for rows in places] == [np.int32] * 4
-    for one, folder in zip(given, places, strict=True):
-        np.testing.assert_array_equal(inputs[folder], one[:])
+    assert [rows.dtype for rows in row_numbers] == [np.int32] * 4
+    for lazy_array, indices in zip(arrays, row_numbers, strict=True):
+        np.testing.assert_array_equal(inputs[indices], lazy_array[:])
 
 
-def test_a_pool_reads_nothing(array):
+def test_pool_does_not_read_rows(array):
     counted = Counted(array)
     inputs, _ = pool([Rows(counted, np.arange(5)), counted])
     assert inputs.nbytes == array.nbytes
     assert counted.read == 0
 
 
-def test_inputs_that_are_unlike_are_refused(array):
+def test_pool_refuses_different_dtypes(array):
     with pytest.raises(UserError, match=r"float32.*uint8"):
         pool([array, array.astype(np.float32)])
 
 
-def test_mixtures_with_the_next_row(rng):
+def test_mixed_rows_combine_each_row_with_the_next(rng):
     array = rng.normal(size=(5, 2, 3)).astype(np.float32)
     mixed = Mixed(Rows(array, np.array([3, 0, 4])), 0.75)
-    real = np.stack([0.75 * array[i] + 0.25 * array[j] for i, j in ((3, 0), (0, 4), (4, 3))])
+    expected = np.stack([0.75 * array[i] + 0.25 * array[j] for i, j in ((3, 0), (0, 4), (4, 3))])
     assert (mixed.shape, mixed.dtype, len(mixed)) == ((3, 2, 3), np.float32, 3)
-    np.testing.assert_allclose(mixed[:], real, rtol=1e-6)
+    np.testing.assert_allclose(mixed[:], expected, rtol=1e-6)
     np.testing.assert_array_equal(mixed[np.array([2, 0])], mixed[:][[2, 0]])
 
 
-def test_mixtures_of_images_are_rounded(array):
+def test_mixed_images_are_rounded(array):
     mixed = Mixed(array, 0.5)[:]
     assert mixed.dtype == np.uint8
     assert np.abs(mixed - (array / 2 + np.roll(array, -1, axis=0) / 2)).max() <= 0.5
 
 
-def test_the_first_rows_are_the_same_rows(array):
-    joined, (whole, some) = pool([Rows(array, np.array([4, 19, 0])), first(Rows(array, np.array([4, 19, 0])), 2)])
+def test_first_shares_rows_in_a_pool(array):
+    joined, (all_rows, first_rows) = pool(
+        [Rows(array, np.array([4, 19, 0])), first(Rows(array, np.array([4, 19, 0])), 2)]
+    )
     assert len(joined) == 3
-    np.testing.assert_array_equal(some, whole[:2])
+    np.testing.assert_array_equal(first_rows, all_rows[:2])
     assert len(pool([array, first(array, 50)])[0]) == len(array)

@@ -18,7 +18,7 @@ def save(data_folder, name="a", ending=".npz", **arrays):
     return data_folder
 
 
-def whole(data_folder, name="a"):
+def read_all(data_folder, name="a"):
     parts = read(data_folder, name)
     assert set(parts) == {"all"}
     return parts["all"]
@@ -33,8 +33,8 @@ def names(examples):
     ("inputs", "labels"),
     [("inputs", "labels"), ("fts", "labels"), ("feas", "labels"), ("X", "y"), ("x", "Y"), ("fea", "gnd")],
 )
-def test_usual_names_are_understood(tmp_path, ending, inputs, labels):
-    examples = whole(save(tmp_path, ending=ending, **{inputs: X, labels: Y}))
+def test_usual_array_names_are_recognised(tmp_path, ending, inputs, labels):
+    examples = read_all(save(tmp_path, ending=ending, **{inputs: X, labels: Y}))
     np.testing.assert_array_equal(examples.inputs, X)
     assert (examples.inputs.dtype, examples.labels.dtype) == (np.float32, np.int32)
     assert examples.labels.tolist() == [2, 0, 2, 1]
@@ -44,11 +44,11 @@ def test_usual_names_are_understood(tmp_path, ending, inputs, labels):
 @pytest.mark.parametrize("ending", [".npz", ".mat"])
 @pytest.mark.parametrize("shape", [(4, 1), (1, 4)])
 def test_labels_may_be_a_column_or_a_row(tmp_path, ending, shape):
-    assert whole(save(tmp_path, ending=ending, inputs=X, labels=Y.reshape(shape))).labels.tolist() == [2, 0, 2, 1]
+    assert read_all(save(tmp_path, ending=ending, inputs=X, labels=Y.reshape(shape))).labels.tolist() == [2, 0, 2, 1]
 
 
 @pytest.mark.parametrize(
-    ("inputs", "kept"),
+    ("inputs", "expected_dtype"),
     [
         (np.ones((4, 5, 5, 3), np.uint8), np.uint8),
         (np.ones((4, 5, 5, 1), np.uint8), np.uint8),
@@ -59,58 +59,58 @@ def test_labels_may_be_a_column_or_a_row(tmp_path, ending, shape):
         (np.ones((4, 128, 9)), np.float32),  # time series
     ],
 )
-def test_images_stay_and_all_else_is_float32(tmp_path, inputs, kept):
-    read_back = whole(save(tmp_path, inputs=inputs, labels=Y)).inputs
-    assert read_back.dtype == kept
+def test_uint8_images_are_kept_and_other_inputs_become_float32(tmp_path, inputs, expected_dtype):
+    read_back = read_all(save(tmp_path, inputs=inputs, labels=Y)).inputs
+    assert read_back.dtype == expected_dtype
     np.testing.assert_array_equal(read_back, inputs)
 
 
 @pytest.mark.parametrize("ending", [".npz", ".mat"])
-def test_names_by_label(tmp_path, ending):
+def test_classes_array_names_the_labels(tmp_path, ending):
     classes = np.array(["mug", "bike", "pen"], object if ending == ".mat" else str)
-    examples = whole(save(tmp_path, ending=ending, inputs=X, labels=Y, classes=classes))
+    examples = read_all(save(tmp_path, ending=ending, inputs=X, labels=Y, classes=classes))
     assert names(examples) == ["pen", "mug", "pen", "bike"]
     assert examples.classes == ("bike", "mug", "pen")
 
 
 @pytest.mark.parametrize("ending", [".npz", ".mat"])
-def test_labels_may_be_names(tmp_path, ending):
-    given = np.array(["pen", "mug", "pen", "bike"])
-    examples = whole(save(tmp_path, ending=ending, inputs=X, labels=given))
-    assert names(examples) == given.tolist()
+def test_labels_may_be_strings(tmp_path, ending):
+    label_names = np.array(["pen", "mug", "pen", "bike"])
+    examples = read_all(save(tmp_path, ending=ending, inputs=X, labels=label_names))
+    assert names(examples) == label_names.tolist()
     assert examples.classes == ("bike", "mug", "pen")
 
 
-def test_declared_classes_need_not_all_occur(tmp_path):
+def test_declared_classes_may_be_absent_from_labels(tmp_path):
     # the target of a partial task
-    examples = whole(save(tmp_path, inputs=X, labels=[2, 2, 0, 0], classes=["a", "b", "c"]))
+    examples = read_all(save(tmp_path, inputs=X, labels=[2, 2, 0, 0], classes=["a", "b", "c"]))
     assert examples.classes == ("a", "b", "c")
     assert names(examples) == ["c", "c", "a", "a"]
 
 
-def test_numbers_sort_as_numbers_and_are_named_alike_in_every_domain(tmp_path):
+def test_numeric_classes_sort_numerically_with_consistent_names(tmp_path):
     save(tmp_path, "few", inputs=X, labels=[9, 2, 9, 2])
     save(tmp_path, "many", ".mat", inputs=X, labels=[9, 10, 100, 2])
-    assert whole(tmp_path, "few").classes == ("002", "009")
-    many = whole(tmp_path, "many")
+    assert read_all(tmp_path, "few").classes == ("002", "009")
+    many = read_all(tmp_path, "many")
     assert many.classes == ("002", "009", "010", "100")
     assert names(many) == ["009", "010", "100", "002"]
 
 
 @pytest.mark.parametrize("labels", [[-1.0, 1, 1, -1], [False, True, True, False]])
-def test_two_classes_of_the_usual_codes(tmp_path, labels):
-    examples = whole(save(tmp_path, inputs=X, labels=labels))
+def test_binary_label_codes_are_recognised(tmp_path, labels):
+    examples = read_all(save(tmp_path, inputs=X, labels=labels))
     assert examples.labels.tolist() == [0, 1, 1, 0]
     assert examples.classes[1] == "1"
 
 
-def test_a_given_split_is_kept(tmp_path):
+def test_published_split_is_kept(tmp_path):
     save(tmp_path, X_train=X, y_train=Y, X_test=X[:2] + 100, y_test=[1, 3], X_validation=X[:1], y_validation=[0])
     parts = read(tmp_path, "a")
     assert list(parts) == ["train", "validation", "test"]
     np.testing.assert_array_equal(parts["test"].inputs, X[:2] + 100)
-    assert all(one.classes == ("0", "1", "2", "3") for one in parts.values())  # of all parts together
-    assert [one.labels.tolist() for one in parts.values()] == [[2, 0, 2, 1], [0], [1, 3]]
+    assert all(part.classes == ("0", "1", "2", "3") for part in parts.values())  # the classes of all parts
+    assert [part.labels.tolist() for part in parts.values()] == [[2, 0, 2, 1], [0], [1, 3]]
 
 
 GOOD = {"inputs": X, "labels": Y}
@@ -163,12 +163,12 @@ GOOD = {"inputs": X, "labels": Y}
         ({**GOOD, "labels": ["a", "b", "c", "a"], "classes": ["a", "b"]}, "label 'c' in row 2, which is no class"),
     ],
 )
-def test_other_content_is_refused(tmp_path, arrays, fault):
+def test_invalid_content_is_refused(tmp_path, arrays, fault):
     with pytest.raises(UserError, match=rf"a\.npz'.*{fault}"):
         read(save(tmp_path, **arrays), "a")
 
 
-def test_pickles_stay_closed(tmp_path):
+def test_pickled_objects_are_refused(tmp_path):
     class Bomb:
         def __reduce__(self):
             return pytest.fail, ("unpickled",)
@@ -178,7 +178,7 @@ def test_pickles_stay_closed(tmp_path):
         read(tmp_path, "a")
 
 
-def test_domains_are_the_files(tmp_path):
+def test_domains_are_the_table_files(tmp_path):
     for name, ending in (("b", ".npz"), ("a", ".mat"), (".hidden", ".npz")):
         save(tmp_path, name, ending, **GOOD)
     (tmp_path / "notes.txt").write_text("")
@@ -186,7 +186,7 @@ def test_domains_are_the_files(tmp_path):
     assert domains_of(tmp_path / "nowhere") == ()
 
 
-def test_a_domain_that_is_not_there_is_told_the_nearest(tmp_path):
+def test_missing_domain_suggests_the_nearest(tmp_path):
     save(tmp_path / "mine", "photos", **GOOD)
     with pytest.raises(UserError, match=r"no 'photo\.npz' or 'photo\.mat' in '.*mine'; did you mean 'photos'\?"):
         read(tmp_path / "mine", "photo")
@@ -198,35 +198,35 @@ def test_a_domain_that_is_not_there_is_told_the_nearest(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.NPZ", "A.npz", "a.npz"])
-def test_what_is_nearly_a_table_is_named(tmp_path, name):
+def test_similar_file_names_are_pointed_out(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(UserError, match=rf"no 'a\.npz' or 'a\.mat' in '.*'; {name} is no file whose name ends in"):
         read(tmp_path, "a")
 
 
-@pytest.mark.parametrize("bystander", [{"inputs": X[:0], "labels": Y[:0]}, {"labels": Y * 100 - 1}, {}])
-def test_a_broken_domain_is_no_matter_of_another(tmp_path, bystander):
+@pytest.mark.parametrize("other_arrays", [{"inputs": X[:0], "labels": Y[:0]}, {"labels": Y * 100 - 1}, {}])
+def test_broken_domain_does_not_affect_another(tmp_path, other_arrays):
     save(tmp_path, "a", **GOOD)
-    save(tmp_path, "b", **bystander)
+    save(tmp_path, "b", **other_arrays)
     (tmp_path / "c.npz").write_bytes(b"bad")
-    assert whole(tmp_path).classes == ("0", "1", "2")
+    assert read_all(tmp_path).classes == ("0", "1", "2")
 
 
-def test_a_domain_whose_name_is_no_text_is_refused(tmp_path):
+def test_undecodable_domain_name_is_refused(tmp_path):
     save(tmp_path, **GOOD)
     (tmp_path / "two\nlines.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"'two\\nlines.npz' in '.*' is not UTF-8, .*: rename it"):
         domains_of(tmp_path)
 
 
-def test_a_domain_that_is_there_twice_is_refused(tmp_path):
+def test_domain_in_two_files_is_refused(tmp_path):
     save(tmp_path, **GOOD)
     save(tmp_path, ending=".mat", **GOOD)
     with pytest.raises(UserError, match=r"a\.npz' and 'a\.mat' both exist: remove one"):
         read(tmp_path, "a")
 
 
-def test_the_family(tmp_path):
+def test_table_family(tmp_path):
     mine = family("mine")
     assert (mine.name, mine.folder, mine.domains, mine.classes) == ("table/mine", "mine", {}, ())
     assert mine.files("a") == ("a.npz|a.mat",)
@@ -235,6 +235,6 @@ def test_the_family(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../etc", "/etc", "a/b", ".hidden", "a|b"])
-def test_a_table_has_the_name_of_a_folder(name):
+def test_invalid_table_names_are_refused(name):
     with pytest.raises(UserError, match="cannot name a table"):
         family(name)

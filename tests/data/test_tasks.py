@@ -20,7 +20,7 @@ EMBEDDED = [
 ]
 
 
-def test_every_pair_of_a_family_has_a_name():
+def test_names_list_every_pair_of_a_family():
     moons = ["moons/35", "moons/35-to-0", "moons/centred-0-to-centred-35"]
     assert ["digits/real-to-synthetic", "digits/synthetic-to-real", *moons] == EMBEDDED
     assert {"mnist-to-usps", "usps-to-mnist"} < set(names())
@@ -29,7 +29,7 @@ def test_every_pair_of_a_family_has_a_name():
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_name_is_a_task_between_two_domains(name):
+def test_listed_name_is_a_task_between_two_domains(name):
     task = spec(name)
     assert task.source != task.target
     assert (task.protocol, task.classes) == ("inductive", "same")
@@ -55,12 +55,12 @@ def test_every_name_is_a_task_between_two_domains(name):
         ("tfds/svhn_cropped-to-tfds/mnist", "tfds/svhn_cropped", "tfds/mnist"),
     ],
 )
-def test_names_are_read(name, source, target):
+def test_task_names_are_parsed(name, source, target):
     task = spec(name)
     assert (task.source, task.target, task.name) == (source, target, name)
 
 
-def test_endings_are_read():
+def test_class_and_protocol_endings_are_parsed():
     task = spec("office31/amazon-to-webcam+partial@transductive")
     assert (task.classes, task.protocol) == ("partial", "transductive")
     assert spec("moons/35@transductive").protocol == "transductive"
@@ -78,7 +78,7 @@ def test_endings_are_read():
         ("mnist/mnist-to-usps/usps", "mnist-to-usps"),
     ],
 )
-def test_a_task_has_one_name(name, known):
+def test_alternative_spelling_names_the_canonical_one(name, known):
     with pytest.raises(UserError, match=f"is called '{re.escape(known)}'"):
         spec(name)
     assert spec(known).name == known
@@ -102,14 +102,14 @@ def test_a_task_has_one_name(name, known):
         ("mnist-to-mnist", "adapts a domain to itself"),
     ],
 )
-@pytest.mark.parametrize("ask", [load, present])
-def test_unknown_name_is_told_the_nearest(ask, name, message):
+@pytest.mark.parametrize("function", [load, present])
+def test_unknown_name_suggests_the_nearest(function, name, message):
     with pytest.raises(UserError, match=message):
-        ask(name)
+        function(name)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_embedded_tasks_need_no_files(name, monkeypatch):
+def test_embedded_tasks_load_without_files(name, monkeypatch):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     assert present(name)
     task = load(name)
@@ -122,26 +122,26 @@ def test_embedded_tasks_need_no_files(name, monkeypatch):
         assert set(split.labels.tolist()) == set(range(len(task.classes)))
 
 
-def test_read_only_and_named_by_its_data():
-    there, back = load("digits/synthetic-to-real"), load("digits/real-to-synthetic")
-    np.testing.assert_array_equal(there.source.train.inputs, back.target.train.inputs)
-    assert there.classes == tuple("0123456789")
-    assert there.fingerprint != back.fingerprint
-    for array in (*there.source.train, *there.target.test):
+def test_tasks_are_read_only_and_fingerprinted():
+    forward, backward = load("digits/synthetic-to-real"), load("digits/real-to-synthetic")
+    np.testing.assert_array_equal(forward.source.train.inputs, backward.target.train.inputs)
+    assert forward.classes == tuple("0123456789")
+    assert forward.fingerprint != backward.fingerprint
+    for array in (*forward.source.train, *forward.target.test):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
 
 
-def test_transductive_target_is_adapted_on_and_scored_whole():
-    task, other = load("digits/synthetic-to-real@transductive"), load("digits/synthetic-to-real")
+def test_transductive_target_trains_and_tests_on_all_rows():
+    task, inductive = load("digits/synthetic-to-real@transductive"), load("digits/synthetic-to-real")
     assert len(task.target.train.labels) == 1797
     assert task.target.train.inputs is task.target.test.inputs
     assert len(task.source.train.labels) == 0.9 * 5500
     assert task.protocol == "transductive"
-    assert task.fingerprint != other.fingerprint
+    assert task.fingerprint != inductive.fingerprint
 
 
-def test_absent_files_are_not_present_and_named(tmp_path, monkeypatch):
+def test_missing_files_are_named(tmp_path, monkeypatch):
     monkeypatch.delenv("DA_BENCH_DATA", raising=False)
     assert not present("mnist-to-usps")
     assert not present("mnist-to-usps", tmp_path)
@@ -151,7 +151,7 @@ def test_absent_files_are_not_present_and_named(tmp_path, monkeypatch):
         load("usps-to-mnist", tmp_path)
 
 
-def test_an_unknown_family_may_be_a_folder_that_is_not_there(tmp_path):
+def test_missing_folder_suggests_the_nearest_family(tmp_path):
     with pytest.raises(UserError, match=r"no family is called 'digitz'; did you mean 'digits'\?"):
         load("digitz/synthetic-to-real", tmp_path)
 
@@ -162,7 +162,7 @@ def table(data_folder, shift):
         np.savez(data_folder / f"{name}.npz", inputs=np.arange(20.0).reshape(10, 2) + shift, labels=np.arange(10) % 2)
 
 
-def test_files_that_changed_are_read_again(tmp_path, monkeypatch):
+def test_changed_files_are_read_again(tmp_path, monkeypatch):
     for name, shift in (("one", 0), ("two", 100)):
         table(tmp_path / name / "mine", shift)
     loaded = []
@@ -175,18 +175,18 @@ def test_files_that_changed_are_read_again(tmp_path, monkeypatch):
     assert load("table/mine/a-to-b").source.train.inputs.min() == 7 + loaded[0].source.train.inputs.min()
 
 
-def test_images_that_changed_are_read_again(tmp_path, monkeypatch):
+def test_changed_images_are_read_again(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     write_domains(tmp_path / "mine")
-    first, again = (load("mine/photos-to-sketches", tmp_path, View(pixels=28)) for _ in range(2))
-    assert first is again
+    original, second = (load("mine/photos-to-sketches", tmp_path, View(pixels=28)) for _ in range(2))
+    assert original is second
     os.utime(tmp_path / "mine/photos/ant/0.png", ns=(0, 1))
-    assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint == first.fingerprint
+    assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint == original.fingerprint
     image(99).save(tmp_path / "mine/photos/ant/0.png")
-    assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint != first.fingerprint
+    assert load("mine/photos-to-sketches", tmp_path, View(pixels=28)).fingerprint != original.fingerprint
 
 
-def test_a_family_does_not_stand_in_for_a_folder_of_that_name(tmp_path, monkeypatch):
+def test_folder_domain_is_not_replaced_by_a_family_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.setenv("DA_BENCH_CACHE", str(tmp_path / "cache"))
     write_domains(tmp_path / "my_digits", ("mnist", "usps"))
     task = load("my_digits/mnist-to-usps", tmp_path, View(pixels=28))
@@ -194,7 +194,7 @@ def test_a_family_does_not_stand_in_for_a_folder_of_that_name(tmp_path, monkeypa
     assert task.target.train.inputs.shape[1:] == (32, 32, 3)
 
 
-def test_present_opens_no_file(tmp_path):
+def test_present_does_not_open_files(tmp_path):
     for name in ("mnist", "usps"):
         (tmp_path / name).mkdir()
         for file in FAMILIES[name].files(name):
@@ -204,73 +204,73 @@ def test_present_opens_no_file(tmp_path):
         load("mnist-to-usps", tmp_path)
 
 
-def whole(names, rows_each=4, width=2):
+def domain_data(names, rows_each=4, width=2):
     labels = np.repeat(np.arange(len(names), dtype=np.int32), rows_each)
     inputs = (10 * labels[:, None] + np.arange(width)).astype(np.float32)
     return DomainData(Examples(inputs, labels, tuple(names)), {"all": np.arange(len(labels))})
 
 
-def united(ending, source, target):
+def unite(ending, source, target):
     task = spec(f"table/mine/a-to-b{ending}")
-    return tasks._unite_classes(task, whole(source), whole(target))
+    return tasks._unite_classes(task, domain_data(source), domain_data(target))
 
 
-def names_by_row(one, classes):
-    rows = one.parts["all"]
-    return [(classes[one.examples.labels[row]], one.examples.inputs[row, 0]) for row in rows]
+def names_by_row(domain, classes):
+    rows = domain.parts["all"]
+    return [(classes[domain.examples.labels[row]], domain.examples.inputs[row, 0]) for row in rows]
 
 
 def test_class_index_is_the_sorted_name_over_both_domains():
-    source, target, classes = united("", ["zebra", "ant", "cow"], ["cow", "zebra", "ant"])
+    source, target, classes = unite("", ["zebra", "ant", "cow"], ["cow", "zebra", "ant"])
     assert classes == ("ant", "cow", "zebra")
     assert set(names_by_row(source, classes)) == {("zebra", 0), ("ant", 10), ("cow", 20)}
     assert set(names_by_row(target, classes)) == {("cow", 0), ("zebra", 10), ("ant", 20)}
 
 
-def test_classes_that_differ_must_be_declared():
+def test_different_classes_must_be_declared():
     message = "only 'table/mine/a' has ant; only 'table/mine/b' has bee; both have 1.*'table/mine/a-to-b.shared'"
     with pytest.raises(UserError, match=message):
-        united("", ["ant", "cow"], ["bee", "cow"])
+        unite("", ["ant", "cow"], ["bee", "cow"])
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("Bus", "bus"), ("caf\u00e9", "cafe\u0301")])
-def test_classes_that_look_alike_are_pointed_out(ours, theirs):
-    message = f"both have 1 ({ours!a} and {theirs!a} look alike: rename one). Correct"
+@pytest.mark.parametrize(("source_name", "target_name"), [("Bus", "bus"), ("caf\u00e9", "cafe\u0301")])
+def test_similar_class_names_are_pointed_out(source_name, target_name):
+    message = f"both have 1 ({source_name!a} and {target_name!a} look alike: rename one). Correct"
     with pytest.raises(UserError, match=re.escape(message)):
-        united("", [ours, "cow"], [theirs, "cow"])
+        unite("", [source_name, "cow"], [target_name, "cow"])
 
 
-def test_a_class_without_an_example_is_a_class_that_is_missing():
-    task, full = spec("table/mine/a-to-b"), whole(["ant", "cow"])
-    empty = dataclasses.replace(full, examples=full.examples._replace(labels=np.zeros(8, np.int32)))
+def test_class_without_examples_counts_as_missing():
+    task, complete = spec("table/mine/a-to-b"), domain_data(["ant", "cow"])
+    empty = dataclasses.replace(complete, examples=complete.examples._replace(labels=np.zeros(8, np.int32)))
     with pytest.raises(UserError, match="only 'table/mine/a' has cow"):
-        tasks._unite_classes(task, full, empty)
+        tasks._unite_classes(task, complete, empty)
 
 
-def test_shared_leaves_the_rest_out():
-    source, target, classes = united("+shared", ["ant", "cow"], ["bee", "cow"])
+def test_shared_keeps_only_common_classes():
+    source, target, classes = unite("+shared", ["ant", "cow"], ["bee", "cow"])
     assert classes == ("cow",)
     assert names_by_row(source, classes) == [("cow", 10)] * 4
     assert names_by_row(target, classes) == [("cow", 10)] * 4
 
 
-def test_partial_keeps_the_source_whole():
-    source, target, classes = united("+partial", ["ant", "bee", "cow"], ["cow", "ant"])
+def test_partial_keeps_all_source_classes():
+    source, target, classes = unite("+partial", ["ant", "bee", "cow"], ["cow", "ant"])
     assert classes == ("ant", "bee", "cow")
     assert len(source.parts["all"]) == 12
     assert set(names_by_row(target, classes)) == {("cow", 0), ("ant", 10)}
     with pytest.raises(UserError, match="do not fit"):
-        united("+partial", ["ant"], ["ant", "bee"])
+        unite("+partial", ["ant"], ["ant", "bee"])
 
 
-def test_open_scores_what_the_source_does_not_know_as_one_class():
-    source, target, classes = united("+open", ["bee", "cow"], ["ant", "bee", "cow", "dog"])
+def test_open_merges_unknown_target_classes():
+    source, target, classes = unite("+open", ["bee", "cow"], ["ant", "bee", "cow", "dog"])
     assert classes == ("bee", "cow", "unknown")
     assert set(names_by_row(source, classes)) == {("bee", 0), ("cow", 10)}
     assert set(names_by_row(target, classes)) == {("unknown", 0), ("bee", 10), ("cow", 20), ("unknown", 30)}
 
 
-def test_features_of_other_widths_are_refused():
+def test_features_of_different_widths_are_refused():
     task = spec("table/mine/a-to-b")
     with pytest.raises(UserError, match=r"'table/mine/a' are float32 \(3,\), of 'table/mine/b' float32 \(2,\)"):
         tasks._check_shapes(task, np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32))

@@ -24,21 +24,21 @@ def data_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Whoever asks for a connection, or for an address, fails the test."""
-    asked = []
+    """Fail the test if anything opens a connection or looks up an address."""
+    requests = []
 
     def refuse(*args, **kwargs):
-        asked.append(args)
+        requests.append(args)
         raise OSError("no network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     yield
-    assert asked == []
+    assert requests == []
 
 
 def write(data_folder, features, splits, name="mini", version="1.0.0", config=None):
-    """A data set of tfds: `splits` are lists of examples. tfds stores them shuffled, in the order of hashed keys."""
+    """Write a tfds data set; `splits` maps names to lists of examples. tfds stores them in the order of hashed keys."""
 
     class Mini(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version(version)
@@ -77,12 +77,12 @@ def numbers(count, start=0):
 
 
 def rows(examples):
-    """The examples whatever their order: sorted (inputs, class name)."""
+    """Return (inputs, class name) of each example, sorted, because tfds shuffles them."""
     names = (examples.classes[label] for label in examples.labels)
     return sorted((value.tolist(), name) for value, name in zip(examples.inputs, names, strict=True))
 
 
-def test_arrays_come_with_their_classes_sorted_by_name(data_folder, no_network):
+def test_arrays_are_read_with_classes_sorted_by_name(data_folder, no_network):
     write(data_folder, NUMBERS, {"train": numbers(7), "test": numbers(4, start=7)})
     parts = tfds_read.read(None, "mini")
     assert list(parts) == ["train", "test"]
@@ -94,20 +94,20 @@ def test_arrays_come_with_their_classes_sorted_by_name(data_folder, no_network):
         assert (part.inputs.dtype, part.labels.dtype) == (np.float32, np.int32)
 
 
-def test_images_are_the_pixels_in_the_order_that_tfds_itself_reads(data_folder, rng, monkeypatch):
+def test_images_equal_those_of_tfds_in_the_same_order(data_folder, rng, monkeypatch):
     monkeypatch.setattr(tfds_read, "CHUNK", 4)  # 10 examples in three chunks
     pixels = rng.integers(0, 256, (10, 5, 6, 3), dtype=np.uint8)
-    examples = [{"image": png(one), "label": "cow"} for one in pixels]
+    examples = [{"image": png(image), "label": "cow"} for image in pixels]
     folder = write(data_folder, {"image": F.Image(), "label": LABEL}, {"train": examples})
-    whole = tfds_read.read(None, "mini")["all"]
-    assert whole.inputs.dtype == np.uint8
+    examples_read = tfds_read.read(None, "mini")["all"]
+    assert examples_read.inputs.dtype == np.uint8
     by_tfds = tfds.builder_from_directory(str(folder)).as_data_source("train")
-    np.testing.assert_array_equal(whole.inputs, np.stack([example["image"] for example in by_tfds]))
-    np.testing.assert_array_equal(sorted(map(bytes, whole.inputs)), sorted(map(bytes, pixels)))
+    np.testing.assert_array_equal(examples_read.inputs, np.stack([example["image"] for example in by_tfds]))
+    np.testing.assert_array_equal(sorted(map(bytes, examples_read.inputs)), sorted(map(bytes, pixels)))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey_files_have_the_channels_that_are_declared(data_folder, rng, channels):
+def test_grey_images_have_the_declared_number_of_channels(data_folder, rng, channels):
     grey = rng.integers(0, 256, (4, 5), dtype=np.uint8)
     features = {"image": F.Image(shape=(4, 5, channels)), "label": LABEL}
     write(data_folder, features, {"train": [{"image": png(grey), "label": 0}]})
@@ -116,14 +116,14 @@ def test_grey_files_have_the_channels_that_are_declared(data_folder, rng, channe
     assert tfds_read.family("mini").model == "lenet"
 
 
-def test_images_of_two_sizes_are_refused(data_folder):
+def test_images_of_different_sizes_are_refused(data_folder):
     examples = [{"image": png(np.zeros((side, 8, 3), np.uint8)), "label": 0} for side in (8, 9)]
     write(data_folder, {"image": F.Image(), "label": LABEL}, {"train": examples})
     with pytest.raises(UserError, match=r"of one shape, not .*\(8, 8, 3\).*<folder>/<domain>/<class>"):
         tfds_read.read(None, "mini")
 
 
-def test_a_damaged_image_is_named(data_folder):
+def test_damaged_image_is_named(data_folder):
     write(data_folder, {"image": F.Image(), "label": LABEL}, {"train": [{"image": b"\x89PNG no more", "label": 0}]})
     with pytest.raises(UserError, match=r"mini/1.0.0/train\[0\]"):
         tfds_read.read(None, "mini")
@@ -143,11 +143,11 @@ def test_splits_become_parts(data_folder, splits, parts):
     sizes = {split: 1 + i for i, split in enumerate(splits)}
     write(data_folder, NUMBERS, {split: numbers(size) for split, size in sizes.items()})
     counts = {part: sizes[split] for part, split in parts.items()}
-    assert {part: len(one.labels) for part, one in tfds_read.read(None, "mini").items()} == counts
+    assert {part: len(examples.labels) for part, examples in tfds_read.read(None, "mini").items()} == counts
     assert tfds_read.family("mini").domains == {"mini": counts}
 
 
-def test_splits_without_a_rule_are_refused(data_folder):
+def test_unknown_splits_are_refused(data_folder):
     write(data_folder, NUMBERS, {"amazon": numbers(2), "webcam": numbers(2)})
     with pytest.raises(UserError, match=r"its splits are: amazon, webcam"):
         tfds_read.read(None, "mini")
@@ -165,34 +165,34 @@ VECTOR = F.Tensor(shape=(1,), dtype=np.float32)
         ({"image": F.Image(), "mask": F.Image(), "label": LABEL}, ("image", "label")),
     ],
 )
-def test_the_usual_features_are_found(data_folder, features, keys):
+def test_input_and_label_features_are_recognised(data_folder, features, keys):
     values = {F.Text: "x", F.ClassLabel: 0, F.Image: png(np.zeros((2, 2, 3), np.uint8)), F.Tensor: np.zeros(1, "f4")}
     example = {key: 7 if feature is np.int64 else values[type(feature)] for key, feature in features.items()}
     folder = write(data_folder, features, {"train": [example]})
-    found = tfds_read._open(folder)
-    assert (found.inputs, found.label) == keys
+    data_set = tfds_read._open(folder)
+    assert (data_set.inputs, data_set.label) == keys
     assert len(tfds_read.read(None, "mini")["all"].inputs) == 1
 
 
 @pytest.mark.parametrize(
     "name", ["mnist", "cifar10", "svhn_cropped", "kmnist", "stl10", "eurosat", "cifar10_corrupted"]
 )
-def test_the_features_of_stock_data_sets_are_found(data_folder, name):
+def test_features_of_common_tfds_data_sets_are_recognised(data_folder, name):
     assert tfds_read._keys(data_folder, tfds.builder(name).info.features) == ("image", "label")
 
 
 @pytest.mark.parametrize(
-    ("features", "told"),
+    ("features", "message"),
     [
         ({"a": VECTOR, "b": VECTOR, "label": LABEL}, r"'image' or 'inputs'.*a \(Tensor\), b \(Tensor\), label"),
         ({"n": np.float32, "label": LABEL}, r"'image' or 'inputs'.*label \(ClassLabel\), n \(Tensor\)"),
         ({"a": VECTOR, "y": np.int64}, r"'label', or only one ClassLabel.*a \(Tensor\), y \(Tensor\)"),
     ],
 )
-def test_other_features_are_named(data_folder, features, told):
+def test_ambiguous_features_are_listed(data_folder, features, message):
     example = {key: np.zeros(1, "f4") if feature is VECTOR else 0 for key, feature in features.items()}
     write(data_folder, features, {"train": [example]})
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         tfds_read.read(None, "mini")
 
 
@@ -202,7 +202,7 @@ def test_unlabelled_examples_are_refused(data_folder):
         tfds_read.read(None, "mini")
 
 
-def test_values_that_are_not_finite_are_refused(data_folder):
+def test_non_finite_values_are_refused(data_folder):
     write(data_folder, NUMBERS, {"train": [{"x": np.array([0, np.nan], np.float32), "label": 0}]})
     with pytest.raises(UserError, match="not finite"):
         tfds_read.read(None, "mini")
@@ -218,7 +218,7 @@ def test_integers_become_float32_and_uint8_images_stay(data_folder):
     assert (grey.dtype, grey.shape, grey.max()) == (np.uint8, (1, 2, 2, 1), 9)
 
 
-def test_the_highest_version_that_is_complete_is_read(data_folder):
+def test_highest_complete_version_is_read(data_folder):
     for version, count in (("9.0.0", 3), ("10.0.0", 4)):
         write(data_folder, NUMBERS, {"train": numbers(count)}, version=version)
     (data_folder / "mini" / "11.0.0").mkdir()
@@ -226,7 +226,7 @@ def test_the_highest_version_that_is_complete_is_read(data_folder):
     assert len(tfds_read.read(None, "mini")["all"].labels) == 4
 
 
-def test_a_configuration_has_to_be_named(data_folder):
+def test_configuration_must_be_named(data_folder):
     for config, count in (("amazon", 3), ("web-cam", 4)):
         write(data_folder, NUMBERS, {"train": numbers(count)}, name="office", config=config)
     assert len(tfds_read.read(None, "office:web-cam")["all"].labels) == 4
@@ -236,7 +236,7 @@ def test_a_configuration_has_to_be_named(data_folder):
         tfds_read.read(None, "office:amazn")
 
 
-def test_what_is_not_prepared_says_so_at_once_without_a_network(data_folder, no_network):
+def test_unprepared_data_set_is_reported_at_once_and_offline(data_folder, no_network):
     write(data_folder, NUMBERS, {"train": numbers(3)}, name="cifar100")
     start = time.monotonic()
     family = tfds_read.family("cifar10")
@@ -249,13 +249,13 @@ def test_what_is_not_prepared_says_so_at_once_without_a_network(data_folder, no_
     assert "tensorflow" not in sys.modules
 
 
-def test_no_folder_at_all_is_not_prepared(data_folder, monkeypatch):
+def test_missing_tfds_folder_is_reported(data_folder, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_folder / "nowhere"))
     with pytest.raises(UserError, match=r"'mnist' is not prepared in .*nowhere/mnist'; to prepare it.*TFDS_DATA_DIR"):
         tfds_read.read(None, "mnist")
 
 
-def test_a_family_says_what_the_data_set_says(data_folder):
+def test_family_takes_its_metadata_from_the_data_set(data_folder):
     write(data_folder, NUMBERS, {"train": numbers(3)})
     family = tfds_read.family("mini")
     assert (family.citation, family.terms, family.model) == ("Mini 2001", "free", "bottleneck")
@@ -263,43 +263,43 @@ def test_a_family_says_what_the_data_set_says(data_folder):
 
 
 @pytest.mark.parametrize("name", ["", "../etc", "a/b", "a:", "a:../b", "1a", "a b"])
-def test_names_that_tfds_cannot_have_are_refused(name):
+def test_invalid_tfds_names_are_refused(name):
     with pytest.raises(UserError, match="write tfds/NAME or tfds/NAME:CONFIG"):
         tfds_read.family(name)
 
 
-def test_tfrecord_is_refused_with_the_way_out(data_folder):
+def test_tfrecord_is_refused_with_a_remedy(data_folder):
     folder = write(data_folder, NUMBERS, {"train": numbers(3)}, name="office", config="amazon")
     info = folder / "dataset_info.json"  # as TensorFlow's tfds writes it, which cannot be run here
     info.write_text(json.dumps(json.loads(info.read_text()) | {"fileFormat": "tfrecord"}))
-    told = r"stored as tfrecord.*tfds.builder\('office/amazon', file_format='array_record', data_dir=FOLDER\)"
-    with pytest.raises(UserError, match=told):
+    message = r"stored as tfrecord.*tfds.builder\('office/amazon', file_format='array_record', data_dir=FOLDER\)"
+    with pytest.raises(UserError, match=message):
         tfds_read.read(None, "office:amazon")
 
 
-def damage(folder, what):
+def damage_files(folder, damage):
     (shard,) = folder.glob("*.array_record*")
-    if what == "truncated":
+    if damage == "truncated":
         shard.write_bytes(shard.read_bytes()[:-100])
-    elif what == "missing":
+    elif damage == "missing":
         shard.unlink()
-    elif what == "flipped":
+    elif damage == "flipped":
         content = bytearray(shard.read_bytes())
         content[len(content) // 2] ^= 255
         shard.write_bytes(content)
     else:
-        (folder / what).write_text('{"fileFormat": "array_record", ')
+        (folder / damage).write_text('{"fileFormat": "array_record", ')
 
 
-@pytest.mark.parametrize("what", ["truncated", "missing", "flipped", "dataset_info.json", "features.json"])
-def test_damaged_files_are_refused(data_folder, what, rng):
+@pytest.mark.parametrize("damage", ["truncated", "missing", "flipped", "dataset_info.json", "features.json"])
+def test_damaged_files_are_refused(data_folder, damage, rng):
     noise = [{"x": rng.normal(size=2).astype(np.float32), "label": 0} for _ in range(500)]
-    damage(write(data_folder, NUMBERS, {"train": noise}), what)
-    with pytest.raises(UserError, match=r"cannot read '.*mini/1.0.0'.*prepare the data set anew"):
+    damage_files(write(data_folder, NUMBERS, {"train": noise}), damage)
+    with pytest.raises(UserError, match=r"cannot read '.*mini/1.0.0'"):
         tfds_read.read(None, "mini")
 
 
-def test_without_tensorflow_datasets_the_remedy_is_named(data_folder, monkeypatch):
+def test_missing_tensorflow_datasets_names_the_pip_command(data_folder, monkeypatch):
     write(data_folder, NUMBERS, {"train": numbers(3)})
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r'pip install "da-bench\[tfds\]"'):

@@ -9,7 +9,7 @@ from da_bench.data import typefaces
 from da_bench.data.typefaces import FACES, RANGES, _embolden, _fill, _pose, glyph, render
 
 
-def test_another_drawn_parameter_shifts_no_other(monkeypatch):
+def test_new_random_parameter_does_not_change_the_others(monkeypatch):
     before = render(np.arange(10), "test")
     monkeypatch.setattr(typefaces, "RANGES", {"new": (0.0, 1.0), **RANGES})
     np.testing.assert_array_equal(render(np.arange(10), "test"), before)
@@ -44,12 +44,12 @@ def test_full_height_upright_digit_fills_the_height_as_optdigits_does():
     ink = _fill(*_pose(glyph("DejaVuSans", 0), {key: np.array([float(value)]) for key, value in style.items()}))[0]
     assert ink[0].any()
     assert ink[31].any()
-    assert not ink[16, 16]  # the hole of the zero
+    assert not ink[16, 16]  # the hole in the zero
     np.testing.assert_array_equal(ink, ink[:, ::-1])
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_outlines_are_what_freetype_draws(face):
+def test_outlines_match_freetype(face):
     import matplotlib
 
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")), 300)
@@ -57,12 +57,13 @@ def test_outlines_are_what_freetype_draws(face):
     for digit in range(10):
         page = Image.new("L", (600, 600))
         ImageDraw.Draw(page).text((150, 100), str(digit), font=font, fill=255)
-        cut = page.crop(page.getbbox())
-        ours = _fill(*_pose(glyph(face, digit), {key: np.array([float(value)]) for key, value in upright.items()}))[0]
-        box = (cut.width / 2 - cut.height / 2, 0, cut.width / 2 + cut.height / 2, cut.height)
-        theirs = np.asarray(cut.transform((32, 32), Image.Transform.EXTENT, box)) > 127
-        assert np.abs(ours.sum() - theirs.sum()) < 32
-        assert (ours & theirs).sum() / (ours | theirs).sum() > 0.8, (face, digit)
+        cropped = page.crop(page.getbbox())
+        style = {key: np.array([float(value)]) for key, value in upright.items()}
+        rendered = _fill(*_pose(glyph(face, digit), style))[0]
+        box = (cropped.width / 2 - cropped.height / 2, 0, cropped.width / 2 + cropped.height / 2, cropped.height)
+        reference = np.asarray(cropped.transform((32, 32), Image.Transform.EXTENT, box)) > 127
+        assert np.abs(rendered.sum() - reference.sum()) < 32
+        assert (rendered & reference).sum() / (rendered | reference).sum() > 0.8, (face, digit)
 
 
 def test_faces_are_all_different():

@@ -4,8 +4,8 @@ from PIL import Image
 from da_bench.core.config import UserError
 from da_bench.data.families.domainnet import FAMILY, FAMILY_126, LABELS, LABELS_126
 
-# Images are called <domain>_<number of the class from 1>_<number>; the labels of the lists are that less 1. All of
-# these are lines of the published lists.
+# Images are called <domain>_<number of the class from 1>_<number>; a label is the
+# number of the class minus 1. All lines below are from the published lists.
 REAL = {
     "train": ["real/zebra/real_344_000541.jpg 343", "real/The_Eiffel_Tower/real_309_000491.jpg 308"],
     "test": ["real/teddy-bear/real_304_000181.jpg 303", "real/cell_phone/real_068_000294.jpg 67"],
@@ -19,8 +19,8 @@ REAL_126 = [
 ]
 
 
-def miniature(data_folder, lists):
-    """The list files, and the images that they name, in folders of classes beside them."""
+def write_miniature(data_folder, lists):
+    """Write the list files and, in class folders next to them, the listed images."""
     data_folder.mkdir(exist_ok=True)
     for name, lines in lists.items():
         (data_folder / name).write_text("\n".join(lines) + "\n")
@@ -31,15 +31,15 @@ def miniature(data_folder, lists):
     return data_folder
 
 
-def official(data_folder):
-    return miniature(data_folder, {f"real_{part}.txt": lines for part, lines in REAL.items()})
+def write_full_lists(data_folder):
+    return write_miniature(data_folder, {f"real_{part}.txt": lines for part, lines in REAL.items()})
 
 
-def of_mme(data_folder):
-    return miniature(data_folder, {"labeled_source_images_real.txt": REAL_126})
+def write_126_list(data_folder):
+    return write_miniature(data_folder, {"labeled_source_images_real.txt": REAL_126})
 
 
-def test_the_declarations():
+def test_declarations_match_the_publications():
     for family, labels, classes in ((FAMILY, LABELS, 345), (FAMILY_126, LABELS_126, 126)):
         assert list(family.classes) == sorted(labels)
         assert len(set(labels)) == len(labels) == classes
@@ -51,19 +51,19 @@ def test_the_declarations():
     assert sum(counts["all"] for counts in FAMILY_126.domains.values()) == 145145
 
 
-def test_the_126_are_in_the_order_of_the_345():
+def test_126_classes_keep_the_order_of_the_345():
     assert [name for name in LABELS if name in LABELS_126] == list(LABELS_126)
-    assert LABELS.index("t-shirt") == 327  # as others note, who miss it in painting's train part
+    assert LABELS.index("t-shirt") == 327  # others report that painting's train part lacks this class
 
 
-def test_labels_are_the_numbers_in_the_names_of_the_images():
+def test_labels_match_the_numbers_in_image_names():
     for line in [*REAL["train"], *REAL["test"], *REAL_126]:
         _, name, file = line.split()[0].split("/")
         assert LABELS[int(file.split("_")[1]) - 1] == name
 
 
-def test_a_miniature_is_read(tmp_path):
-    parts = FAMILY.read(official(tmp_path), "real")
+def test_miniature_is_read(tmp_path):
+    parts = FAMILY.read(write_full_lists(tmp_path), "real")
     assert list(parts) == ["train", "test"]
     assert parts["train"].labels == ("The_Eiffel_Tower", "zebra")
     assert parts["test"].labels == ("cell_phone", "teddy-bear")
@@ -73,21 +73,21 @@ def test_a_miniature_is_read(tmp_path):
     assert all((tmp_path / name).exists() for name in FAMILY.files("real"))
 
 
-def test_the_126_have_labels_of_their_own(tmp_path):
-    images = FAMILY_126.read(of_mme(tmp_path), "real")["all"]
+def test_126_classes_use_their_own_labels(tmp_path):
+    images = FAMILY_126.read(write_126_list(tmp_path), "real")["all"]
     assert images.labels == ("The_Eiffel_Tower", "cell_phone", "cello", "toe", "zebra")
     assert all((tmp_path / name).exists() for name in FAMILY_126.files("real"))
 
 
-def test_both_in_one_folder(tmp_path):
+def test_both_variants_share_a_folder(tmp_path):
     assert FAMILY.folder == FAMILY_126.folder
-    of_mme(official(tmp_path))
+    write_126_list(write_full_lists(tmp_path))
     assert len(FAMILY.read(tmp_path, "real")["train"].files) == 2
     assert len(FAMILY_126.read(tmp_path, "real")["all"].files) == 5
 
 
-def test_a_list_of_other_labels_is_refused(tmp_path):
-    official(tmp_path)
+def test_list_with_labels_of_the_other_variant_is_refused(tmp_path):
+    write_full_lists(tmp_path)
     (tmp_path / "real_test.txt").write_text("\n".join(REAL_126))
     with pytest.raises(UserError, match=r"real_test.txt' labels 'real/zebra/.*' as .*.*another list"):
         FAMILY.read(tmp_path, "real")
@@ -97,7 +97,7 @@ def test_a_list_of_other_labels_is_refused(tmp_path):
 
 
 def test_missing_images_and_lists_are_named(tmp_path):
-    official(tmp_path)
+    write_full_lists(tmp_path)
     (tmp_path / "real/zebra/real_344_000541.jpg").unlink()
     with pytest.raises(UserError, match=r"1 of 2 listed images are not in .*: real/zebra/real_344_0005.*; unpack"):
         FAMILY.read(tmp_path, "real")

@@ -9,16 +9,16 @@ from da_bench.data.families.mnist import _examples, read
 
 
 def root():
-    """The data root, where it holds the family; else the test is skipped."""
-    given = os.environ.get("DA_BENCH_DATA")
-    if not given or not Path(given, "mnist").is_dir():
+    """Return the data root; skip the test if it does not hold the family."""
+    data_root = os.environ.get("DA_BENCH_DATA")
+    if not data_root or not Path(data_root, "mnist").is_dir():
         pytest.skip("needs the real mnist files: set DA_BENCH_DATA to a folder that has mnist/")
-    return Path(given)
+    return Path(data_root)
 
 
-def test_mnist_is_the_published_one():
+def test_real_mnist_has_the_published_statistics():
     train, test = read(root() / "mnist").values()
-    assert [one.inputs.shape for one in (train, test)] == [(60000, 28, 28, 1), (10000, 28, 28, 1)]
+    assert [part.inputs.shape for part in (train, test)] == [(60000, 28, 28, 1), (10000, 28, 28, 1)]
     assert train.inputs.dtype == np.uint8
     # LeCun's page: the class counts of the 60000; mean and standard deviation 0.1307 and 0.3081 are in every tutorial.
     assert np.bincount(train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -38,13 +38,13 @@ def fake_mnist(folder, images, labels):
         )
 
 
-def test_mnist_of_another_count_is_refused(tmp_path):
+def test_count_other_than_published_is_refused(tmp_path):
     fake_mnist(tmp_path, 3, [0, 1, 2])
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte' holds \(3, 28, 28\).*\(60000, 28, 28\)"):
         read(tmp_path)
 
 
-def test_mnist_of_labels_that_are_no_digits_is_refused(tmp_path):
+def test_labels_that_are_not_digits_are_refused(tmp_path):
     fake_mnist(tmp_path, 1, [10])
     paths = [tmp_path / f"train-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
     with pytest.raises(UserError, match="labels-idx1-ubyte' has labels that are no digits"):

@@ -18,12 +18,12 @@ def idx(array):
     return b"\0\0\x08" + bytes([array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
 
 
-def ingredients(root, rng):
-    """MNIST of one more image than MNIST-M has, two photographs, and places up to their far corners."""
+def write_ingredients(root, rng):
+    """Write an MNIST with one image more than MNIST-M, two photographs, and offsets up to their far corners."""
     for folder in ("mnist", "mnist_m", "bsds500/train"):
         (root / folder).mkdir(parents=True)
-    made = {"photos": [rng.integers(0, 256, (*size, 3), np.uint8) for size in PHOTOS.values()]}
-    for name, photo in zip(PHOTOS, made["photos"], strict=True):
+    contents = {"photos": [rng.integers(0, 256, (*size, 3), np.uint8) for size in PHOTOS.values()]}
+    for name, photo in zip(PHOTOS, contents["photos"], strict=True):
         Image.fromarray(photo).save(root / "bsds500/train" / name, format="PNG")  # exact, unlike JPEG
     for (part, count), names in zip(COUNTS.items(), (mnist.FILES[:2], mnist.FILES[2:]), strict=True):
         digits = rng.integers(0, 256, (count + 1, 28, 28), np.uint8) * rng.integers(0, 2, (count + 1, 28, 28), np.uint8)
@@ -32,82 +32,82 @@ def ingredients(root, rng):
             (root / "mnist" / name.removesuffix(".gz")).write_bytes(idx(array))
         photo = np.arange(count) % 2
         corner = np.array([(40 - 32, 50 - 32), (60 - 32, 33 - 32)])[photo]
-        made[part] = (
+        contents[part] = (
             digits,
             labels,
             np.c_[photo, np.where(np.arange(count)[:, None] == 2, 0, corner)].astype(np.int16),
         )
-    np.savez(root / mnist_m.OFFSETS, train=made["train"][2], test=made["test"][2], files=np.array(list(PHOTOS)))
-    return made
+    np.savez(root / mnist_m.OFFSETS, train=contents["train"][2], test=contents["test"][2], files=np.array(list(PHOTOS)))
+    return contents
 
 
-def by_hand(made, part):
-    """Pixel by pixel: the photograph where the digit is black, its negative where it is not."""
-    digits, _, places = made[part]
-    images = np.zeros((len(places), 32, 32, 3), int)
-    for i, (k, top, left) in enumerate(places):
+def blend_pixel_by_pixel(contents, part):
+    """Return the photograph where the digit is black and its negative elsewhere, pixel by pixel."""
+    digits, _, offsets = contents[part]
+    images = np.zeros((len(offsets), 32, 32, 3), int)
+    for i, (k, top, left) in enumerate(offsets):
         for y in range(32):
             for x in range(32):
                 digit = digits[i, y - 2, x - 2] if 2 <= y < 30 and 2 <= x < 30 else 0
-                patch = made["photos"][k][top + y, left + x].astype(int)
+                patch = contents["photos"][k][top + y, left + x].astype(int)
                 images[i, y, x] = 255 - patch if digit > 0 else patch
     return images.astype(np.uint8)
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch, rng):
+def contents(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(mnist_m, "COUNTS", COUNTS)
     monkeypatch.setattr(mnist, "COUNTS", {part: count + 1 for part, count in COUNTS.items()})
-    made = ingredients(tmp_path, rng)
-    digests = {part: hashlib.sha256(by_hand(made, part).tobytes()).hexdigest() for part in COUNTS}
+    contents = write_ingredients(tmp_path, rng)
+    digests = {part: hashlib.sha256(blend_pixel_by_pixel(contents, part).tobytes()).hexdigest() for part in COUNTS}
     monkeypatch.setattr(mnist_m, "SHA256", digests)
-    return made
+    return contents
 
 
-def write_original(root, made):
-    """The original folder; its lines in another order than the names."""
+def write_original(root, contents):
+    """Write the original folder, with label lines in another order than the names."""
     for part in COUNTS:
         folder = root / f"mnist_m/mnist_m_{part}"
         folder.mkdir()
         lines = []
-        for i, image in enumerate(by_hand(made, part)):
+        for i, image in enumerate(blend_pixel_by_pixel(contents, part)):
             Image.fromarray(image).save(folder / f"{i:08d}.png")
-            lines.insert(0, f"{i:08d}.png {made[part][1][i]}\n")
+            lines.insert(0, f"{i:08d}.png {contents[part][1][i]}\n")
         (root / f"mnist_m/mnist_m_{part}_labels.txt").write_text("".join(lines))
 
 
-def check(parts, made):
+def check_parts(parts, contents):
     for part, count in COUNTS.items():
         assert parts[part].inputs.dtype == np.uint8
-        np.testing.assert_array_equal(parts[part].inputs, by_hand(made, part))
-        assert parts[part].labels.tolist() == made[part][1][:count].tolist()
+        np.testing.assert_array_equal(parts[part].inputs, blend_pixel_by_pixel(contents, part))
+        assert parts[part].labels.tolist() == contents[part][1][:count].tolist()
         assert parts[part].classes == tuple("0123456789")
 
 
-def test_ingredients_are_blended_as_by_hand(tmp_path, made):
-    check(mnist_m.read(tmp_path), made)
+def test_blended_images_match_the_reference(tmp_path, contents):
+    check_parts(mnist_m.read(tmp_path), contents)
     assert None not in locate_files(tmp_path, ".", mnist_m._files("mnist_m")).values()
 
 
-def test_the_original_folder_gives_the_same(tmp_path, made):
-    write_original(tmp_path, made)
+def test_original_folder_gives_the_same_images(tmp_path, contents):
+    write_original(tmp_path, contents)
     for name in ("mnist", "bsds500"):
         (tmp_path / name).rename(tmp_path / f"no_{name}")
     (tmp_path / mnist_m.OFFSETS).unlink()
-    check(mnist_m.read(tmp_path), made)
+    check_parts(mnist_m.read(tmp_path), contents)
     assert None not in locate_files(tmp_path, ".", mnist_m._files("mnist_m")).values()
 
 
-def test_the_original_folder_has_precedence(tmp_path, made):
-    write_original(tmp_path, made)
+def test_original_folder_has_precedence(tmp_path, contents):
+    write_original(tmp_path, contents)
     (tmp_path / mnist_m.OFFSETS).write_bytes(b"not looked at")
-    check(mnist_m.read(tmp_path), made)
+    check_parts(mnist_m.read(tmp_path), contents)
 
 
 @pytest.mark.parametrize("form", ["ingredients", "original"])
-def test_one_missing_piece_of_a_form_is_told(tmp_path, made, form):
+def test_single_missing_file_is_named(tmp_path, contents, form):
     if form == "original":
-        write_original(tmp_path, made)
+        write_original(tmp_path, contents)
         (tmp_path / mnist_m.OFFSETS).unlink()
     missing = {"ingredients": "bsds500/train", "original": "mnist_m/mnist_m_test"}[form]
     (tmp_path / missing).rename(tmp_path / "elsewhere")
@@ -126,8 +126,8 @@ def test_one_missing_piece_of_a_form_is_told(tmp_path, made, form):
         (lambda path: Image.new("L", (32, 32)).save(path), r"\('L', .* but \('RGB'"),
     ],
 )
-def test_bad_images_of_the_original_are_refused(tmp_path, made, edit, fault):
-    write_original(tmp_path, made)
+def test_bad_images_of_the_original_are_refused(tmp_path, contents, edit, fault):
+    write_original(tmp_path, contents)
     edit(tmp_path / "mnist_m/mnist_m_test/00000001.png")
     with pytest.raises(UserError, match=rf"mnist_m_test/00000001\.png'.*{fault}"):
         mnist_m.read(tmp_path)
@@ -144,22 +144,22 @@ def test_bad_images_of_the_original_are_refused(tmp_path, made, edit, fault):
         ("", "holds 0, but 3"),
     ],
 )
-def test_bad_labels_of_the_original_are_refused(tmp_path, made, lines, fault):
-    write_original(tmp_path, made)
+def test_bad_labels_of_the_original_are_refused(tmp_path, contents, lines, fault):
+    write_original(tmp_path, contents)
     (tmp_path / "mnist_m/mnist_m_test_labels.txt").write_text(lines)
     with pytest.raises(UserError, match=rf"mnist_m_test_labels\.txt'.*{fault}"):
         mnist_m.read(tmp_path)
 
 
-def test_another_grey_value_of_a_photograph_is_noticed(tmp_path, made):
-    photo = made["photos"][0].copy()
+def test_changed_pixel_of_a_photograph_is_detected(tmp_path, contents):
+    photo = contents["photos"][0].copy()
     photo[20, 20, 0] ^= 1
     Image.fromarray(photo).save(tmp_path / "bsds500/train/12.jpg", format="PNG")
     with pytest.raises(UserError, match=r"bsds500/train' .* another train part than MNIST-M's.*JPEG"):
         mnist_m.read(tmp_path)
 
 
-def test_missing_photographs_are_counted(tmp_path, made):
+def test_missing_photographs_are_counted(tmp_path, contents):
     (tmp_path / "bsds500/train/7.jpg").unlink()
     with pytest.raises(UserError, match=r"1 photographs are missing in '.*bsds500/train': 7\.jpg.*200 training images"):
         mnist_m.read(tmp_path)
@@ -175,21 +175,21 @@ def test_missing_photographs_are_counted(tmp_path, made):
         ((0, -1, 0), "that do not exist"),
     ],
 )
-def test_places_that_are_none_are_refused(tmp_path, made, row, fault):
-    places = made["train"][2].copy()
-    places[1] = row
-    np.savez(tmp_path / mnist_m.OFFSETS, train=places, test=made["test"][2], files=np.array(list(PHOTOS)))
+def test_invalid_offsets_are_refused(tmp_path, contents, row, fault):
+    offsets = contents["train"][2].copy()
+    offsets[1] = row
+    np.savez(tmp_path / mnist_m.OFFSETS, train=offsets, test=contents["test"][2], files=np.array(list(PHOTOS)))
     with pytest.raises(UserError, match=rf"offsets\.npz'.*{fault}"):
         mnist_m.read(tmp_path)
 
 
-def test_other_offsets_are_refused(tmp_path, made):
+def test_damaged_offsets_file_is_refused(tmp_path, contents):
     path = tmp_path / mnist_m.OFFSETS
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
     with pytest.raises(UserError, match=r"offsets\.npz'.*get a fresh copy"):
         mnist_m.read(tmp_path)
-    np.savez(path, train=made["train"][2][:-1], test=made["test"][2], files=np.array(list(PHOTOS)))
+    np.savez(path, train=contents["train"][2][:-1], test=contents["test"][2], files=np.array(list(PHOTOS)))
     with pytest.raises(UserError, match=r"offsets\.npz' holds \(\(4, 3\), 'int16'\), but \(\(5, 3\), 'int16'\)"):
         mnist_m.read(tmp_path)
     np.savez(path, train=np.array([None]), files=np.array(list(PHOTOS)))
@@ -203,19 +203,19 @@ def test_other_offsets_are_refused(tmp_path, made):
         mnist_m.read(tmp_path)
 
 
-def test_the_published_one():
-    given = os.environ.get("DA_BENCH_DATA")
-    if not given or not Path(given, "mnist_m").is_dir():
+def test_real_files_have_the_published_digests():
+    data_root = os.environ.get("DA_BENCH_DATA")
+    if not data_root or not Path(data_root, "mnist_m").is_dir():
         pytest.skip("needs the real MNIST-M: set DA_BENCH_DATA to a folder that has mnist_m/")
-    parts = mnist_m.read(Path(given))
+    parts = mnist_m.read(Path(data_root))
     # Ganin et al. 2016: 59001 and 9001 images; the digests are those of the original's images.
-    assert {part: one.inputs.shape for part, one in parts.items()} == {
+    assert {part: examples.inputs.shape for part, examples in parts.items()} == {
         "train": (59001, 32, 32, 3),
         "test": (9001, 32, 32, 3),
     }
     starts = {"train": "3c689850ded80df1", "test": "47415b066fe8a39d"}
-    for part, one in parts.items():
-        assert hashlib.sha256(one.inputs.tobytes()).hexdigest().startswith(starts[part])
-    # Of MNIST, in its order.
+    for part, examples in parts.items():
+        assert hashlib.sha256(examples.inputs.tobytes()).hexdigest().startswith(starts[part])
+    # The first labels of MNIST, in its order.
     assert parts["train"].labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert parts["test"].labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

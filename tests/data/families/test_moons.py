@@ -7,11 +7,11 @@ from sklearn.datasets import make_moons
 from da_bench.data.families.moons import read
 
 
-def drawn(name, count):
+def draw_moons(name, count):
     return make_moons(count, noise=0.05, random_state=zlib.crc32(name.encode()))
 
 
-def test_sizes_and_balance():
+def test_parts_have_the_declared_sizes_and_balanced_classes():
     for angle in ("0", "35"):
         for part, count in {"train": 300, "validation": 200, "test": 1000}.items():
             points, labels, classes = read(None, angle)[part]
@@ -22,16 +22,16 @@ def test_sizes_and_balance():
 
 
 @pytest.mark.parametrize("angle", ["0", "35", "-20"])
-def test_equals_the_formula_in_the_complex_plane(angle):
-    # x e^(i angle): the rotation by another route.
+def test_rotation_matches_complex_multiplication(angle):
+    # The same rotation as a product of complex numbers, x e^(i angle).
     for part, examples in read(None, angle).items():
-        points, lower = drawn(f"moons/{angle}/{part}", len(examples.labels))
-        turned = points @ [1, 1j] * np.exp(1j * np.deg2rad(float(angle)))
-        np.testing.assert_allclose(examples.inputs @ [1, 1j], turned, atol=1e-6)
+        points, lower = draw_moons(f"moons/{angle}/{part}", len(examples.labels))
+        rotated = points @ [1, 1j] * np.exp(1j * np.deg2rad(float(angle)))
+        np.testing.assert_allclose(examples.inputs @ [1, 1j], rotated, atol=1e-6)
         np.testing.assert_array_equal(examples.labels, 1 - lower)
 
 
-def test_turned_back_it_lies_on_the_moons_of_the_source():
+def test_inverse_rotation_restores_the_source_moons():
     # Half circles of radius 1: the upper one around (0, 0), the lower one around (1, 1/2); the noise is 0.05.
     target = read(None, "35")["test"]
     points = target.inputs @ [1, 1j] * np.exp(-1j * np.deg2rad(35))
@@ -41,13 +41,13 @@ def test_turned_back_it_lies_on_the_moons_of_the_source():
     assert (from_centre.imag * np.where(upper, 1, -1)).min() > -5 * 0.05
 
 
-def test_every_part_and_angle_is_a_fresh_draw():
-    points = np.concatenate([one.inputs for angle in ("0", "35") for one in read(None, angle).values()])
+def test_parts_and_angles_share_no_points():
+    points = np.concatenate([part.inputs for angle in ("0", "35") for part in read(None, angle).values()])
     assert len(np.unique(points, axis=0)) == len(points)
 
 
 @pytest.mark.parametrize("angle", [0, 35])
-def test_centred_moons_lie_about_the_origin_on_half_circles_of_radius_two(angle):
+def test_centred_moons_are_half_circles_of_radius_two(angle):
     # The centres (0, 0) and (1, 1/2) less the moons' mean (1/2, 1/4), doubled: (-1, -1/2) and (1, 1/2).
     domain = read(None, f"centred-{angle}")["test"]
     points = domain.inputs @ [1, 1j] * np.exp(-1j * np.deg2rad(angle))

@@ -10,8 +10,8 @@ from da_bench.data.families import office31
 from da_bench.data.families.office31 import FAMILY
 
 
-def miniature(root, per_class=1):
-    """The original layout with a few images of each class in each domain."""
+def write_miniature(root, per_class=1):
+    """Write the original layout with a few images of each class in each domain."""
     for domain in FAMILY.domains:
         for name in FAMILY.classes:
             folder = root / domain / "images" / name
@@ -21,7 +21,7 @@ def miniature(root, per_class=1):
     return root
 
 
-def test_the_declaration():
+def test_declaration_matches_the_publication():
     assert list(FAMILY.classes) == sorted(FAMILY.classes)
     assert len(FAMILY.classes) == 31
     assert sum(counts["all"] for counts in FAMILY.domains.values()) == 4110  # Saenko et al. 2010
@@ -43,8 +43,8 @@ def test_partial_and_open_protocols():
 
 
 @pytest.mark.parametrize("domain", FAMILY.domains)
-def test_a_miniature_is_read(tmp_path, domain):
-    parts = FAMILY.read(miniature(tmp_path, per_class=2), domain)
+def test_miniature_is_read(tmp_path, domain):
+    parts = FAMILY.read(write_miniature(tmp_path, per_class=2), domain)
     assert list(parts) == ["all"]
     assert Counter(parts["all"].labels) == dict.fromkeys(FAMILY.classes, 2)
     assert parts["all"].files[:3] == ("back_pack/frame_0001.jpg", "back_pack/frame_0002.jpg", "bike/frame_0001.jpg")
@@ -52,8 +52,8 @@ def test_a_miniature_is_read(tmp_path, domain):
     assert all((tmp_path / name).is_dir() for name in FAMILY.files(domain))
 
 
-def test_other_layouts_are_refused(tmp_path):
-    miniature(tmp_path)
+def test_unknown_layouts_are_refused(tmp_path):
+    write_miniature(tmp_path)
     (tmp_path / "dslr" / "images").rename(tmp_path / "dslr" / "photos")
     with pytest.raises(UserError, match=r"dslr/images': No such file"):
         FAMILY.read(tmp_path, "dslr")
@@ -73,12 +73,12 @@ PER_CLASS = {
 
 
 @pytest.mark.parametrize("domain", FAMILY.domains)
-def test_the_originals(domain):
+def test_real_files_have_the_published_counts(domain):
     root = os.environ.get("DA_BENCH_DATA")
     if not root or not Path(root, "office31").is_dir():
         pytest.skip("needs the real office31 images: set DA_BENCH_DATA to a folder that has office31/")
     parts = FAMILY.read(Path(root, "office31"), domain)
-    assert {part: len(one.files) for part, one in parts.items()} == FAMILY.domains[domain]
+    assert {part: len(images.files) for part, images in parts.items()} == FAMILY.domains[domain]
     counts = Counter(parts["all"].labels)
     assert {name: counts[name] for name in PER_CLASS[domain]} == PER_CLASS[domain]
     assert {Path(file).parent.name for file in parts["all"].files} == set(FAMILY.classes)

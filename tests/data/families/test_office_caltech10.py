@@ -11,8 +11,8 @@ from da_bench.data.families import office31
 from da_bench.data.families.office_caltech10 import FAMILY
 
 
-def miniature(root):
-    """Caltech's ten classes in their folder, and Office-31 with all of its 31."""
+def write_miniature(root):
+    """Write Caltech's ten classes and all 31 classes of Office-31 in their folders."""
     folders = [root / "office_caltech10" / "caltech10" / name for name in FAMILY.classes]
     folders += [
         root / "office31" / domain / "images" / name
@@ -25,7 +25,7 @@ def miniature(root):
     return root
 
 
-def test_the_declaration():
+def test_declaration_matches_the_publication():
     assert FAMILY.classes == (
         *("backpack", "bike", "calculator", "headphones", "keyboard"),
         *("laptop", "monitor", "mouse", "mug", "projector"),
@@ -34,24 +34,24 @@ def test_the_declaration():
 
 
 @pytest.mark.parametrize("domain", FAMILY.domains)
-def test_a_miniature_is_read(tmp_path, domain):
-    images = FAMILY.read(miniature(tmp_path) / FAMILY.folder, domain)["all"]
+def test_miniature_is_read(tmp_path, domain):
+    images = FAMILY.read(write_miniature(tmp_path) / FAMILY.folder, domain)["all"]
     assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
     assert list(images.files) == sorted(images.files)
     assert all((images.folder / file).is_file() for file in images.files)
     assert all((tmp_path / FAMILY.folder / name).is_dir() for name in FAMILY.files(domain))
 
 
-def test_names_of_office31_become_those_of_caltech(tmp_path):
-    images = FAMILY.read(miniature(tmp_path), "dslr")["all"]
+def test_office31_class_names_are_mapped_to_those_of_caltech(tmp_path):
+    images = FAMILY.read(write_miniature(tmp_path), "dslr")["all"]
     named = dict(zip(images.files, images.labels, strict=True))
     assert named["back_pack/0001.jpg"] == "backpack"
     assert named["laptop_computer/0001.jpg"] == "laptop"
     assert named["mug/0001.jpg"] == "mug"
 
 
-def test_other_layouts_are_refused(tmp_path):
-    miniature(tmp_path)
+def test_unknown_layouts_are_refused(tmp_path):
+    write_miniature(tmp_path)
     caltech = tmp_path / "office_caltech10" / "caltech10"
     (caltech / "laptop").rename(caltech / "laptop_computer")
     with pytest.raises(
@@ -64,8 +64,8 @@ def test_other_layouts_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("domain", FAMILY.domains)
-def test_the_originals_have_the_classes_of_the_published_features(domain):
-    # An oracle: Gong et al. published SURF features of the same images, labelled 1..10 in alphabetical order.
+def test_real_images_match_the_labels_of_the_published_features(domain):
+    # Gong et al. published SURF features of the same images, with labels 1..10 in alphabetical order.
     loadmat = pytest.importorskip("scipy.io").loadmat
     root = os.environ.get("DA_BENCH_DATA")
     if not root or not Path(root, "office_caltech10", "surf").is_dir() or not Path(root, "office31").is_dir():

@@ -13,8 +13,8 @@ from da_bench.data.files import locate_files
 FORMS = {"surf": (surf_files, "fts", 800), "decaf": (decaf_files, "feas", 4096)}
 
 
-def published(kind, domain="dslr"):
-    """Arrays of the published shapes, of labels 1, 2, ... 10, 1, ..."""
+def published_arrays(kind, domain="dslr"):
+    """Return arrays of the published shapes with labels 1, 2, ... 10, 1, ..."""
     _, name, width = FORMS[kind]
     count = DOMAINS[domain]["all"]
     inputs = np.random.default_rng(0).integers(0, 20, (count, width))
@@ -28,10 +28,10 @@ def write(data_folder, name, arrays):
 
 @pytest.mark.parametrize("kind", FORMS)
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_file_of_the_published_shape_is_read_under_every_name(tmp_path, kind, domain):
+def test_every_known_file_name_is_read(tmp_path, kind, domain):
     family = FAMILIES[f"office_caltech10_{kind}"]
     files, name, width = FORMS[kind]
-    arrays = published(kind, domain)
+    arrays = published_arrays(kind, domain)
     for file in files(domain)[-1:] if domain != "dslr" else files(domain):
         data_folder = tmp_path / file.replace("/", "_")
         write(data_folder, file, arrays)
@@ -43,7 +43,7 @@ def test_a_file_of_the_published_shape_is_read_under_every_name(tmp_path, kind, 
         assert [examples.classes[label] for label in examples.labels[:11]] == [*CLASSES, "backpack"]
 
 
-def test_the_names_that_are_common():
+def test_common_file_names_are_known():
     assert "surf/Caltech10_SURF_L10.mat" in surf_files("caltech10")
     assert "surf/amazon_SURF_L10.mat" in surf_files("amazon")
     assert {"decaf/caltech_decaf.mat", "decaf/caltech.mat"} <= set(decaf_files("caltech10"))
@@ -64,36 +64,36 @@ def test_the_names_that_are_common():
         (lambda x, y: (x * 1e300, y), "values that are not finite"),
     ],
 )
-def test_other_content_is_refused(tmp_path, kind, change, fault):
+def test_invalid_content_is_refused(tmp_path, kind, change, fault):
     files, name, _ = FORMS[kind]
-    arrays = published(kind)
+    arrays = published_arrays(kind)
     inputs, labels = change(arrays[name], arrays["labels"])
     write(tmp_path, files("dslr")[0], {name: inputs, "labels": labels})
     with pytest.raises(UserError, match=rf"dslr\.mat'.*{fault}"):
         FAMILIES[f"office_caltech10_{kind}"].read(tmp_path, "dslr")
 
 
-def test_other_arrays_are_named(tmp_path):
+def test_unknown_arrays_are_named(tmp_path):
     write(tmp_path, "surf/dslr.mat", {"Xt": np.ones(2), "Yt": np.ones(2)})
     with pytest.raises(UserError, match=r"dslr\.mat' has no array fts, labels; it has: Xt, Yt"):
         FAMILIES["office_caltech10_surf"].read(tmp_path, "dslr")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"surf/dslr\.mat'.*get a fresh copy"):
         FAMILIES["office_caltech10_surf"].read(tmp_path, "dslr")
 
 
 def root(*folders):
-    """The data root, where it holds the folders; else the test is skipped."""
-    given = os.environ.get("DA_BENCH_DATA")
-    if not given or not all(Path(given, folder).is_dir() for folder in folders):
+    """Return the data root; skip the test if it does not hold the folders."""
+    data_root = os.environ.get("DA_BENCH_DATA")
+    if not data_root or not all(Path(data_root, folder).is_dir() for folder in folders):
         pytest.skip(f"needs the real files: set DA_BENCH_DATA to a folder that has {', '.join(folders)}")
-    return Path(given)
+    return Path(data_root)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_the_published_surf_is_of_raw_counts(domain):
+def test_real_surf_features_are_raw_counts(domain):
     data_folder = root("office_caltech10/surf") / "office_caltech10"
     examples = FAMILIES["office_caltech10_surf"].read(data_folder, domain)["all"]
     assert examples.inputs.shape == (DOMAINS[domain]["all"], 800)
@@ -103,11 +103,15 @@ def test_the_published_surf_is_of_raw_counts(domain):
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_surf_labels_are_the_classes_in_alphabetical_order(domain):
-    """Each class has as many SURF rows as images; in Caltech all ten counts differ, so only one order will do."""
-    given = root("office_caltech10/surf", "office_caltech10/caltech10", "office31")
-    examples = FAMILIES["office_caltech10_surf"].read(given / "office_caltech10", domain)["all"]
-    folder = given / "office_caltech10/caltech10" if domain == "caltech10" else given / "office31" / domain / "images"
+def test_real_surf_labels_follow_the_alphabetical_class_order(domain):
+    """Each class has as many SURF rows as images; in Caltech all ten counts differ, so only one order fits."""
+    data_root = root("office_caltech10/surf", "office_caltech10/caltech10", "office31")
+    examples = FAMILIES["office_caltech10_surf"].read(data_root / "office_caltech10", domain)["all"]
+    folder = (
+        data_root / "office_caltech10/caltech10"
+        if domain == "caltech10"
+        else data_root / "office31" / domain / "images"
+    )
     in_office31 = {"backpack": "back_pack", "laptop": "laptop_computer"}
     names = CLASSES if domain == "caltech10" else [in_office31.get(name, name) for name in CLASSES]
     images = [len(list((folder / name).iterdir())) for name in names]

@@ -7,8 +7,8 @@ from da_bench.core.config import UserError
 from da_bench.data.families.pacs import FAMILY
 
 
-def miniature(data_folder):
-    """All domains: images of one domain are .jpg, of another .png, and the lists lie beside, labels from 1."""
+def write_miniature(data_folder):
+    """Write all domains: .png files in one, .jpg in the others, and a list per domain with labels from 1."""
     for domain in FAMILY.domains:
         suffix = "png" if domain == "sketch" else "jpg"
         for name in FAMILY.classes:
@@ -17,24 +17,24 @@ def miniature(data_folder):
         (data_folder / f"{domain}_test_kfold.txt").write_text(f"{domain}/dog/pic_001.{suffix} 1\n")
 
 
-def test_the_declaration():
+def test_declaration_matches_the_publication():
     assert list(FAMILY.classes) == sorted(FAMILY.classes)
     assert len(FAMILY.classes) == 7
     assert sum(counts["all"] for counts in FAMILY.domains.values()) == 9991  # Li et al. 2017
 
 
-@pytest.mark.parametrize("above", [".", "kfold", "PACS", "PACS/kfold"])
+@pytest.mark.parametrize("parent", [".", "kfold", "PACS", "PACS/kfold"])
 @pytest.mark.parametrize("domain", ["photo", "sketch"])
-def test_a_miniature_is_read_wherever_the_archive_has_it(tmp_path, above, domain):
-    miniature(tmp_path / above)
+def test_miniature_is_read_in_every_archive_layout(tmp_path, parent, domain):
+    write_miniature(tmp_path / parent)
     images = FAMILY.read(tmp_path, domain)["all"]
     assert Counter(images.labels) == dict.fromkeys(FAMILY.classes, 1)
     assert images.files[0] == ("dog/pic_001.png" if domain == "sketch" else "dog/pic_001.jpg")
     assert all((images.folder / file).is_file() for file in images.files)
 
 
-def test_other_layouts_are_refused(tmp_path):
-    miniature(tmp_path)
+def test_unknown_layouts_are_refused(tmp_path):
+    write_miniature(tmp_path)
     (tmp_path / "photo").rename(tmp_path / "photos")
     with pytest.raises(UserError, match=rf"'{tmp_path}/photo': No such file"):
         FAMILY.read(tmp_path, "photo")

@@ -11,7 +11,7 @@ COUNTS = {"train": 12, "test": 5}
 
 @pytest.fixture
 def files(tmp_path, monkeypatch, rng):
-    """Both .mat files as MATLAB has them: X [32, 32, 3, n] uint8, y [n, 1]; returned by part."""
+    """Write both .mat files in MATLAB's layout, X [32, 32, 3, n] uint8 and y [n, 1]; return their arrays by part."""
     monkeypatch.setattr(svhn, "COUNTS", COUNTS)
     content = {
         part: {"X": rng.integers(0, 256, (32, 32, 3, n), np.uint8), "y": np.arange(n)[:, None] % 10 + 1.0}
@@ -22,7 +22,7 @@ def files(tmp_path, monkeypatch, rng):
     return content
 
 
-def test_a_miniature_is_read(tmp_path, files):
+def test_miniature_is_read(tmp_path, files):
     parts = svhn.read(tmp_path)
     for part, n in COUNTS.items():
         assert (parts[part].inputs.shape, parts[part].inputs.dtype) == ((n, 32, 32, 3), np.uint8)
@@ -34,13 +34,13 @@ def test_a_miniature_is_read(tmp_path, files):
     assert parts["train"].classes == tuple("0123456789")
 
 
-def test_the_extra_part_is_left_alone(tmp_path, files):
+def test_extra_part_is_ignored(tmp_path, files):
     (tmp_path / "extra_32x32.mat").write_bytes(b"not even a .mat file")
     assert set(svhn.read(tmp_path)) == {"train", "test"}
     assert FAMILIES["svhn"].files("svhn") == ("train_32x32.mat", "test_32x32.mat")
 
 
-def test_the_published_counts():
+def test_declared_counts_are_the_published_ones():
     # Netzer et al. 2011: 73257 digits for training, 26032 digits for testing.
     assert FAMILIES["svhn"].domains == {"svhn": {"train": 73257, "test": 26032}}
 
@@ -60,14 +60,14 @@ def test_the_published_counts():
         ({"y": None}, "has no array y; it has: X"),
     ],
 )
-def test_other_content_is_refused(tmp_path, files, changed, fault):
+def test_invalid_content_is_refused(tmp_path, files, changed, fault):
     arrays = {name: array for name, array in {**files["test"], **changed}.items() if array is not None}
     scipy.io.savemat(tmp_path / "test_32x32.mat", arrays)
     with pytest.raises(UserError, match=rf"test_32x32\.mat'.*{fault}"):
         svhn.read(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-50], lambda _: b"", lambda _: b"MATLAB 7.3 MAT-file, "])
+@pytest.mark.parametrize("damage", [lambda content: content[:-50], lambda _: b"", lambda _: b"MATLAB 7.3 MAT-file, "])
 def test_damaged_files_are_refused(tmp_path, files, damage):
     path = tmp_path / "train_32x32.mat"
     path.write_bytes(damage(path.read_bytes()))

@@ -10,13 +10,13 @@ LABELS = {"train": (1, 5, 6, 2), "test": (3, 4)}
 
 
 def value(part, signal, window, step):
-    """Of the miniature: where it is from, in decimals."""
+    """Encode part, signal, window and step in the decimals of a value of the miniature."""
     return ("train", "test").index(part) + SIGNALS.index(signal) / 10 + window / 100 + step / 1e5
 
 
 @pytest.fixture
 def data_folder(tmp_path, monkeypatch):
-    """The original layout: a line a window, of 128 numbers as wide as in the original."""
+    """Write the original layout: one line per window, with 128 numbers of the original width."""
     monkeypatch.setattr(uci_har, "DOMAINS", {"1": {"all": 3}, "2": {"all": 2}, "3": {"all": 1}})
     for part, subjects in SUBJECTS.items():
         folder = tmp_path / part / "Inertial Signals"
@@ -30,7 +30,7 @@ def data_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("subject", "part", "rows"), [("1", "train", (0, 2, 3)), ("2", "test", (0, 1))])
-def test_a_miniature_is_read(data_folder, subject, part, rows):
+def test_miniature_is_read(data_folder, subject, part, rows):
     windows = read(data_folder, subject)["all"]
     assert (windows.inputs.shape, windows.inputs.dtype) == ((len(rows), 128, 9), np.float32)
     expected = [[[value(part, signal, i, t) for signal in SIGNALS] for t in range(128)] for i in rows]
@@ -38,13 +38,13 @@ def test_a_miniature_is_read(data_folder, subject, part, rows):
     assert [windows.classes[label] for label in windows.labels] == [ACTIVITIES[LABELS[part][i] - 1] for i in rows]
 
 
-def test_labels_are_those_of_activity_labels():
+def test_activities_follow_activity_labels():
     # activity_labels.txt of the original: 1 WALKING, 2 WALKING_UPSTAIRS, ..., 6 LAYING.
     assert (ACTIVITIES[0], ACTIVITIES[2], ACTIVITIES[5]) == ("WALKING", "WALKING_DOWNSTAIRS", "LAYING")
     assert tuple(sorted(CLASSES)) == CLASSES
 
 
-def test_the_counts_of_subjects_add_up_to_those_of_the_readme():
+def test_subject_counts_add_up_to_the_published_totals():
     counts = {subject: parts["all"] for subject, parts in DOMAINS.items()}
     assert list(counts) == [str(subject) for subject in range(1, 31)]
     test = sum(counts[subject] for subject in uci_har.TEST_SUBJECTS)
@@ -78,14 +78,14 @@ def first_number(to):
         ("y_train.txt", lambda _: "", "holds 0, but 4"),
     ],
 )
-def test_other_content_is_refused(data_folder, file, edit, fault):
+def test_invalid_content_is_refused(data_folder, file, edit, fault):
     change(data_folder / "train" / file, edit)
     with pytest.raises(UserError, match=rf"{data_folder}/train/.*{fault}"):
         read(data_folder, "1")
 
 
-def test_a_missing_file_is_named(data_folder):
+def test_missing_file_is_named(data_folder):
     (data_folder / "test" / "Inertial Signals" / "body_gyro_y_test.txt").unlink()
     with pytest.raises(UserError, match=r"body_gyro_y_test\.txt'.*get a fresh copy"):
         read(data_folder, "2")
-    assert len(read(data_folder, "3")["all"].labels) == 1  # of the other part
+    assert len(read(data_folder, "3")["all"].labels) == 1  # its part is complete

@@ -9,16 +9,16 @@ from da_bench.data.families.usps import _examples, read, read_pooled
 
 
 def root():
-    """The data root, where it holds the family; else the test is skipped."""
-    given = os.environ.get("DA_BENCH_DATA")
-    if not given or not Path(given, "usps").is_dir():
+    """Return the data root; skip the test if it does not hold the family."""
+    data_root = os.environ.get("DA_BENCH_DATA")
+    if not data_root or not Path(data_root, "usps").is_dir():
         pytest.skip("needs the real usps files: set DA_BENCH_DATA to a folder that has usps/")
-    return Path(given)
+    return Path(data_root)
 
 
-def test_usps_is_the_published_one():
+def test_real_usps_has_the_published_counts():
     train, test = read(root() / "usps").values()
-    assert [one.inputs.shape for one in (train, test)] == [(7291, 28, 28, 1), (2007, 28, 28, 1)]
+    assert [part.inputs.shape for part in (train, test)] == [(7291, 28, 28, 1), (2007, 28, 28, 1)]
     assert train.inputs.dtype == np.uint8
     assert (train.inputs.min(), train.inputs.max()) == (0, 255)
     # Hastie, Tibshirani and Friedman's zip.info
@@ -26,7 +26,7 @@ def test_usps_is_the_published_one():
     assert np.bincount(test.labels).tolist() == [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]
 
 
-def test_pooled_every_row_is_there_once_and_the_test_part_is_of_both_published_ones():
+def test_pooled_split_keeps_every_row_and_mixes_the_published_parts():
     data_folder = root() / "usps"
     (train, test), published = read_pooled(data_folder).values(), list(read(data_folder).values())
     assert (len(train.labels), len(test.labels)) == (7438, 1860)  # CoGAN's usps_28x28.pkl
@@ -38,13 +38,13 @@ def test_pooled_every_row_is_there_once_and_the_test_part_is_of_both_published_o
 
 
 def _rows(*parts):
-    return [(one.tobytes(), label) for part in parts for one, label in zip(part.inputs, part.labels, strict=True)]
+    return [(image.tobytes(), label) for part in parts for image, label in zip(part.inputs, part.labels, strict=True)]
 
 
 @pytest.mark.parametrize(
     ("line", "fault"), [("7 1:1.5", r"outside of \[-1, 1\]"), ("11 1:1", "no digits"), ("1.5 1:1", "no digits")]
 )
-def test_usps_with_garbled_values_is_refused(tmp_path, line, fault):
+def test_invalid_values_and_labels_are_refused(tmp_path, line, fault):
     path = tmp_path / "usps"
     path.write_text(line + "\n")
     with pytest.raises(UserError, match=rf"usps'.*{fault}"):
@@ -53,7 +53,7 @@ def test_usps_with_garbled_values_is_refused(tmp_path, line, fault):
         _examples(path, 7291)
 
 
-def test_usps_values_and_labels_by_hand(tmp_path):
+def test_values_and_labels_are_converted(tmp_path):
     path = tmp_path / "usps"
     path.write_text("10 " + " ".join(f"{i}:{-1 if i <= 128 else 1}" for i in range(1, 257)) + "\n")
     examples = _examples(path, 1)

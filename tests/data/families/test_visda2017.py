@@ -11,8 +11,8 @@ LINES = {
 }
 
 
-def miniature(data_folder, domain):
-    """One domain as unpacked: its list, in an order of its own, and the images."""
+def write_miniature(data_folder, domain):
+    """Write one domain as unpacked: the images and an unsorted list."""
     for line in LINES[domain]:
         path = data_folder / domain / line.split()[0]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +21,7 @@ def miniature(data_folder, domain):
     return data_folder
 
 
-def test_the_declaration():
+def test_declaration_matches_the_publication():
     assert list(FAMILY.classes) == sorted(FAMILY.classes)
     assert len(FAMILY.classes) == 12
     assert sum(counts["all"] for counts in FAMILY.domains.values()) == 280157  # "over 280K", Peng et al. 2017
@@ -34,16 +34,16 @@ def test_partial_and_open_protocols():
 
 
 @pytest.mark.parametrize("domain", ["train", "validation"])
-def test_a_miniature_is_read(tmp_path, domain):
-    images = FAMILY.read(miniature(tmp_path, domain), domain)["all"]
+def test_miniature_is_read(tmp_path, domain):
+    images = FAMILY.read(write_miniature(tmp_path, domain), domain)["all"]
     assert images.folder == tmp_path / domain
     assert list(images.files) == sorted(line.split()[0] for line in LINES[domain])
-    assert list(images.labels) == [file.split("/")[0] for file in images.files]  # the folders say the class, too
+    assert list(images.labels) == [file.split("/")[0] for file in images.files]  # folders are named after classes
     assert all((tmp_path / name).is_file() for name in FAMILY.files(domain))
 
 
-def test_the_test_domain_has_its_classes_from_the_list_only(tmp_path):
-    images = FAMILY.read(miniature(tmp_path, "test"), "test")["all"]
+def test_classes_of_the_test_domain_come_from_the_list(tmp_path):
+    images = FAMILY.read(write_miniature(tmp_path, "test"), "test")["all"]
     assert dict(zip(images.files, images.labels, strict=True)) == {
         "trunk01/18ea52.jpg": "truck",
         "trunk01/9e6997.jpg": "horse",
@@ -51,15 +51,15 @@ def test_the_test_domain_has_its_classes_from_the_list_only(tmp_path):
     }
 
 
-def test_the_test_list_of_the_challenge_has_no_labels(tmp_path):
-    miniature(tmp_path, "test")
+def test_unlabelled_list_of_the_challenge_is_refused(tmp_path):
+    write_miniature(tmp_path, "test")
     (tmp_path / "test" / "image_list.txt").write_text("trunk01/18ea52.jpg\ntrunk01/9e6997.jpg\n")
     with pytest.raises(UserError, match=r"test/image_list.txt', line 1 .* no label.*came later: https://github.com/"):
         FAMILY.read(tmp_path, "test")
 
 
-def test_faults_of_other_lists_are_told_as_they_are(tmp_path):
-    miniature(tmp_path, "validation")
+def test_other_list_errors_are_reported_unchanged(tmp_path):
+    write_miniature(tmp_path, "validation")
     (tmp_path / "validation" / "horse" / "val_1.jpg").unlink()
     with pytest.raises(UserError, match=r"1 of 3 listed images are not in '.*/validation': horse/val_1.jpg; unpack"):
         FAMILY.read(tmp_path, "validation")
