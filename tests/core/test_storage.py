@@ -72,7 +72,7 @@ def test_full_disk_is_a_storage_error_with_path_and_remedy(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("blocked", ["a folder", "below a file"])
-def test_path_that_cannot_be_a_file(tmp_path, blocked):
+def test_path_that_cannot_be_a_file_is_an_error(tmp_path, blocked):
     write_atomic(tmp_path / "file", "old")
     with pytest.raises(StorageError, match="cannot write '"):
         write_atomic(tmp_path if blocked == "a folder" else tmp_path / "file" / "below", "new")
@@ -122,7 +122,7 @@ def test_publish_folder_appears_once_and_flushed(tmp_path, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == ["one", "sub"]
 
 
-def test_remove_folder(tmp_path):
+def test_remove_folder_removes_a_folder_and_leftovers(tmp_path):
     write_atomic(tmp_path / "folder" / "file", "")
     write_atomic(tmp_path / ".folder-removed" / "left by a killed process", "")
     remove_folder(tmp_path / "folder")
@@ -130,7 +130,7 @@ def test_remove_folder(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_cache_folder(tmp_path, monkeypatch):
+def test_cache_folder_follows_the_environment_variables(tmp_path, monkeypatch):
     for name in ("DA_BENCH_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert cache_folder("packs") == Path.home() / ".cache" / "da-bench" / "packs"

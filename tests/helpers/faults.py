@@ -331,7 +331,7 @@ def starts(rounds: int, folder: Path) -> dict[str, object]:
             os._exit(compete(rounds, folder, barrier, outcomes))
     results = [outcomes.get() for _ in range(8 * rounds)]
     crashed = sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0 for pid in workers)
-    winners = collections.Counter(number for number, outcome in results if outcome == "made")
+    winners = collections.Counter(number for number, outcome in results if outcome == "computed")
     tally = collections.Counter(outcome.split(":")[0] for _, outcome in results)
     contents = read_results(folder / "starts")
     one_each = sum(winners[number] == 1 for number in range(rounds))
@@ -361,7 +361,7 @@ def compete(rounds: int, folder: Path, barrier, outcomes) -> int:
         barrier.wait()
         with contextlib.redirect_stderr(io.StringIO()):
             outcome = attempt(experiment_of_round(number), options)
-        outcomes.put((number, "made" if any(published) else outcome))
+        outcomes.put((number, "computed" if any(published) else outcome))
     return 0
 
 

@@ -93,7 +93,7 @@ def to_torch(images):
 
 
 def evaluate(model, params, stats, inputs):
-    """Output of our network in evaluation mode."""
+    """Output of a da_bench network in evaluation mode."""
     return jax.jit(lambda p, s, x: forward(model, p, s, x)[0])(params, stats, inputs)
 
 
@@ -104,7 +104,7 @@ def relative_error(actual, expected, scale=None):
 
 
 def sgd_step(model, params, stats, inputs, labels, rate):
-    """(loss, params, stats) of our network after one step of SGD on the cross-entropy in training mode."""
+    """(loss, params, stats) of a da_bench network after one step of SGD on the cross-entropy in training mode."""
 
     def loss(params, stats, inputs):
         output, updated = forward(model, params, stats, inputs, jax.random.key(0))
@@ -125,15 +125,17 @@ def torch_sgd_step(module, inputs, labels, rate, logits=None):
 
 
 def step_errors(actual, expected, before):
-    """By parameter: error of our step, divided by the largest entry of the expected step.
+    """By parameter: error of the step of da_bench, divided by the largest entry of the expected step.
 
     The error relative to the parameter itself is smaller.
     """
     leaves = jax.tree_util.tree_leaves_with_path
     errors = {}
-    for (path, ours), (_, theirs), (_, old) in zip(leaves(actual), leaves(expected), leaves(before), strict=True):
-        step = theirs - old
-        errors[jax.tree_util.keystr(path)] = relative_error(ours, theirs, scale=step if step.any() else 1.0)
+    for (path, leaf), (_, expected_leaf), (_, old) in zip(
+        leaves(actual), leaves(expected), leaves(before), strict=True
+    ):
+        step = expected_leaf - old
+        errors[jax.tree_util.keystr(path)] = relative_error(leaf, expected_leaf, scale=step if step.any() else 1.0)
     return errors
 
 

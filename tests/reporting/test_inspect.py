@@ -53,7 +53,7 @@ def test_confusion_has_the_accuracies_of_the_record(results, rule):
     )
 
 
-def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
+def test_features_equal_those_of_the_run_and_of_source_only(results, monkeypatch):
     drawn = {}
     monkeypatch.setattr(inspect, "require_package", lambda embedding: None)
     monkeypatch.setattr(inspect, "plot_features", lambda *arguments: drawn.update(zip("rces", arguments, strict=True)))
@@ -68,7 +68,7 @@ def test_features_are_those_of_the_run_and_of_source_only(results, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
 
 
-def test_boundaries_are_those_of_the_run(results, monkeypatch):
+def test_boundaries_equal_those_of_the_run(results, monkeypatch):
     drawn = {}
     monkeypatch.setattr(inspect, "GRID_SIDE", 40)
     monkeypatch.setattr(inspect, "plot_boundaries", lambda *arguments: drawn.update(zip("rps", arguments, strict=True)))
@@ -100,7 +100,7 @@ def test_an_invalid_run_is_named_in_the_error(results, plot, run_id, message, mo
         plot(results, run_id)
 
 
-def test_rules_and_data_are_those_of_the_record(results, monkeypatch):
+def test_rules_and_data_must_match_the_record(results, monkeypatch):
     record = record_of(results, "dann")
     with pytest.raises(UserError, match="'dev'"):
         inspect.confusion(results, record.id, rule="dev")
@@ -118,7 +118,7 @@ def test_a_run_without_a_result_has_nothing_to_draw(results):
         inspect.confusion(results, record.id)
 
 
-def test_distances_are_those_of_the_records_and_of_the_inputs(results):
+def test_distances_equal_those_of_the_records_and_of_the_inputs(results):
     first = record_of(results, "dann")
     config, result = first.config, first.result
     second = dataclasses.replace(first, config={**config, "seed": 1}, result={**result, "proxy_a_distance": 0.5})
@@ -135,7 +135,7 @@ def test_distances_are_those_of_the_records_and_of_the_inputs(results):
     assert [text.get_text() for text in inputs.texts] == [initials("moons/35")]
 
 
-def test_distances_without_a_pair_of_both(results):
+def test_distances_need_a_pair_with_both_methods(results):
     with pytest.raises(UserError, match="dann and source_only"):
         inspect.distances([record_of(results, "dann")], "dann")
 

@@ -39,7 +39,7 @@ def check(kind, count, outcomes):
     assert {name: outcomes[name] for name in NEVER if outcomes.get(name)} == {}
     if kind == "starts":
         assert outcomes["one winner"] == outcomes["records"] == outcomes["rounds"] == count
-        assert set(outcomes) <= {"rounds", "one winner", "records", "left over", "crashed", "made", *LOSERS}
+        assert set(outcomes) <= {"rounds", "one winner", "records", "left over", "crashed", "computed", *LOSERS}
     else:
         assert outcomes[{"kills": "kills", "full": "points"}[kind]] >= count
 
@@ -70,7 +70,7 @@ def count_damage(count, folder):
     for step in (1, 2):
         store.save(state(step))
     files = sorted(path for path in (store.own / "000000002").rglob("*") if path.is_file())
-    outcomes = {"damaged": 0, "bits flipped": 0, "cut off": 0, "said and older one used": 0, "wrong": 0}
+    outcomes = {"damaged": 0, "bits flipped": 0, "cut off": 0, "reported and older one used": 0, "wrong": 0}
     for number in range(count):
         path = files[number % len(files)]
         content, cut = path.read_bytes(), generator.random() < 0.3
@@ -81,7 +81,7 @@ def count_damage(count, folder):
         is_correct = restored.step == 1 and len(messages) == 1 and same(restored, state(1))
         outcomes["damaged"] += 1
         outcomes["cut off" if cut else "bits flipped"] += 1
-        outcomes["said and older one used" if is_correct else "wrong"] += 1
+        outcomes["reported and older one used" if is_correct else "wrong"] += 1
     assert same(store.latest(print), state(2))
     return outcomes
 
@@ -103,7 +103,7 @@ def same(first, second):
 
 def test_damaged_checkpoints_are_never_used(tmp_path):
     outcomes = count_damage(40, tmp_path)
-    assert (outcomes["said and older one used"], outcomes["wrong"]) == (40, 0)
+    assert (outcomes["reported and older one used"], outcomes["wrong"]) == (40, 0)
 
 
 @pytest.mark.slow
@@ -121,12 +121,12 @@ def test_runs_survive_many_faults(tmp_path):
     write(counts, seconds)
     for kind, count in LONG.items():
         check(kind, count, counts[kind])
-    assert (counts["damage"]["said and older one used"], counts["damage"]["wrong"]) == (DAMAGED, 0)
+    assert (counts["damage"]["reported and older one used"], counts["damage"]["wrong"]) == (DAMAGED, 0)
 
 
 TITLES = {
-    "kills": "SIGKILL at random moments, resumed until done",
-    "full": "No room at some point, then the same command",
+    "kills": "SIGKILL at random moments, resumed until completed",
+    "full": "A full disk at some point, then the same command",
     "starts": "Eight processes start the same run at once",
     "damage": "Damaged files of a checkpoint",
 }
@@ -137,13 +137,13 @@ def write(counts, seconds):
     facts = environment("", 0)
     commit = f"{facts['commit'] or 'unknown'}{' with changes' if facts['dirty'] else ''}"
     lines = [
-        "# Faults, made on purpose",
+        "# Fault injection",
         "",
         f"`make faults`, commit {commit}, {facts['platform']}, {facts['device']}.",
     ]
     lines += [
         "",
-        "Every method that needs no batch normalisation; `0` where nothing else is said is what is promised.",
+        "Runs of methods that need no batch normalisation. Rows that name a failure must be 0.",
         "",
     ]
     for kind, outcomes in counts.items():

@@ -46,7 +46,7 @@ def test_a_bar_skips_a_method_that_differs_from_its_members():
     assert not any({"spoiler", "steady"} <= set(bar) for bar in connected)
 
 
-def test_there_is_none_below_six_pairs_and_a_remark_if_no_difference_is_possible():
+def test_no_diagram_is_drawn_below_six_pairs_and_a_note_is_added_if_no_difference_is_possible():
     assert plot_critical_difference(study({"dann": [0.1] * 5}, TWELVE[:5])) is None
     figure = plot_critical_difference(study({"dann": STEPS[:6], "mcc": STEPS[:6] + 0.1}, TWELVE[:6]))
     assert "too few pairs" in caption(figure)

@@ -36,7 +36,7 @@ def test_the_settings_of_a_sweep_are_left_out_if_there_are_too_many_lines():
     assert "left out" in caption(figure)
 
 
-def test_of_many_methods_the_best_are_drawn():
+def test_only_the_best_of_many_methods_are_drawn():
     records = [fake.record(method=f"method_{i}", target=0.3 + i / 50) for i in range(12)]
     figure = plot_curves([*records, fake.record(method="source_only", target=0.2)])
     drawn = [line.get_label() for line in figure.axes[0].lines]

@@ -14,7 +14,7 @@ def few_shot_runs(labels_from, shots, targets):
     return records
 
 
-def test_there_is_a_line_with_and_one_without_source_labels():
+def test_lines_with_and_without_source_labels_are_drawn():
     records = fake.runs([0.4, 0.5], method="source_only")
     for labels_from in ("both", "target"):
         for shots in (10, 1, 3):

@@ -61,7 +61,7 @@ def test_a_map_keeps_neighbours_and_is_the_same_each_time(embedding):
     assert np.array_equal(places, embed(cloud.source, cloud.target, embedding))
 
 
-def test_features_have_a_panel_a_cloud_and_say_what_they_are():
+def test_features_have_panels_clouds_and_a_description():
     pytest.importorskip("openTSNE")
     cloud, _ = clouds()
     figure = plot_features(
@@ -75,7 +75,7 @@ def test_features_have_a_panel_a_cloud_and_say_what_they_are():
 
 
 @pytest.mark.parametrize("rows", [np.full((20, 3), np.nan), np.zeros((4, 3))])
-def test_features_that_have_no_map(rows):
+def test_features_without_a_map_are_refused(rows):
     with pytest.raises(UserError, match="cannot be drawn"):
         embed(rows, rows, "tsne")
 
@@ -86,13 +86,13 @@ def test_a_missing_package_is_named(monkeypatch):
         require_package("tsne")
 
 
-def test_principal_components_are_scikit_learns_but_for_their_signs():
+def test_principal_components_equal_those_of_scikit_learn_up_to_sign():
     source, target = (np.random.default_rng(i).normal(size=(20, 5)) * [3, 2, 1, 0.5, 0.1] for i in (0, 1))
     expected = PCA(2).fit_transform(np.concatenate([source, target]))
     np.testing.assert_allclose(np.abs(embed(source, target, "pca")), np.abs(expected), atol=1e-9)
 
 
-def test_boundaries_show_a_panel_a_network():
+def test_boundaries_have_one_panel_per_network():
     x = np.linspace(-1, 1, 5, dtype=np.float32)
     source = Domain(np.array([[-0.5, 0.0], [0.5, 0.0]], np.float32), np.array([0, 1], np.int32))
     classes = np.tile(x > 0, (5, 1)).astype(int)

@@ -14,7 +14,7 @@ def test_a_sweep_shows_zero_and_the_references():
     ]
 
 
-def test_two_values_two_fields_or_integers_are_no_sweep():
+def test_two_values_two_fields_or_integers_are_not_a_sweep():
     two = [fake.record(weight=weight) for weight in (1.0, 2.0)]
     fields = [fake.record(weight=weight, rate=2 * weight) for weight in (1.0, 2.0, 3.0)]
     integers = [fake.record(layers=layers) for layers in (1, 2, 3)]

@@ -49,7 +49,7 @@ def test_the_mean_of_several_runs_has_a_narrower_interval():
     assert [row[-1].text for row in rows] == ["off by +8.0", "reproduced"]
 
 
-def test_a_method_may_have_a_selection_rule_of_its_own():
+def test_a_method_may_have_its_own_selection_rule():
     cells = {("dann", TASK): 0.6, ("coral", TASK): 0.6}
     others = fake.runs([0.55], task=TASK, method="coral")
     card = build_card(paper(cells, rules={"dann": "im"}), "q", [*sweep({0.1: 0.3, 1.0: 0.9}), *others])
@@ -96,7 +96,7 @@ def test_runs_without_a_result_by_the_papers_rule_are_refused():
         build_card(paper({("dann", TASK): 0.7}, rule="dev"), "?", records)
 
 
-def test_a_form_that_is_printed_under_its_own_name_has_a_row_of_its_own(monkeypatch):
+def test_a_variant_with_its_own_published_name_has_its_own_row(monkeypatch):
     monkeypatch.setattr(published, "FORMS", {})
     publish_form("dann+", "dann", schedule="constant")
     records = [*fake.runs([0.7], task=TASK), *fake.runs([0.5], task=TASK, schedule="constant")]
@@ -104,7 +104,7 @@ def test_a_form_that_is_printed_under_its_own_name_has_a_row_of_its_own(monkeypa
     assert [(row[0].text, row[-1].text) for row in rows] == [("dann", "reproduced"), ("dann+", "off by -10.0")]
 
 
-def test_a_method_may_have_a_label_free_rule_of_its_own():
+def test_a_method_may_have_its_own_label_free_rule():
     runs = [*sweep({0.1: 0.3, 1.0: 0.9}), *fake.runs([0.55], task=TASK, method="coral")]
     cells = {("dann", TASK): 0.6, ("coral", TASK): 0.6}
     table = build_card(paper(cells, rule="im", label_free={"dann": "last"}), "q", runs).tables[0]

@@ -89,7 +89,7 @@ def test_a_file_that_declares_no_paper_is_no_reproduction_and_is_not_executed(fo
     assert names() == []
 
 
-def test_experiments_of_an_installed_package_are_found_behind_those_of_the_working_directory(folder, monkeypatch):
+def test_experiments_of_the_working_directory_precede_those_of_the_installed_package(folder, monkeypatch):
     package = folder / "package"
     package.mkdir()
     reproduction_file.write(package, TEXT.replace("Does it work?", "Is it installed?"))
@@ -104,13 +104,13 @@ def test_experiments_of_an_installed_package_are_found_behind_those_of_the_worki
     assert names() == ["example", "other"]
 
 
-def test_without_any_folder_the_message_says_where_it_looked(folder):
+def test_without_any_folder_the_error_names_the_searched_folders(folder):
     (folder / "experiments").rmdir()
     with pytest.raises(UserError, match="experiments"):
         names()
 
 
-def test_settings_that_the_last_step_cannot_choose_among_are_refused_before_any_run(folder):
+def test_several_settings_with_the_rule_last_are_refused_before_any_run(folder):
     more = "EXPERIMENTS += [da.Experiment(task=TASK, method=da.methods.Dann(weight=w)) for w in (1.0, 2.0)]\n"
     reproduction_file.write(folder, TEXT.replace("PAPER =", more + "PAPER ="))
     with pytest.raises(UserError, match="2 settings of 'dann' on 'moons/35'"):

@@ -19,14 +19,14 @@ def sweep(scores_by_weight, rule="im"):
     return records
 
 
-def test_among_settings_the_score_decides_and_not_the_target_accuracy():
+def test_settings_are_selected_by_score_and_not_by_target_accuracy():
     runs = sweep({0.1: 0.3, 1.0: 0.9, 6.0: None})
     assert selected_accuracies(runs, "im") == {0: pytest.approx(0.6)}
     assert selected_accuracies(runs, "oracle") == {0: pytest.approx(0.7)}
     assert select_runs(runs, "im")[0].config["method"]["weight"] == 1.0
 
 
-def test_the_last_step_cannot_choose_a_setting():
+def test_the_rule_last_cannot_select_a_setting():
     with pytest.raises(UserError, match=r"2 settings of 'dann' on 'moons/35'.*'last'"):
         select_runs(sweep({0.1: 0.3, 1.0: 0.9}), "last")
 

@@ -181,7 +181,7 @@ def test_costs():
     assert cell(pair_tables(fake.suite())[1], "dann", "memory").text == "n/a"
 
 
-def test_one_pair_has_no_such_table_and_errors_are_one_message():
+def test_a_single_pair_has_no_table_over_pairs_and_errors_are_user_errors():
     assert pair_tables(fake.runs([0.5])) == []
     with pytest.raises(UserError, match="no records"):
         pair_tables([])

@@ -75,7 +75,7 @@ def test_a_cell_has_the_measured_and_the_published_number():
         ({"protocol": "inductive"}, "protocol: transductive published, inductive here"),
     ],
 )
-def test_a_number_of_another_experiment_is_no_target(arguments, expected):
+def test_a_number_of_another_experiment_is_not_a_target(arguments, expected):
     (table,) = published_tables(on_office([0.90, 0.92, 0.91], **arguments))
     row = result(table, "dann", "TLlib")
     assert (row[2].mark, row[3].text, row[4].text) == ("other", "–", expected)

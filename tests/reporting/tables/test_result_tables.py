@@ -171,7 +171,7 @@ def test_rows_of_a_grid_over_training_are_compared_at_equal_values():
     assert "WARNING" not in notes(table)
 
 
-def test_marks_of_best_near_oracle_and_bound():
+def test_best_tied_oracle_and_upper_bound_cells_are_marked():
     records = [
         *fake.runs([0.50, 0.51, 0.52], method="source_only"),
         *fake.runs([0.70, 0.71, 0.72], method="mcc"),

@@ -115,7 +115,7 @@ def test_each_rule_selects_by_mean_score_and_is_compared_with_source_only_under_
     assert "10.0 above IM + source-val floor" in oracle_note
 
 
-def test_of_equal_scores_the_default_is_selected():
+def test_the_default_is_selected_among_equal_scores():
     (table,) = search_tables(study(), RULES)
     assert cell(table, "dann", "source validation", "setting").text.endswith("(default)")
 
@@ -182,7 +182,7 @@ def test_a_setting_without_all_seeds_or_scores_is_never_selected():
     assert cell(table, "dann", "IM", "setting").text.endswith("(default)")
 
 
-def test_forms_of_a_method_are_searches_of_their_own():
+def test_variants_of_a_method_are_separate_searches():
     records = study() + [run for rate in (0.01, 0.1) for run in setting(weight=1.0, rate=rate, schedule="constant")]
     assert [search.name for search in find_searches(records)] == [
         "source_only",
@@ -191,7 +191,7 @@ def test_forms_of_a_method_are_searches_of_their_own():
     ]
 
 
-def test_a_sweep_of_one_field_is_no_search():
+def test_a_sweep_of_one_field_is_not_a_search():
     assert search_tables(fake.sweep(seeds=2), RULES) == []
     assert plot_search(fake.sweep(seeds=2)) is None
     with pytest.raises(UserError, match="no records"):
