@@ -10,13 +10,16 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".cache" / "jax"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # most are small, and the same in many files
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # most programs are small and shared by many files
 os.environ["MPLBACKEND"] = "agg"
 
 
 def pytest_configure(config):
-    """Most tests run a program once or twice: to compile it well takes longer, half of that for XLA's newer loops."""
-    if config.option.markexpr == "slow" or any("parity" in place for place in config.args):
+    """Turn off most of XLA's optimisations, as most tests run a program only once or twice.
+
+    Optimised compilation takes longer than it saves; half of its time goes into XLA's fusion emitters.
+    """
+    if config.option.markexpr == "slow" or any("parity" in argument for argument in config.args):
         return
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
@@ -25,7 +28,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_of_one_file():
-    """Forgotten after it, as the system limits how much memory is mapped."""
+    """Clear the compiled programs after each file, as the system limits the amount of mapped memory."""
     yield
     jax.clear_caches()
 

@@ -60,7 +60,7 @@ def test_runs_survive_a_few_faults(kind, count, short_outcomes):
 
 def state(step):
     generator = np.random.default_rng(step)
-    shapes = {"carry/0": (2, 40), "carry/1": (2, 5, 4), "look/0/0": (2, 30)}
+    shapes = {"carry/0": (2, 40), "carry/1": (2, 5, 4), "evaluations/0/0": (2, 30)}
     return Checkpoint(step, 1.5, {name: generator.normal(size=shape) for name, shape in shapes.items()}, "commit")
 
 

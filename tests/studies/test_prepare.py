@@ -45,8 +45,8 @@ def test_runs_with_target_labels_have_no_reverse_validation(reverse):
 def test_features_are_kept_for_all_validators():
     group = prepare([experiment()], TASK, da.Options(validators="all"))
     rows = np.concatenate([np.asarray(probe.inputs) for probe in group.probes.values()])
-    kept = np.concatenate([TASK.source.train.inputs, TASK.source.validation.inputs, TASK.target.validation.inputs])
-    np.testing.assert_array_equal(rows[group.kept_features], kept)
+    expected = np.concatenate([TASK.source.train.inputs, TASK.source.validation.inputs, TASK.target.validation.inputs])
+    np.testing.assert_array_equal(rows[group.kept_features], expected)
 
 
 def test_on_task_replaces_only_the_data():

@@ -26,7 +26,7 @@ TRAINING = dataclasses.replace(tiny.TRAINING, evaluations=1)
 
 @pytest.fixture
 def tiny_data(monkeypatch):
-    """The registered task's name, with data of sixty rows."""
+    """Replace the data of every task with sixty rows."""
     monkeypatch.setattr(study_data, "load", lambda name, root=None, view=None: tiny.task(name))
 
 

@@ -20,7 +20,7 @@ def checkpoint(step, runs=3):
         "carry/0": generator.normal(size=(runs, 4, 3)).astype(np.float32),
         "carry/1": generator.integers(0, 2**32, (runs, 2), np.uint32),
         "carry/2": generator.normal(size=(runs,)),
-        "look/0/0": generator.normal(size=(runs, 2, 5)).astype(np.float32),
+        "evaluations/0/0": generator.normal(size=(runs, 2, 5)).astype(np.float32),
     }
     return Checkpoint(step, step / 3, leaves, "c0ffee")
 
