@@ -12,7 +12,7 @@ from typing import Any
 
 from da_bench.core.version import __version__
 
-# A wheel has `baselines` and `experiments` inside this package; in a checkout they lie beside it.
+# A wheel has `baselines` and `experiments` inside this package; in a checkout they are next to it.
 if not (Path(__file__).parent / "baselines").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 

@@ -68,7 +68,7 @@ class ProgressReporter:
         self._update(step, ", ".join(f"{name} {value:.3g}" for name, value in metrics.items()))
 
     def relay(self, line: str) -> None:
-        """Pass on a line that the process of the only run prints in the mode "json", whatever the line is."""
+        """Pass on a line, JSON or not, that the process of the only run prints in the mode "json"."""
         try:
             message = json.loads(line)
         except ValueError:
@@ -168,7 +168,7 @@ def bar(rows: Iterable[Any], name: str, unit: str) -> Iterator[Any]:
 
     Args:
         rows: with a length, or without a total.
-        name: shown beside the bar; "" shows no bar.
+        name: shown next to the bar; "" shows no bar.
         unit: of the count, such as "images".
     """
     from rich.console import Console

@@ -20,7 +20,7 @@ REMEDY = "free some space, grant permission to write there, or choose another pa
 def cache_folder(part: str) -> Path:
     """Return the folder for one kind of file that can be computed again.
 
-    It lies in $DA_BENCH_CACHE, else in $XDG_CACHE_HOME/da-bench (if that is an absolute path, as its specification
+    It is in $DA_BENCH_CACHE, else in $XDG_CACHE_HOME/da-bench (if that is an absolute path, as its specification
     demands), else in ~/.cache/da-bench.
 
     Args:
@@ -106,10 +106,10 @@ def publish_folder(draft: Path, folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder so that it disappears at once: nobody takes a half-removed folder for a damaged one.
+    """Remove a folder so that it disappears at once: other processes never see a half-removed folder.
 
     It is renamed to ".NAME-removed" first. That is what remains if the process is killed meanwhile. A missing folder is
-    no error.
+    not an error.
 
     Raises:
         OSError: the folder cannot be renamed.

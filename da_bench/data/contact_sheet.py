@@ -30,7 +30,7 @@ def write_preview(name: str, path: Path, root: Path | None = None, per_class: in
         per_class: images of each class and domain, from 1 to `MOST`; fewer if no class has so many.
 
     Raises:
-        UserError: the inputs are no images, or `per_class` is out of its range.
+        UserError: the inputs are not images, or `per_class` is out of its range.
         StorageError: the file cannot be written.
     """
     if not 1 <= per_class <= MOST:
@@ -49,11 +49,11 @@ def _check_images(name: str, inputs: Array) -> None:
     """Check that inputs are images [n, h, w, 1 or 3], uint8 or numbers in [0, 1]."""
     if len(inputs.shape) != 4 or inputs.shape[3] not in (1, 3):
         raise UserError(
-            f"the inputs of '{name}' are no images: their shape is {list(inputs.shape[1:])}, not [h, w, 1 or 3]"
+            f"the inputs of '{name}' are not images: their shape is {list(inputs.shape[1:])}, not [h, w, 1 or 3]"
         )
     if inputs.dtype != np.uint8 and not (inputs.min() >= 0 and inputs.max() <= 1):
         raise UserError(
-            f"the inputs of '{name}' are no images that can be shown: they are numbers from {inputs.min():.3g} to "
+            f"the inputs of '{name}' are not images that can be shown: they are numbers from {inputs.min():.3g} to "
             f"{inputs.max():.3g}, not uint8 and not in [0, 1]"
         )
 

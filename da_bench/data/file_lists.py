@@ -26,8 +26,8 @@ def read_list(path: Path, classes: tuple[str, ...]) -> dict[str, str]:
         "a/b.jpg".
 
     Raises:
-        UserError: the list is unreadable or empty; a line has no label, a label that is no index into `classes`, a path
-            that leads out of the folder, or a file that an earlier line has.
+        UserError: the list is unreadable or empty; a line has no label, a label that is not an index into `classes`, a
+            path outside the folder, or the file of an earlier line.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -52,7 +52,7 @@ def _fault(file: str, label: str, classes: int) -> str:
     if not label:
         return "it has no label"
     if not (label.isascii() and label.isdigit()):
-        return f"its label '{label}' is no whole number"
+        return f"its label '{label}' is not a whole number"
     if int(label) >= classes:
         return f"its label {label} is not in 0..{classes - 1}"
     if file.startswith("/") or ".." in file.split("/"):
@@ -86,8 +86,8 @@ def check_classes(images: Listing, classes: tuple[str, ...]) -> Listing:
     Raises:
         UserError: classes are missing or not published.
     """
-    found = set(images.labels)
-    faults = {"missing": sorted(set(classes) - found), "not published": sorted(found - set(classes))}
+    present = set(images.labels)
+    faults = {"missing": sorted(set(classes) - present), "not published": sorted(present - set(classes))}
     if any(faults.values()):
         described = "; ".join(f"{fault}: {_first(names)}" for fault, names in faults.items() if names)
         raise UserError(f"the class folders in '{images.folder}' are not the published ones: {described}")

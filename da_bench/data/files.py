@@ -57,7 +57,7 @@ def locate_files(root: Path, folder: str, names: tuple[str, ...]) -> dict[str, P
     Args:
         root: the data root.
         folder: folder under the data root.
-        names: paths relative to `folder`. "x.gz" may also be there unpacked, as "x". "a|b" stands for a, or else b.
+        names: paths relative to `folder`. "x.gz" may also be unpacked, as "x". "a|b" means a, or b if a does not exist.
     """
     paths = {name: first_existing(*(root / folder / choice for choice in name.split("|"))) for name in names}
     return {name: path if path.exists() else None for name, path in paths.items()}
@@ -252,7 +252,7 @@ def _file_errors(path: Path) -> Iterator[None]:
         raise
     except MemoryError:
         raise UserError(f"the arrays of '{path}' do not fit into memory: save fewer or smaller ones") from None
-    except Exception as error:  # on damaged bytes, the parsers of numpy and zipfile raise whatever comes
+    except Exception as error:  # on damaged bytes, numpy and zipfile raise many kinds of errors
         raise _corrupt(path, str(error) or type(error).__name__) from None
 
 

@@ -24,14 +24,14 @@ def list_classes(folder: Path) -> Listing:
 
     Raises:
         UserError: the folder is missing, unreadable or without class folders; a class has no images; two classes have
-            names that look alike, or share a folder through a link; an image lies outside a class, or all images lie
-            deeper than in a class; an archive or another file that is no image; a loop of links; a name that is no
-            valid text.
+            names that look alike, or share a folder through a link; an image is outside the class folders, or all
+            images are too deep; an archive or another file that is not an image; a loop of links; a name that is
+            not valid text.
     """
     classes = domains_of(folder)
     _check_class_names(folder, classes)
     if outside := list(_images_in(folder)):
-        raise UserError(f"the image '{outside[0]}' lies beside the class folders: move it into that of its class")
+        raise UserError(f"the image '{outside[0]}' is outside the class folders: move it into that of its class")
     real = Path(os.path.realpath(folder))
     parents = frozenset(map(str, (real, *real.parents)))
     start = len(os.path.join(folder, ""))  # strings: for a million images, Path takes most of the time
@@ -41,7 +41,7 @@ def list_classes(folder: Path) -> Listing:
             raise UserError(f"the class folder '{folder / name}' holds no image: add some, or remove it")
     if all(file.count("/") > 1 for names in files.values() for file in names):
         raise UserError(
-            f"'{folder}' holds the folders {', '.join(files)}, none of which has an image right in it: class folders "
+            f"'{folder}' holds the folders {', '.join(files)}, but no images directly in them: class folders "
             "have to be in the folder of the domain itself, <domain>/<class>/*.jpg; move them there"
         )
     _check_shared_folders(folder, files)
@@ -144,7 +144,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         if entry.is_dir() or entry.is_file():
             return entry.is_dir()
-        fault = "it is no file (or a link to nothing)"
+        fault = "it is a broken link, or neither a file nor a folder"
     except OSError as error:
         fault = str(error.strerror)
     raise UserError(f"cannot use '{entry.path}': {fault}; remove it")
@@ -159,4 +159,4 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
     if suffix in ARCHIVES:
         raise UserError(f"'{path}' is an archive: unpack it yourself, and move it away from the images")
     formats = " ".join(sorted(IMAGES))
-    raise UserError(f"'{path}' is no image of a supported format ({formats}): convert it, or move it away")
+    raise UserError(f"'{path}' is not an image of a supported format ({formats}): convert it, or move it away")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ResizeMode = Literal["squash", "centre"]
 RESIZE_MODES: tuple[str, ...] = get_args(ResizeMode)
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-MAX_PIXELS = 89_478_485  # Pillow's MAX_IMAGE_PIXELS, of which Pillow only warns, and which other code may have raised
+MAX_PIXELS = 89_478_485  # Pillow's MAX_IMAGE_PIXELS; Pillow only warns above it, and other code may raise it
 MAX_SIDE = 65_500  # the most that a JPEG holds; narrow images beyond it would take gigabytes to resize
 MAX_BYTES = 8 * MAX_PIXELS  # 16-bit RGBA, not compressed
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
@@ -35,10 +35,10 @@ GREY_16_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
 @contextmanager
 def strict_pillow() -> Iterator[None]:
-    """Make truncated files and Pillow's warnings errors inside the block, whatever the process has configured.
+    """Turn truncated files and Pillow's warnings into errors inside the block, whatever the process has configured.
 
     Two warnings are ignored, because they say nothing about the pixels: damaged EXIF, and a damaged index of further
-    images. Both settings are those of the whole process: enter the block once, around all the threads that decode.
+    images. Both settings apply to the entire process: enter the block once, around all decoding threads.
     """
     from PIL import ImageFile
 
@@ -101,7 +101,7 @@ def decode_bytes(content: bytes, path: Path) -> "Image":
     except UserError:
         raise
     except Image.UnidentifiedImageError:
-        raise _refuse(path, f"it is no image of a known format ({', '.join(FORMATS)})") from None
+        raise _refuse(path, f"it is not an image of a known format ({', '.join(FORMATS)})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(path) from None
     except Exception as error:  # on damaged files, Pillow's parsers raise nearly anything

@@ -91,17 +91,17 @@ def _check_version(path: Path) -> None:
     if start.startswith((b"MATLAB 7.3", b"\x89HDF")):
         raise UserError(f"'{path}' is a MATLAB 7.3 (HDF5) file, which is not supported: {RESAVE}")
     if start[124:] not in (b"\0\1IM", b"\1\0MI"):
-        raise ValueError(f"it is no .mat file of MATLAB 5 to 7; if it is an older one, {RESAVE}")
+        raise ValueError(f"it is not a .mat file of MATLAB 5 to 7; if it is an older one, {RESAVE}")
     stat = path.stat()
     check_parser_survives(path, (stat.st_size, stat.st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=64)
 def check_parser_survives(path: Path, _stamp: tuple[int, int]) -> None:
-    """Parse the file in a child process, so that a crash of the parser is an error message and not the end of this one.
+    """Parse the file in a child process, so that a crash of the parser becomes an error message.
 
     The child runs nothing but scipy, with no more memory than the file can justify: a damaged one may declare arrays of
-    any size. Exceptions other than MemoryError are no fault here: the caller meets them again.
+    any size. Other exceptions than MemoryError are ignored here, because the caller meets them again.
 
     Args:
         path: the file.
@@ -124,7 +124,7 @@ def _parse(reader: Callable[..., Any], path: Path, **options: Any) -> Any:
             return reader(path, **options)
     except MemoryError:
         raise
-    except Exception as error:  # on damaged bytes, it raises whatever comes
+    except Exception as error:  # on damaged bytes, scipy raises many kinds of errors
         raise ValueError(f"scipy cannot parse it ({type(error).__name__}: {first_line(error)})") from None
 
 

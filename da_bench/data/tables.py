@@ -47,10 +47,10 @@ def family(name: str) -> Family:
 
 
 def domains_of(folder: Path) -> tuple[str, ...]:
-    """Return the sorted names of the domains in `folder`, its .npz and .mat files; () if it is no folder.
+    """Return the sorted names of the domains in `folder`, its .npz and .mat files; () if it is not a folder.
 
     Raises:
-        UserError: the name of a file is no valid text.
+        UserError: the name of a file is not valid text.
     """
     paths = folder.iterdir() if folder.is_dir() else ()
     files = [path for path in paths if path.suffix in ENDINGS and path.name[:1] != "." and path.is_file()]
@@ -64,7 +64,7 @@ def suggestion(folder: Path, domain: str) -> str:
     known = domains_of(folder)
     others = [path for path in sorted(folder.iterdir()) if path.stem not in known] if folder.is_dir() else []
     if similar := [path.name for path in others if path.stem.casefold() == domain.casefold()]:
-        return f"; {', '.join(similar)} is no file whose name ends in {' or '.join(ENDINGS)}"
+        return f"; {', '.join(similar)} is not a file with the ending {' or '.join(ENDINGS)}"
     return did_you_mean(domain, known) if known else ""
 
 
@@ -78,7 +78,7 @@ def read(folder: Path, domain: str) -> Parts:
 
     Raises:
         UserError: no such domain; the file cannot be read, lacks an array or has it twice; arrays are empty, of
-            different lengths or not finite; labels are no classes.
+            different lengths or not finite; labels are not classes.
     """
     path = _path(folder, domain)
     columns = _columns(path)
@@ -212,7 +212,7 @@ def _read_labels(path: Path, name: str, declared: tuple[str, ...]) -> np.ndarray
     known = np.isin(labels, declared) if declared else labels != ""
     if not known.all():
         row = np.argmin(known)
-        raise UserError(f"array '{name}' of '{path}' has the label '{labels[row]}' in row {row}, which is no class")
+        raise UserError(f"array '{name}' of '{path}' has the label '{labels[row]}' in row {row}, which is not a class")
     return labels
 
 

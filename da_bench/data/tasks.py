@@ -65,8 +65,8 @@ def spec(name: str) -> TaskSpec:
     """Return the description of a task.
 
     Raises:
-        UserError: the name is no task's, or names no known domain, protocol or choice of classes (the message names the
-            nearest one); or it is a second spelling of a task's name. One name, so that a run has one record.
+        UserError: the domain, protocol or choice of classes in the name is unknown (the message suggests the nearest
+            one), or the name is an alternative spelling: a task has one name, so that a run has one record.
     """
     stem, classes, protocol = _suffixes(name)
     source, target = _domain_names(name, ALIASES.get(stem, stem))
@@ -161,7 +161,7 @@ def _domain_names(name: str, stem: str) -> tuple[str, str]:
 
 
 def _domain_for_task(stem: str) -> str:
-    """Return the message for a name that is that of a registered domain; "" for any other name."""
+    """Return the error message for the name of a registered domain; "" for any other name."""
     if not any(stem in family.domain_names() for family in FAMILIES.values()):
         return ""
     family = stem.partition("/")[0]

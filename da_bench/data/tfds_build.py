@@ -41,7 +41,7 @@ class FamilyBuilder(Base, skip_registration=True):  # type: ignore[call-arg]
 
     VERSION = tfds.core.Version("1.0.0")  # raise it when anything that is written here changes
     RELEASE_NOTES: ClassVar = {"1.0.0": "The examples as published."}
-    code_path = None  # tfds would look for checksums of downloads beside it
+    code_path = None  # otherwise, tfds would look for checksums of downloads next to it
     family: Family
 
     def __init__(self, *, root: Path | str | None = None, file_format: str = FORMAT, **options: Any) -> None:
@@ -168,7 +168,7 @@ def builder(domain: str, folder: Path | None = None, root: Path | None = None) -
 def prepare(domain: str, folder: Path | None = None, root: Path | None = None) -> Path:
     """Write a domain for tfds, with progress bars, unless it exists; return the folder of its version.
 
-    The folder appears when it is complete. A killed process leaves only a folder "incomplete..." beside it.
+    The folder appears when it is complete. A killed process leaves only a folder "incomplete..." next to it.
 
     Args:
         domain: full name.

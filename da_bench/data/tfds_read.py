@@ -175,7 +175,7 @@ def _require_format(folder: Path, info: Mapping[str, Any]) -> None:
         full = "/".join(filter(None, (info["name"], info.get("configName"))))
         raise UserError(
             f"'{folder}' is stored as {formats[0]}, which takes TensorFlow to read: where TensorFlow is installed, "
-            f"prepare it anew in another folder, tfds.builder('{full}', file_format='{FORMAT}', data_dir=FOLDER)"
+            f"prepare it again in another folder, tfds.builder('{full}', file_format='{FORMAT}', data_dir=FOLDER)"
             ".download_and_prepare(), and set TFDS_DATA_DIR to that folder"
         )
 
@@ -185,7 +185,7 @@ def _keys(folder: Path, features: Any) -> tuple[str, str]:
     kinds = library().features
     arrays = [key for key, kind in features.items() if type(kind) in (kinds.Image, kinds.Tensor) and kind.shape != ()]
     labels = [key for key, kind in features.items() if type(kind) is kinds.ClassLabel]
-    inputs = _key(folder, features, arrays, "'image' or 'inputs', or only one Image or Tensor that is no number")
+    inputs = _key(folder, features, arrays, "'image' or 'inputs', or only one Image or Tensor that is not a scalar")
     return inputs, _key(folder, features, labels, "'label', or only one ClassLabel")
 
 
@@ -281,6 +281,6 @@ def _read_errors(folder: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:  # on damaged files, the readers of tfds raise whatever comes
+    except Exception as error:  # on damaged files, tfds raises many kinds of errors
         fault = str(error) or type(error).__name__
-        raise UserError(f"cannot read '{folder}': {fault}; delete this folder and prepare the data set anew") from None
+        raise UserError(f"cannot read '{folder}': {fault}; delete this folder and prepare the data set again") from None

@@ -33,7 +33,7 @@ RANGES = {
     "height": (28.0, 32.0),  # of the inked box; optdigits always fills the 32
     "stretch": (0.8, 1.1),  # of the width, relative to the typeface's own
     "across": (-2.0, 2.0),  # shift of the centre
-    "down": (0.0, 1.0),  # where the box lies in what its height leaves free
+    "down": (0.0, 1.0),  # position of the box within the rows that its height leaves free
     "weight": (0.25, 1.25),  # added to each side of the stroke
     "specks": (0.0, 0.02),  # share of the pixels that are flipped
     "blur": (0.0, 0.3),  # share of a count that comes from its four neighbours

@@ -49,7 +49,7 @@ singular_values.defvjp(_forward, _backward)
 def nuclear_norm(x: Array) -> Array:
     """Sum of the singular values of x [n, c].
 
-    The gradient is the subgradient of least norm: singular values that cannot be told from 0 in this precision
+    The gradient is the subgradient of least norm: singular values that equal 0 within this precision
     contribute nothing.
     """
     values = singular_values(x)

@@ -165,7 +165,7 @@ def max_pool_gradient(x: Array, argmax: Array, gradient: Array, size: int, strid
 
 
 def _pooling_layout(x: Array) -> Callable[[Array], Array]:
-    """Layout of maps while they are pooled, the one that the convolutions beside it use; its own inverse."""
+    """Return the layout change before pooling, to that of the adjacent convolutions; it is its own inverse."""
     return _swap_rows_and_channels if math.prod(x.shape[1:]) <= LARGE_IMAGE else jnp.asarray
 
 

@@ -69,7 +69,7 @@ class Bert(Backbone):
 
     @nn.nowrap
     def probe_input(self) -> np.ndarray:
-        """See `Backbone`: one text of 16 ids, of which the last two are padding; int32 [1, 16]."""
+        """See `Backbone`: one text of 16 ids, the last two padding; int32 [1, 16]."""
         ids = 1 + 7 * np.arange(16, dtype=np.int32) % (self.vocabulary - 1)
         return np.where(np.arange(16) < 14, ids, PADDING).astype(np.int32)[None]
 

@@ -21,7 +21,7 @@ class _FeatureNetwork(nn.Module):
 
 
 class Head(_FeatureNetwork):
-    """Classifier beside the network's own: features [n, d] -> logits [n, classes].
+    """Additional classifier next to that of the network: features [n, d] -> logits [n, classes].
 
     Attributes:
         widths: units of the ReLU layers; () makes the classifier linear.

@@ -41,7 +41,7 @@ LIBRARIES = {
 
 
 class _Basic(nn.Module):
-    """Two 3x3 convolutions beside the shortcut: [n, h, w, c] -> [n, h / stride, w / stride, width]."""
+    """Two 3x3 convolutions, parallel to the shortcut: [n, h, w, c] -> [n, h / stride, w / stride, width]."""
 
     EXPANSION: ClassVar[int] = 1
 
@@ -59,7 +59,7 @@ class _Basic(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside the shortcut: [n, h, w, c] -> [n, h / stride, w / stride, 4 width]."""
+    """1x1, 3x3 and 1x1 convolutions, parallel to the shortcut: [n, h, w, c] -> [n, h / stride, w / stride, 4 width]."""
 
     EXPANSION: ClassVar[int] = 4
 

@@ -139,7 +139,7 @@ def _check_names(
 
 
 def _better_match(arch: str, arrays: Mapping[str, np.ndarray], matches: int) -> str | None:
-    """The network of which more than `matches` names are in the file, if there is one."""
+    """Return a network with more than `matches` of its names in the file, if there is one."""
     counts = {
         name: max(len(_names(name, convention) & arrays.keys()) for convention in cls.CONVENTIONS)
         for name, cls in MODELS.items()

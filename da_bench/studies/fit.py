@@ -43,7 +43,7 @@ class FinishedRun(NamedTuple):
 
     Attributes:
         experiment: what was run.
-        output: what it predicted, and how training went.
+        output: its predictions and training curves.
         timing: of the program that computed it.
     """
 
@@ -93,7 +93,7 @@ def _runs_at_once(group: PreparedGroup) -> int | None:
 
 
 def run_of(experiment: Experiment) -> RunSettings:
-    """Return what a compiled program is told of one run."""
+    """Return the part of an experiment that a compiled program takes as input."""
     assert isinstance(experiment.method, Method)
     return RunSettings(jax.random.key(experiment.seed), experiment.method, experiment.training)
 

@@ -110,7 +110,7 @@ def _check_network(group: PreparedGroup) -> None:
     shape = group.example_inputs.shape[1:]
     try:
         _, stats = group.variable_shapes
-    except Exception as error:  # whatever a network raises for a shape that it was not written for
+    except Exception as error:  # networks raise many kinds of errors for unsupported shapes
         raise UserError(
             f"model '{models.describe(group.model)['name']}' cannot take the inputs of {group.task.name}, of shape "
             f"{shape}: {str(error).splitlines()[0]}; the task's own network is "

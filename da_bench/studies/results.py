@@ -54,6 +54,6 @@ class Results:
 
 
 def check_name(name: str) -> None:
-    """Raise UserError where the report of this name would lie among the records."""
+    """Raise UserError if a report of this name would be written among the records."""
     if name in ("runs", "checkpoints"):
         raise UserError(f"'{name}' is where the results folder keeps its records; give the experiment another name")

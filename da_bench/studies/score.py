@@ -38,7 +38,7 @@ class ScoredRun(NamedTuple):
 
 
 def score_run(run: FinishedRun, group: PreparedGroup) -> ScoredRun:
-    """Compute the record of a run from what it predicted.
+    """Compute the record of a run from its predictions.
 
     Args:
         run: of the group.

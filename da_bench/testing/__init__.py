@@ -43,7 +43,7 @@ def results(cls: Any, only: Iterable[str] = ()) -> Iterator[CheckResult]:
         only: names of checks; default: all checks for this kind of method.
 
     Raises:
-        UserError: a name in `only` or in the method's `expected_failures` is no check.
+        UserError: a name in `only` or in the method's `expected_failures` is not a check.
     """
     selected = list(only) or [check.name for check in checks_for(cls)]
     for name in [*selected, *cls.metadata.expected_failures]:

@@ -64,7 +64,7 @@ class Training:
         """Return the optax chain of these settings.
 
         Args:
-            frozen: whether the trunk stays as it is, to the bit.
+            frozen: whether the trunk stays exactly unchanged.
             restart_at: share of the run in (0, 1) at which the schedule restarts, see `Method.restart_at`; None: never.
         """
 

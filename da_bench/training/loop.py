@@ -285,7 +285,9 @@ def _resume(engine: Engine, training: Training, session: Session) -> GroupState:
             raise ValueError("its evaluations are of other probes")
         carry = engine.restore(arrays.carry, checkpoint.step)
     except ValueError as error:
-        session.progress.note(f"a checkpoint of other code or options is skipped ({error}); the runs start anew")
+        session.progress.note(
+            f"a checkpoint of other code or options is skipped ({error}); the runs start from the beginning"
+        )
         return GroupState(0, 0.0, session.commit, carry, [])
     other = f"; started with commit {checkpoint.commit or 'unknown'}" if checkpoint.commit != session.commit else ""
     session.progress.note(f"resuming from step {checkpoint.step}{other}")

@@ -13,7 +13,7 @@ from da_bench.training.config import Training
 
 
 class Data(NamedTuple):
-    """All that a run may see. Every input is held once, whatever it is used for.
+    """The data of a run. Each input is stored once, even if it has several uses.
 
     Attributes:
         inputs: stored inputs [N, ...]; an array, or `Joined` for data that are streamed.

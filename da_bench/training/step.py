@@ -142,7 +142,7 @@ def mean_metrics(sums: dict[str, Array], steps: int) -> dict[str, Array]:
 
 
 def make_trainer(run: RunSettings, model: Network) -> Trainer:
-    """Return what every step of a run is given besides its state."""
+    """Return the parts of a run that stay the same in every step."""
     training = run.training
     optimizer = training.make_optimizer(frozen=getattr(model, "frozen", False), restart_at=run.method.restart_at)
     return Trainer(model, optimizer, training.steps, training.precision, training.batch_norm)
@@ -202,7 +202,7 @@ def init_state(
 
 
 def _default_precision(tree: Tree) -> Tree:
-    """Floats in JAX's default precision, whatever a network was declared with: x64 makes whole runs double."""
+    """Convert floats to JAX's default precision, whatever the network declares: x64 makes all of a run double."""
     return jax.tree.map(
         lambda leaf: leaf.astype(jnp.result_type(float)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
     )

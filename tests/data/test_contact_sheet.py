@@ -62,7 +62,7 @@ def save_table(data_folder, inputs):
 )
 def test_tables_without_images_are_refused(tmp_path, rng, shape, scale, fault):
     save_table(tmp_path / "mine", scale * rng.uniform(size=shape))
-    with pytest.raises(UserError, match=f"the inputs of 'table/mine/a-to-b' are no images.*{fault}"):
+    with pytest.raises(UserError, match=f"the inputs of 'table/mine/a-to-b' are not images.*{fault}"):
         write_preview("table/mine/a-to-b", tmp_path / "sheet.png", tmp_path)
 
 
@@ -83,7 +83,7 @@ def test_non_latin_class_names_are_rendered(tmp_path, monkeypatch):
 
 
 def test_features_and_folder_outputs_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"the inputs of 'moons/35' are no images"):
+    with pytest.raises(UserError, match=r"the inputs of 'moons/35' are not images"):
         write_preview("moons/35", tmp_path / "sheet.png")
     with pytest.raises(UserError, match="choose another --out"):
         write_preview("digits/synthetic-to-real", tmp_path)  # a folder

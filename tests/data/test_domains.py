@@ -105,7 +105,7 @@ def test_count_other_than_published_is_refused(monkeypatch):
         ("zipped/a", r"missing in '.*zipped': a .*; archives are not unpacked.*: a.zip"),
         ("numbers/a", r"missing in '.*numbers': a .*.*'table/numbers'"),
         ("table/numbers/A", r"missing in '.*numbers': A.npz or A.mat .*; there are: a; if"),
-        ("table/mine/photos", r"photos.npz or photos.mat .*; photos is no file whose name ends in .npz or .mat"),
+        ("table/mine/photos", r"photos.npz or photos.mat .*; photos is not a file with the ending .npz or .mat"),
         ("table/numbers/b", r"'table/numbers/b': missing in '.*numbers': b.npz or b.mat \(to get them: your own"),
         ("office31/amazon", r"missing in '.*office31': amazon/images \(to get them: .*DA_BENCH_DATA"),
         ("tfds/gone", "'gone' is not prepared in"),

@@ -28,10 +28,10 @@ def test_read_list_maps_paths_to_class_names(tmp_path, end):
     ("line", "fault"),
     [
         ("a.jpg", "no label"),
-        ("my cat.jpg", r"its label 'cat\.jpg' is no whole number"),
-        ("a.jpg 1.0", "its label '1.0' is no whole number"),
-        ("a.jpg -1", "its label '-1' is no whole number"),
-        ("a.jpg \u0661", "is no whole number"),  # a digit, but not an ASCII one
+        ("my cat.jpg", r"its label 'cat\.jpg' is not a whole number"),
+        ("a.jpg 1.0", "its label '1.0' is not a whole number"),
+        ("a.jpg -1", "its label '-1' is not a whole number"),
+        ("a.jpg \u0661", "is not a whole number"),  # a digit, but not an ASCII one
         ("a.jpg 3", r"its label 3 is not in 0\.\.2"),
         ("/etc/a.jpg 1", "leads out of the folder"),
         ("../a.jpg 1", "leads out of the folder"),

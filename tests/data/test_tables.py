@@ -160,7 +160,7 @@ GOOD = {"inputs": X, "labels": Y}
         ({**GOOD, "classes": ["a", "", "b"]}, "none empty"),
         ({**GOOD, "classes": [1, 2, 3]}, "has to hold strings"),
         ({**GOOD, "classes": np.array([], str)}, "has to hold strings"),
-        ({**GOOD, "labels": ["a", "b", "c", "a"], "classes": ["a", "b"]}, "label 'c' in row 2, which is no class"),
+        ({**GOOD, "labels": ["a", "b", "c", "a"], "classes": ["a", "b"]}, "label 'c' in row 2, which is not a class"),
     ],
 )
 def test_invalid_content_is_refused(tmp_path, arrays, fault):
@@ -200,7 +200,7 @@ def test_missing_domain_suggests_the_nearest(tmp_path):
 @pytest.mark.parametrize("name", ["a.csv", "a.NPZ", "A.npz", "a.npz"])
 def test_similar_file_names_are_pointed_out(tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(UserError, match=rf"no 'a\.npz' or 'a\.mat' in '.*'; {name} is no file whose name ends in"):
+    with pytest.raises(UserError, match=rf"no 'a\.npz' or 'a\.mat' in '.*'; {name} is not a file"):
         read(tmp_path, "a")
 
 

@@ -98,9 +98,9 @@ FLAT = {
 # file name: (content, part of the message)
 BAD = {
     "empty.jpg": (b"", "it is empty"),
-    "text.jpg": (b"Not Found\n", "no image of a known format"),
-    "vector.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image of a known format"),
-    "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "no image of a known format"),
+    "text.jpg": (b"Not Found\n", "not an image of a known format"),
+    "vector.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image of a known format"),
+    "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "not an image of a known format"),
     "animated.gif": (encode(FRAMES, format="GIF"), r"animated.*\(2 frames\)"),
     "animated.png": (encode(FRAMES, format="PNG"), r"animated.*\(2 frames\)"),
     "animated.webp": (encode(FRAMES, format="WEBP"), r"animated.*\(2 frames\)"),

@@ -38,7 +38,7 @@ def _examples(path: Path, count: int) -> Examples:
     inputs, labels = read_libsvm(path, FEATURES, zero_based=True)
     check_published(path, len(inputs), count)
     if (inputs < 0).any() or (inputs != np.rint(inputs)).any():
-        raise UserError(f"'{path}' has values that are no word counts; get the unscaled, raw features")
+        raise UserError(f"'{path}' has values that are not word counts; get the unscaled, raw features")
     if not inputs[:, 0].any():  # one of the most frequent words, in half of the reviews or more
         raise UserError(f"'{path}' has no index 0, so its indices count from 1; get the file whose indices start at 0")
     return Examples(inputs, _sentiment(path, labels), CLASSES)

@@ -20,7 +20,7 @@ def read(_folder: Path | None, domain: str) -> Parts:
         _folder: not used, no files are needed.
         domain: "synthetic": printed digits, every class equally often in every part; the parts are different draws of
             the same typefaces. The bytes are the same on every machine, see `typefaces`. "real": the 1797 images of the
-            test part of UCI optdigits, which scikit-learn ships. The file does not tell its writers apart, so that a
+            test part of UCI optdigits, which scikit-learn ships. The file does not identify its writers, so a
             writer may be in every split.
 
     Raises:

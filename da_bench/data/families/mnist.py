@@ -39,10 +39,10 @@ def digits(path: Path, labels: np.ndarray) -> np.ndarray:
     """Return labels [n] as int32; `path` is for the message.
 
     Raises:
-        UserError: a label is no digit.
+        UserError: a label is not a digit.
     """
     if not np.isin(labels, np.arange(10)).all():
-        raise UserError(f"'{path}' has labels that are no digits; get a fresh copy of it")
+        raise UserError(f"'{path}' has labels that are not digits; get a fresh copy of it")
     return labels.astype(np.int32)
 
 

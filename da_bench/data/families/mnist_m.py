@@ -57,7 +57,7 @@ def _label_lines(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Decode an image file to RGB [h, w, 3] uint8; UserError if it is no image, or not of `size`."""
+    """Decode an image file to RGB [h, w, 3] uint8; UserError if it is not an image of `size`."""
     from PIL import Image
 
     try:
@@ -84,11 +84,11 @@ def _blend(root: Path, part: str, photos: list[np.ndarray]) -> Examples:
     digits, labels = _digits(root / "mnist", part, len(offsets))
     images = _patches(photos, offsets)
     images ^= np.where(np.pad(digits, ((0, 0), (2, 2), (2, 2))) > 0, 255, 0).astype(np.uint8)[..., None]  # 255 - p
-    found = hashlib.sha256(images.data).hexdigest()
-    if found != SHA256[part]:
+    digest = hashlib.sha256(images.data).hexdigest()
+    if digest != SHA256[part]:
         raise UserError(
             f"the photographs of '{root / PHOTOS}' with '{root / OFFSETS}' give another {part} part than MNIST-M's "
-            f"(sha256 {found[:16]}): get the original BSDS500 photographs and Pillow from pypi.org (other "
+            f"(sha256 {digest[:16]}): get the original BSDS500 photographs and Pillow from pypi.org (other "
             "JPEG decoders differ in single grey values), or use the original folder mnist_m/"
         )
     return Examples(images, labels, mnist.DIGITS)

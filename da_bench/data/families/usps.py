@@ -37,8 +37,8 @@ def read(folder: Path, _domain: str = "usps") -> dict[str, Examples]:
 def read_pooled(folder: Path, _domain: str = "usps_pooled") -> Parts:
     """Read as `read` does, with as many test rows as CoGAN's file has. They are drawn from all rows by a fixed seed."""
     published = read(folder).values()
-    inputs = np.concatenate([one.inputs for one in published])
-    labels = np.concatenate([one.labels for one in published])
+    inputs = np.concatenate([part.inputs for part in published])
+    labels = np.concatenate([part.labels for part in published])
     rows = random_stream("usps_pooled").permutation(len(labels))
     parts = zip(POOLED, map(np.sort, np.split(rows, [POOLED["train"]])), strict=True)
     return {part: Examples(inputs[which], labels[which], DIGITS) for part, which in parts}

@@ -41,7 +41,7 @@ def regularised_h_score(features: Array, labels: Array) -> float:
     """H-score tr(cov_a(f)^-1 (1 - a) cov(E[f|y])) with a shrunk covariance.
 
     The weight a is that of Ledoit and Wolf. Use it where there are about as many features as rows: there the plain
-    H-score is near its upper bound whatever the features are.
+    H-score is near its upper bound for any features.
 
     Args:
         features: features f [n, d].

@@ -184,7 +184,7 @@ def ranks(entries: Sequence[Entry], rule: str) -> dict[int, Rank]:
     """Ranks by a selection rule among the entries of one task and backbone.
 
     An entry is better or worse than another if paired t tests over their common seeds say so, p < .05 after
-    Holm's correction for all comparisons of that entry. Entries that cannot be told apart share the ranks between them.
+    Holm's correction for all comparisons of that entry. Entries that do not differ share their ranks.
 
     Args:
         entries: all entries of the leaderboard.

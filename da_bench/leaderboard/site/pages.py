@@ -14,7 +14,7 @@ from da_bench.reporting.tables.cells import gain_over_source_only, seconds_cell,
 from da_bench.reporting.tables.text import join_unique
 
 NUMERIC = frozenset({"Rank", "Accuracy", "Gain", "Seeds", *RULES.values()})
-TASK_RULES = (LAST, ORACLE, "im", "source_validation")  # columns of a task's page, beside the declared rule
+TASK_RULES = (LAST, ORACLE, "im", "source_validation")  # columns of a task's page, besides the declared rule
 MOST_CLASSES, MOST_SEEDS = 40, 64  # that a page lists
 WHISKER_START, WHISKER_WIDTH = 5, 110  # pixels
 

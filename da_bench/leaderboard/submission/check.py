@@ -186,7 +186,7 @@ def rerun_sample(report: Report, count: int, data_root: Path | None) -> Report:
 
 
 def _without_copy_flag(finding: Finding) -> Finding:
-    """A run that a rerun reproduces bit for bit is not a copy of another, whatever they have in common."""
+    """Downgrade a finding of copied predictions: a run that a rerun reproduces bit for bit is not a copy."""
     if finding.check != "copied":
         return finding
     return finding._replace(level="noted", what=f"{finding.what}; but a rerun gave the same bits")

@@ -144,7 +144,7 @@ class Environment(TypedDict):
 
 @with_config({**STRICT, "extra": "allow"})
 class Component(TypedDict):
-    """A method or a model: its registered name, and fields of its own."""
+    """A method or a model: its registered name and its fields."""
 
     name: ShortText
 

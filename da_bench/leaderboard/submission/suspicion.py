@@ -92,7 +92,7 @@ def copies(runs: Iterable[PredictedRun], others: Sequence[PredictedRun]) -> Iter
 
 
 def _copied_share(run: PredictedRun, other: PredictedRun, largest: float, uncertainty: np.ndarray) -> str | None:
-    """The share of predictions that `run` has copied from `other`, as text; None if it is a run of its own."""
+    """The share of predictions that `run` has copied from `other`, as text; None if it is independent."""
     if run.digest == other.digest:
         return "all"
     predictions, other_predictions = run.predictions["target_test"], other.predictions["target_test"]

@@ -1,1 +1,1 @@
-"""Figures of records. `write.write_plots` draws all that the records suffice for; each kind has a module of its own."""
+"""Figures from records. `write.write_plots` draws every figure that the records allow, each from its own module."""

@@ -110,7 +110,7 @@ def new_figure(caption: Sequence[str], heights: Sequence[float], columns: int = 
     Args:
         caption: paragraphs of the caption.
         heights: height of each line of panels, in inches.
-        columns: number of panels beside each other.
+        columns: number of panels in each row.
 
     Returns:
         The figure, and its panels [len(heights), columns].

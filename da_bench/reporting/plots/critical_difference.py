@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_BARS = 15  # that can be told apart
+MOST_BARS = 15  # more bars are unreadable
 
 
 def plot_critical_difference(records: Sequence[Record], rule: str = "last") -> "Figure | None":
-    """Mean ranks over pairs, 1 the best; a bar connects methods of which no two differ, with a dot at each of them.
+    """Mean ranks over pairs, 1 the best; a bar connects methods that do not differ pairwise, with a dot at each.
 
     Methods differ by Wilcoxon's signed-rank test over pairs, with Holm's correction over all pairs of methods.
 

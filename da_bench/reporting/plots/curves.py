@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_LINES = 8  # that can be told apart in one panel
+MOST_LINES = 8  # more lines in one panel are unreadable
 
 
 def plot_curves(records: Sequence[Record]) -> "Figure":
     """Target and source accuracy over training steps, two panels for each task: mean and 95 % t band over seeds.
 
-    If there are more methods than can be told apart, the settings of a sweep are left out, which `plot_sweep` shows,
-    and of the remaining methods the best at the end are drawn. A line ends where a run diverged.
+    If there are more than `MOST_LINES` methods, the settings of a sweep are left out (`plot_sweep` shows them), and
+    only the methods with the best final accuracy are drawn. A line ends where a run diverged.
 
     Args:
         records: records of one or more tasks.
@@ -99,7 +99,7 @@ def row_curves(row: Row, quantity: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean_and_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and half width [t] of values [n, t] over runs; NaN where a run has none, as the others are no fair mean."""
+    """Mean and half width [t] of values [n, t] over runs; NaN where a run has no value: the rest is no fair mean."""
     is_complete = np.isfinite(values).all(axis=0)
     intervals = [
         t_interval(column)[:2] if complete else (np.nan, np.nan)
@@ -112,7 +112,7 @@ def _mean_and_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _label_panels(target: "Axes", source: "Axes") -> None:
     for axes, name in ((target, "target"), (source, "source")):
         axes.set_xlabel("training step", fontsize=9)
-        axes.locator_params(axis="x", nbins=4)  # leaves room for numbers of five digits
+        axes.locator_params(axis="x", nbins=4)  # so that numbers of five digits fit
         axes.set_ylabel(f"{name} accuracy (%)", fontsize=9)
         limit_to_percent(axes.get_ylim, axes.set_ylim)
         style_axes(axes, "both")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_NUMBERED_PAIRS = 16  # up to which there is room for numbers
+MOST_NUMBERED_PAIRS = 16  # up to this number, numbers fit into the cells
 NAME_LETTERS = 44
 
 
@@ -96,5 +96,5 @@ def _draw_labels(axes: "Axes", tasks: Sequence[str], methods: Sequence[str]) -> 
 
 
 def short_name(name: str) -> str:
-    """A name that fits on one line beside a panel."""
+    """Shorten a name to one line next to a panel."""
     return textwrap.shorten(escape_text(name), NAME_LETTERS, placeholder=" …")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT_RULES = ("im", "source_validation")
-COLUMNS = 2  # panels beside each other
+COLUMNS = 2  # panels in each row
 TITLE_LETTERS = 46
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Embedding = Literal["tsne", "umap", "pca"]
-MOST_ROWS = 500  # of each domain in a map: more cannot be told apart, and t-SNE takes longer
-MOST_NUMBERED_CLASSES = 12  # up to which the cells of a confusion matrix have room for numbers
-MOST_NAMED_CLASSES = 40  # up to which there is room for names
-FEWEST_ROWS = 10  # of both domains, below which neighbours mean nothing
+MOST_ROWS = 500  # of each domain in a map: more overlap, and t-SNE takes longer
+MOST_NUMBERED_CLASSES = 12  # up to this number, numbers fit into the cells of a confusion matrix
+MOST_NAMED_CLASSES = 40  # up to this number, names fit on the axes
+FEWEST_ROWS = 10  # of both domains; with fewer, neighbours mean nothing
 
 
 def plot_confusion(record: Record, counts: np.ndarray, rule: str) -> "Figure":

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_METHODS = 8  # that can be told apart where points overlap
+MOST_METHODS = 8  # with more, overlapping points are unreadable
 DEFAULT_VALIDATORS = ("im", "source_validation")
 
 

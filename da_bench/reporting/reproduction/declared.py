@@ -49,7 +49,7 @@ def find(name: str) -> Reproduction:
     """Load the reproduction of this name.
 
     Raises:
-        UserError: there is none, or its file does not define what it should.
+        UserError: the reproduction does not exist, or its file does not define what it should.
     """
     paths = _paths()
     if name not in paths:

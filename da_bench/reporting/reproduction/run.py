@@ -114,7 +114,7 @@ def run_quick_check(reproduction: Reproduction, options: Options) -> list[str]:
     """Run the quick check in a temporary folder.
 
     Returns:
-        One line for each number, all of which lie in their intervals.
+        One line for each number; all numbers are within their intervals.
 
     Raises:
         ReproduceError: a number is outside its interval.

@@ -25,7 +25,7 @@ def run_settings(record: Record) -> dict[str, Any]:
 
 
 def method_family(record: Record) -> MethodFamily:
-    """What runs of one method share, whatever its settings: labels, name and protocol."""
+    """Return what all runs of a method share, whatever its settings: labels, name and protocol."""
     return record.config["labels_from"], _method_name(record), task_name(record).partition("@")[2]
 
 

@@ -1,4 +1,4 @@
-"""Methods over domain pairs: what tables and plots over pairs are made of."""
+"""Results of methods over domain pairs, for tables and plots."""
 
 import collections
 from collections.abc import Sequence

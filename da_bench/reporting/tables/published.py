@@ -1,7 +1,7 @@
 """Published numbers and how they compare with runs.
 
 A published number belongs to its network, its split and its way of selecting a checkpoint. Next to a result with
-others it is shown as such and is no target. The numbers themselves are in `baselines/published.toml`.
+others it is only shown and is not a target. The numbers themselves are in `baselines/published.toml`.
 """
 
 from collections.abc import Mapping, Sequence

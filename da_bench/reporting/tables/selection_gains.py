@@ -32,7 +32,7 @@ class MethodGains(NamedTuple):
         seeds: seeds of each pair.
         by_rule: rule -> gains in [-1, 1], an array over seeds for each pair.
         base: rule -> target accuracies of source only that the gains refer to, likewise.
-        trials: number of settings on a pair, of which a rule picks one.
+        trials: number of settings on a pair; a rule picks one of them.
     """
 
     name: str

@@ -80,7 +80,7 @@ def validator_tables(records: Sequence[Record], by_method: bool = False) -> list
             methods.setdefault(f"{task}: {run.config['method']['name']}" if by_method else task, []).append(run)
         for title, members in methods.items():
             pools = {"checkpoints": [build_pool([run]) for run in members], "settings": _pools_of_settings(members)}
-            tables += [_table(f"{title}, over {what}", found, members) for what, found in pools.items() if found]
+            tables += [_table(f"{title}, over {what}", pool, members) for what, pool in pools.items() if pool]
     return tables
 
 

@@ -172,7 +172,7 @@ def run_in_subprocess(
             except BaseException:  # a second Ctrl-C: do not wait any longer
                 process.kill()
                 raise
-        poll_output()  # what it printed last
+        poll_output()  # its last lines
         request.raise_if_requested()
         return _outcome(process.returncode, timeout if timed_out else None, _last_line(stderr))
 

@@ -22,7 +22,7 @@ def over_trials(
     For `da.over_seeds`, then `da.study`. The settings of one experiment differ in float fields alone, so they are one
     compiled program. Each field has its own stream of draws: every method gets the same learning rates, so methods are
     compared at the same rates, and a larger search contains the smaller one. Draws are independent, not a Sobol
-    sequence, as in the reality check (arXiv:2111.15672); so any part of them is what a smaller search would have drawn,
+    sequence, as in the reality check (arXiv:2111.15672); so any subset is distributed like a smaller search,
     and the best-so-far curve of the report is exact.
 
     Args:
@@ -62,7 +62,7 @@ def search_space(experiment: Experiment, learning_rate: Space = LEARNING_RATE) -
     if not isinstance(method, Method):
         raise UserError(
             f"'{method.name}' is a classical method, which has no learning rate and declares no space to search: "
-            "leave it out of the search, and give its runs beside it"
+            "leave it out of the search and run it separately"
         )
     spaces = {RATE: learning_rate, **{f"method.{field}": space for field, space in method.metadata.search.items()}}
     for name, value in current_values(experiment, spaces).items():

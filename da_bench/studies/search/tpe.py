@@ -26,7 +26,7 @@ from da_bench.studies.study import over_seeds, study
 
 @config_dataclass
 class Budget:
-    """What an adaptive search may spend, and what it maximises.
+    """Budget and objective of an adaptive search.
 
     Args:
         storage: file that keeps the search, and from which it resumes.
@@ -58,7 +58,7 @@ class Budget:
         _ = VALIDATORS[self.rule]  # raises for an unknown one
         if self.trials % self.batch:
             raise UserError(
-                f"trials = {self.trials} is no multiple of batch = {self.batch}, so that the last batch would be "
+                f"trials = {self.trials} is not a multiple of batch = {self.batch}, so that the last batch would be "
                 f"another program: give {-(-self.trials // self.batch) * self.batch} trials, or another batch"
             )
 
@@ -71,7 +71,7 @@ def adaptive(experiment: Experiment, budget: Budget, options: Options = DEFAULTS
 
     Args:
         experiment: to search around.
-        budget: what the search may spend, and what it maximises.
+        budget: budget and objective of the search.
         options: where and how the runs are computed.
 
     Raises:

@@ -131,7 +131,7 @@ def compiles_once_and_stays_on_the_device(under_test: MethodUnderTest) -> None:
     """Other values of float fields use the same program, which moves nothing between host and device."""
     fields = as_dict(under_test.method).items()
     static = [name for name, value in fields if isinstance(value, float) and name not in float_fields(under_test.cls)]
-    require(not static, f"{', '.join(static)} is no array leaf: annotate it as a float, such as NonNegative")
+    require(not static, f"{', '.join(static)} is not an array leaf: annotate it as a float, such as NonNegative")
     data, seeds = on_device(problem.gathered(problem_task(True))), jnp.arange(SEEDS)
     under_test.trained()
     leaves, structure = jax.tree.flatten(under_test.method)

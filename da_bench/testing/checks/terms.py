@@ -93,7 +93,7 @@ def _shifted_outputs(dtype: type = np.float32, rows: int = 9) -> TermInputs:
 
 
 def _random_outputs(rows: int, seed: int) -> TermInputs:
-    """A draw of clusters, one per class, further apart in the target."""
+    """Draw clusters, one per class, with larger distances in the target."""
     rng = np.random.default_rng(seed)
     labels = np.arange(rows) % CLASSES
     features = [(2 * np.eye(CLASSES, 5)[labels] + 0.5 * rng.normal(size=(rows, 5))) * by + by for by in (1.0, 2.0)]

@@ -38,7 +38,7 @@ def takes_a_step(under_test: MethodUnderTest) -> None:
     shapes = [jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), state) for state in (before, after)]
     require(shapes[0] == shapes[1], "shapes or types in the state change with a step")
     wrong = [name for name, value in metrics.items() if jnp.shape(value) != () or not bool(jnp.isfinite(value))]
-    require(not wrong, f"metrics that are no finite scalars: {', '.join(wrong)}")
+    require(not wrong, f"metrics that are not finite scalars: {', '.join(wrong)}")
     require(all_finite(after), "the state is not finite after one step")
 
 

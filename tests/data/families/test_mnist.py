@@ -47,5 +47,5 @@ def test_count_other_than_published_is_refused(tmp_path):
 def test_labels_that_are_not_digits_are_refused(tmp_path):
     fake_mnist(tmp_path, 1, [10])
     paths = [tmp_path / f"train-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
-    with pytest.raises(UserError, match="labels-idx1-ubyte' has labels that are no digits"):
+    with pytest.raises(UserError, match="labels-idx1-ubyte' has labels that are not digits"):
         _examples(*paths, 1)

@@ -136,7 +136,7 @@ def test_bad_images_of_the_original_are_refused(tmp_path, contents, edit, fault)
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
-        ("00000000.png 5\n00000001.png 10\n00000002.png 1\n", "labels that are no digits"),
+        ("00000000.png 5\n00000001.png 10\n00000002.png 1\n", "labels that are not digits"),
         ("00000000.png 5\n00000001.png x\n00000002.png 1\n", "get a fresh copy"),
         ("00000000.png 5\n00000001.png\n00000002.png 1\n", "get a fresh copy"),
         ("00000000.png 5\n00000001.png 1\n", "holds 2, but 3 is published"),

@@ -42,7 +42,7 @@ def _rows(*parts):
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"), [("7 1:1.5", r"outside of \[-1, 1\]"), ("11 1:1", "no digits"), ("1.5 1:1", "no digits")]
+    ("line", "fault"), [("7 1:1.5", r"outside of \[-1, 1\]"), ("11 1:1", "not digits"), ("1.5 1:1", "not digits")]
 )
 def test_invalid_values_and_labels_are_refused(tmp_path, line, fault):
     path = tmp_path / "usps"

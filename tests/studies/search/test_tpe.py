@@ -131,7 +131,7 @@ def test_a_search_with_real_runs(optuna, tmp_path, monkeypatch):
         ({"rule": "oracle"}, "oracle"),
         ({"rule": "last"}, "'last'"),
         ({"rule": "imm"}, "unknown validator 'imm'; did you mean 'im'?"),
-        ({"trials": 20, "batch": 8}, "trials = 20 is no multiple of batch = 8.*give 24 trials"),
+        ({"trials": 20, "batch": 8}, "trials = 20 is not a multiple of batch = 8.*give 24 trials"),
         ({"trials": 0}, "Budget.trials = 0"),
     ],
 )
