@@ -26,6 +26,7 @@ def test_a_new_method_passes_its_checks_at_once(tmp_path, capsys, registry):
     assert len(file.read_text().splitlines()) <= 45
 
 
+@pytest.mark.conformance
 def test_its_experiment_makes_a_row_of_a_table(tmp_path, capsys, registry):
     main(["new-method", "ClosestMeans", "--folder", str(tmp_path)])
     file = tmp_path / "closest_means.py"

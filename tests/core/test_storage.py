@@ -142,6 +142,7 @@ def test_cache_folder_follows_the_environment_variables(tmp_path, monkeypatch):
     assert cache_folder("packs") == tmp_path / "mine" / "packs"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("variable", "folder"), [("DA_BENCH_CACHE", "programs"), ("XDG_CACHE_HOME", "da-bench/programs")]
 )

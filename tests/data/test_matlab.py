@@ -91,6 +91,7 @@ def test_handwritten_file_is_read_in_either_byte_order(tmp_path, order):
     np.testing.assert_array_equal(array, [[1, 3], [2, 4]])  # column by column
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -190,6 +191,7 @@ def test_oversized_array_is_refused_before_allocation(tmp_path):
         read_arrays(tmp_path / "a.mat", ["X"])
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("compressed", [False, True])
 def test_random_damage_gives_a_single_error_message(tmp_path, compressed):
     path = tmp_path / "a.mat"

@@ -60,6 +60,7 @@ def test_the_pytest_form_has_a_test_a_check(tmp_path, monkeypatch, registry):
     assert len(mark.args[1]) == len(checks_for(namespace["MeanGap"])) > 20
 
 
+@pytest.mark.conformance
 def test_the_step_shown_passes_every_check(registry):
     """The page's method with a step of its own, which names no paper."""
     namespace = {}
@@ -84,6 +85,7 @@ def installed(tmp_path_factory):
     return site
 
 
+@pytest.mark.processes
 def test_a_package_of_ones_own_is_on_the_command_line(installed, tmp_path):
     command = [sys.executable, "-m", "da_bench", "run", "mean_gap", "--task", "moons/35", "--weight", "0.5"]
     brief = ["--seeds", "1", "--training.steps", "4", "--training.evaluations", "2", "--json"]

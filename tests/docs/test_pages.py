@@ -207,6 +207,7 @@ def test_the_method_of_the_readme_is_one():
         assert namespace["MeanGap"](weight=0.5).loss(context) == 0.5 * 3 * 4
 
 
+@pytest.mark.artefacts
 @pytest.mark.parametrize("page", ["README.md", "docs/getting_started.md", "docs/search.md"])
 def test_python_that_is_shown_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -110,6 +110,7 @@ def small_resnet(tmp_path, monkeypatch, capsys):
     return name
 
 
+@pytest.mark.conformance
 def test_all_methods_on_features_use_the_same_training_and_seeds(small_resnet):
     task, training = "office31/amazon-to-webcam@transductive", da.Training(steps=2, evaluations=1)
     runs = all_methods_on_features(task, small_resnet, training, seeds=2)

@@ -37,7 +37,7 @@ class Normed(Network):
 
 MODEL = Mlp(hidden=(6,), activation="tanh")
 NORMED = Normed()
-KINDS = ("coral", "dann", "mcd", "shot", "ada_bn", "tca")
+KINDS = ("dann", "mcd", "tca")
 TRAINING = Training(steps=12, evaluations=3, batch_size=8, learning_rate=0.1)
 
 

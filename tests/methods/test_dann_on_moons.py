@@ -33,6 +33,7 @@ def accuracies(weights, seeds):
     return right.mean(axis=1)[: len(runs)].reshape(len(weights), seeds)
 
 
+@pytest.mark.conformance
 def test_dann_gains_on_the_moons():
     without, with_dann = accuracies((0.0, 6.0), 4)
     assert without.mean() == pytest.approx(0.62, abs=0.03)

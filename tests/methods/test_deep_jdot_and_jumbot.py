@@ -74,6 +74,7 @@ def test_jumbot_is_the_cost_of_the_plan_from_matrix_scaling(rng, x64):
     )
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("method", [DeepJdot(), Jumbot()], ids=["deep_jdot", "jumbot"])
 @pytest.mark.parametrize("rows", [(1, 1), (3, 5)])
 def test_extreme_logits_and_other_sizes_stay_finite(method, rows, rng):

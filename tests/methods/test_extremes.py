@@ -41,6 +41,7 @@ def test_huge_logits_and_dead_features(name, scales, rng):
     assert finite(value_and_gradients(name, *pair, jnp.arange(6) % 3))
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("name", PENALTIES)
 @pytest.mark.parametrize("rows", [(1, 1), (1, 5), (3, 2)])
 def test_few_and_unequal_rows_give_finite_terms_or_a_user_error(name, rows, rng):

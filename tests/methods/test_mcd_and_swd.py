@@ -113,6 +113,7 @@ def test_the_learning_rate_advances_once_per_step(rng, x64):
     assert state.opt_state[-1].count == 2
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("method", [Mcd(), Swd()], ids=["mcd", "swd"])
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_extreme_logits_and_one_row_stay_finite(method, scale, rng):

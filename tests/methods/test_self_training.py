@@ -219,6 +219,7 @@ def test_cutout_needs_images():
 ALL = [PseudoLabel(begin=0.0), MeanTeacher(), FixMatch(), AdaMatch(), Atdoc()]
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):

@@ -232,6 +232,7 @@ def test_the_sources_labels_are_smoothed(rng, x64):
     assert metrics["task"] == pytest.approx(-np.sum(q * np.log(softmax(np.asarray(output.logits)))) / 7, rel=1e-10)
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("method", [Shot(), Nrc(neighbours=1, extended=1)], ids=["shot", "nrc"])
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_one_row_and_extreme_logits_stay_finite(method, scale, rng):

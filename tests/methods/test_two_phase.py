@@ -81,6 +81,7 @@ def with_step_count(opt_state, steps):
     return jax.tree.map(lambda leaf: leaf + steps if leaf.ndim == 0 else leaf, opt_state)
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("cls", [Mcd, Swd], ids=lambda cls: cls.name)
 def test_runs_with_three_updates_computed_together_equal_runs_alone(cls, x64):
     runs = [

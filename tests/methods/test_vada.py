@@ -82,6 +82,7 @@ def prepared(rng, method):
     return trainer, batch, train.init_state(KEY, method, trainer, batch.source, 5)
 
 
+@pytest.mark.conformance
 def test_without_smoothness_its_step_is_danns_with_entropy(rng, x64):
     """With an infinitely short perturbation, DANN's term and the target's entropy remain."""
     method = Vada(weight=0.8, domain_weight=0.3, target_weight=0.2, radius=1e-12, widths=(3,))

@@ -82,6 +82,7 @@ def count_parameters(shapes_by_path):
     return sum(np.prod(shape, dtype=int) for path, shape in shapes_by_path.items() if path[0] == "params")
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_number_of_parameters_stages_and_names(name):
     model = MODELS[name](bottleneck=None).clone(classes=1000)

@@ -20,6 +20,7 @@ def features(model, ids):
     return output.features
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("pooling", ["pooler", "class", "mean"])
 def test_padding_does_not_change_features(pooling):
     model = tiny(pooling=pooling)

@@ -17,6 +17,7 @@ def outputs(rng, *shape):
     return params, forward(MODEL, params, stats, inputs)[0]
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 9, 31, 3), (2, 64, 64, 3), (2, 70, 65, 3)])
 def test_images_of_any_size_are_accepted(shape, rng):
     params, output = outputs(rng, *shape)

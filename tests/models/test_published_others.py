@@ -46,6 +46,7 @@ def shapes(model, shape, dtype):
     return {tuple(step.key for step in path): leaf.shape for path, leaf in leaves}
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize(("name", "fields", "example", "convention", "numbers"), FILES)
 def test_names_are_complete_and_unique_and_every_array_has_a_stage(name, fields, example, convention, numbers):
     model = MODELS[name](classes=1000, bottleneck=None, **fields)

@@ -119,6 +119,7 @@ def test_a_representation_is_computed_once_and_damage_is_reported(monkeypatch):
         msda.represent(task(), Msda(layers=2))
 
 
+@pytest.mark.conformance
 def test_runs_on_a_representation_are_recorded_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(study_data, "load", task)
     training = da.Training(steps=2, evaluations=1, batch_size=4)

@@ -109,6 +109,7 @@ def options(monkeypatch, tmp_path):
     return da.Options(results=tmp_path / "results", progress="none")
 
 
+@pytest.mark.conformance
 def test_streamed_runs_start_equally_and_programs_do_not_contain_the_weights(name):
     experiment, task = make_experiment(name), small_images()
     group = tiny.prepared(experiment, task)

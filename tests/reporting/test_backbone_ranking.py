@@ -58,6 +58,7 @@ def test_features_that_separate_the_domains_come_last(by, features):
     assert order(rank_backbones("office31/amazon-to-webcam", ["moved-c", "good-a"], by)) == ["good-a", "moved-c"]
 
 
+@pytest.mark.conformance
 def test_no_target_label_is_read(features):
     before = rank_backbones("office31/amazon-to-webcam", list(features))
     features["good-a"] = task(0.5, 0.5, np.zeros(90, np.int32))

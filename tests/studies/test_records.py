@@ -83,6 +83,7 @@ def test_a_killed_process_leaves_only_complete_records(tmp_path, delay):
             assert arrays["target_test"].shape == (50, 500)
 
 
+@pytest.mark.processes
 def test_two_processes_publish_each_run_once(tmp_path):
     workers = [publisher(tmp_path, 150) for _ in range(2)]
     assert [worker.wait() for worker in workers] == [0, 0]

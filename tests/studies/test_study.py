@@ -367,6 +367,7 @@ def image_data(monkeypatch):
     monkeypatch.setattr(study_data, "load", images)
 
 
+@pytest.mark.conformance
 def test_streamed_runs_equal_runs_in_memory(image_data, tmp_path, monkeypatch):
     in_memory_folder, streamed_folder = (tmp_path / name for name in ("in_memory", "streamed"))
     first = da.study(image_experiments(), da.Options(results=in_memory_folder, progress="none")).records

@@ -74,6 +74,7 @@ def test_a_streamed_run_equals_one_in_memory(data, view, monkeypatch, tmp_path):
         assert_equal(run_streamed(run_settings(), programs, data, workers, tmp_path), expected)
 
 
+@pytest.mark.conformance
 def test_batches_of_the_whole_domain_can_be_streamed(data, tmp_path):
     run = run_settings(training=train.Training(steps=4, evaluations=2, batch_size=None))
     programs = streaming.build(run, MODEL, data, VIEWS["augmented"])

@@ -50,6 +50,7 @@ def test_common_file_names_are_known():
     assert decaf_files("webcam") == ("decaf/webcam.mat", "decaf/webcam_decaf.mat")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("kind", FORMS)
 @pytest.mark.parametrize(
     ("change", "fault"),

@@ -45,6 +45,7 @@ def test_declared_counts_are_the_published_ones():
     assert FAMILIES["svhn"].domains == {"svhn": {"train": 73257, "test": 26032}}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("changed", "fault"),
     [

@@ -10,9 +10,10 @@ from tests.helpers.payloads import PAYLOADS
 from tests.leaderboard.site.test_build import build_example, hostile
 from tests.leaderboard.site.test_entries import source
 
-pytestmark = pytest.mark.artefacts
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium`")
+pytestmark = [
+    pytest.mark.artefacts,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium`"),
+]
 
 ROWS = "Array.from(document.querySelectorAll('#board tbody tr')).filter(row => !row.hidden)"
 

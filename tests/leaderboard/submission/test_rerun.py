@@ -32,6 +32,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.processes
 def test_the_same_seed_gives_the_same_bits(trained):
     runs = finished_runs(trained)
     assert rerun(runs[0], runs, None) is None

@@ -1,10 +1,13 @@
 """Every figure is written as a whole, with equal bytes for equal records."""
 
+import pytest
+
 from da_bench.reporting.plots import write
 from da_bench.reporting.plots.write import write_plots
 from tests.helpers import fake
 
 
+@pytest.mark.artefacts
 def test_figures_are_equal_each_time(tmp_path, monkeypatch):
     records = [
         record

@@ -139,6 +139,7 @@ def test_without_a_cluster_the_error_says_how_to_start_one(options, monkeypatch)
     assert not options.results.exists()
 
 
+@pytest.mark.processes
 def test_a_run_on_the_cluster_equals_a_local_run(ray, tmp_path, monkeypatch):
     """The path from task to record, with a process for each run, but without Ray."""
     monkeypatch.chdir(tmp_path)
