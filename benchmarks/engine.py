@@ -313,7 +313,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     options = sys.argv[1:]
-    if "--results" in options:  # the folder of the report is no part of the recorded command
+    if "--results" in options:  # the recorded command does not contain the folder of the report
         i = options.index("--results")
         options = options[:i] + options[i + 2 :]
     if not args.quick:

@@ -2,8 +2,8 @@
 
 Command: `da-bench reproduce surf --data-root DIR`, where DIR holds office_caltech10/surf/.
 Protocol: histograms of 800 visual words, each divided by its sum; then each column of each domain is standardised. All
-source rows train; all target rows adapt, without labels, and are scored. Subspaces have five sizes, of which the
-published tables used the best by target labels; the SVM has three values of C, which the tables do not state.
+source rows train; all target rows adapt, without labels, and are scored. Subspaces have five sizes; the
+published tables used the best of them by target labels; the SVM has three values of C, which the tables do not state.
 Cost: 384 runs, 14 minutes on two busy CPU cores.
 Expected: the nearest neighbour to the last digit; of the other methods 4 of 72 numbers. What else the published numbers
 depend on is not stated.

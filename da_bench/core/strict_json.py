@@ -129,7 +129,7 @@ class Archive:
         names: names of the files.
 
     Raises:
-        StrictError: it is no zip archive or exceeds `limits`; a file is in it twice, is encrypted, or is packed by
+        StrictError: it is not a zip archive or exceeds `limits`; a file is in it twice, is encrypted, or is packed by
             another method than deflate.
     """
 

@@ -17,7 +17,7 @@ from da_bench.data.family import Examples, Parts
 from da_bench.data.files import data_root
 from da_bench.data.transforms import View
 
-NEAR = 4  # bits of 64 in which the difference hashes of near duplicates differ at most
+NEAR = 4  # largest number of the 64 bits in which difference hashes of near duplicates differ
 SHOWN = 4  # examples of a finding
 BLOCK = 2048  # hashes that are compared with all others at a time
 

@@ -40,7 +40,7 @@ def family_of(domain: str) -> tuple[Family, str]:
 
     Args:
         domain: full name: "office31/amazon", "mnist", "my_folder/photos", "table/mine/a" or "tfds/cifar10". A first
-            word that is no registered family is a folder of images under the data root.
+            word that is not a registered family is a folder of images under the data root.
 
     Raises:
         UserError: the family has no such domain (the message names the nearest one); the name leads out of the data

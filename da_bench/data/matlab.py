@@ -54,7 +54,7 @@ def headers(path: Path) -> dict[str, Header]:
 
     Raises:
         UserError: the file is of MATLAB 7.3 (HDF5).
-        ValueError: it is no .mat file of versions 5 to 7, or a damaged one.
+        ValueError: it is not a .mat file of versions 5 to 7, or is damaged.
     """
     import scipy.io
 

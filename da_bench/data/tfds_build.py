@@ -25,7 +25,7 @@ tfds = library()
 Base: Any = tfds.core.GeneratorBasedBuilder
 
 NAME, CONFIG = re.compile(r"[a-zA-Z]\w*"), re.compile(r"[\w+-][\w+.-]*")  # names that tfds accepts
-SPLITS = {UNSPLIT: "train"}  # "all" means all splits to tfds, whose custom for data without a split is "train"
+SPLITS = {UNSPLIT: "train"}  # tfds reserves "all" for all splits and calls unsplit data "train"
 STOCK = frozenset(tfds.list_builders(with_community_datasets=False))
 URL = re.compile(r"https?://[^\s,;')]+")
 

@@ -30,7 +30,7 @@ def lower_median(x: Array) -> Array:
     rank = (x.size + 1) // 2
 
     def set_next_bit(i: int, prefix: Array) -> Array:
-        # keep the largest prefix below which fewer than `rank` values lie
+        # keep the largest prefix with fewer than `rank` values below it
         candidate = prefix | (jnp.ones((), prefix.dtype) << (bits - 2 - i))
         return jnp.where(jnp.sum(pattern < candidate) < rank, candidate, prefix)
 

@@ -41,7 +41,7 @@ class Bert(Backbone):
     References: Devlin et al., NAACL 2019. arXiv:1810.04805, Sections 3 and A.2.
     """
 
-    # "huggingface_gamma": files of the time of bert-base-uncased, whose normalisations have gamma and beta
+    # "huggingface_gamma": old files such as bert-base-uncased, whose normalisations have gamma and beta
     CONVENTIONS: ClassVar[tuple[str, ...]] = ("huggingface", "huggingface_gamma")
     # heads of its pretraining; the pooler is read for pooling = "pooler" alone
     IGNORED: ClassVar[tuple[str, ...]] = ("cls.", "bert.embeddings.position_ids", "bert.pooler.")

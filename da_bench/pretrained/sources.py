@@ -142,7 +142,7 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-# conventions whose files of one network were trained with different preprocessing
+# conventions with different preprocessing for files of the same network
 AMBIGUOUS_CONVENTIONS = ("timm", "huggingface_vit")
 
 

@@ -236,7 +236,7 @@ class Machine:
         name = f"{self.line()} {self.line()}"
         if name not in BUILDERS and name not in DTYPES:
             raise _RefusedError(
-                f"it asks for '{name.replace(' ', '.')}', which is no part of a state dict; nothing was run"
+                f"it asks for '{name.replace(' ', '.')}', which is not part of a state dict; nothing was run"
             )
         self.stack.append(_Name(name))
 

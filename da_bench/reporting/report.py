@@ -14,7 +14,7 @@ from da_bench.studies.records import Record
 
 
 def print_tables(records: Sequence[Record], rule: str) -> None:
-    """Print one table a task: of what each rule chose where there was a search, else of the results.
+    """Print one table per task: the choice of each rule after a search, otherwise the results.
 
     Args:
         records: of a study.

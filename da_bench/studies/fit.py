@@ -21,7 +21,7 @@ from da_bench.training.in_memory import Devices, InMemory
 from da_bench.training.loop import GroupOutput, Session, fit
 
 ROWS = 1000  # inputs of a classical method that pass a device at a time
-WIDE = 10_000  # number of parameters from which a CPU is no faster with runs side by side than one after another
+WIDE = 10_000  # with this many parameters or more, a CPU computes runs in parallel no faster than in sequence
 
 
 class Timing(NamedTuple):

@@ -1,4 +1,4 @@
-"""Provenance: where and with what a run was computed. No user, host or absolute path is in it."""
+"""Provenance: the code, packages and machine that computed a run, without users, hosts or absolute paths."""
 
 import functools
 import importlib.metadata
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow")
-CODE = ("da_bench", "baselines", "experiments", "requirements.txt")  # whose changes make a checkout dirty
+CODE = ("da_bench", "baselines", "experiments", "requirements.txt")  # changes in these make a checkout dirty
 
 
 def environment(fingerprint: str, seed: int) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class InMemory:
         self._first, self._draws = self.programs.start(self.runs, (self.data,))
 
     def start(self) -> Carry:
-        """Return what the first step is given."""
+        """Return the initial carry, the input of the first step."""
         return self._first
 
     def restore(self, carry: Tree, step: int) -> Carry:

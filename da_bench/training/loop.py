@@ -38,7 +38,7 @@ class Engine(Protocol):
     probes: int
 
     def start(self) -> Carry:
-        """Return what the first step is given."""
+        """Return the initial carry, the input of the first step."""
 
     def restore(self, carry: Tree, step: int) -> Carry:
         """Place the numpy arrays of a carry after `step` steps on the devices.

@@ -121,7 +121,7 @@ def make_train_step(model: Network, transform: View | None) -> Step:
 
 
 def initial_carry(run: RunSettings, step: Step, model: Network, data: Data, transform: View | None) -> Carry:
-    """Return what the first step of a run is given. Only two inputs of the data are read."""
+    """Return the initial carry, the input of the first step. Only two inputs of the data are read."""
     example = example_inputs(data, transform)
     state = init_state(run.key, run.method, make_trainer(run, model), example, len(data.target_rows), data.pretrained)
     _, metrics = jax.eval_shape(step, run, state, *batch_shapes(run.training, data))

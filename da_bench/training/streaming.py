@@ -140,7 +140,7 @@ class Streamed:
         self.draws = jax.tree.map(np.asarray, programs.draw_order(self.run))
 
     def start(self) -> Carry:
-        """Return what the first step is given."""
+        """Return the initial carry, the input of the first step."""
         return self.programs.start(self.run, self.data.pretrained)
 
     def restore(self, carry: Tree, step: int) -> Carry:

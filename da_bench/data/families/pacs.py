@@ -7,7 +7,7 @@ from da_bench.data.file_lists import check_classes
 from da_bench.data.folders import list_classes
 
 CLASSES = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
-PARENTS = (".", "kfold", "PACS", "PACS/kfold")  # folders in pacs/ in which archives and mirrors have the domains
+PARENTS = (".", "kfold", "PACS", "PACS/kfold")  # folders of the domains within pacs/ in archives and mirrors
 
 
 def read(folder: Path, domain: str) -> Parts:

@@ -17,7 +17,7 @@ from da_bench.studies.records import Record
 
 COPY_SHARE = 0.5  # of the difference between two seeds: runs that differ less may be one run twice
 COPY_DEVIATIONS = 2.0  # standard deviations above which changes lie where seeds differ too
-FEWEST_ERRORS = 20  # below which nothing can be said about where they lie
+FEWEST_ERRORS = 20  # with fewer errors, their positions say nothing
 ERROR_DEVIATIONS = 3.0  # standard deviations above which errors lie where other runs err
 
 
@@ -117,7 +117,7 @@ def disagreement(runs: Sequence[PredictedRun]) -> np.ndarray:
 
 
 def _are_rivals(run: PredictedRun, other: PredictedRun) -> bool:
-    """Whether they are of one task and two methods. One method at two values of a field may well agree."""
+    """Whether the runs share a task but not a method; one method with two values of a field may well agree."""
     config, other_config = run.record.config, other.record.config
     same_task = config["task"] == other_config["task"] and run.last.shape == other.last.shape
     return same_task and config["method"]["name"] != other_config["method"]["name"]

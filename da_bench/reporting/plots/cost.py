@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_METHODS = 60  # that fit into a legend
-# Offsets of a number from its point: distances in dots, and directions in the order in which they are tried.
+# Offsets of a number from its point: distances in dots, and directions in the order of trial.
 DISTANCES = (9, 15, 21, 30, 40, 52, 66)
 DIRECTIONS = [(1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1.4), (1.6, 0), (0, -1.4), (-1.6, 0)]
 CLEARANCE = 11  # dots between a number and anything else
-THREAD_FROM = 12  # points of offset from which a line connects a number with its point
+THREAD_FROM = 12  # offset in points; beyond it, a line connects a number with its point
 
 
 def plot_cost(records: Sequence[Record], rule: str = "last") -> "Figure | None":

@@ -57,7 +57,7 @@ class RunRequest(NamedTuple):
     Attributes:
         message: from `subprocess.describe_run`.
         lock: the file that the process that computes the run locks.
-        timeout: seconds that the process may take; None is no limit.
+        timeout: seconds that the process may take; None: unlimited.
         environ: variables of its environment.
     """
 

@@ -142,7 +142,7 @@ def run_in_subprocess(
 
     Args:
         message: from `describe_run`.
-        timeout: seconds that the process may take; None is no limit.
+        timeout: seconds that the process may take; None: unlimited.
         request: a request to stop ends the process, which saves first.
         on_line: called with every line that the process prints, such as its progress; None lets it print.
 
