@@ -59,7 +59,7 @@ def installed(wheel, tmp_path_factory):
     [
         (["--help"], "reproduce"),
         (["list", "methods"], "shallow_coral"),
-        (["run", "dann", "--task", "moons/35", "--seeds", "1", "--training.steps", "20"], "1 records in results/runs"),
+        (["run", "dann", "--task", "moons/35", "--seeds", "1", "--training.steps", "20"], "1 record in results/runs"),
         (["reproduce"], "jmlr_moons"),
         (["leaderboard", "build", "--out", "site"], "site/index.html"),
     ],
